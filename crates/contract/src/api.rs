@@ -1,0 +1,446 @@
+//! The shapes of the public API (`/api/v1`): what clients send and what they get.
+//!
+//! Unknown fields are refused where a client writes, and ignored where a client reads, so
+//! that an older client can talk to a newer server.
+
+use crate::{ArmName, Component, MicroUsd, Priority, StepId, TaskId, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+/// `POST /tasks`: a goal and the terms under which it is to be reached.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitTask {
+    /// What is wanted, in plain English. 1 to 20,000 characters.
+    #[schema(min_length = 1, max_length = 20_000)]
+    pub goal: String,
+    /// How urgent the task is against the tenant's other tasks.
+    #[serde(default = "medium")]
+    pub priority: Priority,
+    /// What the plan must keep to. Honoured once a model plans; until then it must be empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub constraints: Vec<String>,
+    /// Facts for the planner. Honoured once a model plans; until then it must be empty.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schema(value_type = Object)]
+    pub context: Map<String, Value>,
+    /// How the result is judged; all must hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acceptance_criteria: Vec<Criterion>,
+    /// Limits on what the task may use.
+    #[serde(default)]
+    pub budget: Budget,
+    /// The task fails if it has not ended by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+    /// No step starts before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// The conversation the task belongs to. Not honoured yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+}
+
+const fn medium() -> Priority {
+    Priority::Medium
+}
+
+/// Limits on what a task may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// Money for model calls, in US dollars. Not honoured yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_cost_usd: Option<MicroUsd>,
+    /// Tokens of model calls. Not honoured yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u64>,
+    /// Seconds from the accept (or from `not_before`) until the task must have ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 604_800)]
+    pub max_time_seconds: Option<u32>,
+    /// Handled failures that each step may have and still be tried again. Default 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 20)]
+    pub max_retries: Option<u32>,
+}
+
+/// One condition on a result: structured, or a sentence that a model judges.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum Criterion {
+    /// Checked by rule.
+    Structured(StructuredCriterion),
+    /// Judged by a model.
+    FreeText(String),
+}
+
+/// A condition that is checked by rule, without a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum StructuredCriterion {
+    /// The result's text holds this text.
+    Contains {
+        /// The text that must occur.
+        text: String,
+    },
+    /// The result's text holds a match of this pattern (syntax of the `regex` crate).
+    Regex {
+        /// The pattern.
+        pattern: String,
+    },
+    /// The last command of the result ended with this code.
+    ExitCode {
+        /// The wanted code.
+        equals: i32,
+    },
+    /// The result's data (or its text, read as JSON) is valid against this schema.
+    JsonSchema {
+        /// A JSON Schema (2020-12 unless `$schema` says otherwise).
+        schema: Value,
+    },
+    /// The result has a file at this path.
+    ArtefactExists {
+        /// A path relative to the task's workspace.
+        path: String,
+    },
+}
+
+/// Where a task stands, as clients see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskStatus {
+    /// Accepted; no step has started.
+    Queued,
+    /// A planner is at work.
+    Planning,
+    /// Steps are being done.
+    Running,
+    /// Waits for `POST /tasks/{id}/input`.
+    Waiting,
+    /// Was cancelled; a step is still being stopped.
+    Cancelling,
+    /// Ended with a result.
+    Completed,
+    /// Ended without; `error` says why.
+    Failed,
+    /// Ended because a client wished so.
+    Cancelled,
+}
+
+impl TaskStatus {
+    /// Every status, in the order of a task's way.
+    pub const ALL: &'static [TaskStatus] = &[
+        TaskStatus::Queued,
+        TaskStatus::Planning,
+        TaskStatus::Running,
+        TaskStatus::Waiting,
+        TaskStatus::Cancelling,
+        TaskStatus::Completed,
+        TaskStatus::Failed,
+        TaskStatus::Cancelled,
+    ];
+
+    /// The status as it is written everywhere.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            TaskStatus::Queued => "queued",
+            TaskStatus::Planning => "planning",
+            TaskStatus::Running => "running",
+            TaskStatus::Waiting => "waiting",
+            TaskStatus::Cancelling => "cancelling",
+            TaskStatus::Completed => "completed",
+            TaskStatus::Failed => "failed",
+            TaskStatus::Cancelled => "cancelled",
+        }
+    }
+
+    /// Nothing changes any more.
+    #[must_use]
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, TaskStatus::Completed | TaskStatus::Failed | TaskStatus::Cancelled)
+    }
+}
+
+/// Where a step stands, as clients see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StepStatus {
+    /// Waits for other steps or for an approval.
+    Blocked,
+    /// Waits for a worker.
+    Ready,
+    /// A worker is at it.
+    Leased,
+    /// Has its result.
+    Done,
+    /// Failed for good.
+    Failed,
+    /// Was not done, or not to the end, because the task ended.
+    Cancelled,
+}
+
+/// The 202 of `POST /tasks`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TaskAccepted {
+    /// The task's id, good for ever.
+    pub task_id: TaskId,
+    /// Where the task stood when the answer was written.
+    pub status: TaskStatus,
+}
+
+/// `GET /tasks/{id}`: a task, whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TaskView {
+    /// The task's id.
+    pub task_id: TaskId,
+    /// Where it stands.
+    pub status: TaskStatus,
+    /// What was asked for.
+    pub goal: String,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// What came out; only once `completed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<TaskResult>,
+    /// Why it failed; only once `failed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<TaskError>,
+    /// What the task waits for; only while `waiting`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
+    /// The steps of all plan versions, in order.
+    pub steps: Vec<StepView>,
+    /// What it has used so far.
+    pub usage: Usage,
+    /// When things happened.
+    pub timestamps: Timestamps,
+}
+
+/// What a completed task gives back.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TaskResult {
+    /// For people.
+    pub text: String,
+    /// For programs; its shape depends on the tools that made it.
+    #[serde(default)]
+    pub data: Value,
+    /// Files that the task made.
+    #[serde(default)]
+    pub artefacts: Vec<ArtefactView>,
+    /// Where facts in the text come from.
+    #[serde(default)]
+    pub citations: Vec<Citation>,
+}
+
+/// A file that a task made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ArtefactView {
+    /// Its path in the task's workspace, for `GET /tasks/{id}/artefacts/{path}`.
+    pub path: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: crate::ContentHash,
+}
+
+/// A source of a fact in a result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Citation {
+    /// Where it was read: a path or a URL.
+    pub source: String,
+    /// What was read there.
+    pub quote: String,
+}
+
+/// Why a task failed, and what its owner can do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TaskError {
+    /// A closed set of short words: `step_failed`, `poison`, `deadline`, `refused`, …
+    pub reason: String,
+    /// What happened.
+    pub message: String,
+    /// The step at which it happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_id: Option<StepId>,
+}
+
+/// A step as clients see it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct StepView {
+    /// The step's id.
+    pub step_id: StepId,
+    /// Its name in the plan.
+    pub name: String,
+    /// Which arm does it.
+    pub arm: ArmName,
+    /// What it is to do, in words.
+    pub instruction: String,
+    /// Where it stands.
+    pub status: StepStatus,
+    /// The plan version that brought it.
+    pub plan_version: u32,
+    /// How often it was handed out, and how that ended.
+    pub deliveries: DeliveriesView,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Who made its result, from what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub provenance: Option<Value>,
+}
+
+/// How often a step was handed out: each way back is counted apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeliveriesView {
+    /// Leases granted.
+    pub attempts: u32,
+    /// Failures that the arm reported.
+    pub failures: u32,
+    /// Leases that ran out or whose worker died.
+    pub crashes: u32,
+    /// Leases handed back, such as in a drain.
+    pub releases: u32,
+}
+
+/// What a task has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Usage {
+    /// Money spent on model calls, in US dollars.
+    pub cost_usd: MicroUsd,
+    /// Tokens of model calls.
+    pub tokens: u64,
+}
+
+/// When things happened to a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Timestamps {
+    /// The accept.
+    pub accepted_at: Timestamp,
+    /// The first lease.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// The end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// No step starts before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// The task fails if it has not ended by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+}
+
+/// A line of `GET /tasks`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TaskSummary {
+    /// The task's id.
+    pub task_id: TaskId,
+    /// Where it stands.
+    pub status: TaskStatus,
+    /// What was asked for.
+    pub goal: String,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Why it failed, as one word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When things happened.
+    pub timestamps: Timestamps,
+}
+
+/// `GET /tasks`: newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TaskPage {
+    /// The tasks of this page.
+    pub tasks: Vec<TaskSummary>,
+    /// For `?cursor=`; absent on the last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// `POST /tasks/{id}/input`: exactly one of the two.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskInput {
+    /// The answer to a planner's question.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Whether the step that waits may start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approve: Option<bool>,
+}
+
+/// The `data:` of an event on `GET /tasks/{id}/events`; its `event:` is `event`, its `id:` is `id`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EventView {
+    /// The event's number in its task, from 1, without gaps.
+    pub id: u64,
+    /// What happened, such as `step.started`.
+    pub event: String,
+    /// The task.
+    pub task_id: TaskId,
+    /// The step, if it happened to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_id: Option<StepId>,
+    /// When.
+    pub at: Timestamp,
+    /// What else there is to say; its shape depends on `event`.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub data: Value,
+}
+
+/// `GET /arms`: an arm and the workers seen for it lately.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ArmView {
+    /// The arm.
+    pub name: ArmName,
+    /// What it can be asked to do: the names of its tools.
+    pub tools: Vec<String>,
+    /// Workers that leased or beat within the last minute.
+    pub workers: u32,
+    /// Steps at work now.
+    pub running: u32,
+}
+
+/// `GET /scaling/{component}`: one truth over all tenants, for autoscalers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ScalingView {
+    /// The component.
+    pub component: Component,
+    /// Steps that a worker could start now (for the orchestrator: 0).
+    pub ready: u64,
+    /// Steps at work now (for the orchestrator: requests in flight).
+    pub leased: u64,
+    /// Age of the oldest ready step, in seconds.
+    pub oldest_seconds: f64,
+    /// Steps that ended in the last minute, a second (for the orchestrator: requests).
+    pub rate_per_second: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_goal_alone_is_a_whole_request() {
+        let submit: SubmitTask = serde_json::from_str(r#"{"goal":"list /tmp"}"#).unwrap();
+        assert_eq!(submit.priority, Priority::Medium);
+        assert_eq!(
+            serde_json::to_string(&submit).unwrap(),
+            r#"{"goal":"list /tmp","priority":"medium","budget":{}}"#
+        );
+    }
+
+    #[test]
+    fn criteria_are_structured_or_sentences() {
+        let read = |json| serde_json::from_str::<Criterion>(json);
+        assert!(matches!(read(r#"{"type":"exit_code","equals":0}"#), Ok(Criterion::Structured(_))));
+        assert!(matches!(read(r#""is polite""#), Ok(Criterion::FreeText(_))));
+        assert!(read(r#"{"type":"exit_code","equals":0,"more":1}"#).is_err());
+        assert!(read(r#"{"type":"guess"}"#).is_err());
+    }
+}
