@@ -1,1 +1,4 @@
 //! The scaling engine.
+pub mod duration;
+pub mod quantity;
+pub mod read;
