@@ -1,1 +1,20 @@
-//! The plan.
+//! The plan of a task: a versioned DAG of steps with typed dataflow, its checks, and the
+//! rules planner that makes plans without a model.
+//!
+//! Promises: a [`CheckedPlan`] names known arms only, has no cycle, is bounded, has
+//! references that resolve to values of the right type, has its writers ordered, and asks
+//! for nothing beyond the policy it was checked against. The rules planner never guesses
+//! (P10): what it does not understand whole, it refuses.
+//!
+//! Must not know: how steps are run, stored or leased; the file system; the network.
+
+mod check;
+mod output;
+mod rules;
+mod step;
+mod tool;
+
+pub use check::{CheckedPlan, CheckedStep, MAX_STEPS, PlanFault};
+pub use output::{InputValue, Provenance, StepOutput, compose};
+pub use step::{InputName, Instruction, Plan, PlanStep, Reference, StepName, ValueType};
+pub use tool::{Arg, CountWhat, FindKind, HashKind, SizeBound, SortBy, ToolCall, ToolName};

@@ -1,0 +1,365 @@
+//! The checks that make a plan one that may be run.
+
+use crate::{Instruction, Plan, PlanStep, StepName, ToolCall, ValueType};
+use octollm_access::{BeyondPolicy, Policy};
+use octollm_contract::ArmName;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A plan has at most this many steps.
+pub const MAX_STEPS: usize = 64;
+/// A step needs at most this many others.
+const MAX_NEEDS: usize = 64;
+/// A summary or a sentence for an arm has at most this many bytes.
+const MAX_TEXT_BYTES: usize = 64 * 1024;
+
+/// A plan that passed every check, with its steps in an order in which needs come first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckedPlan {
+    steps: Vec<CheckedStep>,
+    result: Vec<u16>,
+}
+
+/// A step of a checked plan; its needs are places in the plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckedStep {
+    /// The step as written.
+    pub step: PlanStep,
+    /// The places of the steps that must be done before, each smaller than this step's own.
+    pub needs: Vec<u16>,
+    /// The place of the step whose workspace this one starts from, if any wrote one.
+    pub workspace_from: Option<u16>,
+    /// A person must approve before it starts.
+    pub needs_approval: bool,
+}
+
+/// Something that forbids to run a plan. Every fault of a plan is reported, not the first.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanFault {
+    /// No steps.
+    #[error("the plan has no steps")]
+    Empty,
+    /// Too many steps.
+    #[error("the plan has {0} steps; at most {MAX_STEPS} are allowed")]
+    TooManySteps(usize),
+    /// Two steps of one name.
+    #[error("two steps are called {0}")]
+    DuplicateStep(StepName),
+    /// A need, an input or a result that names no step.
+    #[error("{step} refers to {missing}, which is not a step of the plan")]
+    UnknownStep {
+        /// Where.
+        step: String,
+        /// What.
+        missing: StepName,
+    },
+    /// Steps that wait for each other.
+    #[error("the steps {} wait for each other", .0.iter().map(StepName::as_str).collect::<Vec<_>>().join(", "))]
+    Cycle(Vec<StepName>),
+    /// The plan has no result, or names a step twice in it.
+    #[error("the plan's result must name at least one step, each once")]
+    BadResult,
+    /// An arm that cannot do what it is told.
+    #[error("{step}: the {arm} arm does not take this kind of instruction")]
+    WrongArm {
+        /// Where.
+        step: StepName,
+        /// Who.
+        arm: ArmName,
+    },
+    /// A reference to an output that the step does not have.
+    #[error("{step}: {from} does not give {wanted:?}")]
+    NoSuchOutput {
+        /// Where.
+        step: StepName,
+        /// The step referred to.
+        from: StepName,
+        /// What it does not give.
+        wanted: ValueType,
+    },
+    /// An argument that names an input which is missing or of another type.
+    #[error("{step}: the tool takes an input {input:?} of type {wanted:?}, which the step does not have")]
+    MissingInput {
+        /// Where.
+        step: StepName,
+        /// The input's name.
+        input: String,
+        /// The type it must have.
+        wanted: ValueType,
+    },
+    /// Arguments that make no sense together.
+    #[error("{step}: {why}")]
+    BadArguments {
+        /// Where.
+        step: StepName,
+        /// What is wrong with them.
+        why: String,
+    },
+    /// Two steps that may change the workspace and may run at once.
+    #[error("{0} and {1} may both change the workspace; one must need the other")]
+    UnorderedWriters(StepName, StepName),
+    /// The step asks for what its instruction does not need, or lacks what it needs.
+    #[error("{step}: {why}")]
+    Capability {
+        /// Where.
+        step: StepName,
+        /// What is wrong.
+        why: String,
+    },
+    /// The step asks for more than the policy allows.
+    #[error("{step}: {beyond}")]
+    BeyondPolicy {
+        /// Where.
+        step: StepName,
+        /// What goes beyond.
+        beyond: BeyondPolicy,
+    },
+    /// A text over its limit.
+    #[error("{0}: its texts are over {MAX_TEXT_BYTES} bytes")]
+    TooLong(StepName),
+}
+
+impl CheckedPlan {
+    /// The steps; each one's needs come before it.
+    #[must_use]
+    pub fn steps(&self) -> &[CheckedStep] {
+        &self.steps
+    }
+
+    /// The places of the steps that make the result, in order.
+    #[must_use]
+    pub fn result(&self) -> &[u16] {
+        &self.result
+    }
+}
+
+impl Plan {
+    /// Checks the plan against `policy`. The error holds every fault found.
+    pub fn check(self, policy: &Policy) -> Result<CheckedPlan, Vec<PlanFault>> {
+        match self.steps.len() {
+            0 => return Err(vec![PlanFault::Empty]),
+            n if n > MAX_STEPS => return Err(vec![PlanFault::TooManySteps(n)]),
+            _ => {}
+        }
+        let mut faults = Vec::new();
+        let mut places: BTreeMap<&StepName, usize> = BTreeMap::new();
+        for (place, step) in self.steps.iter().enumerate() {
+            if places.insert(&step.name, place).is_some() {
+                faults.push(PlanFault::DuplicateStep(step.name.clone()));
+            }
+        }
+        for step in &self.steps {
+            check_step(step, policy, &mut faults);
+            check_references(step, &self.steps, &places, &mut faults);
+        }
+        for name in &self.result {
+            if !places.contains_key(name) {
+                faults.push(PlanFault::UnknownStep { step: "result".into(), missing: name.clone() });
+            }
+        }
+        if self.result.is_empty() || self.result.iter().collect::<BTreeSet<_>>().len() != self.result.len() {
+            faults.push(PlanFault::BadResult);
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let order = in_order(&self.steps, &places).map_err(|cycle| vec![PlanFault::Cycle(cycle)])?;
+        let checked = place_steps(&order, policy);
+        let faults = unordered_writers(&checked);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let place_of = |name: &StepName| {
+            order.iter().position(|step| step.name == *name).and_then(|p| u16::try_from(p).ok())
+        };
+        let result = self.result.iter().filter_map(place_of).collect();
+        Ok(CheckedPlan { steps: checked, result })
+    }
+}
+
+fn needs_of(step: &PlanStep) -> BTreeSet<&StepName> {
+    step.needs.iter().chain(step.inputs.values().map(|from| &from.step)).collect()
+}
+
+fn check_step(step: &PlanStep, policy: &Policy, faults: &mut Vec<PlanFault>) {
+    let name = || step.name.clone();
+    if needs_of(step).len() > MAX_NEEDS || step.summary.len() > MAX_TEXT_BYTES {
+        faults.push(PlanFault::TooLong(name()));
+    }
+    let fits = match (&step.instruction, step.arm) {
+        (Instruction::Tool(_), ArmName::Executor) => true,
+        (Instruction::Judge { criteria }, ArmName::Judge) => {
+            if criteria.is_empty() {
+                faults.push(PlanFault::BadArguments {
+                    step: name(),
+                    why: "a judge needs at least one criterion".into(),
+                });
+            }
+            true
+        }
+        (
+            Instruction::Think(text),
+            ArmName::Planner | ArmName::Coder | ArmName::Guardian | ArmName::Retriever,
+        ) => {
+            if text.len() > MAX_TEXT_BYTES {
+                faults.push(PlanFault::TooLong(name()));
+            }
+            true
+        }
+        (Instruction::Tool(_) | Instruction::Judge { .. } | Instruction::Think(_), _) => false,
+    };
+    if !fits {
+        faults.push(PlanFault::WrongArm { step: name(), arm: step.arm });
+    }
+    if let Instruction::Tool(call) = &step.instruction {
+        check_arguments(step, call, faults);
+    }
+    if let Err(beyond) = policy.grant(&step.capability) {
+        faults.push(PlanFault::BeyondPolicy { step: name(), beyond });
+    }
+}
+
+fn check_arguments(step: &PlanStep, call: &ToolCall, faults: &mut Vec<PlanFault>) {
+    let mut bad =
+        |why: &str| faults.push(PlanFault::BadArguments { step: step.name.clone(), why: why.into() });
+    match call {
+        ToolCall::Count { paths, text, .. }
+        | ToolCall::Search { paths, text, .. }
+        | ToolCall::Hash { paths, text, .. }
+            if paths.is_some() == text.is_some() =>
+        {
+            bad("exactly one of paths and text must be given");
+        }
+        ToolCall::Shell { argv, .. } if argv.first().is_none_or(String::is_empty) => {
+            bad("argv must name a program")
+        }
+        ToolCall::Shell { argv, .. } if !step.capability.commands.contains(&argv[0]) => {
+            faults.push(PlanFault::Capability {
+                step: step.name.clone(),
+                why: format!("it runs {} without the capability to", argv[0]),
+            });
+        }
+        ToolCall::ShellString { .. } if !step.capability.shell => {
+            faults.push(PlanFault::Capability {
+                step: step.name.clone(),
+                why: "it runs a shell string without the capability `shell`".into(),
+            });
+        }
+        ToolCall::WriteFile { .. } if !step.capability.writes_workspace => {
+            faults.push(PlanFault::Capability {
+                step: step.name.clone(),
+                why: "it writes without the capability `writes_workspace`".into(),
+            });
+        }
+        ToolCall::List { .. }
+        | ToolCall::Find { .. }
+        | ToolCall::ReadFile { .. }
+        | ToolCall::WriteFile { .. }
+        | ToolCall::Count { .. }
+        | ToolCall::Search { .. }
+        | ToolCall::Hash { .. }
+        | ToolCall::DiskUse { .. }
+        | ToolCall::Compare { .. }
+        | ToolCall::HttpFetch { .. }
+        | ToolCall::Shell { .. }
+        | ToolCall::ShellString { .. } => {}
+    }
+}
+
+fn check_references(
+    step: &PlanStep,
+    steps: &[PlanStep],
+    places: &BTreeMap<&StepName, usize>,
+    faults: &mut Vec<PlanFault>,
+) {
+    for need in needs_of(step) {
+        if !places.contains_key(need) {
+            faults.push(PlanFault::UnknownStep { step: step.name.to_string(), missing: need.clone() });
+        }
+    }
+    for from in step.inputs.values() {
+        let gives = places.get(&from.step).map(|place| steps[*place].instruction.yields());
+        if gives.is_some_and(|types| !types.contains(&from.output)) {
+            faults.push(PlanFault::NoSuchOutput {
+                step: step.name.clone(),
+                from: from.step.clone(),
+                wanted: from.output,
+            });
+        }
+    }
+    if let Instruction::Tool(call) = &step.instruction {
+        for (input, wanted) in call.uses() {
+            if step.inputs.get(input).is_none_or(|from| from.output != wanted) {
+                faults.push(PlanFault::MissingInput {
+                    step: step.name.clone(),
+                    input: input.to_string(),
+                    wanted,
+                });
+            }
+        }
+    }
+}
+
+/// The steps in an order in which needs come first, stable against the written order
+/// (Kahn 1962); the error names the steps that are left over, which wait for each other.
+fn in_order<'a>(
+    steps: &'a [PlanStep],
+    places: &BTreeMap<&StepName, usize>,
+) -> Result<Vec<&'a PlanStep>, Vec<StepName>> {
+    let mut order: Vec<&PlanStep> = Vec::with_capacity(steps.len());
+    let mut placed = vec![false; steps.len()];
+    while order.len() < steps.len() {
+        let next = steps.iter().enumerate().find(|(place, step)| {
+            !placed[*place] && needs_of(step).iter().all(|need| places.get(need).is_some_and(|p| placed[*p]))
+        });
+        let Some((place, step)) = next else {
+            let waiting = steps.iter().enumerate().filter(|(place, _)| !placed[*place]);
+            return Err(waiting.map(|(_, step)| step.name.clone()).collect());
+        };
+        placed[place] = true;
+        order.push(step);
+    }
+    Ok(order)
+}
+
+fn place_steps(order: &[&PlanStep], policy: &Policy) -> Vec<CheckedStep> {
+    let mut checked: Vec<CheckedStep> = Vec::with_capacity(order.len());
+    for step in order {
+        let needs: Vec<u16> = (0u16..)
+            .zip(order)
+            .take(checked.len())
+            .filter(|(_, other)| needs_of(step).contains(&other.name))
+            .map(|(place, _)| place)
+            .collect();
+        let ancestors = ancestors(&checked, &needs);
+        let workspace_from = ancestors.iter().rev().copied().find(|p| writes(&checked[usize::from(*p)]));
+        let needs_approval = policy.needs_approval(&step.capability);
+        checked.push(CheckedStep { step: (*step).clone(), needs, workspace_from, needs_approval });
+    }
+    checked
+}
+
+fn writes(step: &CheckedStep) -> bool {
+    step.step.capability.writes_workspace
+}
+
+/// `needs` and all that they need, in the plan's order.
+fn ancestors(checked: &[CheckedStep], needs: &[u16]) -> BTreeSet<u16> {
+    let mut found: BTreeSet<u16> = BTreeSet::new();
+    let mut open: Vec<u16> = needs.to_vec();
+    while let Some(place) = open.pop() {
+        if found.insert(place) {
+            open.extend(&checked[usize::from(place)].needs);
+        }
+    }
+    found
+}
+
+fn unordered_writers(checked: &[CheckedStep]) -> Vec<PlanFault> {
+    let writers: Vec<u16> =
+        (0u16..).zip(checked).filter(|(_, step)| writes(step)).map(|(place, _)| place).collect();
+    let name = |place: u16| checked[usize::from(place)].step.name.clone();
+    let unordered = writers
+        .windows(2)
+        .filter(|pair| !ancestors(checked, &checked[usize::from(pair[1])].needs).contains(&pair[0]));
+    unordered.map(|pair| PlanFault::UnorderedWriters(name(pair[0]), name(pair[1]))).collect()
+}

@@ -1,0 +1,123 @@
+//! What a step gives back, and how outputs make a task's result.
+
+use crate::{InputName, PlanStep, Reference, StepName, ValueType};
+use octollm_contract::{
+    ContentHash, MicroUsd, Timestamp,
+    api::{ArtefactView, Citation, TaskResult},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// What a done step gives back. Stored once, under the lease, and never changed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StepOutput {
+    /// For people. Capped; `artefacts` holds the whole when it was cut.
+    pub text: String,
+    /// For programs.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub data: Value,
+    /// Absolute paths, of steps that yield [`ValueType::Paths`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paths: Option<Vec<String>>,
+    /// Of steps that yield [`ValueType::Number`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
+    /// Of steps that ran a program: how it ended (128 + signal when a signal ended it).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// The workspace after the step, when the step changed it: the hash of its manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<ContentHash>,
+    /// Files that the step made: those of the workspace, and whole outputs that were cut.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artefacts: Vec<ArtefactView>,
+    /// Where facts in the text come from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub citations: Vec<Citation>,
+    /// Who made this, from what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Provenance>,
+}
+
+/// Who made a result, from what, and at what cost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The worker that did the step.
+    pub worker: String,
+    /// The version of the program that did it.
+    pub version: String,
+    /// The tool or model that made the result.
+    pub made_by: String,
+    /// When the attempt began and ended, by the worker's clock.
+    pub started: Timestamp,
+    /// See `started`.
+    pub finished: Timestamp,
+    /// What the step saw: for each input the hash of its value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<InputName, ContentHash>,
+    /// What it cost, when models were called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<MicroUsd>,
+}
+
+/// The value of one input of a step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputValue {
+    /// A text.
+    Text(String),
+    /// Absolute paths.
+    Paths(Vec<String>),
+    /// A whole number.
+    Number(u64),
+    /// Data of any shape.
+    Data(Value),
+    /// A whole output, for the judge.
+    Whole(Box<StepOutput>),
+}
+
+impl StepOutput {
+    /// The value of type `wanted`, if this output has one.
+    #[must_use]
+    pub fn value(&self, wanted: ValueType) -> Option<InputValue> {
+        match wanted {
+            ValueType::Text => Some(InputValue::Text(self.text.clone())),
+            ValueType::Paths => self.paths.clone().map(InputValue::Paths),
+            ValueType::Number => self.number.map(InputValue::Number),
+            ValueType::Data => Some(InputValue::Data(self.data.clone())),
+            ValueType::Whole => Some(InputValue::Whole(Box::new(self.clone()))),
+        }
+    }
+}
+
+impl PlanStep {
+    /// The values of this step's inputs, from the outputs of the steps that it needs.
+    /// The error is the first reference without a value.
+    pub fn resolve<'a>(
+        &self,
+        output_of: impl Fn(&StepName) -> Option<&'a StepOutput>,
+    ) -> Result<BTreeMap<InputName, InputValue>, Reference> {
+        let resolved = self.inputs.iter().map(|(name, from)| {
+            let value = output_of(&from.step).and_then(|output| output.value(from.output));
+            value.map(|value| (name.clone(), value)).ok_or_else(|| from.clone())
+        });
+        resolved.collect()
+    }
+}
+
+/// The result of a task from the outputs of its result steps, in the plan's order: one
+/// output is the result; of several, texts follow one another and data becomes a list.
+#[must_use]
+pub fn compose(outputs: &[&StepOutput]) -> TaskResult {
+    let artefacts = outputs.iter().flat_map(|o| o.artefacts.clone()).collect();
+    let citations = outputs.iter().flat_map(|o| o.citations.clone()).collect();
+    let (text, data) = match outputs {
+        [one] => (one.text.clone(), one.data.clone()),
+        several => {
+            let texts: Vec<&str> = several.iter().map(|o| o.text.trim_end_matches('\n')).collect();
+            (texts.join("\n\n"), Value::Array(several.iter().map(|o| o.data.clone()).collect()))
+        }
+    };
+    TaskResult { text, data, artefacts, citations }
+}

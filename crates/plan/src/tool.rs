@@ -1,0 +1,346 @@
+//! The tools and their arguments: what a step may ask the executor to do.
+//!
+//! The arguments are typed and have a JSON Schema (through `utoipa`), so that a plan can be
+//! checked before anything runs, whoever wrote it.
+
+use crate::{InputName, ValueType};
+use octollm_contract::Millis;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// One call of one tool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "tool", content = "arguments", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ToolCall {
+    /// The entries of a folder, by name.
+    List {
+        /// The folder.
+        path: String,
+        /// Entries whose names begin with a dot, too.
+        #[serde(default)]
+        hidden: bool,
+        /// Folders below, too.
+        #[serde(default)]
+        recursive: bool,
+        /// Only this kind of entry.
+        #[serde(default)]
+        kind: FindKind,
+        /// The order; by name when absent.
+        #[serde(default)]
+        sort: SortBy,
+        /// At most so many, the first in that order.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
+    },
+    /// Files below a folder that fit every condition given.
+    Find {
+        /// The folder.
+        path: String,
+        /// A glob over the file name, such as `*.log`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// Only this kind of entry.
+        #[serde(default)]
+        kind: FindKind,
+        /// Changed within this time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        newer_than: Option<Millis>,
+        /// Not changed within this time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        older_than: Option<Millis>,
+        /// Its size.
+        #[serde(default)]
+        size: SizeBound,
+        /// The order; by path when absent.
+        #[serde(default)]
+        sort: SortBy,
+        /// At most so many, the first in that order.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
+    },
+    /// The text of files.
+    ReadFile {
+        /// The files.
+        paths: Arg<Vec<String>>,
+        /// Only the first so many lines.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        first_lines: Option<u32>,
+        /// Only the last so many lines.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last_lines: Option<u32>,
+    },
+    /// Writes a file of the task's workspace.
+    WriteFile {
+        /// Its path, relative to the workspace.
+        path: String,
+        /// Its text.
+        content: Arg<String>,
+    },
+    /// Counts lines, words, bytes or characters of files or of a text, or files themselves.
+    Count {
+        /// What to count.
+        what: CountWhat,
+        /// Where: files, or folders for [`CountWhat::Files`] and [`CountWhat::Folders`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        paths: Option<Arg<Vec<String>>>,
+        /// A text instead of paths.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<Arg<String>>,
+        /// With folders: a glob over the file name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// With folders: folders below, too.
+        #[serde(default)]
+        recursive: bool,
+    },
+    /// Lines that hold a text, in files or in the files below folders, or in a text.
+    Search {
+        /// What to look for.
+        pattern: String,
+        /// The pattern is a regular expression (syntax of the `regex` crate), not a plain text.
+        #[serde(default)]
+        regex: bool,
+        /// Upper and lower case are the same.
+        #[serde(default)]
+        ignore_case: bool,
+        /// Where: files or folders.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        paths: Option<Arg<Vec<String>>>,
+        /// A text instead of paths.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<Arg<String>>,
+        /// With folders: a glob over the file name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+    },
+    /// Digests of files or of a text.
+    Hash {
+        /// The function.
+        #[serde(default)]
+        kind: HashKind,
+        /// The files.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        paths: Option<Arg<Vec<String>>>,
+        /// A text instead of files.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<Arg<String>>,
+    },
+    /// How many bytes lie in files and below folders.
+    DiskUse {
+        /// The files and folders.
+        paths: Arg<Vec<String>>,
+    },
+    /// Whether two files hold the same bytes, and where they first differ.
+    Compare {
+        /// One file.
+        left: String,
+        /// The other.
+        right: String,
+    },
+    /// The body of a URL (GET).
+    HttpFetch {
+        /// An http or https URL.
+        url: String,
+    },
+    /// Runs a program in the locked room.
+    Shell {
+        /// The program and its arguments; not a shell string.
+        argv: Vec<String>,
+        /// A text for its standard input.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stdin: Option<Arg<String>>,
+    },
+    /// Runs a string with `sh -c` in the locked room; needs the capability `shell`.
+    ShellString {
+        /// The string.
+        script: String,
+    },
+}
+
+/// An argument: given in the plan, or an input of the step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Arg<T> {
+    /// The value itself.
+    Given(T),
+    /// The step's input of this name.
+    Input(InputName),
+}
+
+/// The tools, without arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolName {
+    /// See [`ToolCall::List`].
+    List,
+    /// See [`ToolCall::Find`].
+    Find,
+    /// See [`ToolCall::ReadFile`].
+    ReadFile,
+    /// See [`ToolCall::WriteFile`].
+    WriteFile,
+    /// See [`ToolCall::Count`].
+    Count,
+    /// See [`ToolCall::Search`].
+    Search,
+    /// See [`ToolCall::Hash`].
+    Hash,
+    /// See [`ToolCall::DiskUse`].
+    DiskUse,
+    /// See [`ToolCall::Compare`].
+    Compare,
+    /// See [`ToolCall::HttpFetch`].
+    HttpFetch,
+    /// See [`ToolCall::Shell`].
+    Shell,
+    /// See [`ToolCall::ShellString`].
+    ShellString,
+}
+
+/// Kinds of entries in a folder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FindKind {
+    /// Any.
+    #[default]
+    Any,
+    /// Regular files.
+    File,
+    /// Folders.
+    Folder,
+}
+
+/// Orders of entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SortBy {
+    /// By path, A to Z.
+    #[default]
+    Name,
+    /// Largest first.
+    Largest,
+    /// Smallest first.
+    Smallest,
+    /// Last changed first.
+    Newest,
+    /// Longest unchanged first.
+    Oldest,
+}
+
+/// Bounds on a size in bytes; both ends count as inside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SizeBound {
+    /// At least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<u64>,
+    /// At most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<u64>,
+}
+
+/// What can be counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CountWhat {
+    /// Line ends, and a last line without one.
+    Lines,
+    /// Runs of characters without white space.
+    Words,
+    /// Bytes.
+    Bytes,
+    /// Unicode scalar values.
+    Characters,
+    /// Files in a folder.
+    Files,
+    /// Folders in a folder.
+    Folders,
+}
+
+/// Digests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HashKind {
+    /// SHA-256.
+    #[default]
+    Sha256,
+    /// SHA-512.
+    Sha512,
+    /// SHA-1; for comparing with what others published, not for security.
+    Sha1,
+    /// MD5; for comparing with what others published, not for security.
+    Md5,
+}
+
+impl ToolCall {
+    /// Which tool is called.
+    #[must_use]
+    pub fn name(&self) -> ToolName {
+        match self {
+            ToolCall::List { .. } => ToolName::List,
+            ToolCall::Find { .. } => ToolName::Find,
+            ToolCall::ReadFile { .. } => ToolName::ReadFile,
+            ToolCall::WriteFile { .. } => ToolName::WriteFile,
+            ToolCall::Count { .. } => ToolName::Count,
+            ToolCall::Search { .. } => ToolName::Search,
+            ToolCall::Hash { .. } => ToolName::Hash,
+            ToolCall::DiskUse { .. } => ToolName::DiskUse,
+            ToolCall::Compare { .. } => ToolName::Compare,
+            ToolCall::HttpFetch { .. } => ToolName::HttpFetch,
+            ToolCall::Shell { .. } => ToolName::Shell,
+            ToolCall::ShellString { .. } => ToolName::ShellString,
+        }
+    }
+
+    /// The types of values that the call gives to later steps.
+    #[must_use]
+    pub fn yields(&self) -> &'static [ValueType] {
+        use ValueType::{Data, Number, Paths, Text, Whole};
+        match self {
+            ToolCall::List { .. } | ToolCall::Find { .. } | ToolCall::Search { .. } => {
+                &[Text, Paths, Number, Data, Whole]
+            }
+            ToolCall::Count { .. } | ToolCall::DiskUse { .. } => &[Text, Number, Data, Whole],
+            ToolCall::ReadFile { .. }
+            | ToolCall::WriteFile { .. }
+            | ToolCall::Hash { .. }
+            | ToolCall::Compare { .. }
+            | ToolCall::HttpFetch { .. }
+            | ToolCall::Shell { .. }
+            | ToolCall::ShellString { .. } => &[Text, Data, Whole],
+        }
+    }
+
+    /// The inputs that the call uses, each with the type it must have.
+    #[must_use]
+    pub fn uses(&self) -> Vec<(&InputName, ValueType)> {
+        fn of<T>(arg: &Arg<T>, wanted: ValueType) -> Option<(&InputName, ValueType)> {
+            match arg {
+                Arg::Given(_) => None,
+                Arg::Input(name) => Some((name, wanted)),
+            }
+        }
+        let mut uses = Vec::new();
+        match self {
+            ToolCall::List { .. }
+            | ToolCall::Find { .. }
+            | ToolCall::Compare { .. }
+            | ToolCall::HttpFetch { .. }
+            | ToolCall::ShellString { .. } => {}
+            ToolCall::ReadFile { paths, .. } | ToolCall::DiskUse { paths } => {
+                uses.extend(of(paths, ValueType::Paths))
+            }
+            ToolCall::WriteFile { content, .. } => uses.extend(of(content, ValueType::Text)),
+            ToolCall::Count { paths, text, .. }
+            | ToolCall::Search { paths, text, .. }
+            | ToolCall::Hash { paths, text, .. } => {
+                uses.extend(paths.as_ref().and_then(|arg| of(arg, ValueType::Paths)));
+                uses.extend(text.as_ref().and_then(|arg| of(arg, ValueType::Text)));
+            }
+            ToolCall::Shell { stdin, .. } => {
+                uses.extend(stdin.as_ref().and_then(|arg| of(arg, ValueType::Text)))
+            }
+        }
+        uses
+    }
+}
