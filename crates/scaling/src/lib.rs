@@ -16,3 +16,4 @@ pub mod hpa;
 pub mod moment;
 pub mod quantity;
 pub mod read;
+pub mod vpa;
