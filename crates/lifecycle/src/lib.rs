@@ -1,1 +1,50 @@
-//! lifecycle.
+//! The one state machine of tasks and steps: every decision about a task is made here, as a
+//! function of values. The stores apply what it decides; the orchestrator asks it; the
+//! simulation, the model-based suite and both stores run this same code.
+//!
+//! Promises (P1–P3): a step's result is taken once and only under its lease's token; a task
+//! ends exactly once, and only when no lease of it is alive; crash, handled failure and
+//! voluntary release are counted apart and each is bounded, so that every accepted task ends.
+//! Nothing here waits, logs, reads a clock or rolls dice: moments, tokens and entropy are
+//! arguments, and refusals are values.
+//!
+//! Must not know: stores, HTTP, workers, what a step's instruction or result says.
+//!
+//! ```text
+//! task   queued ─► planning | running ⇄ waiting ─► completed
+//!           └──────────┴──────────┴────────┴─────► failed, cancelling ─► cancelled
+//! step   blocked ─► ready ⇄ leased ─► done | failed        blocked | ready | leased ─► cancelled
+//! ```
+
+mod accept;
+mod command;
+mod decide;
+mod event;
+pub mod fair;
+mod ledger;
+pub mod retry;
+mod task;
+
+pub use accept::{NewTask, accept};
+pub use command::{Command, Refusal, Verdict};
+pub use decide::{Changes, Kept, KeptAs, decide};
+pub use event::{Event, EventKind};
+pub use ledger::{Ledger, LedgerError};
+pub use retry::Dice;
+pub use task::{
+    Deliveries, Failure, FailureReason, Lease, NewStep, Replans, Step, StepState, StopInto, Task, TaskState,
+    Terms,
+};
+
+use octollm_contract::Millis;
+
+/// The third crash or expired lease of a step fails it (design §3).
+pub const CRASHES_MAX: u32 = 3;
+/// A step may be handed back this often; one more fails it (design §3).
+pub const RELEASES_MAX: u32 = 100;
+/// Handled failures that a step may have and still be tried again, unless the task says otherwise.
+pub const RETRIES_DEFAULT: u32 = 2;
+/// A task never has more steps, over all its plan versions.
+pub const STEPS_MAX: usize = 256;
+/// How long a worker that was told to stop may keep its lease alive by heartbeats.
+pub const STOP_GRACE: Millis = Millis::from_secs(10);

@@ -1,0 +1,133 @@
+//! `decide`: one function a command, and what every command has in common.
+
+mod report;
+mod settle;
+mod steer;
+
+use crate::{Command, Dice, Event, EventKind, Refusal, Task, TaskState};
+use octollm_contract::{ContentHash, Document, Timestamp};
+use std::collections::BTreeSet;
+
+/// What a command does to a task. A store writes all of it in one transaction, or nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changes {
+    /// The task afterwards.
+    pub after: Task,
+    /// The places of the steps that changed or were added, ascending.
+    pub steps: Vec<u16>,
+    /// What there is to tell, in order.
+    pub events: Vec<Event>,
+    /// A document to keep with a step.
+    pub kept: Option<Kept>,
+    /// The task was found in a state that no whole transaction leaves behind, and repaired.
+    pub repaired: bool,
+}
+
+/// A document to keep with a step, and the artefacts that it refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The step.
+    pub place: u16,
+    /// What the document is to the step.
+    pub as_: KeptAs,
+    /// The document.
+    pub document: Document,
+    /// Artefacts to keep as long as the task.
+    pub artefacts: Vec<ContentHash>,
+}
+
+/// What a kept document is to its step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeptAs {
+    /// Its result; written once.
+    Output,
+    /// Where its attempt is; the last one counts.
+    Checkpoint,
+}
+
+impl Changes {
+    /// Nothing is to be written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.events.is_empty() && self.kept.is_none() && !self.repaired
+    }
+}
+
+/// Decides what `command` does to `task` at `now`.
+///
+/// Depends on its arguments only. `dice` is used for the jitter of waits. A refusal changes
+/// nothing. Whatever order commands come in and however often, the invariants of the crate
+/// hold afterwards.
+pub fn decide(task: &Task, command: &Command, now: Timestamp, dice: Dice) -> Result<Changes, Refusal> {
+    let mut draft = Draft::of(task, now);
+    match command {
+        Command::Claim { place, worker, token, ttl } => draft.claim(*place, worker, *token, *ttl)?,
+        Command::Heartbeat { place, token, ttl } => draft.heartbeat(*place, *token, *ttl)?,
+        Command::Checkpoint { place, token, state, artefacts } => {
+            draft.checkpoint(*place, *token, state, artefacts)?;
+        }
+        Command::Complete { place, token, output, artefacts, verdict } => {
+            draft.complete(*place, *token, output, artefacts, verdict.as_ref())?;
+        }
+        Command::Revise { place, token, output, steps } => draft.revise(*place, *token, output, steps)?,
+        Command::Fail { place, token, message, retryable } => {
+            draft.fail(*place, *token, message, *retryable, dice)?;
+        }
+        Command::Release { place, token } => draft.release(*place, *token)?,
+        Command::Cancel => draft.cancel()?,
+        Command::Input { approve } => draft.input(*approve)?,
+        Command::Expire => draft.expire(dice),
+        Command::WorkerLost { worker } => draft.worker_lost(worker, dice),
+    }
+    draft.settle();
+    Ok(draft.into_changes())
+}
+
+/// A task while a decision is being made about it.
+pub(crate) struct Draft {
+    task: Task,
+    now: Timestamp,
+    touched: BTreeSet<u16>,
+    events: Vec<Event>,
+    kept: Option<Kept>,
+    repaired: bool,
+}
+
+impl Draft {
+    pub(crate) fn of(task: &Task, now: Timestamp) -> Self {
+        Draft {
+            task: task.clone(),
+            now,
+            touched: BTreeSet::new(),
+            events: Vec::new(),
+            kept: None,
+            repaired: false,
+        }
+    }
+
+    pub(crate) fn tell(&mut self, kind: EventKind) {
+        let event = self.task.number(self.now, kind);
+        self.events.push(event);
+    }
+
+    pub(crate) fn into_changes(self) -> Changes {
+        Changes {
+            after: self.task,
+            steps: self.touched.into_iter().collect(),
+            events: self.events,
+            kept: self.kept,
+            repaired: self.repaired,
+        }
+    }
+
+    fn ended(&self) -> bool {
+        self.task.state.ended_at().is_some()
+    }
+
+    fn stopping(&self) -> bool {
+        matches!(self.task.state, TaskState::Stopping { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests;

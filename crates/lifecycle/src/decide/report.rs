@@ -1,0 +1,290 @@
+//! What workers do: claim, heartbeat, checkpoint, complete, revise, fail, release.
+//! Everything after the claim is fenced by the lease's token (P2).
+
+use super::{Draft, Kept, KeptAs};
+use crate::{
+    Dice, EventKind, Failure, FailureReason, Lease, NewStep, RELEASES_MAX, Refusal, Replans, STEPS_MAX,
+    STOP_GRACE, Step, StepState, TaskState, Verdict, retry,
+};
+use octollm_contract::{ArmName, ContentHash, Document, LeaseToken, Millis, WorkerId};
+
+impl Draft {
+    pub(super) fn claim(
+        &mut self,
+        place: u16,
+        worker: &WorkerId,
+        token: LeaseToken,
+        ttl: Millis,
+    ) -> Result<(), Refusal> {
+        let now = self.now;
+        let step = self.task.steps.get_mut(usize::from(place)).ok_or(Refusal::NotReady)?;
+        match step.state {
+            StepState::Ready { from } if from <= now => {}
+            StepState::Ready { .. }
+            | StepState::Blocked
+            | StepState::Leased(_)
+            | StepState::Done
+            | StepState::Failed(_)
+            | StepState::Cancelled => return Err(Refusal::NotReady),
+        }
+        step.state = StepState::Leased(Lease {
+            token,
+            worker: worker.clone(),
+            granted_at: now,
+            expires_at: now + ttl,
+        });
+        step.deliveries.attempts = step.deliveries.attempts.saturating_add(1);
+        let attempt = step.deliveries.attempts;
+        if self.task.state == TaskState::Queued {
+            self.task.state =
+                if self.task.plan_version == 0 { TaskState::Planning } else { TaskState::Running };
+        }
+        self.task.started_at.get_or_insert(now);
+        self.touched.insert(place);
+        self.tell(EventKind::StepStarted { place, worker: worker.clone(), attempt });
+        Ok(())
+    }
+
+    pub(super) fn heartbeat(&mut self, place: u16, token: LeaseToken, ttl: Millis) -> Result<(), Refusal> {
+        let now = self.now;
+        let latest = self.task.stop_since(place).map(|since| since + STOP_GRACE);
+        let step = self.held(place, token)?;
+        let StepState::Leased(lease) = &mut step.state else { return Err(Refusal::LeaseLost) };
+        let wanted = latest.map_or(now + ttl, |latest| latest.min(now + ttl));
+        // Most heartbeats write nothing: a lease is renewed only when a third of it is used.
+        if wanted.since(lease.expires_at).get() >= ttl.get() / 3 {
+            lease.expires_at = wanted;
+            self.touched.insert(place);
+        }
+        Ok(())
+    }
+
+    pub(super) fn checkpoint(
+        &mut self,
+        place: u16,
+        token: LeaseToken,
+        state: &Document,
+        artefacts: &[ContentHash],
+    ) -> Result<(), Refusal> {
+        self.held(place, token)?;
+        self.keep(place, KeptAs::Checkpoint, state, artefacts);
+        self.tell(EventKind::StepCheckpointed { place });
+        Ok(())
+    }
+
+    pub(super) fn complete(
+        &mut self,
+        place: u16,
+        token: LeaseToken,
+        output: &Document,
+        artefacts: &[ContentHash],
+        verdict: Option<&Verdict>,
+    ) -> Result<(), Refusal> {
+        let step = self.held(place, token)?;
+        if (step.arm == ArmName::Judge) != verdict.is_some() {
+            return Err(Refusal::BadVerdict);
+        }
+        step.state = StepState::Done;
+        self.touched.insert(place);
+        self.keep(place, KeptAs::Output, output, artefacts);
+        self.tell(EventKind::StepCompleted { place });
+        match verdict {
+            None | Some(Verdict::Accepted) => {}
+            Some(Verdict::Refused { evidence }) => {
+                let failure = Failure {
+                    reason: FailureReason::Refused,
+                    message: evidence.as_str().into(),
+                    place: Some(place),
+                };
+                self.give_up(failure);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn revise(
+        &mut self,
+        place: u16,
+        token: LeaseToken,
+        output: &Document,
+        steps: &[NewStep],
+    ) -> Result<(), Refusal> {
+        if self.held(place, token)?.arm != ArmName::Planner || !self.fits(place, steps) {
+            return Err(Refusal::BadPlan);
+        }
+        self.task.steps[usize::from(place)].state = StepState::Done;
+        self.touched.insert(place);
+        self.keep(place, KeptAs::Output, output, &[]);
+        self.tell(EventKind::StepCompleted { place });
+        if self.stopping() {
+            return Ok(());
+        }
+        self.cancel_unstarted();
+        let version = self.task.plan_version.saturating_add(1);
+        self.task.plan_version = version;
+        if self.task.state == TaskState::Planning {
+            self.task.state = TaskState::Running;
+        }
+        for step in steps {
+            let place = u16::try_from(self.task.steps.len()).map_err(|_| Refusal::BadPlan)?;
+            self.task.steps.push(Step::new(step.clone(), version));
+            self.touched.insert(place);
+        }
+        self.tell(EventKind::PlanWritten { version });
+        Ok(())
+    }
+
+    /// A plan fits when it adds steps, not too many, and each needs done steps or ones that
+    /// come before it in the same plan.
+    fn fits(&self, planner: u16, steps: &[NewStep]) -> bool {
+        let first = self.task.steps.len();
+        let sound = |(at, step): (usize, &NewStep)| {
+            step.needs.iter().all(|need| {
+                let need = usize::from(*need);
+                let done = self.task.steps.get(need).is_some_and(|s| s.state == StepState::Done);
+                done || need == usize::from(planner) || (first..first + at).contains(&need)
+            })
+        };
+        !steps.is_empty() && first + steps.len() <= STEPS_MAX && steps.iter().enumerate().all(sound)
+    }
+
+    pub(super) fn fail(
+        &mut self,
+        place: u16,
+        token: LeaseToken,
+        message: &str,
+        retryable: bool,
+        dice: Dice,
+    ) -> Result<(), Refusal> {
+        let (now, max_retries) = (self.now, self.task.terms.max_retries);
+        let step = self.held(place, token)?;
+        step.deliveries.failures = step.deliveries.failures.saturating_add(1);
+        let failures = step.deliveries.failures;
+        if self.stopping() {
+            self.cancel_step(place);
+        } else if retryable && failures <= max_retries {
+            let from = now + retry::wait_after(failures, dice);
+            self.again(place, from);
+            self.tell(EventKind::StepRetrying { place, message: message.into(), from });
+        } else {
+            self.fail_step(place, FailureReason::StepFailed, message.to_owned());
+        }
+        Ok(())
+    }
+
+    pub(super) fn release(&mut self, place: u16, token: LeaseToken) -> Result<(), Refusal> {
+        let now = self.now;
+        let step = self.held(place, token)?;
+        step.deliveries.releases = step.deliveries.releases.saturating_add(1);
+        let releases = step.deliveries.releases;
+        if self.stopping() {
+            self.cancel_step(place);
+        } else if releases <= RELEASES_MAX {
+            self.again(place, now);
+            self.tell(EventKind::StepReleased { place });
+        } else {
+            let message = format!("the step was handed back {releases} times without being done");
+            self.fail_step(place, FailureReason::Released, message);
+        }
+        Ok(())
+    }
+
+    /// The step at `place`, if `token` proves its lease and the lease has not run out.
+    fn held(&mut self, place: u16, token: LeaseToken) -> Result<&mut Step, Refusal> {
+        let now = self.now;
+        let step = self.task.steps.get_mut(usize::from(place)).ok_or(Refusal::LeaseLost)?;
+        match &step.state {
+            StepState::Leased(lease) if lease.token == token && now < lease.expires_at => Ok(step),
+            StepState::Leased(_)
+            | StepState::Blocked
+            | StepState::Ready { .. }
+            | StepState::Done
+            | StepState::Failed(_)
+            | StepState::Cancelled => Err(Refusal::LeaseLost),
+        }
+    }
+
+    fn keep(&mut self, place: u16, as_: KeptAs, document: &Document, artefacts: &[ContentHash]) {
+        self.kept = Some(Kept { place, as_, document: document.clone(), artefacts: artefacts.to_vec() });
+    }
+
+    /// Puts a step back into its queue.
+    pub(super) fn again(&mut self, place: u16, from: octollm_contract::Timestamp) {
+        self.task.steps[usize::from(place)].state = StepState::Ready { from };
+        self.touched.insert(place);
+    }
+
+    pub(super) fn cancel_step(&mut self, place: u16) {
+        self.task.steps[usize::from(place)].state = StepState::Cancelled;
+        self.touched.insert(place);
+        self.tell(EventKind::StepCancelled { place });
+    }
+
+    /// Ends a step as failed, and with it the plan.
+    pub(super) fn fail_step(&mut self, place: u16, reason: FailureReason, message: String) {
+        let failure = Failure { reason, message: message.into(), place: Some(place) };
+        self.task.steps[usize::from(place)].state = StepState::Failed(failure.clone());
+        self.touched.insert(place);
+        self.tell(EventKind::StepFailed { place, failure: failure.clone() });
+        self.give_up(failure);
+    }
+
+    /// The plan cannot succeed: a planner writes another one if it may, else the task fails.
+    fn give_up(&mut self, failure: Failure) {
+        if self.stopping() {
+            return;
+        }
+        let planner_failed = failure
+            .place
+            .and_then(|place| self.task.step(place))
+            .is_some_and(|step| step.arm == ArmName::Planner);
+        let may_replan = match self.task.terms.replans {
+            Replans::UpTo(most) => self.task.revisions < most && !planner_failed,
+            Replans::No => false,
+        };
+        let place = u16::try_from(self.task.steps.len()).ok().filter(|_| self.task.steps.len() < STEPS_MAX);
+        match place.filter(|_| may_replan) {
+            // A planner that is at it already will see this failure's traces in the task.
+            Some(_) if self.planner_is_due() => {}
+            Some(place) => {
+                self.task.revisions += 1;
+                self.cancel_unstarted();
+                let step = NewStep {
+                    arm: ArmName::Planner,
+                    needs: Vec::new(),
+                    awaits_approval: false,
+                    time_limit: PLANNER_TIME_LIMIT,
+                };
+                self.task.steps.push(Step::new(step, self.task.plan_version));
+                self.touched.insert(place);
+            }
+            None => self.stop(crate::StopInto::Failed(failure)),
+        }
+    }
+
+    fn planner_is_due(&self) -> bool {
+        self.task.steps.iter().any(|step| {
+            step.arm == ArmName::Planner
+                && match step.state {
+                    StepState::Blocked | StepState::Ready { .. } | StepState::Leased(_) => true,
+                    StepState::Done | StepState::Failed(_) | StepState::Cancelled => false,
+                }
+        })
+    }
+
+    /// Cancels the steps that no worker has begun.
+    fn cancel_unstarted(&mut self) {
+        let unstarted: Vec<u16> = self
+            .task
+            .places()
+            .filter(|(_, step)| matches!(step.state, StepState::Blocked | StepState::Ready { .. }))
+            .map(|(place, _)| place)
+            .collect();
+        for place in unstarted {
+            self.cancel_step(place);
+        }
+    }
+}
+
+/// How long a planner may take to revise a plan.
+const PLANNER_TIME_LIMIT: Millis = Millis::from_secs(300);

@@ -1,0 +1,92 @@
+//! What follows from the steps' states for the other steps and for the task. It runs after
+//! every command, and running it twice is running it once.
+
+use super::Draft;
+use crate::{EventKind, StepState, StopInto, TaskState};
+
+impl Draft {
+    pub(crate) fn settle(&mut self) {
+        if self.ended() {
+            return;
+        }
+        if !self.stopping() {
+            self.unblock();
+            self.ask();
+        }
+        self.end();
+    }
+
+    /// A blocked step whose needs are done and which needs no approval becomes ready.
+    fn unblock(&mut self) {
+        let from = self.task.terms.not_before.map_or(self.now, |not_before| not_before.max(self.now));
+        let free: Vec<u16> = self
+            .task
+            .places()
+            .filter(|(place, step)| !step.awaits_approval && self.could_start(*place))
+            .map(|(place, _)| place)
+            .collect();
+        for place in free {
+            self.again(place, from);
+        }
+    }
+
+    /// A task whose step could start but for an approval waits for it, one at a time.
+    fn ask(&mut self) {
+        if let TaskState::Waiting { place } = self.task.state
+            && !self.task.step(place).is_some_and(|step| step.awaits_approval && self.could_start(place))
+        {
+            // A revision cancelled the step that was waited for.
+            self.task.state = TaskState::Running;
+        }
+        let may_ask = matches!(self.task.state, TaskState::Queued | TaskState::Planning | TaskState::Running);
+        let asks = self.task.places().find(|(place, step)| step.awaits_approval && self.could_start(*place));
+        if let (true, Some((place, _))) = (may_ask, asks) {
+            self.task.state = TaskState::Waiting { place };
+            self.tell(EventKind::TaskWaiting { place });
+        }
+    }
+
+    fn could_start(&self, place: u16) -> bool {
+        let done = |need: &u16| self.task.step(*need).is_some_and(|step| step.state == StepState::Done);
+        self.task
+            .step(place)
+            .is_some_and(|step| step.state == StepState::Blocked && step.needs.iter().all(done))
+    }
+
+    /// A task with nothing left to do ends, but never while a lease is alive.
+    fn end(&mut self) {
+        if let TaskState::Stopping { .. } = self.task.state {
+            let unstarted: Vec<u16> = self
+                .task
+                .places()
+                .filter(|(_, step)| matches!(step.state, StepState::Blocked | StepState::Ready { .. }))
+                .map(|(place, _)| place)
+                .collect();
+            for place in unstarted {
+                self.cancel_step(place);
+            }
+        }
+        let open = self.task.steps.iter().any(|step| match step.state {
+            StepState::Blocked | StepState::Ready { .. } | StepState::Leased(_) => true,
+            StepState::Done | StepState::Failed(_) | StepState::Cancelled => false,
+        });
+        if open {
+            return;
+        }
+        let at = self.now;
+        let (state, event) = match self.task.state.clone() {
+            TaskState::Stopping { into: StopInto::Cancelled, .. } => {
+                (TaskState::Cancelled { at }, EventKind::TaskCancelled)
+            }
+            TaskState::Stopping { into: StopInto::Failed(failure), .. } => {
+                (TaskState::Failed { failure: failure.clone(), at }, EventKind::TaskFailed(failure))
+            }
+            TaskState::Queued | TaskState::Planning | TaskState::Running | TaskState::Waiting { .. } => {
+                (TaskState::Completed { at }, EventKind::TaskCompleted)
+            }
+            TaskState::Completed { .. } | TaskState::Failed { .. } | TaskState::Cancelled { .. } => return,
+        };
+        self.task.state = state;
+        self.tell(event);
+    }
+}

@@ -1,0 +1,99 @@
+//! What clients and time do: cancel, input, expire, a lost worker.
+
+use super::Draft;
+use crate::{
+    CRASHES_MAX, Dice, EventKind, Failure, FailureReason, Refusal, StepState, StopInto, TaskState, retry,
+};
+use octollm_contract::WorkerId;
+
+impl Draft {
+    pub(super) fn cancel(&mut self) -> Result<(), Refusal> {
+        if self.ended() {
+            return Err(Refusal::Ended);
+        }
+        self.stop(StopInto::Cancelled);
+        Ok(())
+    }
+
+    pub(super) fn input(&mut self, approve: bool) -> Result<(), Refusal> {
+        let TaskState::Waiting { place } = self.task.state else {
+            return Err(if self.ended() { Refusal::Ended } else { Refusal::NotWaiting });
+        };
+        self.task.state = TaskState::Running;
+        if approve {
+            self.task.steps[usize::from(place)].awaits_approval = false;
+            self.touched.insert(place);
+            self.tell(EventKind::TaskResumed { place });
+        } else {
+            self.cancel_step(place);
+            let message = "the approval that the step needs was refused".into();
+            self.stop(StopInto::Failed(Failure {
+                reason: FailureReason::NotApproved,
+                message,
+                place: Some(place),
+            }));
+        }
+        Ok(())
+    }
+
+    /// Leases that ran out are crashes; a deadline that passed ends the task. Before that,
+    /// whatever a broken transaction left behind is settled, and counted as a repair.
+    pub(super) fn expire(&mut self, dice: Dice) {
+        self.settle();
+        self.repaired = !self.touched.is_empty() || !self.events.is_empty();
+        let now = self.now;
+        self.lapse(
+            |lease| lease.expires_at <= now,
+            "its lease ran out: the worker vanished or stood still",
+            dice,
+        );
+        let deadline_passed = self.task.terms.deadline.is_some_and(|deadline| deadline <= now);
+        if deadline_passed && !self.ended() {
+            let message = "the deadline passed before the task was done".into();
+            self.stop(StopInto::Failed(Failure { reason: FailureReason::Deadline, message, place: None }));
+        }
+    }
+
+    pub(super) fn worker_lost(&mut self, worker: &WorkerId, dice: Dice) {
+        self.lapse(|lease| lease.worker == *worker, "its worker died", dice);
+    }
+
+    fn lapse(&mut self, gone: impl Fn(&crate::Lease) -> bool, why: &str, dice: Dice) {
+        let lapsed: Vec<u16> = self
+            .task
+            .places()
+            .filter(|(_, step)| matches!(&step.state, StepState::Leased(lease) if gone(lease)))
+            .map(|(place, _)| place)
+            .collect();
+        for place in lapsed {
+            let step = &mut self.task.steps[usize::from(place)];
+            step.deliveries.crashes = step.deliveries.crashes.saturating_add(1);
+            let crashes = step.deliveries.crashes;
+            if self.stopping() {
+                self.cancel_step(place);
+            } else if crashes < CRASHES_MAX {
+                let from = self.now + retry::wait_after(crashes, dice);
+                self.again(place, from);
+                self.tell(EventKind::StepLapsed { place, crashes, from });
+            } else {
+                self.fail_step(
+                    place,
+                    FailureReason::Poison,
+                    format!("the step was given up after {crashes} crashes; the last time {why}"),
+                );
+            }
+        }
+    }
+
+    /// Decides how the task ends. What was decided first stays.
+    pub(super) fn stop(&mut self, into: StopInto) {
+        if self.ended() || self.stopping() {
+            return;
+        }
+        self.task.state = TaskState::Stopping { into: into.clone(), since: self.now };
+        let leased = self.task.steps.iter().any(|step| matches!(step.state, StepState::Leased(_)));
+        if leased && into == StopInto::Cancelled {
+            self.tell(EventKind::TaskCancelling);
+        }
+    }
+}
