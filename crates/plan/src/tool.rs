@@ -32,13 +32,17 @@ pub enum ToolCall {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         limit: Option<u32>,
     },
-    /// Files below a folder that fit every condition given.
+    /// Files below a folder that fit every condition given, those whose names begin with a
+    /// dot too.
     Find {
         /// The folder.
         path: String,
         /// A glob over the file name, such as `*.log`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
+        /// Only so many levels deep: 1 is the folder's own entries. Absent: all levels.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_depth: Option<u32>,
         /// Only this kind of entry.
         #[serde(default)]
         kind: FindKind,
@@ -80,7 +84,8 @@ pub enum ToolCall {
     Count {
         /// What to count.
         what: CountWhat,
-        /// Where: files, or folders for [`CountWhat::Files`] and [`CountWhat::Folders`].
+        /// Where: files, or folders for [`CountWhat::Files`] and [`CountWhat::Folders`]; with
+        /// [`CountWhat::Files`] a path that is a file itself counts as one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         paths: Option<Arg<Vec<String>>>,
         /// A text instead of paths.
