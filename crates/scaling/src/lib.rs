@@ -13,6 +13,7 @@
 
 pub mod duration;
 pub mod hpa;
+pub mod keda;
 pub mod moment;
 pub mod quantity;
 pub mod read;
