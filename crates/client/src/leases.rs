@@ -1,0 +1,140 @@
+//! The lease protocol, as a worker sees it. The orchestrator serves it over HTTP and, for
+//! `octollm run`, in the same process; the worker loop cannot tell which.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use octollm_access::StepToken;
+use octollm_contract::{ArmName, ContentHash, Document, Millis, Problem, StepId, Timestamp, WorkerId};
+use octollm_plan::{InputName, InputValue, PlanStep, StepOutput};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Sent with every call; the orchestrator serves this version and the one before.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// What a worker can ask of the orchestrator.
+///
+/// Every report is safe to repeat: a second one under the same lease is [`LeaseError::Lost`].
+#[async_trait]
+pub trait Leases: Send + Sync + 'static {
+    /// Waits up to `ask.wait` for ready steps; an empty answer means that none came.
+    async fn lease(&self, ask: LeaseAsk) -> Result<Vec<Grant>, LeaseError>;
+
+    /// Says that these steps are being worked on. The answers stand in the order of the tokens.
+    async fn heartbeat(&self, worker: &WorkerId, tokens: &[StepToken]) -> Result<Vec<Beat>, LeaseError>;
+
+    /// Saves where a step is; the next attempt is handed it.
+    async fn checkpoint(
+        &self,
+        token: &StepToken,
+        state: Document,
+        artefacts: Vec<ContentHash>,
+    ) -> Result<(), LeaseError>;
+
+    /// Reports a result.
+    async fn complete(&self, token: &StepToken, done: Completion) -> Result<(), LeaseError>;
+
+    /// Reports a failure; `retryable` when another attempt may succeed.
+    async fn fail(&self, token: &StepToken, message: String, retryable: bool) -> Result<(), LeaseError>;
+
+    /// Hands the step back.
+    async fn release(&self, token: &StepToken) -> Result<(), LeaseError>;
+
+    /// Keeps bytes; they live as long as a document that refers to them.
+    async fn put_artefact(&self, token: &StepToken, bytes: Bytes) -> Result<ContentHash, LeaseError>;
+
+    /// Bytes that the step's task refers to.
+    async fn get_artefact(&self, token: &StepToken, hash: ContentHash) -> Result<Bytes, LeaseError>;
+}
+
+/// A wish for steps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseAsk {
+    /// Who asks.
+    pub worker: WorkerId,
+    /// For which arms.
+    pub arms: Vec<ArmName>,
+    /// At most so many.
+    pub most: u16,
+    /// How long to wait for the first, in milliseconds.
+    pub wait: Millis,
+}
+
+/// A leased step, with all that is needed to do it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Grant {
+    /// The step.
+    pub step: StepId,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// What opens it.
+    pub token: StepToken,
+    /// What to do.
+    pub spec: PlanStep,
+    /// The values of its inputs.
+    pub inputs: BTreeMap<InputName, InputValue>,
+    /// The manifest of the workspace to start from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<ContentHash>,
+    /// Where an earlier attempt was, as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<serde_json::Value>,
+    /// When the lease lapses without a heartbeat, by the orchestrator's clock.
+    pub expires_at: Timestamp,
+    /// How often to beat. Cancels travel on the answers, within two seconds.
+    pub heartbeat_every: Millis,
+    /// How long the attempt may take.
+    pub time_limit: Millis,
+}
+
+/// The answer to a heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Beat {
+    /// Go on.
+    Alive,
+    /// Stop the work and hand the step back: its task is ending or its time is over.
+    Stop,
+    /// The lease is gone; stop the work and report nothing.
+    Lost,
+}
+
+/// A result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Completion {
+    /// What the step gives back.
+    pub output: StepOutput,
+    /// From a judge, and only from one: what it says of the result of others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<VerdictReport>,
+}
+
+/// What a judge says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerdictReport {
+    /// Every criterion holds.
+    Accepted,
+    /// At least one does not; the text says which, and what was found instead.
+    Refused(String),
+}
+
+/// Why a call of the lease protocol did nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// Drop the work: someone else has the step, or nobody.
+    #[error("the lease is no longer held")]
+    Lost,
+    /// The orchestrator is going away or overloaded. Ask again after the wait.
+    #[error("the orchestrator takes no work now")]
+    Busy {
+        /// How long to wait.
+        retry_after: Millis,
+    },
+    /// The request was wrong. Report it; repeating does not help.
+    #[error("{0}")]
+    Refused(Problem),
+    /// The answer did not come. What was asked may have happened.
+    #[error("the orchestrator cannot be reached")]
+    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}

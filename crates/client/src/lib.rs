@@ -1,0 +1,11 @@
+//! How other processes talk to the orchestrator: the lease protocol for arms, the public API
+//! for people and programs.
+//!
+//! Promises: a call says what happened in the caller's terms (lost, refused, unreachable),
+//! and nothing is repeated that is not safe to repeat.
+//!
+//! Must not know: how the orchestrator decides or stores.
+
+mod leases;
+
+pub use leases::{Beat, Completion, Grant, LeaseAsk, LeaseError, Leases, PROTOCOL_VERSION, VerdictReport};

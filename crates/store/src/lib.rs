@@ -1,0 +1,295 @@
+//! Tasks, steps, events, keys and the ledger's rows, behind small traits.
+//!
+//! Promises (P1–P4, P7): what a method returned `Ok` for is durable; each method is one
+//! transaction; a change is decided by [`octollm_lifecycle::decide`] on a view loaded under
+//! the same lock that the change is written under; a bad item of a batch never fails its
+//! neighbours; every read of tenants' data needs a [`TenantScope`].
+//!
+//! Must not know: what a decision is. It claims, loads, applies; no `if` on states here, no
+//! decision in SQL. Nor what goals, plans and results say: they are documents.
+
+mod error;
+mod hints;
+mod time;
+
+pub use error::{AcceptError, Backend, DecideError, StoreError};
+pub use hints::{Hints, Watch};
+pub use time::{Clock, Entropy, OsEntropy, SystemClock};
+
+use async_trait::async_trait;
+use octollm_access::{KeyRecord, TenantScope};
+use octollm_contract::{
+    ArmName, ContentHash, Document, IdempotencyKey, KeyId, LeaseToken, Millis, Priority, StepId, TaskId,
+    TenantId, Timestamp, WorkerId, api::TaskStatus,
+};
+use octollm_lifecycle::{Changes, Command, Event, Failure, NewTask, Task};
+use std::collections::BTreeSet;
+
+/// Every trait that the orchestrator needs of one store.
+pub trait Store: Tasks + TaskReads + Keys {}
+
+impl<T: Tasks + TaskReads + Keys> Store for T {}
+
+/// Changes to tasks.
+#[async_trait]
+pub trait Tasks: Send + Sync + 'static {
+    /// Writes a task, its first steps, its ledger's hold, its idempotency key and its first
+    /// events. Durable before it returns; concurrent calls share a commit.
+    async fn accept(&self, order: Order) -> Result<Accepted, AcceptError>;
+
+    /// Leases up to `wanted.most` ready steps, chosen by [`octollm_lifecycle::fair::choose`].
+    async fn claim(&self, wanted: Wanted) -> Result<Claims, StoreError>;
+
+    /// Decides and applies commands; the answers stand in the order of the commands. A refused
+    /// command changes nothing and fails no other.
+    async fn decide(&self, commands: Vec<Directed>) -> Vec<Result<Changes, DecideError>>;
+
+    /// Sends [`Command::Expire`] to at most `most` tasks in which a lease has run out or a
+    /// deadline has passed, and to tasks that a crash may have left between states.
+    async fn sweep(&self, most: usize) -> Result<Swept, StoreError>;
+
+    /// Sends [`Command::WorkerLost`] to every task in which `worker` holds a lease; with
+    /// `None`, one for every lease there is: nobody that this store knows is alive.
+    async fn lose(&self, worker: Option<WorkerId>) -> Result<Swept, StoreError>;
+
+    /// Removes at most `most` tasks that ended before `ended_before`, with all that belongs to
+    /// them, and idempotency keys of such tasks. Returns how many.
+    async fn prune(&self, ended_before: Timestamp, most: usize) -> Result<usize, StoreError>;
+
+    /// Where to wait for changes. A hint may come late or for nothing; none is needed for
+    /// correctness.
+    fn hints(&self) -> &Hints;
+}
+
+/// Reads of tasks. Every answer shows what was committed before the call.
+#[async_trait]
+pub trait TaskReads: Send + Sync + 'static {
+    /// A task, whole; `None` when there is none in `scope`.
+    async fn task(&self, id: TaskId, scope: &TenantScope) -> Result<Option<TaskRecord>, StoreError>;
+
+    /// Tasks of `scope`, newest first.
+    async fn list(&self, scope: &TenantScope, wanted: &Listing) -> Result<Vec<TaskLine>, StoreError>;
+
+    /// At most `most` events of a task with numbers over `after`, in order; `None` when there
+    /// is no such task in `scope`.
+    async fn events(
+        &self,
+        id: TaskId,
+        scope: &TenantScope,
+        after: u64,
+        most: usize,
+    ) -> Result<Option<Vec<Event>>, StoreError>;
+
+    /// What waits and runs for an arm, over all tenants.
+    async fn backlog(&self, arm: ArmName) -> Result<Backlog, StoreError>;
+
+    /// Whether `token` proves the lease of `step` now.
+    async fn holds(&self, step: StepId, token: LeaseToken) -> Result<bool, StoreError>;
+
+    /// Whether the task has ever kept a document that refers to `artefact`.
+    async fn refers(&self, task: TaskId, artefact: ContentHash) -> Result<bool, StoreError>;
+
+    /// Every artefact that any kept document refers to, for garbage collection.
+    async fn artefacts(&self) -> Result<BTreeSet<ContentHash>, StoreError>;
+
+    /// How many tasks have not ended.
+    async fn open_tasks(&self) -> Result<u64, StoreError>;
+}
+
+/// API keys.
+#[async_trait]
+pub trait Keys: Send + Sync + 'static {
+    /// Keeps a new key, or replaces the one of the same id.
+    async fn put_key(&self, key: KeyRecord) -> Result<(), StoreError>;
+
+    /// The key of this id, revoked or not.
+    async fn key(&self, id: &KeyId) -> Result<Option<KeyRecord>, StoreError>;
+
+    /// All keys in `scope`, by the time they were made.
+    async fn keys(&self, scope: &TenantScope) -> Result<Vec<KeyRecord>, StoreError>;
+
+    /// Revokes a key for ever; `false` when there is none of this id in `scope`.
+    async fn revoke_key(&self, id: &KeyId, scope: &TenantScope, at: Timestamp) -> Result<bool, StoreError>;
+}
+
+/// A task that is to be accepted, with its documents.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// What the state machine sees of it.
+    pub new: NewTask,
+    /// What was asked for.
+    pub goal: String,
+    /// The client's request as it was understood.
+    pub request: Document,
+    /// What belongs to the plan as a whole.
+    pub plan: Document,
+    /// For each of `new.steps` what it is to do.
+    pub specs: Vec<Document>,
+    /// The client's idempotency key and the hash of what it asked for under it.
+    pub idempotency: Option<(IdempotencyKey, ContentHash)>,
+}
+
+/// The answer to an accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The task: the new one, or the one that was accepted under the same key before.
+    pub task: TaskId,
+    /// Where it stands now.
+    pub status: TaskStatus,
+    /// It was accepted before; this call changed nothing.
+    pub replayed: bool,
+}
+
+/// What a worker wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Who asks.
+    pub worker: WorkerId,
+    /// For which arms.
+    pub arms: Vec<ArmName>,
+    /// At most so many steps.
+    pub most: usize,
+    /// How long each lease lasts without a heartbeat.
+    pub ttl: Millis,
+}
+
+/// What a worker gets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// The leased steps.
+    pub granted: Vec<Claimed>,
+    /// When there is nothing more now: the moment at which the next step becomes ready by
+    /// itself, if one will.
+    pub next: Option<Timestamp>,
+}
+
+/// A leased step, with all that its worker needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// The step.
+    pub step: StepId,
+    /// Its arm.
+    pub arm: ArmName,
+    /// Whose task it is.
+    pub tenant: TenantId,
+    /// What proves the lease.
+    pub token: LeaseToken,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// When the lease was granted.
+    pub granted_at: Timestamp,
+    /// When it lapses without a heartbeat.
+    pub expires_at: Timestamp,
+    /// How long the attempt may take.
+    pub time_limit: Millis,
+    /// What the step is to do.
+    pub spec: Document,
+    /// The outputs of the steps that it needs, by place.
+    pub inputs: Vec<(u16, Document)>,
+    /// Where an earlier attempt was.
+    pub checkpoint: Option<Document>,
+}
+
+/// A command and its task.
+#[derive(Clone, Debug)]
+pub struct Directed {
+    /// The task.
+    pub task: TaskId,
+    /// Whose tasks the caller may touch; a worker's report is [`TenantScope::System`], for its
+    /// lease fences it.
+    pub scope: TenantScope,
+    /// What to do.
+    pub command: Command,
+}
+
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Tasks that something was changed in.
+    pub tasks: usize,
+    /// Steps whose lease had run out or was lost.
+    pub lapsed: usize,
+    /// Tasks whose deadline had passed.
+    pub overdue: usize,
+    /// Tasks found between states: zero in healthy runs.
+    pub repaired: usize,
+    /// When the next lease runs out or deadline comes, as far as is known now.
+    pub next: Option<Timestamp>,
+}
+
+/// A task, whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskRecord {
+    /// What the state machine sees of it.
+    pub task: Task,
+    /// What was asked for.
+    pub goal: String,
+    /// The client's request.
+    pub request: Document,
+    /// What belongs to the plan as a whole.
+    pub plan: Document,
+    /// The documents of its steps, by place.
+    pub steps: Vec<StepRecord>,
+}
+
+/// The documents of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepRecord {
+    /// What it is to do. Absent for a planner step that a revision put in.
+    pub spec: Option<Document>,
+    /// Its result.
+    pub output: Option<Document>,
+    /// Where its attempt is.
+    pub checkpoint: Option<Document>,
+}
+
+/// Which tasks to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Only tasks with this status.
+    pub status: Option<TaskStatus>,
+    /// Only tasks with a step that failed as `poison`.
+    pub poison: bool,
+    /// Only tasks with smaller ids: the last id of the page before.
+    pub before: Option<TaskId>,
+    /// At most so many.
+    pub most: usize,
+}
+
+/// A line of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskLine {
+    /// The task.
+    pub id: TaskId,
+    /// Where it stands.
+    pub status: TaskStatus,
+    /// What was asked for.
+    pub goal: String,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Why it failed.
+    pub failure: Option<Failure>,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// When its first lease was granted.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// No step starts before.
+    pub not_before: Option<Timestamp>,
+    /// It fails if it has not ended by then.
+    pub deadline: Option<Timestamp>,
+}
+
+/// What waits and runs for an arm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Steps that could be claimed now.
+    pub ready: u64,
+    /// Steps that are leased.
+    pub leased: u64,
+    /// Since when the oldest ready step could have been claimed.
+    pub oldest: Option<Timestamp>,
+    /// Steps that ended (done or failed) in the last whole minute.
+    pub ended_last_minute: u64,
+}
