@@ -2,7 +2,7 @@
 //! controllers as pure functions.
 //!
 //! It decides what the HorizontalPodAutoscaler, the VerticalPodAutoscaler, KEDA and the Cluster
-//! Autoscaler would decide, exactly where exactness is possible (recorded cases of the controllers
+//! Autoscaler would decide, exactly where exactness is possible (the recorded cases of [`conformance`]
 //! are the proof), and says why. The simulator, the local scaling loop and the `scale` verbs are
 //! shells around it.
 //!
@@ -11,6 +11,7 @@
 //!
 //! It must not know files, clocks, randomness, a runtime or a cluster.
 
+pub mod conformance;
 pub mod duration;
 pub mod hpa;
 pub mod keda;

@@ -106,10 +106,12 @@ impl LimitKind {
     }
 }
 
-/// Steadies and cuts `recommendation` when the target has `current` replicas.
+/// Steadies and cuts `recommendation` when the target has `current` replicas. The first sync of all
+/// remembers the current replicas before it decides.
 #[must_use]
 pub fn bound(spec: &Spec, current: i32, recommendation: i32, history: &History, now: Moment) -> Bounded {
-    let recommendations = history.recommendations();
+    let initial = [Recommendation { replicas: current, at: now }];
+    let recommendations = history.recommendations.as_deref().unwrap_or(&initial);
     let (stabilized, limit) = match &spec.behavior {
         None => {
             let window = spec.controller.downscale_window_seconds;
