@@ -141,6 +141,9 @@ impl Case {
             Reading::Series(levels.clone())
         };
         Some(match self.source {
+            Source::Resource | Source::Pods if levels.is_empty() => {
+                (Metric::Pods { name, average_milli: written.target_milli }, series)
+            }
             Source::Resource | Source::Pods => {
                 let values: Vec<Option<i64>> = levels.into_iter().map(Some).collect();
                 let (samples, strays) =
@@ -176,6 +179,9 @@ impl Case {
         let mut values: Vec<Option<i64>> = per_pod.iter().map(usage).collect();
         if let Some(names) = &written.metric_pod_names {
             values = by_name(names, &values, pods);
+        }
+        if per_pod.is_empty() {
+            return Reading::Failed(ReadingError::NoMetrics);
         }
         let (samples, strays) = samples(&values, pods, self.sampled_at(), self.window_millis());
         let requests = (0..pods).map(|pod| self.request(written, container, pod)).collect();

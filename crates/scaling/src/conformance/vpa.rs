@@ -82,11 +82,32 @@ impl ConfigWritten {
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Samples {
     Constant(Usage),
-    Lcg { cpu: CpuDraw, mem: MemoryDraw },
-    Triangle { period_min: i64, cpu_base_m: i64, mem_base_mi: i64 },
-    Every { n: i64, offset: i64, spike: Usage, r#else: Usage },
-    Step { at_minute: i64, before: Usage, after: Usage },
-    List { cpu_m: Vec<i64>, mem_b: Vec<i64> },
+    Lcg {
+        cpu: CpuDraw,
+        mem: MemoryDraw,
+    },
+    Triangle {
+        period_min: i64,
+        cpu_base_m: i64,
+        mem_base_mi: i64,
+    },
+    Every {
+        n: i64,
+        #[serde(default)]
+        offset: i64,
+        spike: Usage,
+        r#else: Usage,
+    },
+    Step {
+        at_minute: i64,
+        #[serde(alias = "else", alias = "base", alias = "from")]
+        before: Usage,
+        after: Usage,
+    },
+    List {
+        cpu_m: Vec<i64>,
+        mem_b: Vec<i64>,
+    },
 }
 
 /// Usage of one minute; memory in Mi or in bytes.

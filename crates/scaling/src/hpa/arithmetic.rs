@@ -30,8 +30,12 @@ pub(super) fn scale_i64(value: i64, numerator: i64, denominator: i64) -> i64 {
     if denominator == 0 {
         return 0;
     }
-    let wide = i128::from(value) * i128::from(numerator) / i128::from(denominator);
-    i64::try_from(wide).unwrap_or(if wide < 0 { i64::MIN } else { i64::MAX })
+    clamp_to_i64(i128::from(value) * i128::from(numerator) / i128::from(denominator))
+}
+
+/// Saturates to `i64`.
+pub(super) fn clamp_to_i64(value: i128) -> i64 {
+    i64::try_from(value).unwrap_or(if value < 0 { i64::MIN } else { i64::MAX })
 }
 
 /// Saturates to `i32`.

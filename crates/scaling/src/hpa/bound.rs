@@ -179,7 +179,8 @@ pub fn stabilize_by_behavior(
 /// Without behavior: between `min` and the smaller of `max` and max(factor × current, 4).
 #[must_use]
 pub fn limit_by_default(spec: &Spec, current: i32, desired: i32) -> Limit {
-    let rate = trunc_to_i32((spec.controller.upscale_limit_factor * f64::from(current)).max(4.0));
+    let factor = spec.controller.upscale_limit_factor.max(1.0);
+    let rate = trunc_to_i32((factor * f64::from(current)).max(4.0));
     let (most, kind) = if spec.max_replicas > rate {
         (rate, LimitKind::UpRate)
     } else {

@@ -96,7 +96,8 @@ pub enum Phase {
 pub enum Reading {
     /// For Resource, ContainerResource and Pods metrics.
     PerPod {
-        /// Sample of the pod of the same index; `None` where the API had none.
+        /// Sample of the pod of the same index; `None` where the API had none. An API that had none
+        /// at all is [`ReadingError::NoMetrics`].
         samples: Vec<Option<Sample>>,
         /// The request of the pod of the same index for the metric's resource (of the named
         /// container, if one is named). Looked at for Utilization only.

@@ -9,7 +9,7 @@
 //! metrics and the count of every second pass; a pod without a request fails a Utilization metric
 //! whatever its class.
 
-use super::arithmetic::{ceil_to_i32, clamp_to_i32, float, len_i64, scale_i64};
+use super::arithmetic::{ceil_to_i32, clamp_to_i32, clamp_to_i64, float, len_i64, scale_i64};
 use super::classify::{PodClass, PodCounts, classify};
 use super::metric::{Calculation, Filled, MetricError, MetricOutcome, MissingAs, Proposal, Usage, Verdict};
 use super::observe::{Reading, ReadingError, Request, Sample};
@@ -111,15 +111,9 @@ struct Samples<'a> {
 impl<'a> Samples<'a> {
     fn of(reading: Option<&'a Reading>) -> Result<Self, MetricError> {
         match reading {
-            Some(Reading::PerPod { samples, requests, strays })
-                if !strays.is_empty() || samples.iter().any(Option::is_some) =>
-            {
-                Ok(Samples { samples, requests, strays })
-            }
+            Some(Reading::PerPod { samples, requests, strays }) => Ok(Samples { samples, requests, strays }),
             Some(Reading::Failed(why)) => Err(MetricError::NoReading(why.clone())),
-            Some(Reading::PerPod { .. } | Reading::Series(_)) | None => {
-                Err(MetricError::NoReading(ReadingError::NoMetrics))
-            }
+            Some(Reading::Series(_)) | None => Err(MetricError::NoReading(ReadingError::NoMetrics)),
         }
     }
 
@@ -164,30 +158,32 @@ impl<'a> Requests<'a> {
     }
 }
 
-/// Sums that saturate, and how many samples they hold.
+/// Sums, and how many samples they hold. They saturate where they are read, so that the order of the
+/// pods cannot matter.
 #[derive(Clone, Copy, Default)]
 struct Totals {
-    usage: i64,
-    requests: i64,
+    usage: i128,
+    requests: i128,
     count: usize,
 }
 
 impl Totals {
     fn add(&mut self, usage: i64, request: i64) {
-        self.usage = self.usage.saturating_add(usage);
-        self.requests = self.requests.saturating_add(request);
+        self.usage += i128::from(usage);
+        self.requests += i128::from(request);
         self.count += 1;
     }
 
     fn mean(&self) -> i64 {
-        self.usage.checked_div(len_i64(self.count)).unwrap_or(0)
+        clamp_to_i64(self.usage).checked_div(len_i64(self.count)).unwrap_or(0)
     }
 
     fn utilization(&self, target: i32) -> Result<(f64, i32), MetricError> {
-        if self.requests == 0 {
+        let requests = clamp_to_i64(self.requests);
+        if requests == 0 {
             return Err(MetricError::NoRequests);
         }
-        let percent = clamp_to_i32(scale_i64(self.usage, 100, self.requests));
+        let percent = clamp_to_i32(scale_i64(clamp_to_i64(self.usage), 100, requests));
         Ok((f64::from(percent) / f64::from(target), percent))
     }
 }

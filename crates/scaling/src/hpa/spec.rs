@@ -177,6 +177,7 @@ pub struct Controller {
     /// `--horizontal-pod-autoscaler-initial-readiness-delay`, in seconds.
     pub initial_readiness_delay_seconds: i64,
     /// Without behavior a step up ends at this multiple of the current replicas (and at least at 4).
+    /// A constant of the controller, 2; below 1 it counts as 1.
     pub upscale_limit_factor: f64,
     /// Feature gates.
     pub gates: Gates,
