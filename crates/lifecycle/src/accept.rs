@@ -48,7 +48,7 @@ pub fn accept(new: NewTask) -> (Task, Vec<Event>) {
     let mut draft = Draft::of(&task, now);
     draft.tell(EventKind::TaskAccepted);
     draft.settle();
-    let changes = draft.into_changes();
+    let changes = draft.into_changes(&task);
     (changes.after, changes.events)
 }
 

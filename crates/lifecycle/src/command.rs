@@ -37,7 +37,7 @@ pub enum Command {
         /// Artefacts that `state` refers to.
         artefacts: Vec<ContentHash>,
     },
-    /// The step has its result.
+    /// The step has its result. A planner's result is a plan: see [`Command::Revise`].
     Complete {
         /// The step.
         place: u16,
@@ -124,7 +124,7 @@ pub enum Refusal {
     #[error("the task is not waiting for an approval")]
     NotWaiting,
     /// The plan adds no step, too many, refers to steps that will never be done, or does not
-    /// come from a planner. Send another.
+    /// come from a planner; or a planner gives a result without a plan. Send another.
     #[error("the plan does not fit the task")]
     BadPlan,
     /// Only a judge gives a verdict, and every judge must. Send another report.

@@ -261,7 +261,9 @@ impl Task {
     /// attempt has taken longer than it may.
     #[must_use]
     pub fn must_stop(&self, place: u16, now: Timestamp) -> bool {
-        self.stop_since(place).is_some_and(|since| since <= now)
+        let stopping = matches!(self.state, TaskState::Stopping { .. });
+        // A clock that was set back does not take back a stop that is decided.
+        self.stop_since(place).is_some_and(|since| stopping || since <= now)
     }
 
     /// The moment from which the worker at `place` must stop, if that is decided.

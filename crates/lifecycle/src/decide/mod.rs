@@ -13,6 +13,8 @@ use std::collections::BTreeSet;
 pub struct Changes {
     /// The task afterwards.
     pub after: Task,
+    /// The task itself changed, beyond its steps and its count of events.
+    pub moved: bool,
     /// The places of the steps that changed or were added, ascending.
     pub steps: Vec<u16>,
     /// What there is to tell, in order.
@@ -49,7 +51,11 @@ impl Changes {
     /// Nothing is to be written.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty() && self.events.is_empty() && self.kept.is_none() && !self.repaired
+        !self.moved
+            && self.steps.is_empty()
+            && self.events.is_empty()
+            && self.kept.is_none()
+            && !self.repaired
     }
 }
 
@@ -80,7 +86,7 @@ pub fn decide(task: &Task, command: &Command, now: Timestamp, dice: Dice) -> Res
         Command::WorkerLost { worker } => draft.worker_lost(worker, dice),
     }
     draft.settle();
-    Ok(draft.into_changes())
+    Ok(draft.into_changes(task))
 }
 
 /// A task while a decision is being made about it.
@@ -110,14 +116,29 @@ impl Draft {
         self.events.push(event);
     }
 
-    pub(crate) fn into_changes(self) -> Changes {
+    pub(crate) fn into_changes(self, before: &Task) -> Changes {
         Changes {
+            moved: self.moved(before),
             after: self.task,
             steps: self.touched.into_iter().collect(),
             events: self.events,
             kept: self.kept,
             repaired: self.repaired,
         }
+    }
+
+    fn moved(&self, before: &Task) -> bool {
+        let after = &self.task;
+        after.state != before.state
+            || after.started_at != before.started_at
+            || after.plan_version != before.plan_version
+            || after.revisions != before.revisions
+            || after.ledger != before.ledger
+    }
+
+    /// The state of a task whose steps are being done and which waits for nobody.
+    fn at_work(&self) -> TaskState {
+        if self.task.plan_version == 0 { TaskState::Planning } else { TaskState::Running }
     }
 
     fn ended(&self) -> bool {

@@ -4,7 +4,7 @@
 use super::{Draft, Kept, KeptAs};
 use crate::{
     Dice, EventKind, Failure, FailureReason, Lease, NewStep, RELEASES_MAX, Refusal, Replans, STEPS_MAX,
-    STOP_GRACE, Step, StepState, TaskState, Verdict, retry,
+    STOP_GRACE, Step, StepState, StopInto, TaskState, Verdict, retry,
 };
 use octollm_contract::{ArmName, ContentHash, Document, LeaseToken, Millis, WorkerId};
 
@@ -36,8 +36,7 @@ impl Draft {
         step.deliveries.attempts = step.deliveries.attempts.saturating_add(1);
         let attempt = step.deliveries.attempts;
         if self.task.state == TaskState::Queued {
-            self.task.state =
-                if self.task.plan_version == 0 { TaskState::Planning } else { TaskState::Running };
+            self.task.state = self.at_work();
         }
         self.task.started_at.get_or_insert(now);
         self.touched.insert(place);
@@ -52,7 +51,7 @@ impl Draft {
         let StepState::Leased(lease) = &mut step.state else { return Err(Refusal::LeaseLost) };
         let wanted = latest.map_or(now + ttl, |latest| latest.min(now + ttl));
         // Most heartbeats write nothing: a lease is renewed only when a third of it is used.
-        if wanted.since(lease.expires_at).get() >= ttl.get() / 3 {
+        if wanted > lease.expires_at && wanted.since(lease.expires_at).get() >= ttl.get() / 3 {
             lease.expires_at = wanted;
             self.touched.insert(place);
         }
@@ -83,6 +82,9 @@ impl Draft {
         let step = self.held(place, token)?;
         if (step.arm == ArmName::Judge) != verdict.is_some() {
             return Err(Refusal::BadVerdict);
+        }
+        if step.arm == ArmName::Planner {
+            return Err(Refusal::BadPlan);
         }
         step.state = StepState::Done;
         self.touched.insert(place);
@@ -119,7 +121,7 @@ impl Draft {
         if self.stopping() {
             return Ok(());
         }
-        self.cancel_unstarted();
+        self.cancel_unstarted(Spare::Nothing);
         let version = self.task.plan_version.saturating_add(1);
         self.task.plan_version = version;
         if self.task.state == TaskState::Planning {
@@ -238,17 +240,15 @@ impl Draft {
             .place
             .and_then(|place| self.task.step(place))
             .is_some_and(|step| step.arm == ArmName::Planner);
-        let may_replan = match self.task.terms.replans {
-            Replans::UpTo(most) => self.task.revisions < most && !planner_failed,
-            Replans::No => false,
-        };
         let place = u16::try_from(self.task.steps.len()).ok().filter(|_| self.task.steps.len() < STEPS_MAX);
-        match place.filter(|_| may_replan) {
+        match (self.task.terms.replans, place) {
+            (Replans::No, _) => self.stop(StopInto::Failed(failure)),
+            (Replans::UpTo(_), _) if planner_failed => self.stop(StopInto::Failed(failure)),
             // A planner that is at it already will see this failure's traces in the task.
-            Some(_) if self.planner_is_due() => {}
-            Some(place) => {
+            (Replans::UpTo(_), _) if self.planner_is_due() => self.cancel_unstarted(Spare::Planners),
+            (Replans::UpTo(most), Some(place)) if self.task.revisions < most => {
                 self.task.revisions += 1;
-                self.cancel_unstarted();
+                self.cancel_unstarted(Spare::Nothing);
                 let step = NewStep {
                     arm: ArmName::Planner,
                     needs: Vec::new(),
@@ -258,32 +258,48 @@ impl Draft {
                 self.task.steps.push(Step::new(step, self.task.plan_version));
                 self.touched.insert(place);
             }
-            None => self.stop(crate::StopInto::Failed(failure)),
+            (Replans::UpTo(_), _) => self.stop(StopInto::Failed(failure)),
         }
     }
 
     fn planner_is_due(&self) -> bool {
-        self.task.steps.iter().any(|step| {
+        self.task.places().any(|(place, _)| self.is_due_planner(place))
+    }
+
+    /// A planner that is at work, or that nothing but a worker or an approval keeps from it.
+    /// One that waits for other steps may wait for the very step that failed.
+    fn is_due_planner(&self, place: u16) -> bool {
+        self.task.step(place).is_some_and(|step| {
             step.arm == ArmName::Planner
                 && match step.state {
-                    StepState::Blocked | StepState::Ready { .. } | StepState::Leased(_) => true,
+                    StepState::Ready { .. } | StepState::Leased(_) => true,
+                    StepState::Blocked => self.could_start(place),
                     StepState::Done | StepState::Failed(_) | StepState::Cancelled => false,
                 }
         })
     }
 
     /// Cancels the steps that no worker has begun.
-    fn cancel_unstarted(&mut self) {
+    fn cancel_unstarted(&mut self, spare: Spare) {
         let unstarted: Vec<u16> = self
             .task
             .places()
             .filter(|(_, step)| matches!(step.state, StepState::Blocked | StepState::Ready { .. }))
             .map(|(place, _)| place)
+            .filter(|place| spare == Spare::Nothing || !self.is_due_planner(*place))
             .collect();
         for place in unstarted {
             self.cancel_step(place);
         }
     }
+}
+
+/// What is left alone when unstarted steps are cancelled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Spare {
+    Nothing,
+    /// Planners that will write the next plan.
+    Planners,
 }
 
 /// How long a planner may take to revise a plan.

@@ -36,7 +36,7 @@ impl Draft {
             && !self.task.step(place).is_some_and(|step| step.awaits_approval && self.could_start(place))
         {
             // A revision cancelled the step that was waited for.
-            self.task.state = TaskState::Running;
+            self.task.state = self.at_work();
         }
         let may_ask = matches!(self.task.state, TaskState::Queued | TaskState::Planning | TaskState::Running);
         let asks = self.task.places().find(|(place, step)| step.awaits_approval && self.could_start(*place));
@@ -46,7 +46,7 @@ impl Draft {
         }
     }
 
-    fn could_start(&self, place: u16) -> bool {
+    pub(super) fn could_start(&self, place: u16) -> bool {
         let done = |need: &u16| self.task.step(*need).is_some_and(|step| step.state == StepState::Done);
         self.task
             .step(place)

@@ -19,7 +19,7 @@ impl Draft {
         let TaskState::Waiting { place } = self.task.state else {
             return Err(if self.ended() { Refusal::Ended } else { Refusal::NotWaiting });
         };
-        self.task.state = TaskState::Running;
+        self.task.state = self.at_work();
         if approve {
             self.task.steps[usize::from(place)].awaits_approval = false;
             self.touched.insert(place);
@@ -39,8 +39,9 @@ impl Draft {
     /// Leases that ran out are crashes; a deadline that passed ends the task. Before that,
     /// whatever a broken transaction left behind is settled, and counted as a repair.
     pub(super) fn expire(&mut self, dice: Dice) {
+        let found = self.task.state.clone();
         self.settle();
-        self.repaired = !self.touched.is_empty() || !self.events.is_empty();
+        self.repaired = !self.touched.is_empty() || !self.events.is_empty() || self.task.state != found;
         let now = self.now;
         self.lapse(
             |lease| lease.expires_at <= now,
