@@ -9,6 +9,7 @@
 //! Must not know: how steps are run, stored or leased; the file system; the network.
 
 mod check;
+mod judged;
 mod output;
 mod rules;
 mod step;
