@@ -295,7 +295,13 @@ impl Task {
             | StepState::Failed(_)
             | StepState::Cancelled => None,
         });
-        let deadline = match self.state {
+        leases.chain(self.next_deadline()).min()
+    }
+
+    /// The deadline, as long as it can still end the task.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        match self.state {
             TaskState::Queued | TaskState::Planning | TaskState::Running | TaskState::Waiting { .. } => {
                 self.terms.deadline
             }
@@ -303,8 +309,7 @@ impl Task {
             | TaskState::Completed { .. }
             | TaskState::Failed { .. }
             | TaskState::Cancelled { .. } => None,
-        };
-        leases.chain(deadline).min()
+        }
     }
 
     /// Applies what [`crate::decide`] decided; for views that are kept in memory.
