@@ -11,6 +11,7 @@
 //!
 //! It must not know files, clocks, randomness, a runtime or a cluster.
 
+pub mod cluster;
 pub mod conformance;
 pub mod duration;
 pub mod hpa;
