@@ -21,6 +21,7 @@ mod command;
 mod decide;
 mod event;
 pub mod fair;
+pub mod invariants;
 mod ledger;
 pub mod retry;
 mod task;

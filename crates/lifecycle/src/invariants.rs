@@ -1,0 +1,243 @@
+//! What must hold of a task after every command, whoever sent it and in whatever order.
+//!
+//! One function for the tests of this crate, the model-based suite and the simulation. It is
+//! written against the design's §3 and §4, not against [`crate::decide`]: it knows nothing of
+//! commands. Cheap enough to run after every step: nothing is allocated while nothing is wrong.
+
+mod arrows;
+
+pub use arrows::{step_transition_allowed, task_transition_allowed};
+
+use crate::{CRASHES_MAX, Event, RELEASES_MAX, Replans, STEPS_MAX, Step, StepState, Task, TaskState};
+
+/// A broken rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub rule: Rule,
+    /// Where: a step's place, if it is about one.
+    pub place: Option<u16>,
+}
+
+/// The rules, each with the promise it serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rule {
+    /// P2: what has ended does not change, and tells nothing more.
+    EndedIsEnded,
+    /// P2: a task ends with exactly one terminal event, its last.
+    OneEnd,
+    /// P2: no lease is alive when a task has ended, and every step is closed.
+    NoLeaseAfterTheEnd,
+    /// P1: what has not ended has a step that a worker, a person or time will move.
+    NeverStuck,
+    /// P1: a completed task has done all steps of its last plan.
+    CompletedMeansDone,
+    /// P4: events are numbered on without gaps.
+    EventsAreNumbered,
+    /// §3: only the task's arrows are taken.
+    TaskArrow,
+    /// §3: only the step's arrows are taken.
+    StepArrow,
+    /// P2: a closed step stays as it closed.
+    ClosedStepStays,
+    /// P2: a lease changes its holder only through the queue.
+    LeaseKeepsHolder,
+    /// §3: steps start after what they need, after their approval and not before `not_before`.
+    StartsInOrder,
+    /// §3: a waiting task waits for a step that could start but for the approval.
+    WaitsForOne,
+    /// §3: the counters only grow, each by one at most, each to its bound; together they
+    /// account for every attempt.
+    CountersAccount,
+    /// Plans only grow: places, needs, arms and limits stay.
+    PlanOnlyGrows,
+    /// Plan versions grow by one; revisions are bounded.
+    RevisionsBounded,
+    /// What was agreed at the accept stays.
+    TermsStay,
+    /// P5: granted = spent + held + free, and nothing spent comes back.
+    LedgerConserved,
+}
+
+/// What is wrong with `after`, which `events` led to from `before` (`None`: the accept).
+#[must_use]
+pub fn check(before: Option<&Task>, after: &Task, events: &[Event]) -> Vec<Violation> {
+    let mut found = Found(Vec::new());
+    alone(after, &mut found);
+    numbers(before.map_or(0, |task| task.events), after, events, &mut found);
+    let ends = events.iter().filter(|event| event.kind.is_terminal()).count();
+    let ended_before = before.is_some_and(|task| task.state.ended_at().is_some());
+    let last_ends = events.last().is_some_and(|event| event.kind.is_terminal());
+    let ends_now = after.state.ended_at().is_some() && !ended_before;
+    found.unless(ends == usize::from(ends_now) && ends_now == last_ends, Rule::OneEnd, None);
+    if let Some(before) = before {
+        found.unless(!ended_before || (before == after && events.is_empty()), Rule::EndedIsEnded, None);
+        change(before, after, &mut found);
+    }
+    found.0
+}
+
+struct Found(Vec<Violation>);
+
+impl Found {
+    fn unless(&mut self, holds: bool, rule: Rule, place: Option<u16>) {
+        if !holds {
+            self.0.push(Violation { rule, place });
+        }
+    }
+}
+
+/// What must hold of one task by itself.
+fn alone(task: &Task, found: &mut Found) {
+    let (mut open, mut leased, mut startable) = (false, false, false);
+    for (place, step) in task.places() {
+        let needs_done = step.needs.iter().all(|need| task.step(*need).is_some_and(is_done));
+        match &step.state {
+            StepState::Blocked => open = true,
+            StepState::Ready { from } => {
+                (open, startable) = (true, true);
+                let in_time = task.terms.not_before.is_none_or(|not_before| *from >= not_before);
+                found.unless(
+                    needs_done && !step.awaits_approval && in_time,
+                    Rule::StartsInOrder,
+                    Some(place),
+                );
+            }
+            StepState::Leased(lease) => {
+                (open, leased) = (true, true);
+                let in_time = task.terms.not_before.is_none_or(|not_before| lease.granted_at >= not_before);
+                found.unless(
+                    needs_done && !step.awaits_approval && in_time,
+                    Rule::StartsInOrder,
+                    Some(place),
+                );
+            }
+            StepState::Done | StepState::Failed(_) | StepState::Cancelled => {}
+        }
+        found.unless(accounts(step, task.terms.max_retries), Rule::CountersAccount, Some(place));
+    }
+    let waits = match &task.state {
+        TaskState::Waiting { place } => task.step(*place).is_some_and(|step| {
+            step.state == StepState::Blocked
+                && step.awaits_approval
+                && step.needs.iter().all(|need| task.step(*need).is_some_and(is_done))
+        }),
+        TaskState::Queued
+        | TaskState::Planning
+        | TaskState::Running
+        | TaskState::Stopping { .. }
+        | TaskState::Completed { .. }
+        | TaskState::Failed { .. }
+        | TaskState::Cancelled { .. } => false,
+    };
+    match &task.state {
+        TaskState::Completed { .. } => {
+            found.unless(!open, Rule::NoLeaseAfterTheEnd, None);
+            let all_done = task.steps.iter().all(|s| s.plan_version != task.plan_version || is_done(s));
+            found.unless(all_done, Rule::CompletedMeansDone, None);
+        }
+        TaskState::Failed { .. } | TaskState::Cancelled { .. } => {
+            found.unless(!open, Rule::NoLeaseAfterTheEnd, None);
+        }
+        TaskState::Stopping { .. } => {
+            let unstarted = task
+                .steps
+                .iter()
+                .any(|step| matches!(step.state, StepState::Blocked | StepState::Ready { .. }));
+            found.unless(leased && !unstarted, Rule::NeverStuck, None);
+        }
+        TaskState::Waiting { .. } => {
+            found.unless(waits, Rule::WaitsForOne, None);
+        }
+        TaskState::Queued | TaskState::Planning | TaskState::Running => {
+            found.unless(leased || startable, Rule::NeverStuck, None);
+        }
+    }
+    let unplanned = task.plan_version == 0;
+    let fits = match task.state {
+        TaskState::Planning => unplanned,
+        TaskState::Running => !unplanned,
+        TaskState::Queued => task.started_at.is_none(),
+        TaskState::Waiting { .. }
+        | TaskState::Stopping { .. }
+        | TaskState::Completed { .. }
+        | TaskState::Failed { .. }
+        | TaskState::Cancelled { .. } => true,
+    };
+    found.unless(fits, Rule::TaskArrow, None);
+    let most = match task.terms.replans {
+        Replans::No => 0,
+        Replans::UpTo(most) => most,
+    };
+    found.unless(task.revisions <= most && task.steps.len() <= STEPS_MAX, Rule::RevisionsBounded, None);
+    let ledger = task.ledger;
+    let used = ledger.spent().checked_add(ledger.held());
+    found.unless(used.is_some_and(|used| used <= ledger.granted()), Rule::LedgerConserved, None);
+}
+
+fn is_done(step: &Step) -> bool {
+    step.state == StepState::Done
+}
+
+fn accounts(step: &Step, max_retries: u32) -> bool {
+    let d = step.deliveries;
+    let at_work = u32::from(matches!(step.state, StepState::Leased(_) | StepState::Done));
+    d.failures <= max_retries.saturating_add(1)
+        && d.crashes <= CRASHES_MAX
+        && d.releases <= RELEASES_MAX + 1
+        && d.attempts == d.failures + d.crashes + d.releases + at_work
+}
+
+fn numbers(before: u64, after: &Task, events: &[Event], found: &mut Found) {
+    let consecutive = (before + 1..).zip(events).all(|(number, event)| event.number == number);
+    let counted = before + events.len() as u64 == after.events;
+    found.unless(consecutive && counted, Rule::EventsAreNumbered, None);
+}
+
+/// What must hold between a task and the same task after one command.
+fn change(before: &Task, after: &Task, found: &mut Found) {
+    found.unless(task_transition_allowed(&before.state, &after.state), Rule::TaskArrow, None);
+    let started = before.started_at.is_none() || before.started_at == after.started_at;
+    let same = before.id == after.id
+        && before.tenant == after.tenant
+        && before.priority == after.priority
+        && before.terms == after.terms;
+    found.unless(same && started, Rule::TermsStay, None);
+    let versions = after.plan_version == before.plan_version || after.plan_version == before.plan_version + 1;
+    let revisions = (before.revisions..=before.revisions + 1).contains(&after.revisions);
+    found.unless(versions && revisions, Rule::RevisionsBounded, None);
+    found.unless(after.steps.len() >= before.steps.len(), Rule::PlanOnlyGrows, None);
+    let money =
+        before.ledger.granted() == after.ledger.granted() && before.ledger.spent() <= after.ledger.spent();
+    found.unless(money, Rule::LedgerConserved, None);
+    for ((place, old), new) in before.places().zip(&after.steps) {
+        if old == new {
+            continue;
+        }
+        let place = Some(place);
+        found.unless(step_transition_allowed(&old.state, &new.state), Rule::StepArrow, place);
+        let closed = matches!(old.state, StepState::Done | StepState::Failed(_) | StepState::Cancelled);
+        found.unless(!closed, Rule::ClosedStepStays, place);
+        if let (StepState::Leased(had), StepState::Leased(has)) = (&old.state, &new.state) {
+            let same = had.token == has.token && had.worker == has.worker && had.granted_at == has.granted_at;
+            found.unless(same && has.expires_at >= had.expires_at, Rule::LeaseKeepsHolder, place);
+        }
+        let same_plan = old.arm == new.arm
+            && old.needs == new.needs
+            && old.plan_version == new.plan_version
+            && old.time_limit == new.time_limit
+            && (old.awaits_approval || !new.awaits_approval);
+        found.unless(same_plan, Rule::PlanOnlyGrows, place);
+        let (was, is) = (old.deliveries, new.deliveries);
+        let by_one = |was: u32, is: u32| is == was || is == was + 1;
+        let grow = by_one(was.attempts, is.attempts)
+            && by_one(was.failures, is.failures)
+            && by_one(was.crashes, is.crashes)
+            && by_one(was.releases, is.releases);
+        found.unless(grow, Rule::CountersAccount, place);
+    }
+    for new in after.steps.iter().skip(before.steps.len()) {
+        let fresh = matches!(new.state, StepState::Blocked | StepState::Ready { .. } | StepState::Cancelled);
+        found.unless(fresh, Rule::StepArrow, None);
+    }
+}
