@@ -10,10 +10,12 @@
 
 mod error;
 mod hints;
+pub mod memory;
 mod time;
 
 pub use error::{AcceptError, Backend, DecideError, StoreError};
 pub use hints::{Hints, Watch};
+pub use memory::MemoryStore;
 pub use time::{Clock, Entropy, OsEntropy, SystemClock};
 
 use async_trait::async_trait;
