@@ -1,0 +1,124 @@
+//! P6: only its workspace and the roots it was granted.
+
+use crate::lab::{Lab, err, out, text};
+use octollm_sandbox::Ending;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+#[tokio::test]
+async fn a_command_reads_what_is_granted_and_nothing_else() {
+    let Some(lab) = Lab::new() else { return };
+    let [granted, outside] =
+        [lab.granted().join("note"), lab.outside().join("secret")].map(|p| p.display().to_string());
+
+    assert_eq!(out(&lab.run(&["cat", &granted]).await), "granted");
+    let refused = lab.run(&["cat", &outside]).await;
+    assert_eq!((refused.ending, out(&refused).as_str()), (Ending::Exited(1), ""));
+    assert!(err(&refused).contains("Permission denied"), "{}", err(&refused));
+    let listed = lab.run(&["ls", &lab.outside().display().to_string()]).await;
+    assert_eq!(out(&listed), "");
+}
+
+#[tokio::test]
+async fn a_command_writes_its_workspace_and_nothing_else() {
+    let Some(lab) = Lab::new() else { return };
+    let (granted, outside) = (lab.granted(), lab.outside());
+    let script = format!(
+        "echo own > own; mkdir -p d/e; mv own d/e/own; for d in '{}' '{}' /tmp /dev/shm /var/tmp /; do
+           echo leak > $d/leak-$$; mkdir $d/leak-dir-$$; rm -f $d/note $d/secret; done; true",
+        granted.display(),
+        outside.display()
+    );
+    let ended = lab.sh(&script).await;
+
+    assert_eq!(ended.ending, Ending::Exited(0), "{}", err(&ended));
+    assert_eq!(text(&lab.workspace().join("d/e/own")), "own\n");
+    assert_eq!(text(&granted.join("note")), "granted");
+    assert_eq!(text(&outside.join("secret")), "secret");
+    for folder in [granted, outside] {
+        assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1);
+    }
+    assert_eq!(err(&ended).matches("cannot create").count(), 12, "{}", err(&ended));
+}
+
+#[tokio::test]
+async fn truncation_and_metadata_of_files_outside_stay_as_they_are() {
+    let Some(lab) = Lab::new() else { return };
+    let (outside, granted) = (lab.outside().join("secret"), lab.granted().join("note"));
+    let before = [&outside, &granted].map(|p| p.metadata().unwrap());
+    let script = format!(
+        "my @f = ('{}', '{}'); truncate($_, 0) and print 'cut' for @f; chmod(0777, $_) and print 'mode' for @f;
+         utime(1, 1, $_) and print 'time' for @f; open(my $g, '<', $f[1]) or die; chmod(0777, $g) and print 'fd';
+         open(my $own, '>', 'own') or die; print $own 'abc'; close $own; truncate('own', 1) and print 'own';",
+        outside.display(),
+        granted.display()
+    );
+    let ended = lab.perl(&script).await;
+
+    assert!(["own", ""].contains(&out(&ended).as_str()), "{}{}", out(&ended), err(&ended));
+    assert!(lab.workspace().join("own").exists());
+    for (path, before) in [outside, granted].iter().zip(before) {
+        let after = path.metadata().unwrap();
+        assert_eq!(after.len(), before.len());
+        assert_eq!(after.permissions(), before.permissions());
+        assert_eq!(after.modified().unwrap(), before.modified().unwrap());
+    }
+    if !lab.is_bare() {
+        let own = lab.sh("echo '#!/bin/sh\necho made' > tool; chmod 755 tool; ./tool").await;
+        assert_eq!(out(&own), "made");
+    }
+}
+
+#[tokio::test]
+async fn password_hashes_are_closed_and_user_names_are_open() {
+    let Some(lab) = Lab::new() else { return };
+    assert!(out(&lab.sh("cat /etc/passwd").await).contains("root:"));
+    for file in ["/etc/shadow", "/etc/gshadow", "/etc/hostname", "/etc/ssh/sshd_config", "/root/.profile"] {
+        assert_eq!(out(&lab.run(&["cat", file]).await), "", "{file}");
+    }
+}
+
+#[tokio::test]
+async fn a_link_in_the_workspace_leads_nowhere_outside() {
+    let Some(lab) = Lab::new() else { return };
+    std::fs::write(lab.workspace().join("own"), "own").unwrap();
+    symlink("own", lab.workspace().join("inward")).unwrap();
+    symlink(lab.outside().join("secret"), lab.workspace().join("outward")).unwrap();
+    assert_eq!(out(&lab.sh("cat inward").await), "own");
+    let ended = lab.sh("cat outward; echo leak > outward; ln -s / all; cat all/etc/shadow").await;
+    assert_eq!(out(&ended), "");
+    let hard = format!("ln '{}' hard; cat hard", lab.outside().join("secret").display());
+    assert_eq!(out(&lab.sh(&hard).await), "");
+    assert_eq!(text(&lab.outside().join("secret")), "secret");
+}
+
+#[tokio::test]
+async fn processes_are_not_read_through_proc_nor_devices_opened() {
+    let Some(lab) = Lab::new() else { return };
+    let pid = std::process::id();
+    let script = format!(
+        "cat /proc/1/environ /proc/{pid}/environ /proc/self/maps /dev/kmsg /sys/kernel/notes; ls /proc"
+    );
+    assert_eq!(out(&lab.sh(&script).await), "");
+    let devices =
+        lab.sh("head -c 3 /dev/urandom | wc -c; echo gone > /dev/null && echo null; mknod x c 1 3").await;
+    assert_eq!(out(&devices).split_whitespace().collect::<Vec<_>>(), ["3", "null"]);
+}
+
+#[tokio::test]
+async fn the_environment_is_empty_but_for_four_names() {
+    let Some(lab) = Lab::new() else { return };
+    assert!(std::env::vars_os().count() > 4, "this process has variables that could leak");
+    let here = lab.workspace().canonicalize().unwrap();
+    let here = here.display();
+    let expected = format!("PATH=/usr/local/bin:/usr/bin:/bin\nHOME={here}\nTMPDIR={here}\nLANG=C.UTF-8");
+    assert_eq!(out(&lab.run(&["env"]).await), expected);
+    assert_eq!(out(&lab.run(&["pwd"]).await), here.to_string());
+}
+
+#[tokio::test]
+async fn what_a_command_makes_is_its_own() {
+    let Some(lab) = Lab::new() else { return };
+    lab.sh("echo x > private").await;
+    let mode = lab.workspace().join("private").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}

@@ -1,0 +1,96 @@
+//! A workspace, a granted root and a place outside, and rooms on them.
+
+use octollm_sandbox::{Ended, Kernel, Limits, Room, RoomError, RoomSpec};
+use std::path::{Path, PathBuf};
+use tokio_util::sync::CancellationToken;
+
+/// Set by `again`: rooms are to do without namespaces.
+pub(crate) const BARE: &str = "OCTOLLM_SANDBOX_TEST_BARE";
+
+pub(crate) struct Lab {
+    pub(crate) limits: Limits,
+    kernel: Kernel,
+    folder: tempfile::TempDir,
+}
+
+impl Lab {
+    /// Nothing where this kernel cannot lock a room; there the promise is to refuse, and that
+    /// is checked instead.
+    pub(crate) fn new() -> Option<Lab> {
+        let probed = *Kernel::probe();
+        let kernel = if std::env::var_os(BARE).is_some() { probed.without_namespaces() } else { probed };
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let lab = Lab { limits: Limits::default(), kernel, folder };
+        for name in ["workspace", "granted", "outside"] {
+            std::fs::create_dir(lab.folder.path().join(name)).expect("a directory");
+        }
+        std::fs::write(lab.granted().join("note"), "granted").expect("a file");
+        std::fs::write(lab.outside().join("secret"), "secret").expect("a file");
+        if kernel.can_lock().is_err() {
+            println!("no rooms here: {kernel}");
+            assert!(matches!(Room::open(&lab.spec(), &kernel), Err(RoomError::Lacking(_))));
+            return None;
+        }
+        Some(lab)
+    }
+
+    pub(crate) fn limited(change: impl FnOnce(&mut Limits)) -> Option<Lab> {
+        let mut lab = Lab::new()?;
+        change(&mut lab.limits);
+        Some(lab)
+    }
+
+    pub(crate) fn workspace(&self) -> PathBuf {
+        self.folder.path().join("workspace")
+    }
+
+    pub(crate) fn granted(&self) -> PathBuf {
+        self.folder.path().join("granted")
+    }
+
+    pub(crate) fn outside(&self) -> PathBuf {
+        self.folder.path().join("outside")
+    }
+
+    pub(crate) fn is_bare(&self) -> bool {
+        self.kernel.without_namespaces() == self.kernel
+    }
+
+    fn spec(&self) -> RoomSpec {
+        RoomSpec { workspace: self.workspace(), read_roots: vec![self.granted()], limits: self.limits }
+    }
+
+    pub(crate) fn room(&self) -> Room {
+        Room::open(&self.spec(), &self.kernel).expect("a room")
+    }
+
+    pub(crate) async fn run(&self, argv: &[&str]) -> Ended {
+        self.room().run(argv, None, &CancellationToken::new()).await.expect("the command runs")
+    }
+
+    pub(crate) async fn sh(&self, script: &str) -> Ended {
+        self.run(&["sh", "-c", script]).await
+    }
+
+    pub(crate) async fn perl(&self, script: &str) -> Ended {
+        self.run(&["perl", "-e", script]).await
+    }
+}
+
+/// What a Perl script prints outside any room: shows that it tries what it claims to try.
+pub(crate) fn perl_outside(script: &str) -> String {
+    let output = std::process::Command::new("perl").args(["-e", script]).output().expect("perl is installed");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+pub(crate) fn out(ended: &Ended) -> String {
+    String::from_utf8_lossy(&ended.stdout.bytes).trim().to_owned()
+}
+
+pub(crate) fn err(ended: &Ended) -> String {
+    String::from_utf8_lossy(&ended.stderr.bytes).trim().to_owned()
+}
+
+pub(crate) fn text(path: &Path) -> String {
+    std::fs::read_to_string(path).expect("a readable file")
+}
