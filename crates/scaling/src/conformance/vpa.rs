@@ -1,5 +1,7 @@
 //! Recommendations at checkpoints of a synthetic usage.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::outcome::Differences;
@@ -211,12 +213,16 @@ pub(super) fn check(case: &Case, differences: &mut Differences) {
     let period_seconds = case.sample_period_s.unwrap_or(60);
     let mut usage = ContainerUsage::new(&config);
     let mut generators = case.samples.seeds();
+    let mut checkpoints: BTreeMap<i64, Vec<&Checkpoint>> = BTreeMap::new();
+    for checkpoint in &case.checkpoints {
+        checkpoints.entry(checkpoint.after_sample_minute).or_default().push(checkpoint);
+    }
     for minute in 0..=last {
         let at = start.plus_seconds(minute.saturating_mul(period_seconds));
         let (cpu_milli, memory_bytes) = case.samples.at(minute, &mut generators);
         usage.add_cpu(cpu_milli, at);
         usage.add_memory(memory_bytes, at);
-        for checkpoint in case.checkpoints.iter().filter(|c| c.after_sample_minute == minute) {
+        for checkpoint in checkpoints.get(&minute).into_iter().flatten() {
             compare(checkpoint, &config, &usage, differences);
         }
     }

@@ -21,6 +21,7 @@ mod combine;
 mod condition;
 mod decide;
 mod history;
+mod message;
 mod metric;
 mod next_change;
 mod observe;
@@ -38,6 +39,7 @@ pub use combine::Combined;
 pub use condition::{Condition, ConditionKind, Conditions, Reason};
 pub use decide::{Decision, Path, Rescale, RescaleReason, decide};
 pub use history::{Event, History, Recommendation, Remembered, change_within};
+pub use message::RescaleEvent;
 pub use metric::{Filled, MetricError, MetricOutcome, MissingAs, Proposal, Usage, Verdict, propose};
 pub use next_change::{NextChange, next_change};
 pub use observe::{
