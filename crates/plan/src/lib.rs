@@ -11,11 +11,11 @@
 mod check;
 mod judged;
 mod output;
-mod rules;
+pub mod rules;
 mod step;
 mod tool;
 
 pub use check::{CheckedPlan, CheckedStep, MAX_STEPS, PlanFault};
 pub use output::{InputValue, Provenance, StepOutput, compose};
-pub use step::{InputName, Instruction, Plan, PlanStep, Reference, StepName, ValueType};
+pub use step::{BadPlanName, InputName, Instruction, Plan, PlanStep, Reference, StepName, ValueType};
 pub use tool::{Arg, CountWhat, FindKind, HashKind, SizeBound, SortBy, ToolCall, ToolName};

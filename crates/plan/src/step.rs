@@ -84,6 +84,14 @@ pub enum ValueType {
     Whole,
 }
 
+/// A text that cannot name a step or an input.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} is 1 to 40 of a-z, 0-9, '_' and '-', not {text:?}")]
+pub struct BadPlanName {
+    what: &'static str,
+    text: String,
+}
+
 macro_rules! plan_name {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*
@@ -100,14 +108,14 @@ macro_rules! plan_name {
         }
 
         impl FromStr for $name {
-            type Err = String;
+            type Err = BadPlanName;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
                 if (1..=40).contains(&text.len()) && text.bytes().all(fits) {
                     Ok($name(text.to_owned()))
                 } else {
-                    Err(format!(concat!($what, " is 1 to 40 of a-z, 0-9, '_' and '-', not {:?}"), text.chars().take(60).collect::<String>()))
+                    Err(BadPlanName { what: $what, text: text.chars().take(60).collect() })
                 }
             }
         }

@@ -1,1 +1,51 @@
-//! The rules planner.
+//! The rules planner: plans without a model for goals that need only tools.
+//!
+//! A goal is cut into tokens, the tokens into clauses by a grammar of English phrasings, and
+//! the clauses become the steps of a plan, with what "it" and "them" mean as typed references.
+//!
+//! Promises: P10, it never guesses: every word of the goal is accounted for by a rule or the
+//! whole goal is refused, and the refusal names the words. It is a function of its arguments,
+//! takes time linear in the goal and a few kilobytes of it at most. The steps ask for exactly
+//! the paths, the host and the program that the goal names.
+//!
+//! Must not know: the file system, the environment, what a policy allows.
+//!
+//! `docs/offline-goals.md` is printed by [`reference()`] from the tables that the rules use.
+
+mod argv;
+mod build;
+mod clause;
+mod compare;
+mod count;
+mod cursor;
+mod disk;
+mod entries;
+mod fetch;
+mod hash;
+mod list;
+mod named;
+mod place;
+mod read;
+mod reference;
+mod refusal;
+mod run;
+mod search;
+mod summary;
+mod token;
+mod url;
+mod whom;
+mod words;
+
+pub use place::Place;
+pub use reference::reference;
+pub use refusal::NotUnderstood;
+
+use crate::Plan;
+
+/// Plans `goal`, or says which of its words are not understood. `place` says what `~` and
+/// relative paths mean.
+pub fn plan(goal: &str, place: &Place) -> Result<Plan, NotUnderstood> {
+    let tokens = token::tokens(goal)?;
+    let clauses = clause::clauses(goal, &tokens)?;
+    build::plan(&clauses, place)
+}

@@ -1,0 +1,703 @@
+//! Clauses become steps: paths are made absolute, "it" and "them" become typed references, and
+//! each step gets exactly the capability that its call needs.
+//!
+//! Promises: a step that works on what another found may read what the other may read and
+//! nothing else; what a word points back to is never chosen among several.
+
+use super::NotUnderstood;
+use super::argv;
+use super::clause::{Clause, Part, Placed};
+use super::entries::{Entries, Noun};
+use super::named::{Called, Named, looks};
+use super::place::Place;
+use super::search::Sought;
+use super::summary::summary;
+use super::url;
+use super::whom::{Earlier, Whom};
+use crate::{
+    Arg, CountWhat, FindKind, InputName, Instruction, MAX_STEPS, Plan, PlanStep, Reference, SizeBound,
+    SortBy, StepName, ToolCall, ValueType,
+};
+use octollm_access::{Capability, NetworkGrant};
+use octollm_contract::ArmName;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Makes the plan of a goal's clauses.
+pub(super) fn plan(clauses: &[Placed], place: &Place) -> Result<Plan, NotUnderstood> {
+    let mut build = Build {
+        place,
+        plan: Plan { steps: Vec::new(), result: Vec::new() },
+        last: Vec::new(),
+        topic: Topic::default(),
+    };
+    for (at, placed) in clauses.iter().enumerate() {
+        let used_later = clauses.get(at + 1).is_some_and(|next| points_back(&next.clause));
+        let before = std::mem::take(&mut build.last);
+        let first_new = build.plan.steps.len();
+        build.clause(placed, used_later)?;
+        if placed.after_previous {
+            for step in &mut build.plan.steps[first_new..] {
+                let own: BTreeSet<&StepName> = step.inputs.values().map(|from| &from.step).collect();
+                step.needs = before.iter().filter(|name| !own.contains(name)).cloned().collect();
+            }
+        }
+        if build.plan.steps.len() > MAX_STEPS {
+            return Err(NotUnderstood::TooManySteps);
+        }
+    }
+    Ok(build.plan)
+}
+
+fn points_back(clause: &Clause) -> bool {
+    match clause {
+        Clause::Read { of, .. }
+        | Clause::Count { of, .. }
+        | Clause::CountFound(of)
+        | Clause::Search { of, .. }
+        | Clause::Hash { of, .. }
+        | Clause::DiskUse { of } => matches!(of, Whom::Earlier(..)),
+        Clause::List(_)
+        | Clause::Find(_)
+        | Clause::Show(_)
+        | Clause::CountEntries(_)
+        | Clause::Compare(..)
+        | Clause::Fetch(_)
+        | Clause::Run(_) => false,
+    }
+}
+
+/// What "it", "them" and "the output" mean after a clause.
+#[derive(Clone, Debug, Default)]
+struct Topic {
+    files: About,
+    /// The one step whose text is "the output".
+    output: Option<(StepName, BTreeSet<String>)>,
+    /// "it" is the output and no file: after a fetch, a command, a part of a file.
+    output_is_it: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+enum About {
+    #[default]
+    Nothing,
+    /// Files and folders that the goal names.
+    Named(Vec<String>),
+    /// What these steps found, each with what it may read; `single`: exactly one each.
+    Found { by: Vec<(StepName, BTreeSet<String>)>, single: bool, kind: FindKind },
+}
+
+/// One thing that a tool is pointed at.
+struct Target {
+    from: From,
+    roots: BTreeSet<String>,
+}
+
+enum From {
+    Paths(Vec<String>),
+    PathsOf(StepName),
+    Text(String),
+    TextOf(StepName),
+}
+
+struct Build<'p> {
+    place: &'p Place,
+    plan: Plan,
+    /// The steps of the clause being built.
+    last: Vec<StepName>,
+    topic: Topic,
+}
+
+impl Build<'_> {
+    fn clause(&mut self, placed: &Placed, used_later: bool) -> Result<(), NotUnderstood> {
+        let words = placed.words.as_str();
+        match &placed.clause {
+            Clause::List(e) => {
+                self.entries(e, words, Depth::Own, if used_later { Use::Later } else { Use::Shown })
+            }
+            Clause::Find(e) => {
+                self.entries(e, words, Depth::All, if used_later { Use::Later } else { Use::Shown })
+            }
+            Clause::Show(named) => self.show(named, words),
+            Clause::Read { part, of } => self.read(*part, of, words),
+            Clause::Count { what, of } => self.count(what, of, words),
+            Clause::CountEntries(e) => self.count_entries(e, words),
+            Clause::CountFound(of) => self.count_found(of, words),
+            Clause::Search { sought, of } => self.search(sought, of, words),
+            Clause::Hash { kind, of } => {
+                self.each(of, words, |paths, text| ToolCall::Hash { kind: *kind, paths, text })
+            }
+            Clause::DiskUse { of } => {
+                for target in self.paths_only(of, words)? {
+                    let (arg, inputs) = target.paths();
+                    self.step(ToolCall::DiskUse { paths: arg }, inputs, reads(target.roots), Use::Shown);
+                }
+                self.topic.output = None;
+                Ok(())
+            }
+            Clause::Compare(left, right) => {
+                let (left, right) = (self.place.resolve(&left.path)?, self.place.resolve(&right.path)?);
+                let roots = BTreeSet::from([left.clone(), right.clone()]);
+                self.topic =
+                    Topic { files: About::Named(vec![left.clone(), right.clone()]), ..Topic::default() };
+                self.step(ToolCall::Compare { left, right }, BTreeMap::new(), reads(roots), Use::Shown);
+                Ok(())
+            }
+            Clause::Fetch(address) => {
+                let grant = NetworkGrant { host: url::host_of(address)?, private: false };
+                let capability = Capability { hosts: BTreeSet::from([grant]), ..Capability::default() };
+                let step = self.step(
+                    ToolCall::HttpFetch { url: address.clone() },
+                    BTreeMap::new(),
+                    capability,
+                    Use::Shown,
+                );
+                self.topic = Topic {
+                    files: About::Nothing,
+                    output: Some((step, BTreeSet::new())),
+                    output_is_it: true,
+                };
+                Ok(())
+            }
+            Clause::Run(command) => self.run(&command.line),
+        }
+    }
+
+    /// Adds a step and gives its name.
+    fn step(
+        &mut self,
+        call: ToolCall,
+        inputs: BTreeMap<InputName, Reference>,
+        capability: Capability,
+        used: Use,
+    ) -> StepName {
+        let name = name::<StepName>(&format!("{}-{}", self.plan.steps.len() + 1, verb(&call)));
+        let summary = summary(&call, &inputs);
+        self.plan.steps.push(PlanStep {
+            name: name.clone(),
+            arm: ArmName::Executor,
+            summary,
+            instruction: Instruction::Tool(call),
+            inputs,
+            needs: Vec::new(),
+            capability,
+            time_limit: None,
+        });
+        if used != Use::Inside {
+            self.plan.result.push(name.clone());
+        }
+        self.last.push(name.clone());
+        name
+    }
+
+    fn resolve_all(&self, named: &[Named]) -> Result<Vec<String>, NotUnderstood> {
+        let mut paths: Vec<String> = Vec::new();
+        for one in named {
+            let path = self.place.resolve(&one.path)?;
+            if !paths.contains(&path) {
+                paths.push(path);
+            }
+        }
+        Ok(paths)
+    }
+
+    /// A listing or a search for each place that is named.
+    fn entries(&mut self, e: &Entries, words: &str, depth: Depth, used: Use) -> Result<(), NotUnderstood> {
+        let places = self.resolve_all(&e.places)?;
+        if places.is_empty() {
+            return Err(NotUnderstood::unclear(words, "say in which folder, such as \"in /tmp\""));
+        }
+        if places.len() > 1 && (e.limit.is_some() || e.sort.is_some()) {
+            return Err(NotUnderstood::unclear(
+                words,
+                "an order and a number over several folders at once is not understood",
+            ));
+        }
+        let kind = kind_of(e, depth, used, words)?;
+        if let Some(sought) = &e.containing {
+            return self.entries_containing(e, sought, places, kind, words, depth);
+        }
+        let mut by = Vec::new();
+        for path in places {
+            let roots = BTreeSet::from([path.clone()]);
+            let call = find_or_list(e, path, kind, depth, words)?;
+            by.push((self.step(call, BTreeMap::new(), reads(roots.clone()), used), roots));
+        }
+        self.topic =
+            Topic { files: About::Found { by, single: e.limit == Some(1), kind }, ..Topic::default() };
+        Ok(())
+    }
+
+    /// Files by what is in them: a text search below the folders, whose paths are the files.
+    fn entries_containing(
+        &mut self,
+        e: &Entries,
+        sought: &Sought,
+        places: Vec<String>,
+        kind: FindKind,
+        words: &str,
+        depth: Depth,
+    ) -> Result<(), NotUnderstood> {
+        let plain = e.newer_than.is_none()
+            && e.older_than.is_none()
+            && e.size.is_none()
+            && e.sort.is_none()
+            && e.limit.is_none();
+        if kind == FindKind::Folder || e.hidden.is_some() {
+            return Err(NotUnderstood::unclear(words, "only files hold a text"));
+        }
+        let all = e.recursive.unwrap_or(depth == Depth::All);
+        if plain && all {
+            let roots: BTreeSet<String> = places.iter().cloned().collect();
+            let call = search_call(sought, Some(Arg::Given(places)), None, e.name.clone());
+            let step = self.step(call, BTreeMap::new(), reads(roots.clone()), Use::Shown);
+            self.topic = Topic { files: found(step, roots), ..Topic::default() };
+            return Ok(());
+        }
+        let mut by = Vec::new();
+        let inner = Entries { containing: None, only: Some(FindKind::File), ..e.clone() };
+        for path in places {
+            let roots = BTreeSet::from([path.clone()]);
+            let source = find_or_list(&inner, path, FindKind::File, depth, words)?;
+            let from = self.step(source, BTreeMap::new(), reads(roots.clone()), Use::Inside);
+            let target = Target { from: From::PathsOf(from), roots: roots.clone() };
+            let (arg, inputs) = target.paths();
+            let call = search_call(sought, Some(arg), None, None);
+            by.push((self.step(call, inputs, reads(roots.clone()), Use::Shown), roots));
+        }
+        self.topic =
+            Topic { files: About::Found { by, single: false, kind: FindKind::File }, ..Topic::default() };
+        Ok(())
+    }
+
+    fn show(&mut self, named: &Named, words: &str) -> Result<(), NotUnderstood> {
+        match looks(named) {
+            Some(Called::File) => self.read(Part::Whole, &Whom::Named(vec![named.clone()]), words),
+            Some(Called::Folder) => {
+                let e = Entries { noun: Noun::Any, places: vec![named.clone()], ..Entries::default() };
+                self.entries(&e, words, Depth::Own, Use::Shown)
+            }
+            Some(Called::Nothing) | None => {
+                Err(NotUnderstood::unclear(words, "say \"read the file …\" or \"list the folder …\""))
+            }
+        }
+    }
+
+    fn read(&mut self, part: Part, of: &Whom, words: &str) -> Result<(), NotUnderstood> {
+        let named = matches!(of, Whom::Named(_));
+        let (first_lines, last_lines) = match part {
+            Part::Whole => (None, None),
+            Part::First(n) => (Some(n), None),
+            Part::Last(n) => (None, Some(n)),
+        };
+        let targets = self.paths_only(of, words)?;
+        let before = std::mem::take(&mut self.topic);
+        let mut outputs = Vec::new();
+        let mut paths = Vec::new();
+        for target in targets {
+            let (arg, inputs) = target.paths();
+            if let Arg::Given(given) = &arg {
+                paths.extend(given.iter().cloned());
+            }
+            let roots = target.roots.clone();
+            outputs.push((
+                self.step(
+                    ToolCall::ReadFile { paths: arg, first_lines, last_lines },
+                    inputs,
+                    reads(target.roots),
+                    Use::Shown,
+                ),
+                roots,
+            ));
+        }
+        self.topic = before;
+        if named {
+            self.topic.files = About::Named(paths);
+        }
+        self.topic.output = if outputs.len() == 1 { outputs.pop() } else { None };
+        self.topic.output_is_it = part != Part::Whole;
+        Ok(())
+    }
+
+    fn count(&mut self, what: &[CountWhat], of: &Whom, words: &str) -> Result<(), NotUnderstood> {
+        for kind in what {
+            self.each(of, words, |paths, text| ToolCall::Count {
+                what: *kind,
+                paths,
+                text,
+                name: None,
+                recursive: false,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn count_entries(&mut self, e: &Entries, words: &str) -> Result<(), NotUnderstood> {
+        if e.places.is_empty() {
+            return Err(NotUnderstood::unclear(words, "say in which folder, such as \"in /tmp\""));
+        }
+        if e.sort.is_some() || e.limit.is_some() || e.containing.is_some() {
+            return Err(NotUnderstood::unclear(
+                words,
+                "an order, a number or a text in files is not understood when counting files",
+            ));
+        }
+        let kind = kind_of(e, Depth::Own, Use::Later, words)?;
+        let what = if kind == FindKind::Folder { CountWhat::Folders } else { CountWhat::Files };
+        let simple =
+            e.newer_than.is_none() && e.older_than.is_none() && e.size.is_none() && e.hidden != Some(false);
+        if simple {
+            let paths = self.resolve_all(&e.places)?;
+            let roots: BTreeSet<String> = paths.iter().cloned().collect();
+            let call = ToolCall::Count {
+                what,
+                paths: Some(Arg::Given(paths.clone())),
+                text: None,
+                name: e.name.clone(),
+                recursive: e.recursive.unwrap_or(false),
+            };
+            self.step(call, BTreeMap::new(), reads(roots), Use::Shown);
+            self.topic = Topic::default();
+            return Ok(());
+        }
+        if what == CountWhat::Folders {
+            return Err(NotUnderstood::unclear(
+                words,
+                "folders are counted without conditions on age and size",
+            ));
+        }
+        self.entries(e, words, Depth::Own, Use::Inside)?;
+        self.count_found(&Whom::Earlier(Earlier::Many, words.to_owned()), words)
+    }
+
+    fn count_found(&mut self, of: &Whom, words: &str) -> Result<(), NotUnderstood> {
+        match &self.topic.files {
+            About::Found { kind: FindKind::File, .. } => {}
+            About::Found { .. } | About::Named(_) | About::Nothing => {
+                return Err(NotUnderstood::unclear(
+                    words,
+                    "only files that an earlier step lists or finds are counted",
+                ));
+            }
+        }
+        self.each(of, words, |paths, text| ToolCall::Count {
+            what: CountWhat::Files,
+            paths,
+            text,
+            name: None,
+            recursive: false,
+        })
+    }
+
+    fn search(&mut self, sought: &Sought, of: &Whom, words: &str) -> Result<(), NotUnderstood> {
+        // "search for 'x' in the .log files in /var/log" is one search with a name.
+        if let Whom::Entries(e) = of {
+            if e.containing.is_some() {
+                return Err(NotUnderstood::unclear(words, "one text at a time"));
+            }
+            let narrowed = Entries { recursive: Some(e.recursive.unwrap_or(true)), ..(**e).clone() };
+            let places = self.resolve_all(&e.places)?;
+            let kind = kind_of(e, Depth::All, Use::Later, words)?;
+            return self.entries_containing(
+                &narrowed,
+                sought,
+                places,
+                if kind == FindKind::Any { FindKind::File } else { kind },
+                words,
+                Depth::All,
+            );
+        }
+        let before = self.topic.files.clone();
+        self.each(of, words, |paths, text| search_call(sought, paths, text, None))?;
+        if !matches!(of, Whom::Earlier(..)) {
+            // "them" after a search in named files could be the files or the lines.
+            self.topic.files = if let (Whom::Named(one), About::Named(_)) = (of, &self.topic.files) {
+                if one.len() == 1 && looks(&one[0]) == Some(Called::File) {
+                    self.topic.files.clone()
+                } else {
+                    About::Nothing
+                }
+            } else {
+                before
+            };
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, line: &str) -> Result<(), NotUnderstood> {
+        let mut argv = argv::split(line)?;
+        let mut roots = BTreeSet::new();
+        if argv[0].contains('/') {
+            argv[0] = self.place.resolve(&argv[0])?;
+            roots.insert(argv[0].clone());
+        }
+        for argument in argv.iter().skip(1).filter(|argument| argument.starts_with('/')) {
+            roots.insert(self.place.resolve(argument)?);
+        }
+        let capability = Capability {
+            read_roots: roots,
+            commands: BTreeSet::from([argv[0].clone()]),
+            ..Capability::default()
+        };
+        let step = self.step(ToolCall::Shell { argv, stdin: None }, BTreeMap::new(), capability, Use::Shown);
+        self.topic =
+            Topic { files: About::Nothing, output: Some((step, BTreeSet::new())), output_is_it: true };
+        Ok(())
+    }
+
+    /// A step of a tool that takes paths or a text, for each thing it is pointed at.
+    fn each(
+        &mut self,
+        of: &Whom,
+        words: &str,
+        call: impl Fn(Option<Arg<Vec<String>>>, Option<Arg<String>>) -> ToolCall,
+    ) -> Result<(), NotUnderstood> {
+        for target in self.targets(of, words)? {
+            let exact = !matches!(call(None, None), ToolCall::Hash { .. });
+            match &target.from {
+                From::Paths(_) | From::PathsOf(_) => {
+                    let (arg, inputs) = target.paths();
+                    self.step(call(Some(arg), None), inputs, reads(target.roots), Use::Shown);
+                }
+                From::Text(text) => {
+                    self.step(
+                        call(None, Some(Arg::Given(text.clone()))),
+                        BTreeMap::new(),
+                        Capability::default(),
+                        Use::Shown,
+                    );
+                }
+                // The text of an output is for people and may be cut: its digest would be one of nothing.
+                From::TextOf(_) if !exact => {
+                    return Err(NotUnderstood::unclear(
+                        words,
+                        "only files and quoted texts are hashed, not the output of a step",
+                    ));
+                }
+                From::TextOf(step) => {
+                    let input = name::<InputName>("text");
+                    let from = Reference { step: step.clone(), output: ValueType::Text };
+                    self.step(
+                        call(None, Some(Arg::Input(input.clone()))),
+                        BTreeMap::from([(input, from)]),
+                        Capability::default(),
+                        Use::Shown,
+                    );
+                }
+            }
+        }
+        if let Whom::Named(named) = of {
+            self.topic = Topic { files: About::Named(self.resolve_all(named)?), ..Topic::default() };
+        }
+        Ok(())
+    }
+
+    fn paths_only(&mut self, of: &Whom, words: &str) -> Result<Vec<Target>, NotUnderstood> {
+        let targets = self.targets(of, words)?;
+        let paths = targets.iter().all(|t| matches!(t.from, From::Paths(_) | From::PathsOf(_)));
+        if let (false, Whom::Named(_) | Whom::Entries(_) | Whom::Literal(_) | Whom::Earlier(..)) = (paths, of)
+        {
+            return Err(NotUnderstood::unclear(words, "this needs files, and what came before is a text"));
+        }
+        if let Whom::Named(named) = of {
+            self.topic = Topic { files: About::Named(self.resolve_all(named)?), ..Topic::default() };
+        }
+        Ok(targets)
+    }
+
+    fn targets(&mut self, of: &Whom, words: &str) -> Result<Vec<Target>, NotUnderstood> {
+        match of {
+            Whom::Named(named) => {
+                let paths = self.resolve_all(named)?;
+                Ok(vec![Target { roots: paths.iter().cloned().collect(), from: From::Paths(paths) }])
+            }
+            Whom::Literal(text) => {
+                Ok(vec![Target { from: From::Text(text.clone()), roots: BTreeSet::new() }])
+            }
+            Whom::Entries(e) => {
+                self.entries(e, words, Depth::Own, Use::Inside)?;
+                self.earlier(Earlier::Many, words)
+            }
+            Whom::Earlier(earlier, said) => self.earlier(*earlier, said),
+        }
+    }
+
+    fn earlier(&self, earlier: Earlier, said: &str) -> Result<Vec<Target>, NotUnderstood> {
+        let unclear = |why| Err(NotUnderstood::unclear(said, why));
+        let output = || match &self.topic.output {
+            Some((step, roots)) => {
+                Ok(vec![Target { from: From::TextOf(step.clone()), roots: roots.clone() }])
+            }
+            None => unclear("it points back to an output, and no earlier step has one alone"),
+        };
+        match (earlier, &self.topic.files) {
+            (Earlier::Output, _) => output(),
+            (Earlier::One, About::Nothing) if self.topic.output_is_it => output(),
+            (Earlier::One | Earlier::Many, About::Named(_)) if self.topic.output_is_it => unclear(
+                "it may be the file or the lines that were read: name the file, or say \"the output\"",
+            ),
+            (Earlier::One, About::Named(paths)) if paths.len() == 1 => Ok(vec![named_target(paths)]),
+            (Earlier::Many, About::Named(paths)) if paths.len() > 1 => Ok(vec![named_target(paths)]),
+            (Earlier::One, About::Found { by, single: true, .. }) if by.len() == 1 => Ok(found_targets(by)),
+            (Earlier::Many, About::Found { by, single: false, .. }) => Ok(found_targets(by)),
+            (Earlier::One, About::Named(_) | About::Found { .. }) => {
+                unclear("it points back to one thing, and there are several")
+            }
+            (Earlier::Many, About::Named(_) | About::Found { .. }) => {
+                unclear("it points back to several things, and there is one")
+            }
+            (Earlier::One | Earlier::Many, About::Nothing) => {
+                unclear("it points back to nothing that an earlier step names or finds")
+            }
+        }
+    }
+}
+
+fn named_target(paths: &[String]) -> Target {
+    Target { from: From::Paths(paths.to_vec()), roots: paths.iter().cloned().collect() }
+}
+
+fn found_targets(by: &[(StepName, BTreeSet<String>)]) -> Vec<Target> {
+    by.iter()
+        .map(|(step, roots)| Target { from: From::PathsOf(step.clone()), roots: roots.clone() })
+        .collect()
+}
+
+fn found(step: StepName, roots: BTreeSet<String>) -> About {
+    About::Found { by: vec![(step, roots)], single: false, kind: FindKind::File }
+}
+
+impl Target {
+    /// The paths as an argument, with the input that it may need.
+    fn paths(&self) -> (Arg<Vec<String>>, BTreeMap<InputName, Reference>) {
+        match &self.from {
+            From::PathsOf(step) => {
+                let input = name::<InputName>("paths");
+                let from = Reference { step: step.clone(), output: ValueType::Paths };
+                (Arg::Input(input.clone()), BTreeMap::from([(input, from)]))
+            }
+            From::Paths(paths) => (Arg::Given(paths.clone()), BTreeMap::new()),
+            From::Text(_) | From::TextOf(_) => (Arg::Given(Vec::new()), BTreeMap::new()),
+        }
+    }
+}
+
+/// Whether a description means a folder's own entries or all below it, where the goal does not say.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    Own,
+    All,
+}
+
+/// What becomes of a step's output.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// It is part of the result.
+    Shown,
+    /// It is part of the result, and a later clause works on it.
+    Later,
+    /// Only another step uses it.
+    Inside,
+}
+
+/// "files" in a plain listing is whatever lies there, as with `ls`; where order, number or a
+/// later step matter, it is regular files.
+fn kind_of(e: &Entries, depth: Depth, used: Use, words: &str) -> Result<FindKind, NotUnderstood> {
+    let conditions = e.sort.is_some_and(|s| s != SortBy::Name)
+        || e.limit.is_some()
+        || !is_plain(e)
+        || e.containing.is_some();
+    let plain = depth == Depth::Own && used == Use::Shown && !conditions;
+    match (e.noun, e.only) {
+        (Noun::Files | Noun::Any, Some(only)) => Ok(only),
+        (Noun::Folders, None | Some(FindKind::Folder)) => Ok(FindKind::Folder),
+        (Noun::Folders, Some(FindKind::File | FindKind::Any)) => {
+            Err(NotUnderstood::unclear(words, "folders that are files do not exist"))
+        }
+        (Noun::Files, None) if plain => Ok(FindKind::Any),
+        (Noun::Files, None) => Ok(FindKind::File),
+        (Noun::Any, None) => Ok(FindKind::Any),
+    }
+}
+
+/// No condition that only `find` knows.
+fn is_plain(e: &Entries) -> bool {
+    e.name.is_none() && e.newer_than.is_none() && e.older_than.is_none() && e.size.is_none()
+}
+
+fn find_or_list(
+    e: &Entries,
+    path: String,
+    kind: FindKind,
+    depth: Depth,
+    words: &str,
+) -> Result<ToolCall, NotUnderstood> {
+    let recursive = e.recursive.unwrap_or(depth == Depth::All);
+    if e.size.is_some() && kind == FindKind::Folder {
+        return Err(NotUnderstood::unclear(words, "a folder has no size of its own; say \"disk usage\""));
+    }
+    if depth == Depth::Own && is_plain(e) {
+        let hidden = e.hidden.unwrap_or(false);
+        return Ok(ToolCall::List {
+            path,
+            hidden,
+            recursive,
+            kind,
+            sort: e.sort.unwrap_or_default(),
+            limit: e.limit,
+        });
+    }
+    if e.hidden == Some(false) {
+        return Err(NotUnderstood::unclear(words, "a search by name, age or size sees hidden files too"));
+    }
+    Ok(ToolCall::Find {
+        path,
+        name: e.name.clone(),
+        max_depth: (!recursive).then_some(1),
+        kind,
+        newer_than: e.newer_than,
+        older_than: e.older_than,
+        size: e.size.unwrap_or_default(),
+        sort: e.sort.unwrap_or_default(),
+        limit: e.limit,
+    })
+}
+
+fn search_call(
+    sought: &Sought,
+    paths: Option<Arg<Vec<String>>>,
+    text: Option<Arg<String>>,
+    name: Option<String>,
+) -> ToolCall {
+    ToolCall::Search {
+        pattern: sought.pattern.clone(),
+        regex: sought.regex,
+        ignore_case: sought.ignore_case,
+        paths,
+        text,
+        name,
+    }
+}
+
+fn reads(roots: BTreeSet<String>) -> Capability {
+    Capability { read_roots: roots, ..Capability::default() }
+}
+
+fn verb(call: &ToolCall) -> &'static str {
+    match call {
+        ToolCall::List { .. } => "list",
+        ToolCall::Find { .. } => "find",
+        ToolCall::ReadFile { .. } => "read",
+        ToolCall::WriteFile { .. } => "write",
+        ToolCall::Count { .. } => "count",
+        ToolCall::Search { .. } => "search",
+        ToolCall::Hash { .. } => "hash",
+        ToolCall::DiskUse { .. } => "disk-use",
+        ToolCall::Compare { .. } => "compare",
+        ToolCall::HttpFetch { .. } => "fetch",
+        ToolCall::Shell { .. } | ToolCall::ShellString { .. } => "run",
+    }
+}
+
+fn name<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
+    text.parse().expect("a number and a verb, or a word of this file, is a name")
+}

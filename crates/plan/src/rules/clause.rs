@@ -1,0 +1,238 @@
+//! A goal as a row of clauses: one verb each, joined by "then", "and", punctuation or numbers.
+//!
+//! Promises: every token belongs to a clause, to a joint between two, or to politeness;
+//! otherwise the whole goal is refused with the words that are left over.
+
+use super::cursor::Cursor;
+use super::entries::Entries;
+use super::named::{self, Named};
+use super::run::Command;
+use super::search::Sought;
+use super::token::{Kind, Token};
+use super::whom::Whom;
+use super::words::{self, POLITE};
+use super::{NotUnderstood, compare, count, disk, fetch, hash, list, read, run, search};
+use crate::{CountWhat, HashKind};
+use std::cell::Cell;
+
+/// What one clause asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Clause {
+    /// The entries of a folder itself.
+    List(Box<Entries>),
+    /// Entries of a folder and of all below it.
+    Find(Box<Entries>),
+    /// What lies at a path, which may be a file or a folder.
+    Show(Named),
+    Read {
+        part: Part,
+        of: Whom,
+    },
+    Count {
+        what: Vec<CountWhat>,
+        of: Whom,
+    },
+    /// How many files or folders fit a description.
+    CountEntries(Box<Entries>),
+    /// How many an earlier clause found.
+    CountFound(Whom),
+    Search {
+        sought: Sought,
+        of: Whom,
+    },
+    Hash {
+        kind: HashKind,
+        of: Whom,
+    },
+    DiskUse {
+        of: Whom,
+    },
+    Compare(Named, Named),
+    Fetch(String),
+    Run(Command),
+}
+
+/// How much of a file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Whole,
+    First(u32),
+    Last(u32),
+}
+
+/// A clause, its words, and whether it waits for the one before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Placed {
+    pub(super) clause: Clause,
+    pub(super) words: String,
+    pub(super) after_previous: bool,
+}
+
+/// How two clauses are joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Joint {
+    /// The second may run beside the first.
+    And,
+    /// The second comes after the first.
+    Then,
+}
+
+pub(super) const THEN: &[&str] = &[
+    "then",
+    "and then",
+    "after that",
+    "and after that",
+    "afterwards",
+    "and afterwards",
+    "next",
+    "and next",
+    "finally",
+    "and finally",
+    "lastly",
+    "and lastly",
+    "followed by",
+    "second",
+    "secondly",
+    "third",
+    "thirdly",
+    "once done",
+    "when done",
+];
+pub(super) const AND: &[&str] = &["and", "and also", "also", "as well as", "plus", "&"];
+
+/// Cuts a goal into its clauses.
+pub(super) fn clauses(goal: &str, tokens: &[Token]) -> Result<Vec<Placed>, NotUnderstood> {
+    let furthest = Cell::new(0);
+    let mut c = Cursor::new(goal, tokens, &furthest);
+    let mut found: Vec<Placed> = Vec::new();
+    while c.punctuation(Kind::Newline) {}
+    bullet(&mut c);
+    if c.is_done() {
+        return Err(NotUnderstood::Empty);
+    }
+    let mut after_previous = false;
+    loop {
+        let from = c.at();
+        let Some(clause) = clause(&mut c) else {
+            return Err(NotUnderstood::words(c.unclear_from_furthest()));
+        };
+        if found.len() >= crate::MAX_STEPS {
+            return Err(NotUnderstood::TooManySteps);
+        }
+        found.push(Placed { clause, words: c.since(from).to_owned(), after_previous });
+        let mut end = c.clone();
+        words::closing(&mut end);
+        if end.is_done() {
+            return Ok(found);
+        }
+        match joint(&mut c) {
+            Some(joint) => after_previous = joint == Joint::Then,
+            None => return Err(NotUnderstood::words(c.rest())),
+        }
+    }
+}
+
+/// `1.`, `2)`, `-`, `*` before a clause.
+fn bullet(c: &mut Cursor<'_>) -> bool {
+    let dash = c.word(|t| matches!(t.text.as_str(), "-" | "*" | "•")).is_some();
+    dash || c
+        .attempt(|c| {
+            let token = c.word(|t| {
+                t.text.trim_end_matches(')').bytes().all(|b| b.is_ascii_digit()) && t.text.len() <= 3
+            })?;
+            let numbered = token.text.ends_with(')') || c.punctuation(Kind::Stop);
+            numbered.then_some(())
+        })
+        .is_some()
+}
+
+fn joint(c: &mut Cursor<'_>) -> Option<Joint> {
+    let mut joint = None;
+    loop {
+        if c.take(|t| matches!(t.kind, Kind::Semicolon | Kind::Stop | Kind::Newline)).is_some()
+            || c.accept(THEN)
+        {
+            joint = Some(Joint::Then);
+        } else if c.punctuation(Kind::Comma) || c.accept(AND) {
+            joint = joint.or(Some(Joint::And));
+        } else if bullet(c) {
+            joint = Some(Joint::Then);
+        } else {
+            return joint;
+        }
+    }
+}
+
+fn polite(c: &mut Cursor<'_>) {
+    while c
+        .attempt(|c| {
+            c.punctuation(Kind::Comma);
+            c.need(POLITE)
+        })
+        .is_some()
+    {}
+    // A comma behind the last of them.
+    let _comma = c.at() > 0 && c.punctuation(Kind::Comma);
+}
+
+fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
+    polite(c);
+    let rules: [fn(&mut Cursor<'_>) -> Option<Clause>; 10] = [
+        run::clause,
+        fetch::clause,
+        compare::clause,
+        hash::clause,
+        disk::clause,
+        count::clause,
+        search::clause,
+        read::clause,
+        list::clause,
+        in_place,
+    ];
+    let readings = rules.into_iter().filter_map(|rule| c.attempt_from(rule));
+    // The longest reading; of two equally long ones the earlier rule's.
+    let (after, clause) =
+        readings.reduce(|best, next| if next.0.at() > best.0.at() { next } else { best })?;
+    *c = after;
+    Some(clause)
+}
+
+/// "In /tmp, find the largest file": the place stands first.
+fn in_place(c: &mut Cursor<'_>) -> Option<Clause> {
+    c.need(&["in", "inside", "within", "from", "under"])?;
+    let places = named::several(c, named::folder)?;
+    c.punctuation(Kind::Comma);
+    polite(c);
+    let (after, clause) = [list::placeless as fn(&mut Cursor<'_>) -> Option<Clause>, count::placeless]
+        .into_iter()
+        .filter_map(|rule| c.attempt_from(rule))
+        .max_by_key(|(after, _)| after.at())?;
+    *c = after;
+    match clause {
+        Clause::List(mut e) if e.places.is_empty() => {
+            e.places = places;
+            Some(Clause::List(e))
+        }
+        Clause::Find(mut e) if e.places.is_empty() => {
+            e.places = places;
+            Some(Clause::Find(e))
+        }
+        Clause::CountEntries(mut e) if e.places.is_empty() => {
+            e.places = places;
+            Some(Clause::CountEntries(e))
+        }
+        Clause::List(_)
+        | Clause::Find(_)
+        | Clause::CountEntries(_)
+        | Clause::Show(_)
+        | Clause::Read { .. }
+        | Clause::Count { .. }
+        | Clause::CountFound(_)
+        | Clause::Search { .. }
+        | Clause::Hash { .. }
+        | Clause::DiskUse { .. }
+        | Clause::Compare(..)
+        | Clause::Fetch(_)
+        | Clause::Run(_) => None,
+    }
+}

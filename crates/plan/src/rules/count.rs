@@ -1,0 +1,185 @@
+//! "Count the lines in FILE", "how many files are in FOLDER?", `wc -l FILE`.
+
+use super::clause::Clause;
+use super::cursor::{Cursor, Table};
+use super::entries::{self, Noun};
+use super::named;
+use super::whom::{self, Earlier, Whom};
+use super::words::{COMPUTE, SHOW};
+use crate::CountWhat;
+
+/// What can be counted in files and texts.
+pub(super) const THINGS: &Table<CountWhat> = &[
+    ("line", CountWhat::Lines),
+    ("lines", CountWhat::Lines),
+    ("lines of text", CountWhat::Lines),
+    ("lines of code", CountWhat::Lines),
+    ("word", CountWhat::Words),
+    ("words", CountWhat::Words),
+    ("byte", CountWhat::Bytes),
+    ("bytes", CountWhat::Bytes),
+    ("character", CountWhat::Characters),
+    ("characters", CountWhat::Characters),
+    ("chars", CountWhat::Characters),
+];
+const COUNT: &[&str] = &["count", "count up", "count out", "count me", "tally"];
+const NUMBER_OF: &[&str] = &[
+    "number of",
+    "the number of",
+    "total number of",
+    "the total number of",
+    "how many",
+    "a count of",
+    "the count of",
+    "the amount of",
+];
+const COUNTS: &Table<CountWhat> = &[
+    ("line count", CountWhat::Lines),
+    ("number of lines", CountWhat::Lines),
+    ("word count", CountWhat::Words),
+    ("number of words", CountWhat::Words),
+    ("byte count", CountWhat::Bytes),
+    ("number of bytes", CountWhat::Bytes),
+    ("character count", CountWhat::Characters),
+    ("number of characters", CountWhat::Characters),
+];
+const WC: &Table<CountWhat> = &[
+    ("wc -l", CountWhat::Lines),
+    ("wc -w", CountWhat::Words),
+    ("wc -c", CountWhat::Bytes),
+    ("wc -m", CountWhat::Characters),
+];
+
+pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
+    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 6] =
+        [things, owned, named_count, wc, described, found];
+    let readings = forms.into_iter().filter_map(|form| c.attempt_from(form));
+    let (after, clause) =
+        readings.reduce(|best, next| if next.0.at() > best.0.at() { next } else { best })?;
+    *c = after;
+    Some(clause)
+}
+
+/// The words that ask for a number: "count", "how many", "tell me the number of".
+fn asks(c: &mut Cursor<'_>) -> Option<()> {
+    if c.accept(COUNT) {
+        c.accept(NUMBER_OF);
+        return Some(());
+    }
+    if !c.accept(SHOW) {
+        c.accept(COMPUTE);
+    }
+    c.need(NUMBER_OF)
+}
+
+/// "lines", "lines and words", "lines, words and characters".
+fn kinds(c: &mut Cursor<'_>) -> Option<Vec<CountWhat>> {
+    c.accept(&["the", "all", "all the", "all of the"]);
+    let mut what = vec![c.choose(THINGS)?];
+    while let Some(next) = c.attempt(|c| {
+        named::joined(c)?;
+        c.accept(&["the", "how many"]);
+        c.choose(THINGS)
+    }) {
+        if what.contains(&next) {
+            return None;
+        }
+        what.push(next);
+    }
+    Some(what)
+}
+
+/// "count the lines in FILE", "how many lines does FILE have?"
+fn things(c: &mut Cursor<'_>) -> Option<Clause> {
+    asks(c)?;
+    let what = kinds(c)?;
+    if c.accept(&["does", "do"]) {
+        let of = whom::files(c)?;
+        c.need(&["have", "contain", "hold", "has", "comprise"])?;
+        return Some(Clause::Count { what, of });
+    }
+    c.accept(&["are", "there are", "are there", "exist", "that are", "is", "contained", "are contained"]);
+    c.need(&["in", "of", "from", "inside", "for", "within"])?;
+    let of = whom::files(c)?;
+    Some(Clause::Count { what, of })
+}
+
+/// "count its lines", "how many lines they have".
+fn owned(c: &mut Cursor<'_>) -> Option<Clause> {
+    if c.accept(COUNT) {
+        let of = whom::owner(c)?;
+        let what = kinds(c)?;
+        return Some(Clause::Count { what, of });
+    }
+    if !c.accept(SHOW) {
+        c.accept(COMPUTE);
+    }
+    if let Some(of) = c.attempt(whom::owner) {
+        let what = c.choose(COUNTS)?;
+        return Some(Clause::Count { what: vec![what], of });
+    }
+    c.need(NUMBER_OF)?;
+    let what = kinds(c)?;
+    let of = whom::files(c)?;
+    c.need(&["has", "have", "contains", "contain"])?;
+    Some(Clause::Count { what, of })
+}
+
+/// "the line count of FILE".
+fn named_count(c: &mut Cursor<'_>) -> Option<Clause> {
+    if !c.accept(SHOW) {
+        c.need(COMPUTE)?;
+    }
+    c.accept(&["the", "a"]);
+    let what = c.choose(COUNTS)?;
+    c.need(&["of", "for", "in", "from"])?;
+    let of = whom::files(c)?;
+    Some(Clause::Count { what: vec![what], of })
+}
+
+fn wc(c: &mut Cursor<'_>) -> Option<Clause> {
+    let what = c.choose(WC)?;
+    let of = whom::files(c)?;
+    Some(Clause::Count { what: vec![what], of })
+}
+
+/// "how many .log files are in /var/log?", "how many files does /tmp hold?"
+fn described(c: &mut Cursor<'_>) -> Option<Clause> {
+    placeless(c).filter(|clause| matches!(clause, Clause::CountEntries(e) if !e.places.is_empty()))
+}
+
+/// The same, behind a place that was named before.
+pub(super) fn placeless(c: &mut Cursor<'_>) -> Option<Clause> {
+    asks(c)?;
+    let mut e = entries::entries(c)?;
+    if e.places.is_empty() && c.accept(&["does", "do"]) {
+        e.places = named::several(c, named::folder)?;
+        c.need(&["have", "contain", "hold", "has"])?;
+        entries::after_noun(c, &mut e);
+    }
+    if e.places.is_empty() {
+        c.accept(&["are there", "there are"]);
+    }
+    (e.noun != Noun::Any).then(|| Clause::CountEntries(Box::new(e)))
+}
+
+/// "count them", behind a clause that found files.
+fn found(c: &mut Cursor<'_>) -> Option<Clause> {
+    let from = c.at();
+    if c.accept(COUNT) {
+        return match whom::earlier(c)? {
+            of @ Whom::Earlier(Earlier::Many, _) => Some(Clause::CountFound(of)),
+            Whom::Earlier(..) | Whom::Named(_) | Whom::Entries(_) | Whom::Literal(_) => None,
+        };
+    }
+    c.accept(SHOW);
+    c.need(&[
+        "how many there are",
+        "how many files there are",
+        "how many there were",
+        "how many were found",
+        "how many files were found",
+        "how many are there",
+    ])?;
+    Some(Clause::CountFound(Whom::Earlier(Earlier::Many, c.since(from).to_owned())))
+}

@@ -1,0 +1,135 @@
+//! A place in the row of tokens, and the few moves that every grammar rule is made of.
+//!
+//! Promises: a rule that gives up leaves the cursor where it was; the furthest token that any
+//! rule understood is remembered, so that a refusal can name the words behind it.
+
+use super::token::{Kind, Token};
+use std::cell::Cell;
+
+/// A table of phrases and what each means.
+pub(super) type Table<T> = [(&'static str, T)];
+
+#[derive(Clone)]
+pub(super) struct Cursor<'t> {
+    goal: &'t str,
+    tokens: &'t [Token],
+    at: usize,
+    furthest: &'t Cell<usize>,
+}
+
+impl<'t> Cursor<'t> {
+    pub(super) fn new(goal: &'t str, tokens: &'t [Token], furthest: &'t Cell<usize>) -> Self {
+        Cursor { goal, tokens, at: 0, furthest }
+    }
+
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    pub(super) fn peek(&self) -> Option<&'t Token> {
+        self.tokens.get(self.at)
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.at >= self.tokens.len()
+    }
+
+    /// The words behind the furthest token that was understood, or from the cursor on when none
+    /// are left there, or the whole goal.
+    pub(super) fn unclear_from_furthest(&self) -> &'t str {
+        let furthest = self.text_from(self.furthest.get().max(self.at));
+        let own = self.text_from(self.at);
+        [furthest, own].into_iter().find(|text| text.contains(char::is_alphanumeric)).unwrap_or(self.goal)
+    }
+
+    /// The goal's own text from the cursor on.
+    pub(super) fn rest(&self) -> &'t str {
+        self.text_from(self.at)
+    }
+
+    fn text_from(&self, at: usize) -> &'t str {
+        self.tokens.get(at).map_or("", |token| &self.goal[token.start..])
+    }
+
+    /// The goal's own text from the token at `from` up to the cursor.
+    pub(super) fn since(&self, from: usize) -> &'t str {
+        match (self.tokens.get(from), self.at.checked_sub(1).and_then(|last| self.tokens.get(last))) {
+            (Some(first), Some(last)) if first.start < last.end => &self.goal[first.start..last.end],
+            _ => "",
+        }
+    }
+
+    pub(super) fn bump(&mut self) {
+        self.at += 1;
+        self.furthest.set(self.furthest.get().max(self.at));
+    }
+
+    /// Runs `rule`; when it gives up, the cursor is where it was.
+    pub(super) fn attempt<T>(&mut self, rule: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        let before = self.at;
+        let found = rule(self);
+        if found.is_none() {
+            self.at = before;
+        }
+        found
+    }
+
+    /// Runs `rule` on a copy, for comparing several readings: where it ended and what it read.
+    pub(super) fn attempt_from<T>(&self, rule: impl FnOnce(&mut Self) -> Option<T>) -> Option<(Self, T)> {
+        let mut copy = self.clone();
+        rule(&mut copy).map(|read| (copy, read))
+    }
+
+    /// Takes one token that `fits`.
+    pub(super) fn take(&mut self, fits: impl FnOnce(&Token) -> bool) -> Option<&'t Token> {
+        let token = self.peek().filter(|token| fits(token))?;
+        self.bump();
+        Some(token)
+    }
+
+    pub(super) fn word(&mut self, fits: impl FnOnce(&Token) -> bool) -> Option<&'t Token> {
+        self.take(|token| token.kind == Kind::Word && fits(token))
+    }
+
+    pub(super) fn punctuation(&mut self, kind: Kind) -> bool {
+        self.take(|token| token.kind == kind).is_some()
+    }
+
+    /// Takes the longest of `phrases` that stands here.
+    pub(super) fn accept(&mut self, phrases: &[&str]) -> bool {
+        let longest = phrases.iter().filter_map(|phrase| self.length_of(phrase)).max();
+        longest.is_some_and(|words| self.skip(words))
+    }
+
+    /// Like [`Cursor::accept`], as an `Option` to be used with `?`.
+    pub(super) fn need(&mut self, phrases: &[&str]) -> Option<()> {
+        self.accept(phrases).then_some(())
+    }
+
+    /// Takes the longest phrase of `table` that stands here, for what it means.
+    pub(super) fn choose<T: Copy>(&mut self, table: &Table<T>) -> Option<T> {
+        let fitting = table.iter().filter_map(|(phrase, value)| Some((self.length_of(phrase)?, *value)));
+        let (words, value) = fitting.max_by_key(|(words, _)| *words)?;
+        self.skip(words);
+        Some(value)
+    }
+
+    fn skip(&mut self, words: usize) -> bool {
+        (0..words).for_each(|_| self.bump());
+        true
+    }
+
+    /// How many tokens `phrase` covers, if it stands here.
+    fn length_of(&self, phrase: &str) -> Option<usize> {
+        let mut tokens = self.tokens.get(self.at..)?.iter();
+        let mut words = 0;
+        for wanted in phrase.split(' ') {
+            let token = tokens.next()?;
+            if token.kind != Kind::Word || token.lower != wanted {
+                return None;
+            }
+            words += 1;
+        }
+        Some(words)
+    }
+}

@@ -1,0 +1,112 @@
+//! "Show the disk usage of FOLDER", "how big is FILE?", `du FOLDER`.
+
+use super::clause::Clause;
+use super::cursor::Cursor;
+use super::whom;
+use super::words::{COMPUTE, SHOW};
+
+pub(super) const NOUNS: &[&str] = &[
+    "disk usage",
+    "disk use",
+    "disk space",
+    "disk space usage",
+    "disk space used",
+    "disk space used by",
+    "space used",
+    "space used by",
+    "size",
+    "sizes",
+    "size on disk",
+    "sizes on disk",
+    "total size",
+    "total disk usage",
+    "storage usage",
+    "space usage",
+    "file size",
+    "file sizes",
+    "folder size",
+    "total disk use",
+];
+const SPACE: &[&str] = &[
+    "how much space",
+    "how much disk space",
+    "how much storage",
+    "how much storage space",
+    "how many bytes of disk space",
+];
+const USES: &[&str] = &[
+    "use",
+    "take",
+    "take up",
+    "occupy",
+    "consume",
+    "need",
+    "using",
+    "taking up",
+    "taking",
+    "occupying",
+    "consuming",
+    "uses",
+    "takes",
+    "takes up",
+    "occupies",
+    "consumes",
+    "use up",
+];
+
+pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
+    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 5] = [du, noun, owned, space, big];
+    let readings = forms.into_iter().filter_map(|form| c.attempt_from(form));
+    let (after, clause) =
+        readings.reduce(|best, next| if next.0.at() > best.0.at() { next } else { best })?;
+    *c = after;
+    Some(clause)
+}
+
+fn du(c: &mut Cursor<'_>) -> Option<Clause> {
+    c.need(&["du", "du -sh", "du -s", "disk usage of", "disk usage for", "disk use of", "measure"])?;
+    whom::anything(c).map(|of| Clause::DiskUse { of })
+}
+
+/// "show the disk usage of FOLDER"
+fn noun(c: &mut Cursor<'_>) -> Option<Clause> {
+    if !c.accept(SHOW) {
+        c.need(COMPUTE)?;
+    }
+    c.accept(&["the", "a"]);
+    c.need(NOUNS)?;
+    if !c.accept(&["of", "for", "by", "in", "used by"]) {
+        return None;
+    }
+    whom::anything(c).map(|of| Clause::DiskUse { of })
+}
+
+/// "show their sizes"
+fn owned(c: &mut Cursor<'_>) -> Option<Clause> {
+    if !c.accept(SHOW) {
+        c.need(COMPUTE)?;
+    }
+    let of = whom::owner(c)?;
+    c.need(NOUNS).map(|()| Clause::DiskUse { of })
+}
+
+/// "how much space does FOLDER take up?"
+fn space(c: &mut Cursor<'_>) -> Option<Clause> {
+    c.attempt(|c| if c.accept(SHOW) { Some(()) } else { c.need(COMPUTE) });
+    c.need(SPACE)?;
+    if c.accept(&["is used by", "is taken by", "is taken up by", "is occupied by", "is consumed by"]) {
+        return whom::anything(c).map(|of| Clause::DiskUse { of });
+    }
+    c.accept(&["does", "do", "is", "are"]);
+    let of = whom::anything(c)?;
+    c.need(USES).map(|()| Clause::DiskUse { of })
+}
+
+/// "how big is FILE?"
+fn big(c: &mut Cursor<'_>) -> Option<Clause> {
+    c.attempt(|c| if c.accept(SHOW) { Some(()) } else { c.need(COMPUTE) });
+    c.need(&["how big", "how large"])?;
+    let verb = c.accept(&["is", "are"]);
+    let of = whom::anything(c)?;
+    (verb || c.accept(&["is", "are"])).then_some(Clause::DiskUse { of })
+}

@@ -1,0 +1,840 @@
+//! "The 5 largest .log files in /var/log older than a week": files and folders by description.
+//!
+//! Promises: a condition is taken at most once, a second of its kind stays over and so refuses
+//! the goal; vague words (large, recent, interesting) are no conditions.
+
+use super::cursor::{Cursor, Table};
+use super::named::{self, Named};
+use super::search::{self, Sought};
+use super::token::Kind;
+use super::words::{self, IN, duration, last_duration, number, size};
+use crate::{FindKind, SizeBound, SortBy};
+use octollm_contract::Millis;
+
+/// What a noun means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) enum Noun {
+    /// "files": regular files, and in a plain listing whatever lies in the folder.
+    #[default]
+    Files,
+    /// "folders".
+    Folders,
+    /// "files and folders", "everything".
+    Any,
+}
+
+/// Files and folders by description. What is absent is not asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Entries {
+    pub(super) noun: Noun,
+    pub(super) only: Option<FindKind>,
+    pub(super) name: Option<String>,
+    pub(super) newer_than: Option<Millis>,
+    pub(super) older_than: Option<Millis>,
+    pub(super) size: Option<SizeBound>,
+    pub(super) containing: Option<Sought>,
+    pub(super) sort: Option<SortBy>,
+    pub(super) limit: Option<u32>,
+    pub(super) recursive: Option<bool>,
+    pub(super) hidden: Option<bool>,
+    pub(super) places: Vec<Named>,
+}
+
+pub(super) const NOUNS: &Table<Noun> = &[
+    ("file", Noun::Files),
+    ("files", Noun::Files),
+    ("filenames", Noun::Files),
+    ("file names", Noun::Files),
+    ("folder", Noun::Folders),
+    ("folders", Noun::Folders),
+    ("directory", Noun::Folders),
+    ("directories", Noun::Folders),
+    ("dirs", Noun::Folders),
+    ("subfolders", Noun::Folders),
+    ("sub-folders", Noun::Folders),
+    ("subdirectories", Noun::Folders),
+    ("sub-directories", Noun::Folders),
+    ("files and folders", Noun::Any),
+    ("folders and files", Noun::Any),
+    ("files and directories", Noun::Any),
+    ("directories and files", Noun::Any),
+    ("entries", Noun::Any),
+    ("items", Noun::Any),
+    ("everything", Noun::Any),
+];
+
+const LIST_OF: &[&str] = &[
+    "a list of",
+    "the list of",
+    "list of",
+    "the names of",
+    "names of",
+    "the name of",
+    "a listing of",
+    "me",
+    "out",
+    "the paths of",
+    "the path of",
+    "the path to",
+];
+const DETERMINER: &[&str] =
+    &["the", "a", "an", "all", "all the", "all of the", "any", "every", "each", "all my", "my", "both"];
+
+pub(super) const ORDERS: &Table<SortBy> = &[
+    ("largest", SortBy::Largest),
+    ("biggest", SortBy::Largest),
+    ("smallest", SortBy::Smallest),
+    ("newest", SortBy::Newest),
+    ("latest", SortBy::Newest),
+    ("most recent", SortBy::Newest),
+    ("most recently modified", SortBy::Newest),
+    ("most recently changed", SortBy::Newest),
+    ("most recently updated", SortBy::Newest),
+    ("last modified", SortBy::Newest),
+    ("oldest", SortBy::Oldest),
+    ("least recently modified", SortBy::Oldest),
+];
+
+pub(super) const SORTED: &Table<SortBy> = &[
+    ("by name", SortBy::Name),
+    ("alphabetically", SortBy::Name),
+    ("in alphabetical order", SortBy::Name),
+    ("by size", SortBy::Largest),
+    ("by size largest first", SortBy::Largest),
+    ("by size descending", SortBy::Largest),
+    ("by size in descending order", SortBy::Largest),
+    ("by descending size", SortBy::Largest),
+    ("largest first", SortBy::Largest),
+    ("biggest first", SortBy::Largest),
+    ("from largest to smallest", SortBy::Largest),
+    ("by size ascending", SortBy::Smallest),
+    ("by size smallest first", SortBy::Smallest),
+    ("by size in ascending order", SortBy::Smallest),
+    ("by ascending size", SortBy::Smallest),
+    ("smallest first", SortBy::Smallest),
+    ("from smallest to largest", SortBy::Smallest),
+    ("by date", SortBy::Newest),
+    ("by time", SortBy::Newest),
+    ("by modification time", SortBy::Newest),
+    ("by modification date", SortBy::Newest),
+    ("by date modified", SortBy::Newest),
+    ("newest first", SortBy::Newest),
+    ("latest first", SortBy::Newest),
+    ("most recent first", SortBy::Newest),
+    ("from newest to oldest", SortBy::Newest),
+    ("oldest first", SortBy::Oldest),
+    ("from oldest to newest", SortBy::Oldest),
+];
+const SORT_VERBS: &[&str] = &[
+    "sorted",
+    "ordered",
+    "and sort them",
+    "and order them",
+    "then sort them",
+    "sort",
+    "sort them",
+    "in order",
+    "arranged",
+];
+
+/// Kinds of files that are told by the ending of their names.
+pub(super) const KINDS: &Table<&str> = &[
+    ("python", "py"),
+    ("rust", "rs"),
+    ("markdown", "md"),
+    ("javascript", "js"),
+    ("typescript", "ts"),
+    ("java", "java"),
+    ("ruby", "rb"),
+    ("log", "log"),
+    ("txt", "txt"),
+    ("csv", "csv"),
+    ("json", "json"),
+    ("toml", "toml"),
+    ("yaml", "yaml"),
+    ("yml", "yml"),
+    ("xml", "xml"),
+    ("html", "html"),
+    ("css", "css"),
+    ("pdf", "pdf"),
+    ("png", "png"),
+    ("jpg", "jpg"),
+    ("gif", "gif"),
+    ("svg", "svg"),
+    ("zip", "zip"),
+    ("sql", "sql"),
+    ("md", "md"),
+    ("js", "js"),
+    ("py", "py"),
+    ("rs", "rs"),
+];
+
+const WHICH_ARE: &[&str] = &[
+    "that are",
+    "which are",
+    "that were",
+    "which were",
+    "that is",
+    "which is",
+    "that was",
+    "that have been",
+    "which have been",
+    "that has been",
+    "are",
+    "were",
+    "is",
+    "have been",
+    "has been",
+    "been",
+    "that have",
+    "which have",
+    "there are",
+    "are there",
+    "that",
+    "which",
+];
+const LYING: &[&str] = &[
+    "located",
+    "stored",
+    "present",
+    "contained",
+    "found",
+    "lying",
+    "that live",
+    "which live",
+    "that exist",
+    "existing",
+    "which exist",
+    "that i have",
+    "i have",
+    "directly",
+    "there are",
+    "exist",
+];
+
+pub(super) const RECURSION: &Table<bool> = &[
+    ("recursively", true),
+    ("recursive", true),
+    ("including subfolders", true),
+    ("including subdirectories", true),
+    ("including all subfolders", true),
+    ("including all subdirectories", true),
+    ("including its subfolders", true),
+    ("including its subdirectories", true),
+    ("and subfolders", true),
+    ("and subdirectories", true),
+    ("and its subfolders", true),
+    ("and its subdirectories", true),
+    ("and all its subfolders", true),
+    ("and all its subdirectories", true),
+    ("and all subfolders", true),
+    ("and all subdirectories", true),
+    ("and everything below", true),
+    ("and everything below it", true),
+    ("and below", true),
+    ("with subfolders", true),
+    ("with subdirectories", true),
+    ("in all subfolders", true),
+    ("in all subdirectories", true),
+    ("at any depth", true),
+    ("at all levels", true),
+    ("not recursively", false),
+    ("non-recursively", false),
+    ("without subfolders", false),
+    ("without subdirectories", false),
+    ("excluding subfolders", false),
+    ("excluding subdirectories", false),
+    ("not including subfolders", false),
+    ("not including subdirectories", false),
+    ("not in subfolders", false),
+    ("not in subdirectories", false),
+    ("at the top level", false),
+    ("at the top level only", false),
+    ("top level only", false),
+];
+
+pub(super) const HIDDEN: &Table<bool> = &[
+    ("including hidden files", true),
+    ("including the hidden files", true),
+    ("including hidden ones", true),
+    ("including the hidden ones", true),
+    ("including hidden", true),
+    ("including hidden entries", true),
+    ("including hidden files and folders", true),
+    ("including dotfiles", true),
+    ("with hidden files", true),
+    ("with hidden ones", true),
+    ("with dotfiles", true),
+    ("even hidden ones", true),
+    ("even the hidden ones", true),
+    ("and hidden files", true),
+    ("hidden ones too", true),
+    ("hidden files too", true),
+    ("hidden or not", true),
+    ("without hidden files", false),
+    ("without hidden ones", false),
+    ("excluding hidden files", false),
+    ("excluding hidden ones", false),
+    ("except hidden files", false),
+    ("except hidden ones", false),
+    ("not including hidden files", false),
+    ("but not hidden files", false),
+    ("but not hidden ones", false),
+    ("but not the hidden ones", false),
+];
+
+pub(super) const ONLY: &Table<FindKind> = &[
+    ("only files", FindKind::File),
+    ("files only", FindKind::File),
+    ("only the files", FindKind::File),
+    ("but only files", FindKind::File),
+    ("but only the files", FindKind::File),
+    ("without folders", FindKind::File),
+    ("without directories", FindKind::File),
+    ("excluding folders", FindKind::File),
+    ("excluding directories", FindKind::File),
+    ("but not folders", FindKind::File),
+    ("but not directories", FindKind::File),
+    ("but no folders", FindKind::File),
+    ("but no directories", FindKind::File),
+    ("not folders", FindKind::File),
+    ("not directories", FindKind::File),
+    ("only folders", FindKind::Folder),
+    ("only directories", FindKind::Folder),
+    ("folders only", FindKind::Folder),
+    ("directories only", FindKind::Folder),
+    ("but only folders", FindKind::Folder),
+    ("but only directories", FindKind::Folder),
+];
+
+#[derive(Clone, Copy)]
+pub(super) enum Name {
+    Whole,
+    Glob,
+    Ending,
+    Beginning,
+    Holding,
+    Extension,
+}
+
+pub(super) const NAMES: &Table<Name> = &[
+    ("named", Name::Whole),
+    ("called", Name::Whole),
+    ("with the name", Name::Whole),
+    ("with name", Name::Whole),
+    ("whose name is", Name::Whole),
+    ("by the name of", Name::Whole),
+    ("matching", Name::Glob),
+    ("that match", Name::Glob),
+    ("match", Name::Glob),
+    ("matching the pattern", Name::Glob),
+    ("matching the glob", Name::Glob),
+    ("whose name matches", Name::Glob),
+    ("whose names match", Name::Glob),
+    ("with names matching", Name::Glob),
+    ("with a name matching", Name::Glob),
+    ("with names like", Name::Glob),
+    ("ending in", Name::Ending),
+    ("ending with", Name::Ending),
+    ("that end in", Name::Ending),
+    ("that end with", Name::Ending),
+    ("which end in", Name::Ending),
+    ("which end with", Name::Ending),
+    ("end in", Name::Ending),
+    ("end with", Name::Ending),
+    ("whose name ends in", Name::Ending),
+    ("whose name ends with", Name::Ending),
+    ("whose names end in", Name::Ending),
+    ("whose names end with", Name::Ending),
+    ("starting with", Name::Beginning),
+    ("beginning with", Name::Beginning),
+    ("that start with", Name::Beginning),
+    ("that begin with", Name::Beginning),
+    ("start with", Name::Beginning),
+    ("begin with", Name::Beginning),
+    ("whose name starts with", Name::Beginning),
+    ("whose name begins with", Name::Beginning),
+    ("whose names start with", Name::Beginning),
+    ("whose names begin with", Name::Beginning),
+    ("whose name contains", Name::Holding),
+    ("whose names contain", Name::Holding),
+    ("with names containing", Name::Holding),
+    ("with a name containing", Name::Holding),
+    ("with the extension", Name::Extension),
+    ("with extension", Name::Extension),
+    ("with the file extension", Name::Extension),
+    ("with file extension", Name::Extension),
+    ("whose extension is", Name::Extension),
+    ("having the extension", Name::Extension),
+    ("that have the extension", Name::Extension),
+    ("have the extension", Name::Extension),
+];
+
+/// What a comparison with a size or an age means, after its words and before its value.
+#[derive(Clone, Copy)]
+pub(super) enum Bound {
+    Over,
+    AtLeast,
+    Under,
+    AtMost,
+    Exactly,
+}
+
+pub(super) const SIZES: &Table<Bound> = &[
+    ("larger than", Bound::Over),
+    ("bigger than", Bound::Over),
+    ("greater than", Bound::Over),
+    ("heavier than", Bound::Over),
+    ("more than", Bound::Over),
+    ("over", Bound::Over),
+    ("above", Bound::Over),
+    ("exceeding", Bound::Over),
+    ("that exceed", Bound::Over),
+    ("at least", Bound::AtLeast),
+    ("no smaller than", Bound::AtLeast),
+    ("not smaller than", Bound::AtLeast),
+    ("no less than", Bound::AtLeast),
+    ("smaller than", Bound::Under),
+    ("less than", Bound::Under),
+    ("lighter than", Bound::Under),
+    ("under", Bound::Under),
+    ("below", Bound::Under),
+    ("at most", Bound::AtMost),
+    ("up to", Bound::AtMost),
+    ("no larger than", Bound::AtMost),
+    ("not larger than", Bound::AtMost),
+    ("no bigger than", Bound::AtMost),
+    ("not bigger than", Bound::AtMost),
+    ("no more than", Bound::AtMost),
+    ("not more than", Bound::AtMost),
+    ("exactly", Bound::Exactly),
+];
+const SIZE_LEAD: &[&str] = &[
+    "whose size is",
+    "with a size",
+    "with size",
+    "with sizes",
+    "of size",
+    "with a size of",
+    "with sizes of",
+    "of",
+    "having a size of",
+    "that take",
+    "using",
+    "that use",
+    "with",
+    "weighing",
+];
+const SIZE_TAIL: &[&str] = &["in size", "large", "big", "of disk space", "of space"];
+
+#[derive(Clone, Copy)]
+pub(super) enum Age {
+    Newer,
+    Older,
+}
+
+/// Comparisons of an age that stand before the length of time.
+pub(super) const AGES: &Table<Age> = &[
+    ("newer than", Age::Newer),
+    ("younger than", Age::Newer),
+    ("more recent than", Age::Newer),
+    ("not older than", Age::Newer),
+    ("no older than", Age::Newer),
+    ("older than", Age::Older),
+    ("not newer than", Age::Older),
+    ("no newer than", Age::Older),
+    ("not younger than", Age::Older),
+];
+/// Those that need "old" or "ago" behind it.
+pub(super) const AGES_OLD: &Table<Age> = &[
+    ("less than", Age::Newer),
+    ("at most", Age::Newer),
+    ("under", Age::Newer),
+    ("no more than", Age::Newer),
+    ("not more than", Age::Newer),
+    ("more than", Age::Older),
+    ("over", Age::Older),
+    ("at least", Age::Older),
+];
+pub(super) const CHANGED: &[&str] = &[
+    "modified",
+    "changed",
+    "updated",
+    "edited",
+    "last modified",
+    "last changed",
+    "touched",
+    "i modified",
+    "i changed",
+    "i edited",
+    "that i modified",
+    "that i changed",
+    "that i edited",
+    "written",
+];
+pub(super) const WITHIN_LAST: &[&str] = &[
+    "in the last",
+    "in the past",
+    "within the last",
+    "within the past",
+    "during the last",
+    "during the past",
+    "over the last",
+    "over the past",
+    "in last",
+    "in past",
+    "within",
+    "for the last",
+    "for the past",
+];
+pub(super) const UNCHANGED: &[&str] = &[
+    "not modified",
+    "not changed",
+    "not updated",
+    "not edited",
+    "not touched",
+    "unmodified",
+    "unchanged",
+    "untouched",
+    "that haven't been modified",
+    "that haven't been changed",
+    "that haven't been updated",
+    "that haven't been touched",
+    "that have not been modified",
+    "that have not been changed",
+    "that have not been touched",
+    "that were not modified",
+    "that have not been updated",
+    "that weren't modified",
+    "that haven't changed",
+    "that have not changed",
+    "which have not been modified",
+    "which were not modified",
+    "have not been modified",
+    "haven't been modified",
+    "not been modified",
+];
+
+/// Reads a description. Its places may be empty; the caller knows whether one is needed.
+pub(super) fn entries(c: &mut Cursor<'_>) -> Option<Entries> {
+    c.attempt(|c| {
+        let mut e = Entries::default();
+        c.accept(LIST_OF);
+        c.accept(DETERMINER);
+        while before_noun(c, &mut e).is_some() {}
+        match c.choose(NOUNS) {
+            Some(noun) => {
+                e.noun = noun;
+                if e.name.is_none() {
+                    // "the file Cargo.toml"
+                    e.name = c.word(named::is_bare_file).map(|t| t.text.clone());
+                }
+            }
+            // "find *.log in /var/log", "find Cargo.toml in /src": a name needs no noun.
+            None => {
+                e.noun = Noun::Any;
+                if e.name.is_none() {
+                    e.name = Some(c.word(named::is_bare_file)?.text.clone());
+                }
+                if e.only.is_some() {
+                    return None;
+                }
+            }
+        }
+        after_noun(c, &mut e);
+        Some(e)
+    })
+}
+
+/// Reads the conditions that may follow a noun or a place, as many as there are.
+pub(super) fn after_noun(c: &mut Cursor<'_>, e: &mut Entries) {
+    while c
+        .attempt(|c| {
+            c.punctuation(Kind::Comma);
+            condition(c, e)
+        })
+        .is_some()
+    {}
+}
+
+/// Puts `value` where nothing is yet; a second condition of one kind is not understood.
+fn set<T>(slot: &mut Option<T>, value: T) -> Option<()> {
+    if slot.is_some() {
+        return None;
+    }
+    *slot = Some(value);
+    Some(())
+}
+
+fn before_noun(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
+    let ordered = c.attempt(|c| {
+        let first = c.accept(&["first"]);
+        c.accept(&["top"]);
+        let before = c.attempt(number);
+        let Some(order) = c.choose(ORDERS) else {
+            return (first && before.is_some()).then_some((SortBy::Name, before));
+        };
+        Some((order, before.or_else(|| c.attempt(number))))
+    });
+    if let Some((order, limit)) = ordered {
+        set(&mut e.sort, order)?;
+        // "the largest file" is one, "the largest files" are all of them in that order.
+        let single = c.peek().is_some_and(|t| matches!(t.lower.as_str(), "file" | "folder" | "directory"));
+        if let Some(limit) = limit.or(single.then_some(1)) {
+            set(&mut e.limit, limit)?;
+        }
+        return Some(());
+    }
+    if c.accept(&["regular"]) {
+        return set(&mut e.only, FindKind::File);
+    }
+    if c.accept(&["only", "just", "only the", "just the"]) {
+        let mut ahead = c.clone();
+        let folders = ahead.choose(NOUNS) == Some(Noun::Folders);
+        return set(&mut e.only, if folders { FindKind::Folder } else { FindKind::File });
+    }
+    if c.accept(&["empty"]) {
+        set(&mut e.only, FindKind::File)?;
+        return set(&mut e.size, SizeBound { at_least: None, at_most: Some(0) });
+    }
+    if c.accept(&["hidden", "dot"]) {
+        return set(&mut e.name, ".*".to_owned());
+    }
+    let kind = c.attempt(|c| {
+        c.choose(KINDS).filter(|_| c.peek().is_some_and(|t| matches!(t.lower.as_str(), "file" | "files")))
+    });
+    if let Some(ending) = kind {
+        return set(&mut e.name, format!("*.{ending}"));
+    }
+    let ending = c.attempt(|c| {
+        let token = c.take(|t| matches!(t.kind, Kind::Word | Kind::Quoted) && is_ending(&t.text))?;
+        c.peek().filter(|t| matches!(t.lower.as_str(), "file" | "files")).map(|_| format!("*{}", token.text))
+    });
+    if let Some(glob) = ending {
+        return set(&mut e.name, glob);
+    }
+    let glob = c.attempt(|c| c.take(|t| matches!(t.kind, Kind::Word | Kind::Quoted) && is_glob(&t.text)))?;
+    set(&mut e.name, glob.text.clone())
+}
+
+/// `.log`
+fn is_ending(text: &str) -> bool {
+    let name = text.strip_prefix('.').unwrap_or_default();
+    !name.is_empty()
+        && name.len() <= 16
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'_')
+}
+
+/// `*.log`, and nothing with a slash: the glob is over a name.
+fn is_glob(text: &str) -> bool {
+    text.contains('*') && !text.contains(['/', ' ', '\n']) && text.len() <= 255
+}
+
+fn condition(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
+    if let Some(recursive) = c.choose(RECURSION) {
+        return set(&mut e.recursive, recursive);
+    }
+    if let Some(hidden) = c.choose(HIDDEN) {
+        return set(&mut e.hidden, hidden);
+    }
+    if let Some(only) = c.choose(ONLY) {
+        return set(&mut e.only, only);
+    }
+    let order = c.attempt(|c| {
+        c.accept(SORT_VERBS);
+        let order = c.choose(SORTED)?;
+        // "by date, newest first" says the same twice.
+        c.attempt(|c| {
+            c.punctuation(Kind::Comma);
+            c.choose(SORTED).filter(|again| *again == order)
+        });
+        Some(order)
+    });
+    if let Some(order) = order {
+        return set(&mut e.sort, order);
+    }
+    if e.places.is_empty() {
+        let places = c.attempt(|c| {
+            c.accept(WHICH_ARE);
+            c.accept(LYING);
+            if c.accept(&["here", "in here"]) {
+                return Some(vec![Named { path: ".".into(), called: named::Called::Folder }]);
+            }
+            c.need(IN)?;
+            named::several(c, named::folder)
+        });
+        if let Some(places) = places {
+            e.places = places;
+            return Some(());
+        }
+    }
+    c.attempt(|c| {
+        let mut with_and = c.clone();
+        if with_and.accept(&["and", "but", "and that", "and which", "but that"])
+            && quality(&mut with_and, e).is_some()
+        {
+            *c = with_and;
+            return Some(());
+        }
+        quality(c, e)
+    })
+}
+
+/// A condition on the entry itself.
+fn quality(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
+    if let Some((age, length)) = c.attempt(age) {
+        return match age {
+            Age::Newer => set(&mut e.newer_than, length),
+            Age::Older => set(&mut e.older_than, length),
+        };
+    }
+    if let Some(bound) = c.attempt(size_bound) {
+        return set(&mut e.size, bound);
+    }
+    if let Some(glob) = c.attempt(name) {
+        return set(&mut e.name, glob);
+    }
+    let sought = c.attempt(search::containing)?;
+    set(&mut e.containing, sought)
+}
+
+fn age(c: &mut Cursor<'_>) -> Option<(Age, Millis)> {
+    if c.accept(UNCHANGED) {
+        if !c.accept(WITHIN_LAST) {
+            c.need(&["for", "in", "since"])?;
+        }
+        c.accept(&["at least", "more than", "over"]);
+        return Some((Age::Older, last_duration(c)?));
+    }
+    c.accept(WHICH_ARE);
+    let changed = c.accept(CHANGED);
+    if let Some(age) = c.choose(AGES) {
+        return Some((age, duration(c)?));
+    }
+    if changed && c.accept(WITHIN_LAST) {
+        return Some((Age::Newer, last_duration(c)?));
+    }
+    let age = c.choose(AGES_OLD)?;
+    let length = duration(c)?;
+    let ends: &[&str] = if changed { &["ago"] } else { &["old", "of age"] };
+    c.need(ends)?;
+    Some((age, length))
+}
+
+fn size_bound(c: &mut Cursor<'_>) -> Option<SizeBound> {
+    c.accept(WHICH_ARE);
+    c.accept(SIZE_LEAD);
+    if c.accept(&["between"]) {
+        let at_least = size_or_number_of(c)?;
+        c.need(&["and"])?;
+        let at_most = size(c)?;
+        c.accept(SIZE_TAIL);
+        return (at_least <= at_most)
+            .then_some(SizeBound { at_least: Some(at_least), at_most: Some(at_most) });
+    }
+    if c.accept(&["empty"]) {
+        return Some(SizeBound { at_least: None, at_most: Some(0) });
+    }
+    let bound = c.choose(SIZES);
+    let value = size(c)?;
+    let bound = match bound {
+        Some(bound) => bound,
+        None if c.accept(&[
+            "or more",
+            "or larger",
+            "or bigger",
+            "or above",
+            "and more",
+            "and larger",
+            "and above",
+        ]) =>
+        {
+            Bound::AtLeast
+        }
+        None if c.accept(&["or less", "or smaller", "or below"]) => Bound::AtMost,
+        None => return None,
+    };
+    c.accept(SIZE_TAIL);
+    let (at_least, at_most) = match bound {
+        Bound::Over => (Some(value.checked_add(1)?), None),
+        Bound::AtLeast => (Some(value), None),
+        Bound::Under => (None, Some(value.checked_sub(1)?)),
+        Bound::AtMost => (None, Some(value)),
+        Bound::Exactly => (Some(value), Some(value)),
+    };
+    Some(SizeBound { at_least, at_most })
+}
+
+/// The first of two sizes, which may borrow its unit from the second: "between 1 and 2 MB".
+fn size_or_number_of(c: &mut Cursor<'_>) -> Option<u64> {
+    if let Some(whole) = size(c) {
+        return Some(whole);
+    }
+    let count = u64::from(number(c)?);
+    let mut ahead = c.clone();
+    ahead.need(&["and"])?;
+    number(&mut ahead)?;
+    count.checked_mul(ahead.choose(words::SIZE_UNITS)?)
+}
+
+fn name(c: &mut Cursor<'_>) -> Option<String> {
+    c.accept(&["that are", "which are", "that is", "are"]);
+    let relation = match c.choose(NAMES) {
+        Some(relation) => relation,
+        None => {
+            // "with .log extension", "with 'x' in the name"
+            c.need(&["with", "with a", "with an", "having", "with the"])?;
+            let token = c.take(|t| matches!(t.kind, Kind::Word | Kind::Quoted) && !t.text.is_empty())?;
+            if is_ending(&token.text)
+                && c.accept(&["extension", "extensions", "ending", "file extension", "suffix"])
+            {
+                return Some(format!("*{}", token.text));
+            }
+            c.need(&[
+                "in the name",
+                "in their name",
+                "in their names",
+                "in its name",
+                "in the filename",
+                "in the file name",
+            ])?;
+            return literal(&token.text).map(|text| format!("*{text}*"));
+        }
+    };
+    let token = c.take(|t| matches!(t.kind, Kind::Word | Kind::Quoted) && !t.text.is_empty())?;
+    let text = token.text.as_str();
+    if text.contains(['/', '\n']) || text.len() > 255 {
+        return None;
+    }
+    match relation {
+        Name::Whole if !matches!(token.lower.as_str(), "after" | "by" | "for" | "like") => {
+            Some(text.to_owned())
+        }
+        Name::Whole => None,
+        Name::Glob => text.contains(['*', '?', '[']).then(|| text.to_owned()),
+        Name::Ending if is_glob(text) && text.starts_with('*') => Some(text.to_owned()),
+        Name::Ending => (token.kind == Kind::Quoted || is_ending(text))
+            .then(|| literal(text))
+            .flatten()
+            .map(|t| format!("*{t}")),
+        Name::Beginning => (token.kind == Kind::Quoted || is_plain(text))
+            .then(|| literal(text))
+            .flatten()
+            .map(|t| format!("{t}*")),
+        Name::Holding => literal(text).map(|t| format!("*{t}*")),
+        Name::Extension => {
+            let ending = text.trim_start_matches('*').trim_start_matches('.');
+            is_ending(&format!(".{ending}")).then(|| format!("*.{ending}"))
+        }
+    }
+}
+
+/// A word of a name and not an article or a pronoun: "starting with the letter a" is no name.
+fn is_plain(text: &str) -> bool {
+    !matches!(text, "the" | "a" | "an" | "letter" | "letters" | "my" | "his" | "her" | "it")
+}
+
+/// `text` as it stands inside a glob; what a glob would give a meaning is refused.
+fn literal(text: &str) -> Option<&str> {
+    (!text.contains(['*', '?', '[', ']', '{', '}', '\\', '/', '\n'])).then_some(text)
+}

@@ -1,0 +1,55 @@
+//! "Fetch URL", "download the page at URL", `curl URL`.
+
+use super::clause::Clause;
+use super::cursor::Cursor;
+use super::token::{Kind, Token, is_url};
+use super::words::SHOW;
+
+pub(super) const FETCH: &[&str] = &[
+    "fetch", "fetch me", "download", "retrieve", "curl", "request", "load", "read", "open", "visit", "pull",
+    "grab", "cat", "http get", "get",
+];
+const PAGES: &[&str] = &[
+    "page",
+    "the page",
+    "the web page",
+    "the webpage",
+    "web page",
+    "the website",
+    "website",
+    "the url",
+    "url",
+    "the site",
+    "the contents of",
+    "the content of",
+    "contents of",
+    "the body of",
+    "the text of",
+    "the html of",
+    "the document",
+    "the resource",
+    "the file",
+    "the json",
+    "the data",
+    "the response of",
+    "the response from",
+    "a page",
+    "what is",
+    "the link",
+    "link",
+];
+
+pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
+    if !c.accept(FETCH) {
+        c.need(SHOW)?;
+    }
+    while c.accept(PAGES) || c.accept(&["at", "from", "on", "behind", "found at"]) {}
+    let token = c.take(|t| matches!(t.kind, Kind::Word | Kind::Quoted) && is_address(t))?;
+    Some(Clause::Fetch(token.text.clone()))
+}
+
+/// A URL, or a bare site name that the refusal will tell to be written as one.
+fn is_address(token: &Token) -> bool {
+    let bare = || token.lower.starts_with("www.") && !token.lower.contains(char::is_whitespace);
+    is_url(&token.text) || bare()
+}

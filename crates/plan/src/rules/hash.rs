@@ -1,0 +1,98 @@
+//! "Hash FILE", "compute the sha256 checksum of FILE", `md5sum FILE`.
+
+use super::clause::Clause;
+use super::cursor::{Cursor, Table};
+use super::whom;
+use super::words::{COMPUTE, SHOW};
+use crate::HashKind;
+
+pub(super) const FUNCTIONS: &Table<HashKind> = &[
+    ("sha256", HashKind::Sha256),
+    ("sha-256", HashKind::Sha256),
+    ("sha 256", HashKind::Sha256),
+    ("sha256sum", HashKind::Sha256),
+    ("sha512", HashKind::Sha512),
+    ("sha-512", HashKind::Sha512),
+    ("sha 512", HashKind::Sha512),
+    ("sha512sum", HashKind::Sha512),
+    ("sha1", HashKind::Sha1),
+    ("sha-1", HashKind::Sha1),
+    ("sha1sum", HashKind::Sha1),
+    ("md5", HashKind::Md5),
+    ("md5sum", HashKind::Md5),
+];
+pub(super) const NOUNS: &[&str] = &[
+    "hash",
+    "hashes",
+    "checksum",
+    "checksums",
+    "digest",
+    "digests",
+    "sum",
+    "sums",
+    "hash sum",
+    "hash value",
+];
+
+pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
+    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 3] = [verb, noun, owned];
+    let readings = forms.into_iter().filter_map(|form| c.attempt_from(form));
+    let (after, clause) =
+        readings.reduce(|best, next| if next.0.at() > best.0.at() { next } else { best })?;
+    *c = after;
+    Some(clause)
+}
+
+fn with(c: &mut Cursor<'_>) -> Option<HashKind> {
+    c.attempt(|c| {
+        c.need(&["with", "using", "by", "as", "in"])?;
+        let kind = c.choose(FUNCTIONS)?;
+        c.accept(NOUNS);
+        Some(kind)
+    })
+}
+
+/// "hash FILE with sha512", `sha256sum FILE`.
+fn verb(c: &mut Cursor<'_>) -> Option<Clause> {
+    let kind = c.choose(FUNCTIONS);
+    match kind {
+        Some(_) => {
+            c.accept(NOUNS);
+            c.accept(&["of", "for"]);
+        }
+        None => c.need(&["hash", "checksum"])?,
+    }
+    let of = whom::files(c)?;
+    let kind = if kind.is_some() { kind } else { with(c) };
+    Some(Clause::Hash { kind: kind.unwrap_or_default(), of })
+}
+
+/// "compute the sha256 checksum of FILE".
+fn noun(c: &mut Cursor<'_>) -> Option<Clause> {
+    if !c.accept(SHOW) {
+        c.need(COMPUTE)?;
+    }
+    c.accept(&["the", "a"]);
+    let kind = c.choose(FUNCTIONS);
+    if !c.accept(NOUNS) && kind.is_none() {
+        return None;
+    }
+    c.need(&["of", "for"])?;
+    let of = whom::files(c)?;
+    let kind = if kind.is_some() { kind } else { with(c) };
+    Some(Clause::Hash { kind: kind.unwrap_or_default(), of })
+}
+
+/// "compute its hash".
+fn owned(c: &mut Cursor<'_>) -> Option<Clause> {
+    if !c.accept(SHOW) {
+        c.need(COMPUTE)?;
+    }
+    let of = whom::owner(c)?;
+    let kind = c.choose(FUNCTIONS);
+    if !c.accept(NOUNS) && kind.is_none() {
+        return None;
+    }
+    let kind = if kind.is_some() { kind } else { with(c) };
+    Some(Clause::Hash { kind: kind.unwrap_or_default(), of })
+}

@@ -1,0 +1,128 @@
+//! "List the files in FOLDER", "find *.log in FOLDER", "what is in FOLDER?", `ls FOLDER`.
+
+use super::clause::Clause;
+use super::cursor::Cursor;
+use super::entries::{self, Entries};
+use super::named::{self, Called, looks};
+use super::search;
+use super::words::SHOW;
+
+/// Begin a listing: of the folder itself.
+pub(super) const LIST: &[&str] = &["list", "list out", "list all", "ls", "enumerate", "list me", "dir"];
+/// Begin a search by name, age and size: of all that lies below the folder.
+pub(super) const FIND: &[&str] =
+    &["find", "find me", "locate", "search for", "look for", "find all", "discover"];
+const CONTENTS: &[&str] = &[
+    "the contents of",
+    "contents of",
+    "the content of",
+    "content of",
+    "all contents of",
+    "the contents in",
+    "everything in",
+    "everything inside",
+    "all the contents of",
+    "what is in",
+    "what's in",
+    "what is inside",
+    "what's inside",
+    "a directory listing of",
+    "directory listing of",
+    "the directory listing of",
+    "a listing of",
+    "the listing of",
+    "everything that is in",
+    "everything that's in",
+    "all that is in",
+    "in",
+    "whatever is in",
+];
+const ASKED: &[&str] = &[
+    "what is in",
+    "what's in",
+    "what is inside",
+    "what's inside",
+    "what is there in",
+    "what lies in",
+    "what's there in",
+];
+
+pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
+    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 5] =
+        [described, listed, shown, searched, asked_holding];
+    let readings = forms.into_iter().filter_map(|form| c.attempt_from(form));
+    let (after, clause) =
+        readings.reduce(|best, next| if next.0.at() > best.0.at() { next } else { best })?;
+    *c = after;
+    Some(clause)
+}
+
+/// "list all .log files in /var/log", with its place.
+fn described(c: &mut Cursor<'_>) -> Option<Clause> {
+    placeless(c).filter(|clause| match clause {
+        Clause::List(e) | Clause::Find(e) => !e.places.is_empty(),
+        _ => false,
+    })
+}
+
+/// "find the largest file", behind a place that was named before.
+pub(super) fn placeless(c: &mut Cursor<'_>) -> Option<Clause> {
+    let find = c.accept(FIND);
+    if !find && !c.accept(LIST) {
+        c.need(SHOW)?;
+    }
+    let mut e = entries::entries(c)?;
+    // "find Cargo.toml in /src"
+    if c.accept(&["have", "do i have"]) {
+        entries::after_noun(c, &mut e);
+    }
+    Some(if find { Clause::Find(Box::new(e)) } else { Clause::List(Box::new(e)) })
+}
+
+/// "search /var/log for *.gz files"
+fn searched(c: &mut Cursor<'_>) -> Option<Clause> {
+    c.need(search::SEARCH)?;
+    c.accept(&["in", "inside", "within", "through"]);
+    let places = named::several(c, named::folder)?;
+    let recursive = c.accept(&["recursively"]).then_some(true);
+    c.need(&["for"])?;
+    let mut e = entries::entries(c)?;
+    if !e.places.is_empty() || (e.recursive.is_some() && recursive.is_some()) {
+        return None;
+    }
+    e.places = places;
+    Some(Clause::Find(Box::new(e)))
+}
+
+/// "list /tmp", `ls /tmp`, "list the contents of /tmp recursively".
+fn listed(c: &mut Cursor<'_>) -> Option<Clause> {
+    c.need(LIST)?;
+    c.accept(CONTENTS);
+    let places = named::several(c, named::folder)?;
+    c.accept(&["contents", "content"]);
+    let mut e = Entries { noun: entries::Noun::Any, places, ..Entries::default() };
+    entries::after_noun(c, &mut e);
+    Some(Clause::List(Box::new(e)))
+}
+
+/// "show the contents of PATH", "what is in PATH": a file is read, a folder is listed.
+fn shown(c: &mut Cursor<'_>) -> Option<Clause> {
+    if !c.accept(ASKED) {
+        c.need(SHOW)?;
+        c.need(CONTENTS)?;
+    }
+    let named = named::either(c)?;
+    if looks(&named) == Some(Called::File) || looks(&named).is_none() {
+        return Some(Clause::Show(named));
+    }
+    let mut e = Entries { noun: entries::Noun::Any, places: vec![named], ..Entries::default() };
+    entries::after_noun(c, &mut e);
+    Some(Clause::List(Box::new(e)))
+}
+
+/// "which files in FOLDER contain 'x'?", "which files contain 'x' in FOLDER"
+fn asked_holding(c: &mut Cursor<'_>) -> Option<Clause> {
+    c.need(&["which", "what"])?;
+    let e = entries::entries(c)?;
+    (e.containing.is_some() && !e.places.is_empty()).then(|| Clause::List(Box::new(e)))
+}

@@ -1,0 +1,133 @@
+//! "Read FILE", "show the first 5 lines of FILE", `cat FILE`, `head -n 5 FILE`.
+
+use super::clause::{Clause, Part};
+use super::cursor::{Cursor, Table};
+use super::named::{self, Called, looks};
+use super::whom::{self, Whom};
+use super::words::{SHOW, number};
+
+/// Begin the reading of a file.
+pub(super) const READ: &[&str] =
+    &["read", "read me", "read out", "cat", "open", "read aloud", "dump", "type out", "print out"];
+const CONTENTS: &[&str] = &[
+    "the contents of",
+    "the content of",
+    "contents of",
+    "content of",
+    "the text of",
+    "the full text of",
+    "the whole of",
+    "everything in",
+    "the full contents of",
+    "the entire contents of",
+    "all of",
+    "the entire",
+    "the whole",
+    "all the contents of",
+    "what is in",
+    "what's in",
+];
+const EDGES: &Table<bool> =
+    &[("first", true), ("top", true), ("last", false), ("bottom", false), ("final", false)];
+
+/// What `head` and `tail` show when no number is given.
+pub(super) const DEFAULT_LINES: u32 = 10;
+
+pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
+    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 3] = [edge, head_or_tail, whole];
+    let readings = forms.into_iter().filter_map(|form| c.attempt_from(form));
+    let (after, clause) =
+        readings.reduce(|best, next| if next.0.at() > best.0.at() { next } else { best })?;
+    *c = after;
+    Some(clause)
+}
+
+/// "show the first 5 lines of FILE".
+fn edge(c: &mut Cursor<'_>) -> Option<Clause> {
+    if !c.accept(READ) && !c.accept(&["list", "read"]) {
+        c.need(SHOW)?;
+    }
+    c.accept(&["only", "just"]);
+    c.accept(&["the"]);
+    let (first, count) = match c.choose(EDGES) {
+        Some(first) => match c.attempt(number) {
+            Some(count) => {
+                c.need(&["lines", "line"])?;
+                (first, count)
+            }
+            None => {
+                c.need(&["line"])?;
+                (first, 1)
+            }
+        },
+        None => {
+            let count = number(c)?;
+            let first = c.choose(EDGES)?;
+            c.need(&["lines", "line"])?;
+            (first, count)
+        }
+    };
+    c.need(&["of", "from", "in"])?;
+    let of = whom::files(c)?;
+    let part = if first { Part::First(count) } else { Part::Last(count) };
+    Some(Clause::Read { part, of })
+}
+
+/// `head FILE`, `tail -n 20 FILE`, "show the head of FILE".
+fn head_or_tail(c: &mut Cursor<'_>) -> Option<Clause> {
+    c.attempt(|c| {
+        c.need(SHOW)?;
+        c.need(&["the"])
+    });
+    let first = c.choose(&[("head", true), ("tail", false)])?;
+    let count = c.attempt(|c| {
+        if c.accept(&["-n"]) {
+            return number(c);
+        }
+        let glued = c.word(|t| t.text.starts_with('-') && t.text.len() > 1 && t.text.len() < 9)?;
+        glued.text.trim_start_matches("-n").trim_start_matches('-').parse().ok().filter(|n| *n > 0)
+    });
+    c.accept(&["of"]);
+    let of = whom::files(c)?;
+    let count = count.unwrap_or(DEFAULT_LINES);
+    let part = if first { Part::First(count) } else { Part::Last(count) };
+    Some(Clause::Read { part, of })
+}
+
+/// "read FILE": the verb says that it is a file; after "show", the path's looks decide.
+fn whole(c: &mut Cursor<'_>) -> Option<Clause> {
+    let read = c.accept(READ);
+    if !read {
+        c.need(SHOW)?;
+    }
+    c.accept(CONTENTS);
+    let of = whom::files(c)?;
+    let found = match &of {
+        Whom::Named(all) => all.clone(),
+        // "show the files in /tmp" is a listing; "read all .txt files in /tmp" is not.
+        Whom::Entries(_) if !read => return None,
+        Whom::Entries(_) | Whom::Earlier(..) => return Some(Clause::Read { part: Part::Whole, of }),
+        Whom::Literal(_) => return None,
+    };
+    if read {
+        c.accept(&["contents", "content"]);
+        let folder = found.iter().any(|named| looks(named) == Some(Called::Folder));
+        return (!folder).then_some(Clause::Read { part: Part::Whole, of });
+    }
+    let contents = c.accept(&["contents", "content"]);
+    match found.as_slice() {
+        [one] if looks(one) != Some(Called::File) && (contents || looks(one).is_none()) => {
+            Some(Clause::Show(one.clone()))
+        }
+        all if all.iter().all(|named| looks(named) == Some(Called::File)) => {
+            Some(Clause::Read { part: Part::Whole, of })
+        }
+        [one] => folder_shown(one),
+        _ => None,
+    }
+}
+
+/// "show /tmp"
+fn folder_shown(one: &named::Named) -> Option<Clause> {
+    Some(Clause::Show(one.clone()))
+}

@@ -1,0 +1,271 @@
+//! `docs/offline-goals.md`, printed from the tables that the rules use.
+
+use super::cursor::Table;
+use super::{
+    clause, count, disk, entries, fetch, hash, list, named, place::Place, plan, read, run, search, whom,
+    words,
+};
+use crate::Instruction;
+use std::fmt::Write;
+
+/// One kind of goal: what it does, and goals that are understood as they stand.
+struct Kind {
+    title: &'static str,
+    says: &'static str,
+    begins: &'static [&'static [&'static str]],
+    examples: &'static [&'static str],
+}
+
+const KINDS: &[Kind] = &[
+    Kind {
+        title: "List a folder",
+        says: "Shows the entries of the folder itself; `recursively` shows those below, too. In a plain listing \"files\" means \
+               whatever lies in the folder, as with `ls`; \"only files\" leaves folders out, and so does a condition, an order, \
+               a number, or a later step that works on the files. Hidden entries are shown only when asked for.",
+        begins: &[list::LIST, words::SHOW],
+        examples: &[
+            "List the files in /tmp directory",
+            "list all files in ~/Documents including hidden ones, recursively",
+            "show me the 5 largest files in /var/log",
+            "list .log files in /var/log older than a week",
+            "What is in /tmp?",
+        ],
+    },
+    Kind {
+        title: "Find files",
+        says: "Searches the folder and all folders below it, hidden files too, by name, age, size and text.",
+        begins: &[list::FIND],
+        examples: &[
+            "find all .log files in /var/log bigger than 10 MB",
+            "find files named 'Cargo.toml' under ~/src",
+            "find files in /tmp modified in the last 2 days",
+            "find files in /etc containing 'localhost'",
+            "find the 3 newest files in /var/log",
+        ],
+    },
+    Kind {
+        title: "Read files",
+        says: "Shows the text of files, whole or the first or last lines. `head` and `tail` show 10 lines when no number is given.",
+        begins: &[read::READ, words::SHOW],
+        examples: &[
+            "read /etc/hosts",
+            "show the first 5 lines of /etc/passwd",
+            "tail -n 20 /var/log/syslog",
+            "print notes.txt",
+        ],
+    },
+    Kind {
+        title: "Count",
+        says: "Counts lines, words, bytes or characters in files or in a quoted text, and files or folders in a folder.",
+        begins: &[&["count", "how many", "the number of", "wc -l", "wc -w", "wc -c", "wc -m"]],
+        examples: &[
+            "count the lines in /etc/passwd",
+            "how many words and characters are in notes.txt?",
+            "how many .log files are in /var/log?",
+            "count the words in the text 'to be or not to be'",
+        ],
+    },
+    Kind {
+        title: "Search in text",
+        says: "Shows the lines that hold a text; in a folder, those of all files below it. The text stands in quotes or after \"the \
+               word\"; a single plain word may stand bare after \"search for\".",
+        begins: &[search::SEARCH],
+        examples: &[
+            "search for 'timeout' in /var/log/syslog ignoring case",
+            "search ~/src for TODO",
+            "find lines matching the regex '^root:' in /etc/passwd",
+            "search for the word error in all .log files in /var/log",
+            "grep -i localhost /etc/hosts",
+        ],
+    },
+    Kind {
+        title: "Hash",
+        says: "Digests of files or of a quoted text; SHA-256 when none is named.",
+        begins: &[&["hash", "checksum"], hash::NOUNS],
+        examples: &[
+            "hash /etc/hosts",
+            "compute the md5 checksum of /etc/passwd",
+            "sha512sum /etc/hosts /etc/passwd",
+        ],
+    },
+    Kind {
+        title: "Disk use",
+        says: "How many bytes lie in files and below folders.",
+        begins: &[disk::NOUNS, &["how big", "how large", "how much space", "du"]],
+        examples: &[
+            "show the disk usage of /var/log",
+            "how much space does ~/Downloads take up?",
+            "how big is /etc/hosts?",
+        ],
+    },
+    Kind {
+        title: "Compare two files",
+        says: "Whether two files hold the same bytes, and where they first differ.",
+        begins: &[&["compare", "diff", "are … identical", "is … the same as"]],
+        examples: &["compare a.txt with b.txt", "are /etc/hosts and /tmp/hosts identical?"],
+    },
+    Kind {
+        title: "Fetch a URL",
+        says: "The body that a GET of an `http` or `https` URL gives. Only that host and port may be connected to.",
+        begins: &[fetch::FETCH],
+        examples: &["fetch https://example.org/", "download the page at http://example.org:8080/a"],
+    },
+    Kind {
+        title: "Run a command",
+        says: "Runs one program with its arguments in the locked room, without a shell. The command stands in quotes or \
+               backticks; bare, it must begin with a program that is known by name, or a path. Characters that only a shell \
+               understands (`| > < ; & $ * ?` and the like) are refused outside quotes.",
+        begins: &[run::RUN],
+        examples: &["run `uname -a`", "execute echo hello", "run the command ls -la /tmp"],
+    },
+    Kind {
+        title: "Several steps",
+        says: "Clauses are joined by words, punctuation, lines or numbers. \"It\", \"them\" and \"the output\" point back to what the \
+               clause before names, finds or gives, when that is one thing without doubt.",
+        begins: &[clause::THEN, clause::AND],
+        examples: &[
+            "find all .log files in /var/log and count their lines",
+            "read the file notes.txt and count its words",
+            "fetch https://example.org/ and search for 'Example' in the result",
+            "list the 5 largest files in /tmp then show the disk usage of each",
+            "1. list /tmp 2. count the lines in /etc/hosts",
+        ],
+    },
+];
+
+/// The reference of the goals that are understood without a model, as Markdown.
+#[must_use]
+pub fn reference() -> String {
+    let mut page = String::from(
+        "# Goals that need no model\n\n\
+         Printed from the grammar's own tables by the tests of `octollm-plan` (`UPDATE_DOCS=1 cargo test -p octollm-plan`); \
+         do not edit.\n\n\
+         Without a model, OctoLLM plans the goals below by rules. It never guesses: every word of a goal must belong to a phrase \
+         of this page, or the whole goal is refused, nothing of it is done, and the refusal names the words. Upper and lower case \
+         are the same except in paths, names and texts. To have other goals planned, set `OCTOLLM_MODEL_URL` to an \
+         OpenAI-compatible server.\n\n\
+         Examples show the tool calls that a goal becomes, for a home folder `/home/me` and a working folder `/home/me/work`.\n",
+    );
+    let here = Place { home: Some("/home/me".into()), cwd: Some("/home/me/work".into()) };
+    for kind in KINDS {
+        put(&mut page, format_args!("\n## {}\n\n{}\n\nWords: ", kind.title, kind.says));
+        let words: Vec<&str> = kind.begins.iter().flat_map(|table| table.iter().copied()).collect();
+        put(&mut page, format_args!("{}.\n", quoted(words)));
+        for example in kind.examples {
+            put(&mut page, format_args!("\n- {example}\n"));
+            for call in calls(example, &here) {
+                put(&mut page, format_args!("  - `{call}`\n"));
+            }
+        }
+    }
+    conditions(&mut page);
+    paths(&mut page);
+    page
+}
+
+/// The tool calls of a goal, as JSON; none when it is refused, which a test forbids.
+fn calls(goal: &str, here: &Place) -> Vec<String> {
+    let steps = plan(goal, here).map(|plan| plan.steps).unwrap_or_default();
+    let call = |step: crate::PlanStep| match step.instruction {
+        Instruction::Tool(call) => serde_json::to_string(&call).unwrap_or_default(),
+        Instruction::Judge { .. } | Instruction::Think(_) => String::new(),
+    };
+    steps.into_iter().map(call).collect()
+}
+
+fn conditions(page: &mut String) {
+    page.push_str("\n## Conditions on files and folders\n\n");
+    page.push_str("Each kind at most once. A length of time counts back from the start of the step; a file's age is that of its last change.\n\n");
+    row(page, "Nouns", entries::NOUNS);
+    row(page, "Kinds, by the ending of the name", entries::KINDS);
+    row(page, "Names", entries::NAMES);
+    row(page, "Only", entries::ONLY);
+    row(page, "Order and number, before the noun (`5 largest`)", entries::ORDERS);
+    row(page, "Order, behind", entries::SORTED);
+    row(page, "Size", entries::SIZES);
+    row(page, "Age", entries::AGES);
+    row(page, "Age, with `old` or `ago` behind", entries::AGES_OLD);
+    list(page, "Changed", entries::CHANGED);
+    list(page, "Changed within", entries::WITHIN_LAST);
+    list(page, "Unchanged for", entries::UNCHANGED);
+    list(page, "Text in files, in quotes", search::HOLDING);
+    row(page, "Folders below", entries::RECURSION);
+    row(page, "Hidden entries", entries::HIDDEN);
+    row(page, "Upper and lower case in a search", search::CASE);
+    row(page, "What is counted", count::THINGS);
+    row(page, "Digests", hash::FUNCTIONS);
+    row(page, "A text is announced by", search::TEXT);
+    page.push_str("- Units of size, in bytes:");
+    for (unit, bytes) in words::SIZE_UNITS {
+        put(page, format_args!(" {unit} = {bytes};"));
+    }
+    page.push_str("\n- Units of time, in seconds:");
+    for (unit, millis) in words::TIME_UNITS {
+        put(page, format_args!(" {unit} = {};", millis / 1000));
+    }
+    page.push('\n');
+}
+
+fn paths(page: &mut String) {
+    page.push_str("\n## Paths, pointing back, politeness\n\n");
+    page.push_str(
+        "A path is a word with a slash, one that begins with `~`, `.` or `..`; a bare name counts as a file when it has one of the \
+         endings below, and any name counts in quotes or behind \"the file\" or \"the folder named\". Spaces are escaped with a \
+         backslash or stand in quotes (`'`, `\"`, `` ` ``). Relative paths start from the folder in which `octollm run` was started; \
+         `octollm serve` refuses them. Paths with slashes that end in no such ending (`client/server`) are written `./client/server` \
+         when they are read, hashed or compared.\n\n",
+    );
+    list(page, "Endings of file names", named::ENDINGS);
+    row(page, "Pointing back", whom::EARLIER);
+    row(page, "Owning", whom::OWNERS);
+    list(page, "Before a clause", words::POLITE);
+    list(page, "Behind the last", words::POLITE_END);
+    list(page, "Programs that may be run bare", run::PROGRAMS);
+    list(
+        page,
+        "Programs that may be run bare when alone or followed by an option, a path or a number",
+        run::ENGLISH_PROGRAMS,
+    );
+}
+
+fn row<T>(page: &mut String, title: &str, table: &Table<T>) {
+    list(page, title, &table.iter().map(|(phrase, _)| *phrase).collect::<Vec<_>>());
+}
+
+fn list(page: &mut String, title: &str, phrases: &[&str]) {
+    put(page, format_args!("- {title}: {}.\n", quoted(phrases.to_vec())));
+}
+
+fn quoted(phrases: Vec<&str>) -> String {
+    phrases.iter().map(|phrase| format!("*{phrase}*")).collect::<Vec<_>>().join(", ")
+}
+
+fn put(page: &mut String, text: std::fmt::Arguments<'_>) {
+    page.write_fmt(text).expect("writing to a String cannot fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_example_is_understood() {
+        let here = Place { home: Some("/home/me".into()), cwd: Some("/home/me/work".into()) };
+        for example in KINDS.iter().flat_map(|kind| kind.examples) {
+            assert!(plan(example, &here).is_ok(), "{example}: {:?}", plan(example, &here));
+        }
+    }
+
+    #[test]
+    fn the_page_is_what_the_grammar_says() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/offline-goals.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, reference()).unwrap();
+        }
+        let page = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            page == reference(),
+            "docs/offline-goals.md is stale: UPDATE_DOCS=1 cargo test -p octollm-plan"
+        );
+    }
+}

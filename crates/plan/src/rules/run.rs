@@ -1,0 +1,218 @@
+//! "Run `uname -a`", "execute echo hello", "run the command ls -la /tmp".
+//!
+//! Promises: what is not in quotes is a command only when it begins with a program that is
+//! known by name or by path, and has no word of English grammar in it: "run a marathon", "run
+//! tests" and "run date night ideas by me" are no commands.
+
+use super::clause::{AND, Clause, THEN};
+use super::cursor::Cursor;
+use super::token::{Kind, Token};
+
+/// A command as the goal writes it, not yet cut into arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Command {
+    pub(super) line: String,
+}
+
+pub(super) const RUN: &[&str] = &["run", "execute", "invoke", "call"];
+pub(super) const COMMAND: &[&str] = &[
+    "the command",
+    "command",
+    "the program",
+    "program",
+    "the shell command",
+    "shell command",
+    "this command",
+    "the following command",
+    "a command",
+    "the command line",
+    "the following",
+];
+
+/// Programs whose names are no English words: what follows them is theirs.
+pub(super) const PROGRAMS: &[&str] = &[
+    "ls",
+    "pwd",
+    "echo",
+    "printf",
+    "uname",
+    "whoami",
+    "hostname",
+    "df",
+    "du",
+    "ps",
+    "wc",
+    "grep",
+    "egrep",
+    "sed",
+    "awk",
+    "git",
+    "cargo",
+    "rustc",
+    "rustfmt",
+    "python",
+    "python3",
+    "pip",
+    "pip3",
+    "npm",
+    "npx",
+    "java",
+    "javac",
+    "gcc",
+    "g++",
+    "cc",
+    "clang",
+    "cmake",
+    "curl",
+    "wget",
+    "ping",
+    "uptime",
+    "printenv",
+    "realpath",
+    "readlink",
+    "dirname",
+    "basename",
+    "sha256sum",
+    "sha512sum",
+    "sha1sum",
+    "md5sum",
+    "lscpu",
+    "lsblk",
+    "lsof",
+    "nproc",
+    "tar",
+    "gzip",
+    "gunzip",
+    "bzip2",
+    "zcat",
+    "unzip",
+    "xxd",
+    "hexdump",
+    "od",
+    "seq",
+    "stat",
+    "tac",
+    "uniq",
+    "diff",
+    "cmp",
+    "mkdir",
+    "rmdir",
+    "rm",
+    "mv",
+    "cp",
+    "chmod",
+    "chown",
+    "systemctl",
+    "journalctl",
+    "dmesg",
+    "ip",
+    "ifconfig",
+    "netstat",
+    "ss",
+    "dig",
+    "nslookup",
+    "psql",
+    "sqlite3",
+    "redis-cli",
+    "docker",
+    "kubectl",
+    "pytest",
+    "jq",
+    "tr",
+    "xargs",
+    "whereis",
+    "ldd",
+    "strace",
+    "bash",
+    "sh",
+    "zsh",
+    "perl",
+    "ruby",
+    "php",
+    "deno",
+    "bun",
+    "yarn",
+    "pnpm",
+    "mvn",
+    "gradle",
+    "terraform",
+    "helm",
+    "ssh",
+    "scp",
+    "rsync",
+];
+
+/// Programs whose names are English words too: alone, or followed by an option, a path or a number.
+pub(super) const ENGLISH_PROGRAMS: &[&str] = &[
+    "date", "file", "free", "find", "make", "sort", "cut", "who", "w", "sleep", "true", "false", "go",
+    "node", "host", "id", "env", "cat", "head", "tail", "top", "which", "cal", "less", "more", "touch",
+    "tree", "test", "time", "yes", "arch", "groups", "last", "locale", "nl", "paste", "split", "sync", "tee",
+    "users", "watch", "zip",
+];
+
+/// Words that belong to the sentence rather than to a command; with one of them outside quotes
+/// nobody can say where the command ends.
+const SENTENCE: &[&str] = &[
+    "please", "thanks", "me", "it", "them", "the", "that", "this", "or", "if", "unless", "until", "when",
+    "with", "in", "on", "to", "from", "as", "of", "for", "a", "an", "my", "your", "because", "but", "so",
+    "every", "again", "twice", "once", "by", "into", "not", "without", "using", "while", "before", "after",
+    "should", "must", "times",
+];
+
+pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
+    c.need(RUN)?;
+    let called = c.accept(COMMAND);
+    if called {
+        c.punctuation(Kind::Stop);
+        while c.punctuation(Kind::Newline) {}
+    }
+    if let Some(quoted) = c.take(|t| t.kind == Kind::Quoted && !t.text.trim().is_empty()) {
+        c.accept(&["command", "program"]);
+        return Some(Clause::Run(Command { line: quoted.text.clone() }));
+    }
+    bare(c, called).map(|line| Clause::Run(Command { line }))
+}
+
+/// An unquoted command, up to the next joint between clauses.
+fn bare(c: &mut Cursor<'_>, called: bool) -> Option<String> {
+    let from = c.at();
+    let program = c.word(|t| is_program(&t.text) || is_path(&t.text))?;
+    let english = ENGLISH_PROGRAMS.contains(&program.text.as_str()) && !called;
+    let mut first = true;
+    loop {
+        let mut ahead = c.clone();
+        if ahead.accept(THEN) || ahead.accept(AND.get(..3).unwrap_or_default()) {
+            break;
+        }
+        let Some(token) = c.take(|t| is_argument(t, english && first)) else { break };
+        first = first && token.text.starts_with('-');
+    }
+    let line = c.since(from).trim().to_owned();
+    (!line.is_empty()).then_some(line)
+}
+
+fn is_program(text: &str) -> bool {
+    PROGRAMS.contains(&text) || ENGLISH_PROGRAMS.contains(&text)
+}
+
+/// `/usr/bin/env`, `./build.sh`, `~/bin/x`
+fn is_path(text: &str) -> bool {
+    text.starts_with("./") || text.starts_with("../") || (text.starts_with('/') && text.len() > 1)
+}
+
+fn is_argument(token: &Token, must_be_plain: bool) -> bool {
+    match token.kind {
+        Kind::Quoted | Kind::Semicolon => true,
+        Kind::Word => {
+            let plain = token.text.starts_with(['-', '+', '/', '.', '~'])
+                || token.text.starts_with(|f: char| f.is_ascii_digit());
+            (plain || !must_be_plain || is_operator(&token.text)) && !SENTENCE.contains(&token.lower.as_str())
+        }
+        Kind::Comma | Kind::Stop | Kind::Newline => false,
+    }
+}
+
+/// What a shell would act on: it belongs to the command, whose cutting then refuses it.
+fn is_operator(text: &str) -> bool {
+    text.starts_with(['|', '>', '<', '&', '$', '('])
+}

@@ -1,0 +1,68 @@
+//! What a step does, in words for people.
+
+use super::refusal::cut;
+use crate::{Arg, CountWhat, HashKind, InputName, Reference, ToolCall};
+use std::collections::BTreeMap;
+
+/// One line, at most 200 characters.
+pub(super) fn summary(call: &ToolCall, inputs: &BTreeMap<InputName, Reference>) -> String {
+    let paths = |arg: &Arg<Vec<String>>| match arg {
+        Arg::Given(paths) => paths.join(", "),
+        Arg::Input(name) => given_by(inputs.get(name)),
+    };
+    let place = |arg: &Option<Arg<Vec<String>>>, text: &Option<Arg<String>>| match (arg, text) {
+        (Some(arg), _) => paths(arg),
+        (None, Some(Arg::Input(name))) => given_by(inputs.get(name)),
+        (None, Some(Arg::Given(_)) | None) => "the text".to_owned(),
+    };
+    let line = match call {
+        ToolCall::List { path, .. } => format!("List {path}"),
+        ToolCall::Find { path, name, .. } => match name {
+            Some(name) => format!("Find {name} in {path}"),
+            None => format!("Find files in {path}"),
+        },
+        ToolCall::ReadFile { paths: of, first_lines, last_lines } => match (first_lines, last_lines) {
+            (Some(n), _) => format!("Read the first {n} lines of {}", paths(of)),
+            (None, Some(n)) => format!("Read the last {n} lines of {}", paths(of)),
+            (None, None) => format!("Read {}", paths(of)),
+        },
+        ToolCall::WriteFile { path, .. } => format!("Write {path}"),
+        ToolCall::Count { what, paths, text, .. } => {
+            format!("Count the {} in {}", things(*what), place(paths, text))
+        }
+        ToolCall::Search { pattern, paths, text, .. } => {
+            format!("Search for {pattern:?} in {}", place(paths, text))
+        }
+        ToolCall::Hash { kind, paths, text } => format!("{} of {}", function(*kind), place(paths, text)),
+        ToolCall::DiskUse { paths: of } => format!("Disk use of {}", paths(of)),
+        ToolCall::Compare { left, right } => format!("Compare {left} with {right}"),
+        ToolCall::HttpFetch { url } => format!("Fetch {url}"),
+        ToolCall::Shell { argv, .. } => format!("Run {}", argv.join(" ")),
+        ToolCall::ShellString { script } => format!("Run in a shell: {script}"),
+    };
+    cut(&line, 200)
+}
+
+fn given_by(from: Option<&Reference>) -> String {
+    from.map_or_else(String::new, |from| format!("what {} gives", from.step))
+}
+
+fn things(what: CountWhat) -> &'static str {
+    match what {
+        CountWhat::Lines => "lines",
+        CountWhat::Words => "words",
+        CountWhat::Bytes => "bytes",
+        CountWhat::Characters => "characters",
+        CountWhat::Files => "files",
+        CountWhat::Folders => "folders",
+    }
+}
+
+fn function(kind: HashKind) -> &'static str {
+    match kind {
+        HashKind::Sha256 => "SHA-256",
+        HashKind::Sha512 => "SHA-512",
+        HashKind::Sha1 => "SHA-1",
+        HashKind::Md5 => "MD5",
+    }
+}

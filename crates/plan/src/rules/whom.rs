@@ -1,0 +1,170 @@
+//! What a clause works on: named paths, files by description, a quoted text, or what an
+//! earlier clause gave ("it", "them", "the output").
+
+use super::cursor::{Cursor, Table};
+use super::entries::{self, Entries};
+use super::named::{self, Named};
+use super::token::Kind;
+
+/// What a clause works on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Whom {
+    Named(Vec<Named>),
+    Entries(Box<Entries>),
+    /// A text given in the goal itself.
+    Literal(String),
+    /// What an earlier clause gave, and the words that say so.
+    Earlier(Earlier, String),
+}
+
+/// How a goal points back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Earlier {
+    /// "it"
+    One,
+    /// "them"
+    Many,
+    /// "the output"
+    Output,
+}
+
+pub(super) const EARLIER: &Table<Earlier> = &[
+    ("it", Earlier::One),
+    ("that", Earlier::One),
+    ("this", Earlier::One),
+    ("that file", Earlier::One),
+    ("this file", Earlier::One),
+    ("the file", Earlier::One),
+    ("the same file", Earlier::One),
+    ("them", Earlier::Many),
+    ("they", Earlier::Many),
+    ("these", Earlier::Many),
+    ("those", Earlier::Many),
+    ("each", Earlier::Many),
+    ("all of them", Earlier::Many),
+    ("them all", Earlier::Many),
+    ("all of these", Earlier::Many),
+    ("all of those", Earlier::Many),
+    ("each of them", Earlier::Many),
+    ("each of these", Earlier::Many),
+    ("each of those", Earlier::Many),
+    ("each one", Earlier::Many),
+    ("each one of them", Earlier::Many),
+    ("every one of them", Earlier::Many),
+    ("these files", Earlier::Many),
+    ("those files", Earlier::Many),
+    ("the files", Earlier::Many),
+    ("each file", Earlier::Many),
+    ("every file", Earlier::Many),
+    ("each of the files", Earlier::Many),
+    ("all the files", Earlier::Many),
+    ("all of the files", Earlier::Many),
+    ("the files found", Earlier::Many),
+    ("the found files", Earlier::Many),
+    ("the files you found", Earlier::Many),
+    ("the matching files", Earlier::Many),
+    ("all files", Earlier::Many),
+    ("those folders", Earlier::Many),
+    ("these folders", Earlier::Many),
+    ("the output", Earlier::Output),
+    ("its output", Earlier::Output),
+    ("that output", Earlier::Output),
+    ("the result", Earlier::Output),
+    ("the results", Earlier::Output),
+    ("the page", Earlier::Output),
+    ("that page", Earlier::Output),
+    ("the response", Earlier::Output),
+    ("the body", Earlier::Output),
+    ("the text", Earlier::Output),
+    ("the content", Earlier::Output),
+    ("its content", Earlier::Output),
+    ("its contents", Earlier::Output),
+    ("the contents", Earlier::Output),
+    ("those lines", Earlier::Output),
+    ("these lines", Earlier::Output),
+    ("the lines", Earlier::Output),
+];
+
+/// "its lines", "their size": the owner in front of what it owns.
+pub(super) const OWNERS: &Table<Earlier> = &[
+    ("its", Earlier::One),
+    ("their", Earlier::Many),
+    ("the file's", Earlier::One),
+    ("the output's", Earlier::Output),
+];
+
+const LITERAL: &[&str] = &[
+    "the text",
+    "the string",
+    "the phrase",
+    "the sentence",
+    "the word",
+    "text",
+    "string",
+    "phrase",
+    "sentence",
+    "this text",
+    "this string",
+    "this sentence",
+    "the following text",
+];
+
+/// Files: named, described with their folder, or pointed back to.
+pub(super) fn files(c: &mut Cursor<'_>) -> Option<Whom> {
+    whom(c, named::file)
+}
+
+/// Files or folders.
+pub(super) fn anything(c: &mut Cursor<'_>) -> Option<Whom> {
+    whom(c, named::either)
+}
+
+fn whom(c: &mut Cursor<'_>, one: fn(&mut Cursor<'_>) -> Option<Named>) -> Option<Whom> {
+    // Each reading is tried from here; the longest is meant.
+    let readings = [
+        c.attempt_from(|c| described(c)),
+        c.attempt_from(|c| literal(c)),
+        c.attempt_from(|c| contents_of(c, one)),
+        c.attempt_from(earlier),
+    ];
+    let (after, whom) = readings.into_iter().flatten().max_by_key(|(after, _)| after.at())?;
+    *c = after;
+    Some(whom)
+}
+
+fn contents_of(c: &mut Cursor<'_>, one: fn(&mut Cursor<'_>) -> Option<Named>) -> Option<Whom> {
+    c.accept(&[
+        "the contents of",
+        "the content of",
+        "contents of",
+        "the text of",
+        "both",
+        "all of",
+        "each of",
+    ]);
+    named::several(c, one).map(Whom::Named)
+}
+
+fn described(c: &mut Cursor<'_>) -> Option<Whom> {
+    let entries = entries::entries(c)?;
+    (!entries.places.is_empty()).then(|| Whom::Entries(Box::new(entries)))
+}
+
+fn literal(c: &mut Cursor<'_>) -> Option<Whom> {
+    c.need(LITERAL)?;
+    let _colon = c.punctuation(Kind::Stop);
+    c.take(|t| t.kind == Kind::Quoted).map(|t| Whom::Literal(t.text.clone()))
+}
+
+pub(super) fn earlier(c: &mut Cursor<'_>) -> Option<Whom> {
+    let from = c.at();
+    let earlier = c.choose(EARLIER)?;
+    Some(Whom::Earlier(earlier, c.since(from).to_owned()))
+}
+
+/// "its" or "their", before what is asked of it.
+pub(super) fn owner(c: &mut Cursor<'_>) -> Option<Whom> {
+    let from = c.at();
+    let earlier = c.choose(OWNERS)?;
+    Some(Whom::Earlier(earlier, c.since(from).to_owned()))
+}

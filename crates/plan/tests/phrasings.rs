@@ -1,0 +1,99 @@
+//! What the rules planner understands and what it refuses, phrasing by phrasing.
+//!
+//! `understood.txt` holds goals, each followed by the tool calls that it becomes, indented;
+//! `refused.txt` holds goals, each followed by the reason. `UPDATE_PHRASINGS=1` rewrites both
+//! from the goals in them; a goal never changes sides by that.
+
+use octollm_plan::rules::{Place, plan};
+use octollm_plan::{Instruction, PlanStep};
+use serde_json::Value;
+use std::fmt::Write;
+
+fn here() -> Place {
+    Place { home: Some("/home/me".into()), cwd: Some("/home/me/work".into()) }
+}
+
+/// A call on one line: the tool and the arguments that are not the default.
+fn compact(step: &PlanStep) -> String {
+    let Instruction::Tool(call) = &step.instruction else { panic!("the rules plan tools only") };
+    let call = serde_json::to_value(call).unwrap();
+    let mut line = call["tool"].as_str().unwrap().to_owned();
+    for (name, value) in call["arguments"].as_object().unwrap() {
+        let is_default = match value {
+            Value::Null | Value::Bool(false) => true,
+            Value::Object(inner) => inner.is_empty(),
+            Value::String(text) => {
+                matches!((name.as_str(), text.as_str()), ("kind", "any" | "sha256") | ("sort", "name"))
+            }
+            _ => false,
+        };
+        if is_default {
+            continue;
+        }
+        let shown = match value {
+            Value::String(text) => text.clone(),
+            Value::Object(arg) if arg.contains_key("given") => arg["given"].to_string(),
+            Value::Object(arg) if arg.contains_key("input") => {
+                let from = step.inputs.values().next().unwrap();
+                format!("{}.{:?}", from.step, from.output).to_lowercase()
+            }
+            other => other.to_string(),
+        };
+        write!(line, " {name}={shown}").unwrap();
+    }
+    for need in &step.needs {
+        write!(line, " after={need}").unwrap();
+    }
+    line
+}
+
+/// What becomes of a goal, a line each: `Ok` with its calls, `Err` with the reason.
+fn outcome(goal: &str) -> Result<Vec<String>, String> {
+    let plan = plan(goal, &here()).map_err(|refusal| {
+        let text = refusal.to_string();
+        text.split(". Rephrase").next().unwrap_or_default().replace('\n', " ")
+    })?;
+    Ok(plan.steps.iter().map(compact).collect())
+}
+
+fn unescape(line: &str) -> String {
+    line.replace("\\n", "\n").replace("\\u{200b}", "\u{200b}")
+}
+
+/// Checks one table, of goals that must all be understood or all be refused.
+fn check(file: &str, understood: bool) {
+    let path = format!("{}/tests/{file}", env!("CARGO_MANIFEST_DIR"));
+    let written = std::fs::read_to_string(&path).unwrap();
+    let goals: Vec<&str> =
+        written.lines().filter(|line| !line.starts_with("    ") && !line.is_empty()).collect();
+    assert!(goals.len() >= 100, "{file}: {} goals", goals.len());
+    let mut table = String::new();
+    let mut wrong = Vec::new();
+    for goal in goals {
+        let outcome = outcome(&unescape(goal));
+        if outcome.is_ok() != understood {
+            wrong.push(format!("{goal}\n    {outcome:?}"));
+        }
+        let lines = outcome.unwrap_or_else(|reason| vec![reason]);
+        writeln!(table, "{goal}\n    {}", lines.join("\n    ")).unwrap();
+    }
+    assert!(wrong.is_empty(), "on the wrong side:\n{}", wrong.join("\n"));
+    if std::env::var_os("UPDATE_PHRASINGS").is_some() {
+        std::fs::write(&path, &table).unwrap();
+        return;
+    }
+    let differing = table.lines().zip(written.lines()).find(|(is, was)| is != was);
+    assert!(table == written, "{file} is not what the planner does, first at {differing:?}");
+}
+
+/// P10: each goal of the table becomes exactly these calls.
+#[test]
+fn these_goals_are_understood() {
+    check("understood.txt", true);
+}
+
+/// P10: each goal of the table is refused whole.
+#[test]
+fn these_goals_are_refused() {
+    check("refused.txt", false);
+}
