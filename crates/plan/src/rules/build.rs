@@ -15,8 +15,8 @@ use super::summary::summary;
 use super::url;
 use super::whom::{Earlier, Whom};
 use crate::{
-    Arg, CountWhat, FindKind, InputName, Instruction, MAX_STEPS, Plan, PlanStep, Reference, SizeBound,
-    SortBy, StepName, ToolCall, ValueType,
+    Arg, CountWhat, FindKind, InputName, Instruction, MAX_STEPS, Plan, PlanStep, Reference, SortBy, StepName,
+    ToolCall, ValueType,
 };
 use octollm_access::{Capability, NetworkGrant};
 use octollm_contract::ArmName;
@@ -438,7 +438,12 @@ impl Build<'_> {
             commands: BTreeSet::from([argv[0].clone()]),
             ..Capability::default()
         };
-        let step = self.step(ToolCall::Shell { argv, stdin: None }, BTreeMap::new(), capability, Use::Shown);
+        let step = self.step(
+            ToolCall::Shell { argv, stdin: None, any_exit: false },
+            BTreeMap::new(),
+            capability,
+            Use::Shown,
+        );
         self.topic =
             Topic { files: About::Nothing, output: Some((step, BTreeSet::new())), output_is_it: true };
         Ok(())

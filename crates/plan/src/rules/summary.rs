@@ -38,7 +38,7 @@ pub(super) fn summary(call: &ToolCall, inputs: &BTreeMap<InputName, Reference>) 
         ToolCall::Compare { left, right } => format!("Compare {left} with {right}"),
         ToolCall::HttpFetch { url } => format!("Fetch {url}"),
         ToolCall::Shell { argv, .. } => format!("Run {}", argv.join(" ")),
-        ToolCall::ShellString { script } => format!("Run in a shell: {script}"),
+        ToolCall::ShellString { script, .. } => format!("Run in a shell: {script}"),
     };
     cut(&line, 200)
 }
