@@ -318,6 +318,17 @@ fn a_scale_up_delays_every_removal() {
 }
 
 #[test]
+fn a_pod_that_no_pool_can_help_does_not_keep_unneeded_nodes_up() {
+    let mut cluster = two_nodes(app("web", 1000));
+    cluster.workloads.push(app("huge", 99_000));
+    cluster.pods.extend(pending(1, 1));
+    let (options, mut memory) = (Options::default(), Memory::default());
+    scan(&mut cluster, &options, &mut memory, NOW);
+    let outcome = scan(&mut cluster, &options, &mut memory, minutes(10));
+    assert_eq!((outcome.pending.len(), outcome.removed.len()), (1, 1));
+}
+
+#[test]
 fn a_node_that_took_pods_in_this_scan_is_not_removed_in_it() {
     let mut idle = app("idle", 0);
     idle.requests = Requests::default();

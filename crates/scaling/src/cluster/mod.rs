@@ -3,9 +3,9 @@
 //! A [`Cluster`] is a value: workloads (pod templates), pods, nodes, pools, budgets. [`scan`] is one
 //! turn of the autoscaler's loop (every ten seconds): pending pods are placed first-fit-decreasing
 //! on what exists; for the rest each pool is tried with new nodes, and the pool that wastes least is
-//! expanded; if nothing is pending, nodes under half of their requests for ten minutes are emptied
-//! and removed. [`settle`] repeats the upper half until nothing moves. What stays pending says why,
-//! pool by pool; what stays up says why, node by node.
+//! expanded; if none is, nodes under half of their requests for ten minutes are emptied and removed.
+//! [`settle`] repeats the upper half until nothing moves. What stays pending says why, pool by pool;
+//! what stays up says why, node by node.
 //!
 //! Promised: requests alone count, never usage; affinity, anti-affinity (also of pods that already
 //! run), taints, topology spread and disruption budgets are kept; the outcome depends on the

@@ -53,7 +53,7 @@ pub struct Outcome {
     pub pending: Vec<Pending>,
     /// Nodes that were removed.
     pub removed: Vec<Removal>,
-    /// Nodes that stay; empty when there are pending pods, for then none is looked at.
+    /// Nodes that stay; empty when a pool was expanded, for then none is looked at.
     pub kept: Vec<Kept>,
 }
 
@@ -61,16 +61,13 @@ pub struct Outcome {
 /// outcome are those before nodes, and the DaemonSet pods on them, are removed.
 pub fn scan(cluster: &mut Cluster, options: &Options, memory: &mut Memory, now: Moment) -> Outcome {
     let mut outcome = scale_up(cluster);
-    if !outcome.expanded.is_empty() {
-        memory.last_scale_up = Some(now);
-    }
-    if outcome.pending.is_empty() && outcome.expanded.is_empty() {
+    if outcome.expanded.is_empty() {
         let (removed, kept) = scale_down(cluster, options, memory, now);
         carry_out(cluster, &removed);
         outcome.removed = removed;
         outcome.kept = kept;
     } else {
-        memory.unneeded_since.clear();
+        memory.last_scale_up = Some(now);
     }
     outcome
 }
