@@ -9,6 +9,7 @@
 //! Must not know: how steps are run, stored or leased; the file system; the network.
 
 mod check;
+mod grant;
 mod judged;
 mod output;
 pub mod rules;
