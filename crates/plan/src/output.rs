@@ -121,3 +121,73 @@ pub fn compose(outputs: &[&StepOutput]) -> TaskResult {
     };
     TaskResult { text, data, artefacts, citations }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Instruction;
+    use octollm_contract::{ArmName, api::StructuredCriterion};
+    use serde_json::json;
+
+    fn output(text: &str, data: Value) -> StepOutput {
+        StepOutput { text: text.into(), data, ..StepOutput::default() }
+    }
+
+    fn cited(text: &str) -> StepOutput {
+        let citation = Citation { source: format!("of {text}"), quote: text.into() };
+        StepOutput { citations: vec![citation], ..output(text, Value::Null) }
+    }
+
+    #[test]
+    fn one_output_is_the_result_as_it_stands() {
+        let result = compose(&[&output("a\n", json!({"n": 1}))]);
+        assert_eq!((result.text.as_str(), result.data), ("a\n", json!({"n": 1})));
+    }
+
+    #[test]
+    fn several_outputs_follow_one_another_in_the_plan_s_order() {
+        let result = compose(&[&output("a\n\n", json!(1)), &output("b", Value::Null)]);
+        assert_eq!((result.text.as_str(), result.data), ("a\n\nb", json!([1, null])));
+        let cited = compose(&[&cited("a"), &cited("b")]);
+        assert_eq!(cited.citations.iter().map(|c| c.source.as_str()).collect::<Vec<_>>(), ["of a", "of b"]);
+        assert_eq!(compose(&[]).data, json!([]));
+    }
+
+    #[test]
+    fn an_output_has_the_values_that_it_was_given_and_no_others() {
+        let bare = output("a", json!(1));
+        assert_eq!(bare.value(ValueType::Text), Some(InputValue::Text("a".into())));
+        assert_eq!(bare.value(ValueType::Data), Some(InputValue::Data(json!(1))));
+        assert_eq!(bare.value(ValueType::Whole), Some(InputValue::Whole(Box::new(bare.clone()))));
+        assert_eq!((bare.value(ValueType::Paths), bare.value(ValueType::Number)), (None, None));
+        let found = StepOutput { paths: Some(vec!["/a".into()]), number: Some(1), ..StepOutput::default() };
+        assert_eq!(found.value(ValueType::Paths), Some(InputValue::Paths(vec!["/a".into()])));
+        assert_eq!(found.value(ValueType::Number), Some(InputValue::Number(1)));
+    }
+
+    #[test]
+    fn inputs_resolve_all_or_name_the_one_that_does_not() {
+        let refer = |step: &str, output| Reference { step: step.parse().unwrap(), output };
+        let step = |inputs: &[(&str, Reference)]| PlanStep {
+            name: "s".parse().unwrap(),
+            arm: ArmName::Judge,
+            summary: String::new(),
+            instruction: Instruction::Judge {
+                criteria: vec![StructuredCriterion::Contains { text: "x".into() }],
+            },
+            inputs: inputs.iter().map(|(name, from)| (name.parse().unwrap(), from.clone())).collect(),
+            needs: Vec::new(),
+            capability: octollm_access::Capability::default(),
+            time_limit: None,
+        };
+        let done = output("a", json!(1));
+        let output_of = |name: &StepName| (name.as_str() == "done").then_some(&done);
+        let text = refer("done", ValueType::Text);
+        let resolved = step(&[("x", text.clone())]).resolve(output_of).unwrap();
+        assert_eq!(resolved.into_values().collect::<Vec<_>>(), [InputValue::Text("a".into())]);
+        for lacking in [refer("done", ValueType::Paths), refer("other", ValueType::Text)] {
+            let both = step(&[("x", text.clone()), ("y", lacking.clone())]);
+            assert_eq!(both.resolve(output_of), Err(lacking));
+        }
+    }
+}

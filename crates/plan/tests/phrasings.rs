@@ -99,3 +99,16 @@ fn these_goals_are_understood() {
 fn these_goals_are_refused() {
     check("refused.txt", false);
 }
+
+/// P6: a plan passes the check under the policy that grants exactly what it asks, and no step
+/// asks for more than the paths, the host and the program of its goal.
+#[test]
+fn every_understood_goal_passes_the_check_under_its_own_policy() {
+    let written =
+        std::fs::read_to_string(format!("{}/tests/understood.txt", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    for goal in written.lines().filter(|line| !line.starts_with("    ")) {
+        let plan = plan(&unescape(goal), &here()).unwrap();
+        let checked = plan.clone().check(&plan.exactly());
+        assert!(checked.is_ok(), "{goal}: {checked:?}");
+    }
+}

@@ -166,14 +166,14 @@ impl Reader<'_> {
             }
         }
         let kept = text.trim_end_matches(is_stop);
-        let is_dots = kept.trim_end_matches('.').is_empty() || kept.ends_with('/');
-        let kept = match text.strip_prefix(kept).unwrap_or_default() {
-            // `.`, `..`, `/a/..` end in dots that are theirs.
-            stops if is_dots && stops.starts_with("..") => kept.len() + 2,
-            stops if is_dots && stops.starts_with('.') => kept.len() + 1,
-            _ => kept.len(),
-        }
-        .max(fixed);
+        let dots = text.strip_prefix(kept).unwrap_or_default();
+        // `.`, `..` and `/a/..` end in dots that are theirs; the one of `/a/.` may end a sentence.
+        let own = match (kept.is_empty(), kept.ends_with('/')) {
+            (true, _) | (_, true) if dots.starts_with("..") => 2,
+            (true, _) if dots.starts_with('.') => 1,
+            (_, _) => 0,
+        };
+        let kept = (kept.len() + own).max(fixed);
         let stops = text[kept..].chars().count();
         text.truncate(kept);
         self.at -= stops;
