@@ -16,6 +16,8 @@ pub mod conformance;
 pub mod duration;
 pub mod hpa;
 pub mod keda;
+pub mod kustomize;
+pub mod manifest;
 pub mod moment;
 pub mod quantity;
 pub mod read;

@@ -58,12 +58,33 @@ pub(super) fn read(
     Ok(documents)
 }
 
-/// A block scalar's span runs to the next token: the blank lines after it are not part of it.
+/// How much of a scalar's span is the scalar: the span of a block runs to the next token, that of a quoted one
+/// over the blanks and the comment after it.
 fn written_len(written: &str, style: ScalarStyle) -> usize {
     match style {
         ScalarStyle::Plain | ScalarStyle::Literal | ScalarStyle::Folded => written.trim_end().len(),
-        ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => written.len(),
+        ScalarStyle::SingleQuoted => quoted_len(written, b'\'', None),
+        ScalarStyle::DoubleQuoted => quoted_len(written, b'"', Some(b'\\')),
     }
+}
+
+/// The length up to the closing quote. In single quotes a doubled quote is a quote; in double quotes a backslash
+/// escapes.
+fn quoted_len(written: &str, quote: u8, escape: Option<u8>) -> usize {
+    let bytes = written.as_bytes();
+    let mut at = 1;
+    while at < bytes.len() {
+        if Some(bytes[at]) == escape {
+            at += 1;
+        } else if bytes[at] == quote {
+            if escape.is_some() || bytes.get(at + 1) != Some(&quote) {
+                return at + 1;
+            }
+            at += 1;
+        }
+        at += 1;
+    }
+    written.len()
 }
 
 fn scalar(text: String, style: ScalarStyle, is_string: bool) -> Value {
