@@ -17,6 +17,7 @@ pub mod duration;
 pub mod hpa;
 pub mod keda;
 pub mod kustomize;
+pub mod lint;
 pub mod manifest;
 pub mod moment;
 pub mod quantity;

@@ -1,0 +1,183 @@
+//! What rules look things up in: one set, by kind and by name.
+
+use std::collections::BTreeMap;
+
+use crate::manifest::{
+    AdapterRules, Behavior, Dashboard, Detail, Hpa, Loaded, Monitor, NodePool, Object, ObjectId, Pdb,
+    PromRules, ScaledObject, Service, Set, TargetRef, Vpa, Workload,
+};
+use crate::read::Sources;
+
+/// One set, and the look-ups that rules share.
+pub struct Context<'a> {
+    /// Everything that was loaded, for what belongs to no set.
+    pub loaded: &'a Loaded,
+    /// The set that is linted.
+    pub set: &'a Set,
+    by_name: BTreeMap<&'a str, Vec<ObjectId>>,
+}
+
+/// What scales a workload.
+#[derive(Clone, Copy)]
+pub(super) enum Scaler<'a> {
+    Hpa(&'a Hpa),
+    Keda(&'a ScaledObject),
+}
+
+impl<'a> Scaler<'a> {
+    /// The fewest replicas it lets the workload have while it is in use; KEDA's 0 counts as 0.
+    pub(super) fn min(self) -> i64 {
+        match self {
+            Self::Hpa(hpa) => hpa.min_replicas(),
+            Self::Keda(scaled) => scaled.min_replicas(),
+        }
+    }
+
+    pub(super) fn max(self) -> Option<i64> {
+        match self {
+            Self::Hpa(hpa) => hpa.max.as_ref().map(|max| max.value),
+            Self::Keda(scaled) => Some(scaled.max_replicas()),
+        }
+    }
+
+    pub(super) fn behavior(self) -> Option<&'a Behavior> {
+        match self {
+            Self::Hpa(hpa) => hpa.behavior.as_ref(),
+            Self::Keda(scaled) => scaled.behavior.as_ref(),
+        }
+    }
+
+    pub(super) fn target(self) -> Option<&'a TargetRef> {
+        match self {
+            Self::Hpa(hpa) => hpa.target.as_ref(),
+            Self::Keda(scaled) => scaled.target.as_ref(),
+        }
+    }
+}
+
+macro_rules! of_kind {
+    ($(#[$doc:meta])* $name:ident, $variant:ident, $type:ty) => {
+        $(#[$doc])*
+        pub(super) fn $name(&self) -> impl Iterator<Item = (ObjectId, &'a Object, &'a $type)> + use<'a> {
+            self.set.iter().filter_map(|(id, object)| match &object.detail {
+                Detail::$variant(detail) => {
+                    let detail: &'a $type = detail;
+                    Some((id, object, detail))
+                }
+                _ => None,
+            })
+        }
+    };
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(loaded: &'a Loaded, set: &'a Set) -> Self {
+        let mut by_name: BTreeMap<&str, Vec<ObjectId>> = BTreeMap::new();
+        for (id, object) in set.iter() {
+            by_name.entry(object.name()).or_default().push(id);
+        }
+        Self { loaded, set, by_name }
+    }
+
+    pub(super) fn sources(&self) -> &'a Sources {
+        &self.loaded.sources
+    }
+
+    pub(super) fn line(&self, span: crate::read::Span) -> usize {
+        self.sources().line(span)
+    }
+
+    /// `file:line`, for messages about a second place.
+    pub(super) fn place(&self, span: crate::read::Span) -> String {
+        let place = self.sources().place(span);
+        format!("{}:{}", place.file, place.line)
+    }
+
+    of_kind!(workloads, Workload, Workload);
+    of_kind!(hpas, Hpa, Hpa);
+    of_kind!(vpas, Vpa, Vpa);
+    of_kind!(scaled_objects, ScaledObject, ScaledObject);
+    of_kind!(pdbs, Pdb, Pdb);
+    of_kind!(services, Service, Service);
+    of_kind!(monitors, Monitor, Monitor);
+    of_kind!(adapters, Adapter, AdapterRules);
+    of_kind!(prom_rules, PromRules, PromRules);
+    of_kind!(dashboards, Dashboard, Dashboard);
+    of_kind!(node_pools, NodePool, NodePool);
+
+    /// All HPAs and ScaledObjects.
+    pub(super) fn scalers(&self) -> impl Iterator<Item = (ObjectId, &'a Object, Scaler<'a>)> + use<'a> {
+        self.set.iter().filter_map(|(id, object)| match &object.detail {
+            Detail::Hpa(hpa) => Some((id, object, Scaler::Hpa(hpa))),
+            Detail::ScaledObject(scaled) => Some((id, object, Scaler::Keda(scaled))),
+            _ => None,
+        })
+    }
+
+    /// The objects with this name.
+    pub(super) fn named(&self, name: &str) -> impl Iterator<Item = (ObjectId, &'a Object)> + use<'_, 'a> {
+        let ids = self.by_name.get(name).map_or(&[][..], Vec::as_slice);
+        ids.iter().map(|id| (*id, self.set.get(*id)))
+    }
+
+    /// The workload that a scaler or VPA points at.
+    pub(super) fn target(
+        &self,
+        from: &Object,
+        target: &TargetRef,
+    ) -> Option<(ObjectId, &'a Object, &'a Workload)> {
+        self.named(&target.name.value)
+            .filter(|(_, object)| object.kind == target.kind && object.shares_namespace(from))
+            .find_map(|(id, object)| object.workload().map(|workload| (id, object, workload)))
+    }
+
+    /// What scales the workload `object`.
+    pub(super) fn scalers_of(&self, object: &'a Object) -> Vec<(ObjectId, &'a Object, Scaler<'a>)> {
+        self.scalers()
+            .filter(|(_, scaler_object, scaler)| {
+                scaler.target().is_some_and(|target| {
+                    target.kind == object.kind
+                        && target.name.value == object.name()
+                        && scaler_object.shares_namespace(object)
+                })
+            })
+            .collect()
+    }
+
+    /// The fewest and most replicas that a workload has: what scales it, else its own number.
+    pub(super) fn replicas_of(&self, object: &'a Object, workload: &Workload) -> (i64, i64) {
+        let own = workload.replicas.as_ref().map_or(1, |replicas| replicas.value);
+        let scalers = self.scalers_of(object);
+        match scalers.first() {
+            Some((_, _, scaler)) => (scaler.min(), scaler.max().unwrap_or(own)),
+            None => (own, own),
+        }
+    }
+
+    /// The Services that select a workload's pods.
+    pub(super) fn services_of(
+        &self,
+        object: &'a Object,
+        workload: &Workload,
+    ) -> Vec<(ObjectId, &'a Object, &'a Service)> {
+        self.services()
+            .filter(|(_, service_object, service)| {
+                !service.selector.is_empty()
+                    && service_object.shares_namespace(object)
+                    && service.selector.matches(&workload.template.labels)
+            })
+            .collect()
+    }
+}
+
+/// Kinds that no rule and no field table looked at, with how many objects have them.
+pub(super) fn unknown_kinds(loaded: &Loaded) -> Vec<(String, usize)> {
+    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+    for object in loaded.sets.iter().flat_map(|set| &set.objects) {
+        if matches!(object.detail, Detail::Unknown) {
+            let name = format!("{} {}", object.api_version, object.kind);
+            *kinds.entry(name.trim().to_owned()).or_default() += 1;
+        }
+    }
+    kinds.into_iter().collect()
+}

@@ -1,0 +1,47 @@
+//! What a kustomization asks for and cannot get.
+
+use crate::lint::finding::Severity;
+
+use super::{Fixture, Rule};
+
+pub(super) const RULES: &[&Rule] = &[&KUSTOMIZATION];
+
+static KUSTOMIZATION: Rule = Rule {
+    id: "kustomization",
+    severity: Severity::Error,
+    title: "a kustomization names a file that is not there, a patch that changes nothing, or a field not carried out",
+    explain: "`kustomize build` fails on a missing file and on a patch without a target. Fields that this \
+              reader does not carry out are named, so that nothing is linted that no cluster will get: run \
+              `kustomize build` and lint its output instead.",
+    check: |context, sink| {
+        if std::ptr::eq(context.set, &context.loaded.sets[0]) {
+            for refusal in &context.loaded.refused {
+                sink.refusal(refusal);
+            }
+        }
+    },
+    fixture: Fixture {
+        fires: "\
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: a}
+#=== over/kustomization.yaml
+resources: [../manifest.yaml]
+patches:
+  - patch: |
+      kind: ServiceAccount
+      metadata: {name: b, labels: {x: y}}
+",
+        silent: "\
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: a}
+#=== over/kustomization.yaml
+resources: [../manifest.yaml]
+patches:
+  - patch: |
+      kind: ServiceAccount
+      metadata: {name: a, labels: {x: y}}
+",
+    },
+};

@@ -1,0 +1,518 @@
+//! VPAs: what they apply to, and whom they fight.
+
+use crate::lint::context::{Context, Scaler};
+use crate::lint::finding::Severity;
+use crate::lint::fix::Edit;
+use crate::manifest::{MetricSource, Object, ObjectId, TargetRef, Vpa};
+
+use super::{Fixture, Rule};
+
+pub(super) const RULES: &[&Rule] = &[
+    &FIGHTS_HPA,
+    &CONTAINER_NAME,
+    &CONTAINER_UNCHECKED,
+    &MODE_AUTO,
+    &CONTAINER_OFF,
+    &SKIPS_SINGLE,
+    &BOUNDS,
+    &TWO_VPAS,
+    &BEYOND_NODE,
+];
+
+macro_rules! vpa {
+    ($mode:expr, $policy:expr) => {
+        concat!(
+            "apiVersion: autoscaling.k8s.io/v1\nkind: VerticalPodAutoscaler\nmetadata: {name: v}\nspec:\n",
+            "  targetRef: {apiVersion: apps/v1, kind: Deployment, name: a}\n  updatePolicy: {updateMode: \"",
+            $mode,
+            "\"}\n",
+            $policy
+        )
+    };
+}
+
+macro_rules! deployment {
+    ($replicas:expr) => {
+        concat!(
+            "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec:\n  replicas: ",
+            $replicas,
+            "\n  selector: {matchLabels: {app: a}}\n  template:\n    metadata: {labels: {app: a}}\n",
+            "    spec: {containers: [{name: web, image: a, resources: {requests: {cpu: 500m, memory: 1Gi}}}]}\n"
+        )
+    };
+}
+
+macro_rules! hpa {
+    ($metric:expr) => {
+        concat!(
+            "---\napiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: h}\nspec:\n",
+            "  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: a}\n  minReplicas: 2\n  maxReplicas: 10\n",
+            "  behavior: {scaleDown: {stabilizationWindowSeconds: 300}}\n  metrics:\n    - ",
+            $metric,
+            "\n"
+        )
+    };
+}
+
+/// The names of a scaler's metrics on `cpu` or `memory`.
+fn resources_of(scaler: Scaler<'_>) -> Vec<&str> {
+    match scaler {
+        Scaler::Hpa(hpa) => hpa
+            .metrics
+            .iter()
+            .filter(|metric| {
+                matches!(metric.source, MetricSource::Resource | MetricSource::ContainerResource)
+            })
+            .map(|metric| metric.label())
+            .collect(),
+        Scaler::Keda(scaled) => {
+            let kinds = scaled.triggers.iter().map(|trigger| trigger.kind.value.as_str());
+            kinds.filter(|kind| matches!(*kind, "cpu" | "memory")).collect()
+        }
+    }
+}
+
+fn same_target(one: &TargetRef, other: &TargetRef) -> bool {
+    one.kind == other.kind && one.name.value == other.name.value
+}
+
+static FIGHTS_HPA: Rule = Rule {
+    id: "vpa-fights-hpa",
+    severity: Severity::Error,
+    title: "a VPA changes the requests that an HPA on the same target divides by",
+    explain: "HPA utilization is usage over request. When the VPA raises the request, utilization falls and the HPA \
+              takes pods away; the load on each grows and the VPA raises again (and the other way down). Let the VPA \
+              recommend only (`updateMode: \"Off\"`), or give the HPA external metrics alone and the VPA the \
+              resources.",
+    check: |context, sink| {
+        for (id, object, vpa) in context.vpas() {
+            let Some(target) = vpa.target.as_ref().filter(|_| vpa.changes_requests()) else { continue };
+            for (_, scaler_object, scaler) in context.scalers() {
+                let hits = scaler.target().is_some_and(|other| same_target(other, target));
+                if !hits || !scaler_object.shares_namespace(object) {
+                    continue;
+                }
+                let fought: Vec<&str> =
+                    resources_of(scaler).into_iter().filter(|name| vpa.controls(name)).collect();
+                if fought.is_empty() {
+                    continue;
+                }
+                let mode = vpa.mode.as_ref().map_or("Recreate (the default)", |mode| mode.value.as_str());
+                let message = format!(
+                    "{} in mode {mode} changes the {} request of {} {}, and {} ({}) scales on its utilization: with the \
+                     request doubled, 80 % becomes 40 % and the HPA halves the pods while the load is the same",
+                    object.label(),
+                    fought.join(" and "),
+                    target.kind,
+                    target.name.value,
+                    scaler_object.label(),
+                    context.place(scaler_object.span())
+                );
+                let span = vpa.mode.as_ref().map_or(object.span(), |mode| mode.span);
+                let reported = sink.at(id, span, message);
+                if vpa.mode.is_some() {
+                    reported.fix(vec![Edit::replace(span, "\"Off\"")]);
+                }
+            }
+        }
+    },
+    fixture: Fixture {
+        fires: concat!(
+            vpa!("Recreate", ""),
+            hpa!(
+                "{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 70}}}"
+            )
+        ),
+        silent: concat!(
+            vpa!("Off", ""),
+            hpa!(
+                "{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 70}}}"
+            )
+        ),
+    },
+};
+
+static CONTAINER_NAME: Rule = Rule {
+    id: "vpa-container-name",
+    severity: Severity::Warning,
+    title: "a container policy names no container of the target",
+    explain: "A policy for a name that the pods do not have applies to nothing: the real container is sized without \
+              its bounds. The rule compares with the target's pod template.",
+    check: |context, sink| {
+        for (id, object, vpa) in context.vpas() {
+            let Some(target) = &vpa.target else { continue };
+            let named: Vec<_> = vpa
+                .containers
+                .iter()
+                .filter_map(|policy| policy.name.as_ref())
+                .filter(|name| name.value != "*")
+                .collect();
+            // A target outside the set is `vpa-container-unchecked`.
+            let Some((_, workload_object, workload)) = context.target(object, target) else { continue };
+            let real: Vec<&str> = workload
+                .template
+                .containers
+                .iter()
+                .chain(&workload.template.sidecars)
+                .map(|container| container.label())
+                .collect();
+            for name in named.iter().filter(|name| !real.is_empty() && !real.contains(&name.value.as_str())) {
+                let message = format!(
+                    "{}: {} has no container `{}` (it has {}): the policy applies to nothing and {} is sized without bounds",
+                    object.label(),
+                    workload_object.label(),
+                    name.value,
+                    real.join(", "),
+                    real[0]
+                );
+                let reported = sink.at(id, name.span, message);
+                if let [only] = real.as_slice() {
+                    reported.fix(vec![Edit::replace(name.span, *only)]);
+                }
+            }
+        }
+    },
+    fixture: Fixture {
+        fires: concat!(
+            vpa!(
+                "Off",
+                "  resourcePolicy: {containerPolicies: [{containerName: app, maxAllowed: {cpu: 2}}]}\n"
+            ),
+            deployment!("2")
+        ),
+        silent: concat!(
+            vpa!(
+                "Off",
+                "  resourcePolicy: {containerPolicies: [{containerName: web, maxAllowed: {cpu: 2}}]}\n"
+            ),
+            deployment!("2")
+        ),
+    },
+};
+
+static CONTAINER_UNCHECKED: Rule = Rule {
+    id: "vpa-container-unchecked",
+    severity: Severity::Info,
+    title: "whether a container policy's name is right cannot be checked",
+    explain: "The names of `containerPolicies` must be those of the target's containers, or the policy never applies. The \
+              target is not in the set: lint it together with its workload.",
+    check: |context, sink| {
+        for (id, object, vpa) in context.vpas() {
+            let Some(target) = vpa.target.as_ref().filter(|target| context.target(object, target).is_none())
+            else {
+                continue;
+            };
+            for name in vpa
+                .containers
+                .iter()
+                .filter_map(|policy| policy.name.as_ref())
+                .filter(|name| name.value != "*")
+            {
+                sink.at(
+                    id,
+                    name.span,
+                    format!(
+                        "{}: whether {} {} has a container `{}` cannot be checked: the {} is not in the set; if the names \
+                         differ the policy never applies",
+                        object.label(),
+                        target.kind,
+                        target.name.value,
+                        name.value,
+                        target.kind
+                    ),
+                );
+            }
+        }
+    },
+    fixture: Fixture {
+        fires: vpa!(
+            "Off",
+            "  resourcePolicy: {containerPolicies: [{containerName: web, maxAllowed: {cpu: 2}}]}\n"
+        ),
+        silent: concat!(
+            vpa!(
+                "Off",
+                "  resourcePolicy: {containerPolicies: [{containerName: web, maxAllowed: {cpu: 2}}]}\n"
+            ),
+            deployment!("2")
+        ),
+    },
+};
+
+static MODE_AUTO: Rule = Rule {
+    id: "vpa-mode-auto",
+    severity: Severity::Warning,
+    title: "`updateMode: Auto` is deprecated and means Recreate",
+    explain: "Auto evicts pods to apply a recommendation, exactly as Recreate does, and will be removed. Write what you \
+              mean: Off (recommend only), Initial, Recreate, or InPlaceOrRecreate (Kubernetes 1.33 and later, resizes \
+              without a restart where it can).",
+    check: |context, sink| {
+        for (id, object, vpa) in context.vpas() {
+            if let Some(mode) = vpa.mode.as_ref().filter(|mode| mode.value == "Auto") {
+                sink.at(
+                    id,
+                    mode.span,
+                    format!(
+                        "{}: updateMode Auto is deprecated and evicts pods as Recreate does; write Recreate, or \
+                         InPlaceOrRecreate on Kubernetes 1.33 and later",
+                        object.label()
+                    ),
+                )
+                .safe_fix(vec![Edit::replace(mode.span, "Recreate")]);
+            }
+        }
+    },
+    fixture: Fixture {
+        fires: concat!(vpa!("Auto", ""), deployment!("2")),
+        silent: concat!(vpa!("Recreate", ""), deployment!("2")),
+    },
+};
+
+static CONTAINER_OFF: Rule = Rule {
+    id: "vpa-container-off",
+    severity: Severity::Warning,
+    title: "every container policy is `mode: Off`, which is not \"recommend only\"",
+    explain: "`containerPolicies[].mode: Off` takes the container out altogether: no recommendation is made for it. \
+              Recommend-only is `updatePolicy.updateMode: \"Off\"`. Off for a sidecar beside other policies is fine.",
+    check: |context, sink| {
+        for (id, object, vpa) in context.vpas() {
+            let off = |policy: &crate::manifest::ContainerPolicy| {
+                policy.mode.as_ref().is_some_and(|mode| mode.value == "Off")
+            };
+            if vpa.containers.is_empty() || !vpa.containers.iter().all(off) {
+                continue;
+            }
+            // A sidecar switched off by name leaves the others to the default policy.
+            let covers_all =
+                vpa.containers.iter().any(|policy| policy.name.as_ref().is_none_or(|name| name.value == "*"));
+            let only = vpa.target.as_ref().and_then(|target| context.target(object, target)).is_some_and(
+                |(_, _, workload)| {
+                    let named = |name: &str| {
+                        vpa.containers.iter().any(|p| p.name.as_ref().is_some_and(|n| n.value == name))
+                    };
+                    workload.template.containers.iter().all(|container| named(container.label()))
+                },
+            );
+            if covers_all || only {
+                let span = vpa.containers[0].mode.as_ref().map_or(object.span(), |mode| mode.span);
+                sink.at(
+                    id,
+                    span,
+                    format!(
+                        "{}: every container is switched off, so nothing is recommended at all; for recommendations \
+                         only write updatePolicy.updateMode: \"Off\" and drop this mode",
+                        object.label()
+                    ),
+                );
+            }
+        }
+    },
+    fixture: Fixture {
+        fires: vpa!(
+            "Initial",
+            "  resourcePolicy: {containerPolicies: [{containerName: \"*\", mode: \"Off\"}]}\n"
+        ),
+        silent: vpa!("Off", "  resourcePolicy: {containerPolicies: [{containerName: \"*\", mode: Auto}]}\n"),
+    },
+};
+
+static SKIPS_SINGLE: Rule = Rule {
+    id: "vpa-skips-single-replica",
+    severity: Severity::Warning,
+    title: "a VPA that evicts points at a target with fewer replicas than its updater acts on",
+    explain: "The updater leaves targets with fewer than two live replicas alone (`--min-replicas`, \
+              `updatePolicy.minReplicas`), so that it never takes the last pod: the recommendation is never applied to \
+              running pods.",
+    check: |context, sink| {
+        for (id, object, vpa) in context.vpas() {
+            let Some(target) = vpa.target.as_ref().filter(|_| vpa.acts_on_running_pods()) else { continue };
+            let least = i64::from(vpa.spec().min_replicas);
+            let Some((replicas, of)) = fewest(context, object, target) else { continue };
+            if replicas < least && replicas > 0 {
+                let span = vpa.mode.as_ref().map_or(object.span(), |mode| mode.span);
+                sink.at(
+                    id,
+                    span,
+                    format!(
+                        "{}: {} {} may have {replicas} replica ({of}); the updater acts from {least} on, so at the \
+                         minimum nothing is ever applied",
+                        object.label(),
+                        target.kind,
+                        target.name.value
+                    ),
+                );
+            }
+        }
+    },
+    fixture: Fixture {
+        fires: concat!(vpa!("Recreate", ""), deployment!("1")),
+        silent: concat!(vpa!("Recreate", ""), deployment!("2")),
+    },
+};
+
+/// The fewest replicas of a target, and what says so.
+fn fewest(context: &Context<'_>, object: &Object, target: &TargetRef) -> Option<(i64, String)> {
+    let scaler = context.scalers().find(|(_, other, scaler)| {
+        other.shares_namespace(object) && scaler.target().is_some_and(|other| same_target(other, target))
+    });
+    if let Some((_, scaler_object, scaler)) = scaler {
+        return Some((scaler.min(), scaler_object.label()));
+    }
+    let (_, workload_object, workload) = context.target(object, target)?;
+    workload.replicas.as_ref().map(|replicas| (replicas.value, workload_object.label()))
+}
+
+static BOUNDS: Rule = Rule {
+    id: "vpa-bounds",
+    severity: Severity::Error,
+    title: "minAllowed is above maxAllowed",
+    explain: "No recommendation fits; the VPA caps to the maximum and the minimum never holds.",
+    check: |context, sink| {
+        for (id, object, vpa) in context.vpas() {
+            for policy in &vpa.containers {
+                for (index, resource) in ["cpu", "memory"].into_iter().enumerate() {
+                    if let (Some(min), Some(max)) = (&policy.min[index], &policy.max[index])
+                        && min.value > max.value
+                    {
+                        sink.at(
+                            id,
+                            min.span,
+                            format!(
+                                "{}: minAllowed {resource} {} is above maxAllowed {}",
+                                object.label(),
+                                min.value,
+                                max.value
+                            ),
+                        );
+                    }
+                }
+            }
+        }
+    },
+    fixture: Fixture {
+        fires: vpa!(
+            "Off",
+            "  resourcePolicy: {containerPolicies: [{containerName: \"*\", minAllowed: {cpu: 2}, maxAllowed: {cpu: 1}}]}\n"
+        ),
+        silent: vpa!(
+            "Off",
+            "  resourcePolicy: {containerPolicies: [{containerName: \"*\", minAllowed: {cpu: 1}, maxAllowed: {cpu: 2}}]}\n"
+        ),
+    },
+};
+
+static TWO_VPAS: Rule = Rule {
+    id: "two-vpas",
+    severity: Severity::Error,
+    title: "two VPAs size the same target",
+    explain: "The recommender and the admission webhook pick one of them for a pod, and which one is not defined.",
+    check: |context, sink| {
+        let mut seen: Vec<(ObjectId, &Object, &Vpa)> = Vec::new();
+        for (id, object, vpa) in context.vpas() {
+            let Some(target) = &vpa.target else { continue };
+            let twin = seen.iter().find(|(_, other, twin)| {
+                other.shares_namespace(object)
+                    && twin.target.as_ref().is_some_and(|other| same_target(other, target))
+            });
+            if let Some((_, other, _)) = twin.filter(|(_, other, _)| other.name() != object.name()) {
+                sink.at(
+                    id,
+                    object.span(),
+                    format!(
+                        "{} and {} ({}) both size {} {}; keep one",
+                        object.label(),
+                        other.label(),
+                        context.place(other.span()),
+                        target.kind,
+                        target.name.value
+                    ),
+                );
+            }
+            seen.push((id, object, vpa));
+        }
+    },
+    fixture: Fixture {
+        fires: "\
+apiVersion: autoscaling.k8s.io/v1
+kind: VerticalPodAutoscaler
+metadata: {name: v}
+spec:
+  targetRef: {apiVersion: apps/v1, kind: Deployment, name: a}
+  updatePolicy: {updateMode: \"Off\"}
+---
+apiVersion: autoscaling.k8s.io/v1
+kind: VerticalPodAutoscaler
+metadata: {name: w}
+spec:
+  targetRef: {apiVersion: apps/v1, kind: Deployment, name: a}
+  updatePolicy: {updateMode: \"Off\"}
+",
+        silent: "\
+apiVersion: autoscaling.k8s.io/v1
+kind: VerticalPodAutoscaler
+metadata: {name: v}
+spec:
+  targetRef: {apiVersion: apps/v1, kind: Deployment, name: a}
+  updatePolicy: {updateMode: \"Off\"}
+---
+apiVersion: autoscaling.k8s.io/v1
+kind: VerticalPodAutoscaler
+metadata: {name: w}
+spec:
+  targetRef: {apiVersion: apps/v1, kind: Deployment, name: b}
+  updatePolicy: {updateMode: \"Off\"}
+",
+    },
+};
+
+static BEYOND_NODE: Rule = Rule {
+    id: "vpa-beyond-node",
+    severity: Severity::Warning,
+    title: "maxAllowed is more than any node of the set's pools has",
+    explain: "A recommendation above what a node has makes pods that stay Pending for ever, one eviction after the \
+              other. Cap below the largest machine of the pools that the pods may use.",
+    check: |context, sink| {
+        let largest = |resource: usize| {
+            context
+                .node_pools()
+                .filter_map(|(_, _, pool)| [&pool.cpu, &pool.memory][resource].as_ref().map(|at| at.value))
+                .max()
+        };
+        for (id, object, vpa) in context.vpas().filter(|(_, _, vpa)| vpa.changes_requests()) {
+            for policy in &vpa.containers {
+                for (index, resource) in ["cpu", "memory"].into_iter().enumerate() {
+                    if let (Some(max), Some(node)) = (&policy.max[index], largest(index))
+                        && max.value > node
+                    {
+                        sink.at(
+                            id,
+                            max.span,
+                            format!(
+                                "{}: maxAllowed {resource} {} is more than the largest node has ({node}): pods sized \
+                                 between the two stay Pending",
+                                object.label(),
+                                max.value
+                            ),
+                        );
+                    }
+                }
+            }
+        }
+    },
+    fixture: Fixture {
+        fires: concat!(
+            vpa!(
+                "Recreate",
+                "  resourcePolicy: {containerPolicies: [{containerName: \"*\", maxAllowed: {cpu: 8}}]}\n"
+            ),
+            "---\napiVersion: octollm.dev/v1\nkind: NodePool\nmetadata: {name: p}\nspec: {min: 1, max: 3, machine: {cpu: 4, memory: 16Gi}}\n"
+        ),
+        silent: concat!(
+            vpa!(
+                "Recreate",
+                "  resourcePolicy: {containerPolicies: [{containerName: \"*\", maxAllowed: {cpu: 3}}]}\n"
+            ),
+            "---\napiVersion: octollm.dev/v1\nkind: NodePool\nmetadata: {name: p}\nspec: {min: 1, max: 3, machine: {cpu: 4, memory: 16Gi}}\n"
+        ),
+    },
+};

@@ -1,0 +1,138 @@
+//! Every rule against its own pair of fixtures, and what the linter as a whole promises.
+
+use super::*;
+use crate::manifest::{Input, load};
+
+/// A fixture's files: the first is `manifest.yaml`, a line `#=== path` begins another.
+fn inputs(text: &str) -> Vec<Input> {
+    let mut files = vec![("manifest.yaml".to_owned(), String::new())];
+    for line in text.split_inclusive('\n') {
+        match line.strip_prefix("#=== ") {
+            Some(path) => files.push((path.trim().to_owned(), String::new())),
+            None => files.last_mut().unwrap().1.push_str(line),
+        }
+    }
+    files.into_iter().map(|(path, text)| Input { path, bytes: text.into_bytes() }).collect()
+}
+
+fn findings(text: &str) -> (Loaded, Report) {
+    let loaded = load(inputs(text));
+    let report = lint(&loaded);
+    (loaded, report)
+}
+
+fn of_rule<'a>(report: &'a Report, id: &str) -> Vec<&'a str> {
+    report.findings.iter().filter(|f| f.rule.id == id).map(|f| f.message.as_str()).collect()
+}
+
+#[test]
+fn every_rule_fires_on_its_fixture_and_is_silent_on_the_corrected_twin() {
+    for rule in rules() {
+        let (_, fires) = findings(rule.fixture.fires);
+        assert!(fires.unreadable.is_empty(), "{}: {:?}", rule.id, fires.unreadable);
+        assert!(!of_rule(&fires, rule.id).is_empty(), "{} does not fire; found {:?}", rule.id, ids(&fires));
+        let (_, silent) = findings(rule.fixture.silent);
+        assert!(silent.unreadable.is_empty(), "{}: {:?}", rule.id, silent.unreadable);
+        assert!(of_rule(&silent, rule.id).is_empty(), "{}: {:?}", rule.id, of_rule(&silent, rule.id));
+    }
+}
+
+fn ids(report: &Report) -> Vec<&'static str> {
+    report.findings.iter().map(|finding| finding.rule.id).collect()
+}
+
+#[test]
+fn rule_ids_are_unique_and_fit_an_annotation_key() {
+    let mut ids: Vec<_> = rules().iter().map(|rule| rule.id).collect();
+    assert!(ids.len() >= 40, "{}", ids.len());
+    for id in &ids {
+        // The name part of an annotation's key has at most 63 characters.
+        assert!("lint-ignore.".len() + id.len() <= 63, "{id}");
+        assert!(id.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{id}");
+    }
+    ids.sort_unstable();
+    let count = ids.len();
+    ids.dedup();
+    assert_eq!(ids.len(), count);
+}
+
+#[test]
+fn every_rule_s_text_reads_well() {
+    let mut out = String::new();
+    for rule in rules() {
+        let (_, report) = findings(rule.fixture.fires);
+        let message = of_rule(&report, rule.id)[0].to_owned();
+        let explain = rule.explain.split_whitespace().collect::<Vec<_>>().join(" ");
+        out.push_str(&format!(
+            "{} [{}]\n  {}\n  {explain}\n  > {message}\n\n",
+            rule.id,
+            rule.severity.word(),
+            rule.title
+        ));
+    }
+    insta::assert_snapshot!("rules", out);
+}
+
+#[test]
+fn a_silenced_finding_is_kept_apart_with_its_reason() {
+    let text = "apiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: a\n  annotations:\n    \
+                octollm.dev/lint-ignore.unknown-field: our own fork reads it\nextra: 1\n";
+    let (_, report) = findings(text);
+    assert!(report.findings.is_empty(), "{:?}", ids(&report));
+    assert_eq!(report.silenced[0].reason, "our own fork reads it");
+}
+
+#[test]
+fn safe_fixes_are_written_and_leave_nothing_to_fix() {
+    let text = "\
+apiVersion: autoscaling.k8s.io/v1
+kind: VerticalPodAutoscaler
+metadata: {name: a}
+spec:
+  targetRef: {apiVersion: apps/v1, kind: Deployment, name: a}
+  updatePolicy:
+    UpdateMode: Off  # keep
+    minReplicas: \"2\"
+";
+    let (loaded, report) = findings(text);
+    let fixed = apply_safe(&loaded.sources, &report);
+    assert_eq!(fixed.len(), 1);
+    let (loaded, report) = findings(&fixed[0].1);
+    let again = apply_safe(&loaded.sources, &report);
+    let last = again.first().map_or(fixed[0].1.as_str(), |(_, text)| text.as_str());
+    assert!(last.contains("updateMode: \"Off\"  # keep\n    minReplicas: 2\n"), "{last}");
+    let (_, report) = findings(last);
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+}
+
+#[test]
+fn a_patch_shows_the_corrected_lines() {
+    let (loaded, report) = findings(rules::find("hpa-window-bound").unwrap().fixture.fires);
+    let fix = report.findings.iter().find(|f| f.rule.id == "hpa-window-bound").unwrap().fix.as_ref().unwrap();
+    insta::assert_snapshot!(patch(&loaded.sources, fix), @r"
+    --- a/manifest.yaml
+    +++ b/manifest.yaml
+    @@ -8,2 +8,2 @@
+       behavior:
+    -    scaleDown: {stabilizationWindowSeconds: 7200}
+    +    scaleDown: {stabilizationWindowSeconds: 3600}
+    ");
+}
+
+#[test]
+fn the_three_outputs_tell_the_same() {
+    let (loaded, report) = findings(rules::find("needs-quotes").unwrap().fixture.fires);
+    insta::assert_snapshot!("text", render::text(&loaded.sources, &report));
+    insta::assert_snapshot!("json", render::json(&loaded.sources, &report));
+    let sarif: serde_json::Value = serde_json::from_str(&render::sarif(&loaded.sources, &report)).unwrap();
+    assert_eq!(sarif["runs"][0]["results"][0]["ruleId"], "needs-quotes");
+    assert_eq!(sarif["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["region"]["startLine"], 6);
+    assert_eq!(sarif["runs"][0]["tool"]["driver"]["rules"].as_array().unwrap().len(), rules().len());
+}
+
+#[test]
+fn a_rule_is_explained_with_its_example() {
+    insta::assert_snapshot!("explain", render::explain(rules::find("adapter-config-unread").unwrap()));
+}
+
+mod guide;
