@@ -1,0 +1,27 @@
+//! The verbs of `octollm scale`, as a command line and as a run.
+
+mod conformance;
+
+use std::io;
+
+use crate::{Console, Exit};
+
+/// What `octollm scale` can do.
+#[derive(Debug, clap::Subcommand)]
+pub enum ScaleVerb {
+    /// Run recorded cases of the real controllers against the engine.
+    ///
+    /// Prints each difference as `case: field: expected …, got …` and ends with the line
+    /// `N passed, M failed`. Exit code 0 if all passed, 1 if not, 2 if a file could not be read.
+    Conformance(conformance::Args),
+}
+
+/// Does what `verb` says.
+///
+/// # Errors
+/// `out` or `err` of the console could not be written to; a reader that has gone away is one.
+pub fn run(verb: &ScaleVerb, console: &mut Console<'_>) -> io::Result<Exit> {
+    match verb {
+        ScaleVerb::Conformance(args) => conformance::run(args, console),
+    }
+}

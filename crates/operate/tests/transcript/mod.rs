@@ -1,0 +1,56 @@
+//! Runs a `scale` verb in a folder of its own and shows what came out, as a snapshot reads it.
+
+use std::fs;
+
+use clap::Parser;
+use octollm_operate::scale::{self, ScaleVerb};
+use octollm_operate::{Console, Exit};
+
+#[derive(Parser)]
+struct Line {
+    #[command(subcommand)]
+    verb: ScaleVerb,
+}
+
+/// A command to run and the files that it finds.
+pub(crate) struct Transcript {
+    arguments: Vec<String>,
+    folder: tempfile::TempDir,
+    input: String,
+}
+
+impl Transcript {
+    /// A command, in which `@/` stands for the folder.
+    pub(crate) fn of(arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        Self { arguments, folder: tempfile::tempdir().expect("a folder"), input: String::new() }
+    }
+
+    /// Puts a file there before the run.
+    pub(crate) fn file(self, path: &str, text: &str) -> Self {
+        let file = self.folder.path().join(path);
+        fs::create_dir_all(file.parent().expect("a parent")).expect("a folder");
+        fs::write(file, text).expect("written");
+        self
+    }
+
+    /// What stands on standard input.
+    pub(crate) fn input(mut self, text: &str) -> Self {
+        self.input = text.to_owned();
+        self
+    }
+
+    /// Output, then the error stream's lines marked `! `, then the exit code.
+    pub(crate) fn show(&self) -> String {
+        let root = self.folder.path().to_str().expect("UTF-8");
+        let place = |argument: &String| argument.replace("@/", &format!("{root}/"));
+        let line = std::iter::once("scale".to_owned()).chain(self.arguments.iter().map(place));
+        let line = Line::try_parse_from(line).expect("a command line");
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut console = Console { input: &mut self.input.as_bytes(), out: &mut out, err: &mut err };
+        let exit: Exit = scale::run(&line.verb, &mut console).expect("a Vec can be written to");
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8").replace(&format!("{root}/"), "");
+        let errors: String = text(err).lines().map(|line| format!("! {line}\n")).collect();
+        format!("{}{errors}exit {}", text(out), exit.code())
+    }
+}
