@@ -11,6 +11,7 @@
 mod error;
 mod hints;
 pub mod memory;
+pub mod sqlite;
 mod time;
 
 pub use error::{AcceptError, Backend, DecideError, StoreError};

@@ -1,0 +1,403 @@
+//! A task's view from its rows, and the changes of a decision into them.
+
+use super::{
+    fault::Fault,
+    rows::{self, EventRow, StateRow, StepRow},
+    writer::Writer,
+};
+use octollm_contract::{ArmName, Document, TaskId, Timestamp};
+use octollm_lifecycle::{Changes, FailureReason, KeptAs, Replans, Step, StepState, Task};
+use rusqlite::params;
+use std::sync::Arc;
+
+impl Writer<'_> {
+    /// The view of a task; `None` when there is none.
+    pub(super) fn view(&mut self, id: TaskId) -> Result<Option<Arc<Task>>, Fault> {
+        if let Some(task) = self.views.get(id) {
+            return Ok(Some(task));
+        }
+        let task = self.load(id)?.map(Arc::new);
+        if let Some(task) = &task {
+            self.views.keep(Arc::clone(task));
+        }
+        Ok(task)
+    }
+
+    /// The view of a task as its rows give it.
+    pub(super) fn load(&mut self, id: TaskId) -> Result<Option<Task>, Fault> {
+        let statements = &mut self.sql;
+        let mut found = statements.task.query([id.to_bytes()])?;
+        let Some(row) = found.next()? else { return Ok(None) };
+        let mut leases = Vec::new();
+        let mut held = statements.leases.query([id.to_bytes()])?;
+        while let Some(row) = held.next()? {
+            leases.push(rows::read_lease(row)?);
+        }
+        let mut steps = Vec::new();
+        let mut listed = statements.steps.query([id.to_bytes()])?;
+        for expected in 0u16.. {
+            let Some(row) = listed.next()? else { break };
+            let lease = |place| leases.iter().position(|(at, _)| *at == place);
+            steps.push(rows::read_step(row, expected, |place| lease(place).map(|at| leases[at].1.clone()))?);
+        }
+        Ok(Some(rows::read_task(row, steps)?))
+    }
+
+    /// Writes a new task's view, its steps with their specs, and what is to be done with them.
+    pub(super) fn insert(&mut self, task: &Task, specs: &[Document]) -> Result<(), Fault> {
+        let state = StateRow::from(&task.state);
+        let (terms, ledger) = (&task.terms, &task.ledger);
+        let replans = match terms.replans {
+            Replans::No => None,
+            Replans::UpTo(most) => Some(most),
+        };
+        self.sql.insert_task.execute(params![
+            task.id.to_bytes(),
+            task.tenant.as_str(),
+            state.state,
+            state.at.map(Timestamp::as_millis),
+            state.place,
+            state.reason,
+            state.message,
+            rows::priority_number(task.priority),
+            terms.accepted_at.as_millis(),
+            terms.not_before.map(Timestamp::as_millis),
+            terms.deadline.map(Timestamp::as_millis),
+            terms.max_retries,
+            replans,
+            task.started_at.map(Timestamp::as_millis),
+            task.plan_version,
+            task.revisions,
+            rows::signed(ledger.granted().get()),
+            rows::signed(ledger.spent().get()),
+            rows::signed(ledger.held().get()),
+            rows::signed(task.events),
+            task.state.ended_at().map(Timestamp::as_millis),
+            task.next_deadline().map(Timestamp::as_millis),
+            is_poisoned(task),
+        ])?;
+        if let Some(deadline) = task.next_deadline() {
+            self.expects(deadline);
+        }
+        for (place, step) in task.places() {
+            self.insert_step(task, place, step, specs.get(usize::from(place)))?;
+        }
+        Ok(())
+    }
+
+    /// Writes what was decided about the task that was `before`.
+    pub(super) fn apply(&mut self, before: &Task, changes: &Changes) -> Result<(), Fault> {
+        let after = &changes.after;
+        self.update_task(before, after)?;
+        let output = changes.kept.as_ref().filter(|kept| kept.as_ == KeptAs::Output);
+        for place in &changes.steps {
+            let Some(step) = after.step(*place) else { continue };
+            match before.step(*place) {
+                None => self.insert_step(after, *place, step, None)?,
+                Some(was) => {
+                    let document = output.filter(|kept| kept.place == *place).map(|kept| &kept.document);
+                    self.update_step(after, *place, was, step, document)?;
+                }
+            }
+        }
+        if let Some(kept) = &changes.kept {
+            if kept.as_ == KeptAs::Checkpoint {
+                self.sql.put_checkpoint.execute((after.id.to_bytes(), kept.place, kept.document.as_str()))?;
+            }
+            for hash in &kept.artefacts {
+                self.sql.put_artefact.execute((after.id.to_bytes(), hash.to_bytes()))?;
+            }
+        }
+        self.tell(after.id, &changes.events)
+    }
+
+    /// Writes events.
+    pub(super) fn tell(&mut self, task: TaskId, events: &[octollm_lifecycle::Event]) -> Result<(), Fault> {
+        for event in events {
+            let row = EventRow::from(&event.kind);
+            self.sql.insert_event.execute(params![
+                task.to_bytes(),
+                rows::signed(event.number),
+                event.at.as_millis(),
+                row.kind,
+                row.place,
+                row.count,
+                row.moment.map(Timestamp::as_millis),
+                row.reason,
+                row.text,
+            ])?;
+        }
+        self.news.tasks.insert(task);
+        Ok(())
+    }
+
+    fn update_task(&mut self, before: &Task, after: &Task) -> Result<(), Fault> {
+        let (was, state) = (StateRow::from(&before.state), StateRow::from(&after.state));
+        let marks = |task: &Task| (task.state.ended_at(), task.next_deadline(), is_poisoned(task));
+        let (ended_at, due, poison) = marks(after);
+        let (id, ledger) = (after.id.to_bytes(), &after.ledger);
+        let started_at = after.started_at.map(Timestamp::as_millis);
+        let (granted, spent, held) = (ledger.granted(), ledger.spent(), ledger.held());
+        let (granted, spent, held) =
+            (rows::signed(granted.get()), rows::signed(spent.get()), rows::signed(held.get()));
+        let events = rows::signed(after.events);
+        let (version, revisions) = (after.plan_version, after.revisions);
+        let at = state.at.map(Timestamp::as_millis);
+        if marks(before) != (ended_at, due, poison) {
+            self.sql.update_task_whole.execute(params![
+                id,
+                started_at,
+                version,
+                revisions,
+                granted,
+                spent,
+                held,
+                events,
+                at,
+                state.place,
+                state.reason,
+                state.message,
+                state.state,
+                ended_at.map(Timestamp::as_millis),
+                due.map(Timestamp::as_millis),
+                poison,
+            ])?;
+        } else if was.state != state.state {
+            self.sql.update_task_state.execute(params![
+                id,
+                started_at,
+                version,
+                revisions,
+                granted,
+                spent,
+                held,
+                events,
+                at,
+                state.place,
+                state.reason,
+                state.message,
+                state.state,
+            ])?;
+        } else if was != state || !same_but_steps(before, after) {
+            self.sql.update_task_plain.execute(params![
+                id,
+                started_at,
+                version,
+                revisions,
+                granted,
+                spent,
+                held,
+                events,
+                at,
+                state.place,
+                state.reason,
+                state.message,
+            ])?;
+        }
+        Ok(())
+    }
+
+    fn insert_step(
+        &mut self,
+        task: &Task,
+        place: u16,
+        step: &Step,
+        spec: Option<&Document>,
+    ) -> Result<(), Fault> {
+        let row = StepRow::from(&step.state);
+        let count = &step.deliveries;
+        self.sql.insert_step.execute(params![
+            task.id.to_bytes(),
+            place,
+            step.arm.as_str(),
+            step.plan_version,
+            rows::needs_text(&step.needs),
+            step.awaits_approval,
+            rows::signed(step.time_limit.get()),
+            row.state,
+            row.at.map(Timestamp::as_millis),
+            row.reason,
+            row.message,
+            row.failure_place,
+            count.attempts,
+            count.failures,
+            count.crashes,
+            count.releases,
+            spec.map(Document::as_str),
+        ])?;
+        self.requeue(task, place, step.arm, None, &step.state)
+    }
+
+    fn update_step(
+        &mut self,
+        task: &Task,
+        place: u16,
+        was: &Step,
+        step: &Step,
+        output: Option<&Document>,
+    ) -> Result<(), Fault> {
+        let row = StepRow::from(&step.state);
+        let id = task.id.to_bytes();
+        let count = &step.deliveries;
+        let at = row.at.map(Timestamp::as_millis);
+        if let Some(output) = output {
+            self.sql.update_step_output.execute(params![
+                id,
+                place,
+                step.awaits_approval,
+                row.state,
+                at,
+                row.reason,
+                row.message,
+                row.failure_place,
+                count.attempts,
+                count.failures,
+                count.crashes,
+                count.releases,
+                output.as_str(),
+            ])?;
+        } else if StepRow::from(&was.state) != row
+            || was.deliveries != step.deliveries
+            || was.awaits_approval != step.awaits_approval
+        {
+            self.sql.update_step.execute(params![
+                id,
+                place,
+                step.awaits_approval,
+                row.state,
+                at,
+                row.reason,
+                row.message,
+                row.failure_place,
+                count.attempts,
+                count.failures,
+                count.crashes,
+                count.releases,
+            ])?;
+        }
+        self.requeue(task, place, step.arm, Some(&was.state), &step.state)
+    }
+
+    /// Keeps the queue and the leases as the step's state says.
+    fn requeue(
+        &mut self,
+        task: &Task,
+        place: u16,
+        arm: ArmName,
+        was: Option<&StepState>,
+        is: &StepState,
+    ) -> Result<(), Fault> {
+        let id = task.id.to_bytes();
+        let queue = |since: &Timestamp| {
+            (
+                arm.as_str(),
+                task.tenant.as_str(),
+                rows::priority_number(task.priority),
+                since.as_millis(),
+                id,
+                place,
+            )
+        };
+        match (was, is) {
+            (Some(StepState::Leased(_)), StepState::Leased(lease)) => {
+                self.sql.extend_lease.execute((id, place, lease.expires_at.as_millis()))?;
+                self.expects(lease.expires_at);
+                return Ok(());
+            }
+            (Some(was), is) if was == is => return Ok(()),
+            _ => {}
+        }
+        match was {
+            Some(StepState::Ready { from }) => {
+                self.sql.delete_ready.execute(queue(from))?;
+            }
+            Some(StepState::Leased(_)) => {
+                self.sql.delete_lease.execute((id, place))?;
+                if let Some(count) = self.running.get_mut(&task.tenant) {
+                    *count = count.saturating_sub(1);
+                    if *count == 0 {
+                        self.running.remove(&task.tenant);
+                    }
+                }
+            }
+            Some(StepState::Blocked | StepState::Done | StepState::Failed(_) | StepState::Cancelled)
+            | None => {}
+        }
+        match is {
+            StepState::Ready { from } => {
+                self.sql.insert_ready.execute(queue(from))?;
+                self.news.arms.insert(arm);
+            }
+            StepState::Leased(lease) => {
+                self.sql.insert_lease.execute(params![
+                    id,
+                    place,
+                    task.tenant.as_str(),
+                    arm.as_str(),
+                    lease.token.to_bytes(),
+                    lease.worker.as_str(),
+                    lease.granted_at.as_millis(),
+                    lease.expires_at.as_millis(),
+                ])?;
+                *self.running.entry(task.tenant.clone()).or_default() += 1;
+                self.expects(lease.expires_at);
+            }
+            StepState::Done | StepState::Failed(_) => {
+                let minute = self.now().as_millis().div_euclid(60_000);
+                *self.news.finished.entry((arm, minute)).or_default() += 1;
+            }
+            StepState::Blocked | StepState::Cancelled => {}
+        }
+        Ok(())
+    }
+
+    /// An expiry was written: the sweeper hears of it when it comes before the next it knows.
+    fn expects(&mut self, expiry: Timestamp) {
+        if self.told_expiry.is_none_or(|told| expiry < told) {
+            self.told_expiry = Some(expiry);
+            self.news.expiry = true;
+        }
+    }
+
+    /// Puts back ready steps whose row is missing in the queue. Returns how many.
+    pub(super) fn restore_queue(&mut self, task: &Task) -> Result<usize, Fault> {
+        let mut restored = 0;
+        for (place, step) in task.places() {
+            let StepState::Ready { from } = &step.state else { continue };
+            let row = (
+                step.arm.as_str(),
+                task.tenant.as_str(),
+                rows::priority_number(task.priority),
+                from.as_millis(),
+                task.id.to_bytes(),
+                place,
+            );
+            if !self.sql.is_ready.exists(row)? {
+                self.sql.insert_ready.execute(row)?;
+                self.news.arms.insert(step.arm);
+                restored += 1;
+            }
+        }
+        Ok(restored)
+    }
+}
+
+/// Everything that `task` keeps of a task but where it stands.
+fn same_but_steps(before: &Task, after: &Task) -> bool {
+    before.events == after.events
+        && before.started_at == after.started_at
+        && before.plan_version == after.plan_version
+        && before.revisions == after.revisions
+        && before.ledger == after.ledger
+}
+
+fn is_poisoned(task: &Task) -> bool {
+    task.steps.iter().any(|step| match &step.state {
+        StepState::Failed(failure) => failure.reason == FailureReason::Poison,
+        StepState::Blocked
+        | StepState::Ready { .. }
+        | StepState::Leased(_)
+        | StepState::Done
+        | StepState::Cancelled => false,
+    })
+}

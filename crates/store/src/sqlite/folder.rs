@@ -1,0 +1,137 @@
+//! The data folder: its one owner, its database file, how connections to it are made.
+
+use super::schema;
+use rusqlite::{Connection, OpenFlags};
+use std::{
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+};
+
+const DATABASE: &str = "tasks.sqlite3";
+const LOCK: &str = "owner.lock";
+
+/// Why a data folder could not be opened: one variant for each thing its owner can do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Stop the other process, or name another folder.
+    #[error("the data folder {} is in use by another process", folder.display())]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Use the version that wrote it, or a newer one.
+    #[error("{file} was written by a newer version (schema {found}; this version knows {known})")]
+    Newer {
+        /// The database file.
+        file: String,
+        /// Its schema.
+        found: i64,
+        /// The newest schema known here.
+        known: i64,
+    },
+    /// Name another folder: this file belongs to another program.
+    #[error("{file} is a database of another program")]
+    Foreign {
+        /// The file.
+        file: String,
+    },
+    /// Make the folder, or get the right to write in it.
+    #[error("the data folder {} cannot be used", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The database does not open: look at the disk, restore a copy.
+    #[error("the database cannot be opened")]
+    Database(#[from] rusqlite::Error),
+    /// What it holds cannot be read: look at it, restore a copy.
+    #[error("the database holds what this version cannot read")]
+    Contents(#[source] crate::Backend),
+}
+
+/// What a committed change survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The loss of power: each commit waits for the disk.
+    #[default]
+    Full,
+    /// The end of the process only; for stores that are thrown away, such as that of `run`.
+    Process,
+}
+
+/// A data folder that this process owns until it is dropped.
+pub(super) struct Folder {
+    database: PathBuf,
+    durability: Durability,
+    _lock: File,
+}
+
+impl Folder {
+    /// Takes the folder, makes it if it is missing, and brings its database to the newest schema.
+    pub(super) fn take(path: &Path, durability: Durability) -> Result<Self, OpenError> {
+        let unusable = |source| OpenError::Folder { folder: path.to_owned(), source };
+        std::fs::create_dir_all(path).map_err(unusable)?;
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path.join(LOCK))
+            .map_err(unusable)?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => OpenError::InUse { folder: path.to_owned() },
+            TryLockError::Error(source) => unusable(source),
+        })?;
+        let folder = Folder { database: path.join(DATABASE), durability, _lock: lock };
+        let connection = folder.writer()?;
+        schema::migrate(&connection, &folder.database.display().to_string())?;
+        if durability == Durability::Full {
+            // The names of new files are durable too.
+            File::open(path).and_then(|folder| folder.sync_all()).map_err(unusable)?;
+        }
+        Ok(folder)
+    }
+
+    /// The connection that writes. There is one at a time.
+    pub(super) fn writer(&self) -> Result<Connection, rusqlite::Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.database, flags)?;
+        let synchronous = match self.durability {
+            Durability::Full => "FULL",
+            Durability::Process => "OFF",
+        };
+        connection.set_prepared_statement_cache_capacity(64);
+        connection.execute_batch(&format!(
+            "PRAGMA journal_mode = WAL;
+             PRAGMA synchronous = {synchronous};
+             PRAGMA wal_autocheckpoint = {WAL_PAGES};
+             PRAGMA journal_size_limit = {JOURNAL_BYTES_MAX};
+             PRAGMA cache_size = -{WRITER_CACHE_KIB};
+             PRAGMA temp_store = MEMORY;"
+        ))?;
+        Ok(connection)
+    }
+
+    /// A connection that reads.
+    pub(super) fn reader(&self) -> Result<Connection, rusqlite::Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.database, flags)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        connection.execute_batch(&format!(
+            "PRAGMA cache_size = -{READER_CACHE_KIB}; PRAGMA temp_store = MEMORY;"
+        ))?;
+        Ok(connection)
+    }
+}
+
+/// The WAL is copied into the database when it has grown to so many pages: more is faster, less
+/// keeps the slowest commits short.
+const WAL_PAGES: u32 = 2000;
+/// The WAL file is cut to this after it was copied.
+const JOURNAL_BYTES_MAX: u32 = 64 << 20;
+const WRITER_CACHE_KIB: u32 = 16 << 10;
+const READER_CACHE_KIB: u32 = 1 << 10;

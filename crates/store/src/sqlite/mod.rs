@@ -1,0 +1,257 @@
+//! The store in a data folder: SQLite, nothing to install, one process.
+//!
+//! Promises: what the traits promise (P1–P4, P7). One thread writes ([`writer`]): it takes what
+//! is queued, runs it in one transaction, commits once for all of it and then answers, so that
+//! concurrent callers share the wait for the disk; a bad request fails alone. A few connections
+//! read. Claims, sweeps, lists and reads find their rows by index: what has ended does not slow
+//! them. The folder has one owner ([`OpenError::InUse`]); [`Failpoints`] name the places at which
+//! a test may kill it.
+//!
+//! Must not know: what a decision is. States are spelled as columns in [`rows`] and nowhere else.
+
+mod apply;
+mod failpoints;
+mod fault;
+mod folder;
+mod reads;
+mod requests;
+mod rows;
+#[cfg(test)]
+mod samples;
+mod schema;
+mod statements;
+#[cfg(test)]
+mod tests;
+mod views;
+mod writer;
+
+pub use failpoints::{Failpoints, InvalidFailpoint};
+pub use folder::{Durability, OpenError};
+
+use crate::{
+    AcceptError, Accepted, Backend, Backlog, Claims, Clock, DecideError, Directed, Entropy, Hints, Keys,
+    Listing, Order, StoreError, Swept, TaskLine, TaskReads, TaskRecord, Tasks, Wanted,
+};
+use async_trait::async_trait;
+use fault::{Fault, NoAnswer, WriterStopped};
+use folder::Folder;
+use octollm_access::{KeyRecord, TenantScope};
+use octollm_contract::{ArmName, ContentHash, KeyId, LeaseToken, StepId, TaskId, Timestamp, WorkerId};
+use octollm_lifecycle::{Changes, Event};
+use reads::Readers;
+use requests::{Lose, Prune, PutKey, RevokeKey, Sweep};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+};
+use tokio::sync::{mpsc, oneshot};
+use writer::{Job, Pending, Request, Shared, Writer};
+
+/// So many requests wait for the writer; further callers wait to enqueue theirs.
+const QUEUE_MAX: usize = 1024;
+/// A prune removes so many tasks a transaction, so that others get their turn in between.
+const PRUNE_SLICE: usize = 128;
+
+/// How a store is opened.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// What a committed change survives.
+    pub durability: Durability,
+    /// Places at which the process ends; for tests.
+    pub failpoints: Failpoints,
+}
+
+/// The store in a data folder.
+pub struct SqliteStore {
+    queue: Option<mpsc::Sender<Box<dyn Job>>>,
+    readers: Arc<Readers>,
+    shared: Arc<Shared>,
+    writer: Option<std::thread::JoinHandle<()>>,
+}
+
+impl SqliteStore {
+    /// Opens the store in `folder`, which is made if it is missing and belongs to this store
+    /// until it is dropped. Blocks for the disk.
+    pub fn open(
+        folder: &Path,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        let path = folder;
+        let folder = Folder::take(path, options.durability)?;
+        let connection = folder.writer()?;
+        let keys = reads::keys(&connection).map_err(opening)?;
+        let shared = Arc::new(Shared {
+            clock,
+            entropy,
+            failpoints: options.failpoints,
+            hints: Hints::default(),
+            keys: RwLock::new(keys.into_iter().map(|key| (key.id.clone(), key)).collect()),
+        });
+        // What makes the writer start is tried here, where its failure can be told.
+        Writer::start(&connection, &shared).map_err(opening)?;
+        let readers = Arc::new(Readers::open(&folder)?);
+        let (queue, mut jobs) = mpsc::channel(QUEUE_MAX);
+        let of_writer = Arc::clone(&shared);
+        let writer = std::thread::Builder::new()
+            .name("store".into())
+            .spawn(move || {
+                match Writer::start(&connection, &of_writer) {
+                    Ok(mut writer) => writer.serve(&mut jobs),
+                    Err(fault) => tracing::error!(?fault, "the store's writer does not start"),
+                }
+                drop(connection);
+                drop(folder);
+            })
+            .map_err(|source| OpenError::Folder { folder: path.to_owned(), source })?;
+        Ok(SqliteStore { queue: Some(queue), readers, shared, writer: Some(writer) })
+    }
+
+    async fn ask<R: Request>(&self, request: R) -> Result<R::Answer, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Pending { request, answer: None, reply });
+        let queue = self.queue.as_ref().expect("the queue is closed when the store is dropped");
+        queue.send(job).await.map_err(|_| StoreError::Unreachable(Backend::new(WriterStopped)))?;
+        answer.await.map_err(|_| StoreError::Unconfirmed(Backend::new(NoAnswer)))
+    }
+}
+
+fn opening(fault: Fault) -> OpenError {
+    match fault {
+        Fault::Corrupt(backend) => OpenError::Contents(backend),
+        Fault::Sql(error) => OpenError::Database(error),
+    }
+}
+
+impl Drop for SqliteStore {
+    /// Waits until what is queued is done and the folder is free again.
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the store's writer ended by a panic");
+        }
+    }
+}
+
+#[async_trait]
+impl Tasks for SqliteStore {
+    async fn accept(&self, order: Order) -> Result<Accepted, AcceptError> {
+        self.ask(order).await?
+    }
+
+    async fn claim(&self, wanted: Wanted) -> Result<Claims, StoreError> {
+        self.ask(wanted).await?
+    }
+
+    async fn decide(&self, commands: Vec<Directed>) -> Vec<Result<Changes, DecideError>> {
+        let count = commands.len();
+        match self.ask(commands).await {
+            Ok(answers) => answers,
+            Err(error) => {
+                let unreachable = matches!(error, StoreError::Unreachable(_));
+                let again = || {
+                    let why = Backend::new(NoAnswer);
+                    if unreachable { StoreError::Unreachable(why) } else { StoreError::Unconfirmed(why) }
+                };
+                (0..count).map(|_| Err(DecideError::Store(again()))).collect()
+            }
+        }
+    }
+
+    async fn sweep(&self, most: usize) -> Result<Swept, StoreError> {
+        self.ask(Sweep { most }).await?
+    }
+
+    async fn lose(&self, worker: Option<WorkerId>) -> Result<Swept, StoreError> {
+        self.ask(Lose { worker }).await?
+    }
+
+    async fn prune(&self, ended_before: Timestamp, most: usize) -> Result<usize, StoreError> {
+        let mut removed = 0;
+        while removed < most {
+            let slice = PRUNE_SLICE.min(most - removed);
+            let done = self.ask(Prune { ended_before, most: slice }).await??;
+            removed += done;
+            if done < slice {
+                break;
+            }
+        }
+        Ok(removed)
+    }
+
+    fn hints(&self) -> &Hints {
+        &self.shared.hints
+    }
+}
+
+#[async_trait]
+impl TaskReads for SqliteStore {
+    async fn task(&self, id: TaskId, scope: &TenantScope) -> Result<Option<TaskRecord>, StoreError> {
+        let scope = scope.clone();
+        self.readers.read(move |c| reads::task(c, id, &scope)).await
+    }
+
+    async fn list(&self, scope: &TenantScope, wanted: &Listing) -> Result<Vec<TaskLine>, StoreError> {
+        let (scope, wanted) = (scope.clone(), wanted.clone());
+        self.readers.read(move |c| reads::list(c, &scope, &wanted)).await
+    }
+
+    async fn events(
+        &self,
+        id: TaskId,
+        scope: &TenantScope,
+        after: u64,
+        most: usize,
+    ) -> Result<Option<Vec<Event>>, StoreError> {
+        let scope = scope.clone();
+        self.readers.read(move |c| reads::events(c, id, &scope, after, most)).await
+    }
+
+    async fn backlog(&self, arm: ArmName) -> Result<Backlog, StoreError> {
+        let now = self.shared.clock.now();
+        self.readers.read(move |c| reads::backlog(c, arm, now)).await
+    }
+
+    async fn holds(&self, step: StepId, token: LeaseToken) -> Result<bool, StoreError> {
+        let now = self.shared.clock.now();
+        self.readers.read(move |c| reads::holds(c, step, token, now)).await
+    }
+
+    async fn refers(&self, task: TaskId, artefact: ContentHash) -> Result<bool, StoreError> {
+        self.readers.read(move |c| reads::refers(c, task, artefact)).await
+    }
+
+    async fn artefacts(&self) -> Result<BTreeSet<ContentHash>, StoreError> {
+        self.readers.read(reads::artefacts).await
+    }
+
+    async fn open_tasks(&self) -> Result<u64, StoreError> {
+        self.readers.read(reads::open_tasks).await
+    }
+}
+
+#[async_trait]
+impl Keys for SqliteStore {
+    async fn put_key(&self, key: KeyRecord) -> Result<(), StoreError> {
+        self.ask(PutKey(key)).await?
+    }
+
+    async fn key(&self, id: &KeyId) -> Result<Option<KeyRecord>, StoreError> {
+        Ok(self.shared.keys.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned())
+    }
+
+    async fn keys(&self, scope: &TenantScope) -> Result<Vec<KeyRecord>, StoreError> {
+        let known = self.shared.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let mut keys: Vec<_> = known.values().filter(|key| scope.allows(&key.tenant)).cloned().collect();
+        keys.sort_by_key(|key| key.created_at);
+        Ok(keys)
+    }
+
+    async fn revoke_key(&self, id: &KeyId, scope: &TenantScope, at: Timestamp) -> Result<bool, StoreError> {
+        self.ask(RevokeKey { id: id.clone(), scope: scope.clone(), at }).await?
+    }
+}

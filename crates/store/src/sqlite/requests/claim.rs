@@ -1,0 +1,227 @@
+//! The claim: the heads of the queues, the fair choice among them, a lease for each.
+//!
+//! It reads at most `most` rows of each queue (arm, tenant, priority) of [`TENANTS_AT_ONCE`]
+//! tenants at a time, taking turns over the tenants, so that its cost does not grow with what
+//! waits.
+
+use crate::{
+    Claimed, Claims, StoreError, Wanted,
+    sqlite::{
+        fault::Fault,
+        rows,
+        writer::{Request, Writer},
+    },
+};
+use octollm_contract::{ArmName, Document, LeaseToken, Priority, StepId, Timestamp};
+use octollm_lifecycle::{Command, Step, StepState, Task, fair};
+use rusqlite::OptionalExtension;
+use std::{collections::HashMap, sync::Arc};
+
+/// So many tenants of an arm are looked at together.
+const TENANTS_AT_ONCE: usize = 64;
+/// A claim looks at so many groups of tenants at most.
+const GROUPS_MAX: usize = 16;
+/// A claim gives out at most so many steps.
+const CLAIM_MAX: usize = 256;
+
+impl Request for Wanted {
+    type Answer = Result<Claims, StoreError>;
+
+    fn run(&self, writer: &mut Writer<'_>) -> Result<Self::Answer, Fault> {
+        writer.unit(|writer| claim(writer, self))
+    }
+
+    fn failed(&self, why: &mut dyn FnMut() -> StoreError) -> Self::Answer {
+        Err(why())
+    }
+
+    fn units(&self) -> usize {
+        self.most.min(CLAIM_MAX)
+    }
+}
+
+/// What the queues show.
+#[derive(Default)]
+struct Heads {
+    now: Vec<fair::Candidate>,
+    arms: HashMap<StepId, ArmName>,
+    next: Option<Timestamp>,
+    /// Some tenants were not looked at.
+    more: bool,
+}
+
+fn claim(writer: &mut Writer<'_>, wanted: &Wanted) -> Result<Claims, Fault> {
+    let most = wanted.most.min(CLAIM_MAX);
+    let now = writer.now();
+    let mut claims = Claims::default();
+    for _group in 0..GROUPS_MAX {
+        let left = most - claims.granted.len();
+        if left == 0 {
+            return Ok(Claims { next: None, ..claims });
+        }
+        let mut heads = Heads::default();
+        for arm in &wanted.arms {
+            look(writer, *arm, left, now, &mut heads)?;
+        }
+        for step in fair::choose(&heads.now, &writer.running, left, now) {
+            claims.granted.extend(grant(writer, wanted, &heads, step)?);
+        }
+        claims.next = claims.next.into_iter().chain(heads.next).min();
+        if !heads.more {
+            break;
+        }
+        // Whoever was not looked at may have something now.
+        claims.next = Some(now);
+    }
+    if claims.granted.len() == most {
+        claims.next = None;
+    }
+    Ok(claims)
+}
+
+/// Adds the heads of an arm's queues.
+fn look(
+    writer: &mut Writer<'_>,
+    arm: ArmName,
+    most: usize,
+    now: Timestamp,
+    heads: &mut Heads,
+) -> Result<(), Fault> {
+    let (tenants, more) = turn(writer, arm)?;
+    heads.more |= more;
+    for name in tenants {
+        let tenant: octollm_contract::TenantId = rows::word("tenant", &name).map_err(rows::RowError::from)?;
+        for priority in Priority::ALL {
+            let key = (arm.as_str(), &name, rows::priority_number(*priority), rows::limit(most));
+            let mut queue = writer.sql.heads.query(key)?;
+            while let Some(row) = queue.next()? {
+                let since = rows::moment(row, 0)?;
+                if since > now {
+                    heads.next = heads.next.into_iter().chain([since]).min();
+                    break;
+                }
+                let step = rows::task_id(row, 1)?.step(row.get(2)?);
+                heads.arms.insert(step, arm);
+                heads.now.push(fair::Candidate { tenant: tenant.clone(), priority: *priority, since, step });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The tenants whose turn it is, and whether there are others.
+fn turn(writer: &mut Writer<'_>, arm: ArmName) -> Result<(Vec<String>, bool), Fault> {
+    let start = writer.rotation.remove(&arm).unwrap_or_default();
+    let mut tenants: Vec<String> = Vec::new();
+    let mut after = start.clone();
+    let mut wrapped = start.is_empty();
+    while tenants.len() <= TENANTS_AT_ONCE {
+        let next: Option<String> =
+            writer.sql.next_tenant.query_row((arm.as_str(), &after), |row| row.get(0)).optional()?;
+        match next {
+            Some(tenant) if wrapped && !start.is_empty() && tenant > start => break,
+            Some(tenant) => {
+                after.clone_from(&tenant);
+                tenants.push(tenant);
+            }
+            None if wrapped => break,
+            None => {
+                wrapped = true;
+                after = String::new();
+            }
+        }
+    }
+    let more = tenants.len() > TENANTS_AT_ONCE;
+    tenants.truncate(TENANTS_AT_ONCE);
+    if more && let Some(last) = tenants.last() {
+        writer.rotation.insert(arm, last.clone());
+    }
+    Ok((tenants, more))
+}
+
+fn grant(
+    writer: &mut Writer<'_>,
+    wanted: &Wanted,
+    heads: &Heads,
+    step: StepId,
+) -> Result<Option<Claimed>, Fault> {
+    let token = LeaseToken::from_bytes(writer.draw());
+    let command = Command::Claim { place: step.place, worker: wanted.worker.clone(), token, ttl: wanted.ttl };
+    let leased = match writer.view(step.task) {
+        Ok(Some(task)) => {
+            let (now, dice) = (writer.now(), octollm_lifecycle::Dice(u64::from_le_bytes(writer.draw())));
+            octollm_lifecycle::decide(&task, &command, now, dice).ok().map(|changes| (task, changes))
+        }
+        Ok(None) => None,
+        Err(Fault::Corrupt(why)) => {
+            tracing::error!(%step, error = &why as &dyn std::error::Error, "a task cannot be read; its step is not handed out");
+            None
+        }
+        Err(sql) => return Err(sql),
+    };
+    let Some((before, changes)) = leased else {
+        drop_head(writer, heads, step)?;
+        return Ok(None);
+    };
+    writer.apply(&before, &changes)?;
+    let after = Arc::new(changes.after);
+    writer.views.change(Arc::clone(&after));
+    let Some(Step { state: StepState::Leased(lease), needs, .. }) = after.step(step.place) else {
+        return Ok(None);
+    };
+    let claimed = Claimed {
+        step,
+        arm: after.steps[usize::from(step.place)].arm,
+        tenant: after.tenant.clone(),
+        token,
+        attempt: after.steps[usize::from(step.place)].deliveries.attempts,
+        granted_at: lease.granted_at,
+        expires_at: lease.expires_at,
+        time_limit: after.steps[usize::from(step.place)].time_limit,
+        spec: spec(writer, step)?,
+        inputs: inputs(writer, &after, needs)?,
+        checkpoint: checkpoint(writer, step)?,
+    };
+    Ok(Some(claimed))
+}
+
+/// Takes a row out of the queue that no step stands behind, so that it is not met again. If
+/// the step is there after all, the audit puts the row back.
+fn drop_head(writer: &mut Writer<'_>, heads: &Heads, step: StepId) -> Result<(), Fault> {
+    let candidate = heads.now.iter().find(|candidate| candidate.step == step);
+    if let (Some(candidate), Some(arm)) = (candidate, heads.arms.get(&step)) {
+        tracing::error!(%step, "a row of the queue has no ready step; it is removed");
+        writer.sql.delete_ready.execute((
+            arm.as_str(),
+            candidate.tenant.as_str(),
+            rows::priority_number(candidate.priority),
+            candidate.since.as_millis(),
+            step.task.to_bytes(),
+            step.place,
+        ))?;
+    }
+    Ok(())
+}
+
+/// What the step is to do; JSON `null` for a step that a revision put in.
+fn spec(writer: &mut Writer<'_>, step: StepId) -> Result<Document, Fault> {
+    let spec: Option<String> =
+        writer.sql.spec.query_row((step.task.to_bytes(), step.place), |row| row.get(0))?;
+    Ok(Document::from_json(spec.unwrap_or_else(|| "null".to_owned())))
+}
+
+fn inputs(writer: &mut Writer<'_>, task: &Task, needs: &[u16]) -> Result<Vec<(u16, Document)>, Fault> {
+    let mut inputs = Vec::with_capacity(needs.len());
+    for place in needs {
+        let output: Option<String> =
+            writer.sql.output.query_row((task.id.to_bytes(), place), |row| row.get(0)).optional()?.flatten();
+        inputs.extend(output.map(|output| (*place, Document::from_json(output))));
+    }
+    Ok(inputs)
+}
+
+fn checkpoint(writer: &mut Writer<'_>, step: StepId) -> Result<Option<Document>, Fault> {
+    let body: Option<String> =
+        writer.sql.checkpoint.query_row((step.task.to_bytes(), step.place), |row| row.get(0)).optional()?;
+    Ok(body.map(Document::from_json))
+}

@@ -1,0 +1,79 @@
+//! Keys are made and revoked.
+
+use crate::{
+    StoreError,
+    sqlite::{
+        fault::Fault,
+        rows,
+        writer::{Request, Writer},
+    },
+};
+use octollm_access::{KeyRecord, TenantScope};
+use octollm_contract::{KeyId, Timestamp};
+use rusqlite::params;
+
+/// Keeps a key.
+pub(crate) struct PutKey(pub(crate) KeyRecord);
+
+/// Revokes a key.
+pub(crate) struct RevokeKey {
+    pub(crate) id: KeyId,
+    pub(crate) scope: TenantScope,
+    pub(crate) at: Timestamp,
+}
+
+impl Request for PutKey {
+    type Answer = Result<(), StoreError>;
+
+    fn run(&self, writer: &mut Writer<'_>) -> Result<Self::Answer, Fault> {
+        writer.unit(|writer| {
+            let key = &self.0;
+            let policy = serde_json::to_string(&key.policy)
+                .map_err(|error| Fault::Sql(rusqlite::Error::ToSqlConversionFailure(Box::new(error))))?;
+            writer.sql.put_key.execute(params![
+                key.id.as_str(),
+                key.tenant.as_str(),
+                key.verifier.to_bytes(),
+                key.role.as_str(),
+                rows::scopes_text(&key.scopes),
+                policy,
+                key.label,
+                key.created_at.as_millis(),
+                key.revoked_at.map(Timestamp::as_millis),
+            ])?;
+            writer.news.keys.push(key.clone());
+            Ok(())
+        })
+    }
+
+    fn failed(&self, why: &mut dyn FnMut() -> StoreError) -> Self::Answer {
+        Err(why())
+    }
+}
+
+impl Request for RevokeKey {
+    type Answer = Result<bool, StoreError>;
+
+    fn run(&self, writer: &mut Writer<'_>) -> Result<Self::Answer, Fault> {
+        writer.unit(|writer| {
+            let Some(key) = writer.stored_key(&self.id)?.filter(|key| self.scope.allows(&key.tenant)) else {
+                return Ok(false);
+            };
+            writer.sql.revoke_key.execute((self.id.as_str(), self.at.as_millis()))?;
+            // The first revocation stands.
+            writer.news.keys.push(KeyRecord { revoked_at: key.revoked_at.or(Some(self.at)), ..key });
+            Ok(true)
+        })
+    }
+
+    fn failed(&self, why: &mut dyn FnMut() -> StoreError) -> Self::Answer {
+        Err(why())
+    }
+}
+
+impl Writer<'_> {
+    fn stored_key(&mut self, id: &KeyId) -> Result<Option<KeyRecord>, Fault> {
+        let mut found = self.sql.one_key.query([id.as_str()])?;
+        Ok(found.next()?.map(rows::read_key).transpose()?)
+    }
+}

@@ -1,0 +1,14 @@
+//! What the writer can be asked for, a verb a file.
+
+mod accept;
+mod claim;
+mod decide;
+mod keys;
+#[cfg(test)]
+mod probe;
+mod prune;
+mod sweep;
+
+pub(super) use keys::{PutKey, RevokeKey};
+pub(super) use prune::Prune;
+pub(super) use sweep::{Audit, Lose, Sweep};

@@ -1,0 +1,45 @@
+//! Requests that only the tests of this folder make.
+
+use crate::{
+    StoreError,
+    sqlite::{
+        SqliteStore,
+        fault::Fault,
+        writer::{Request, Writer},
+    },
+};
+
+struct LimitPages(u32);
+struct Panic;
+
+impl Request for LimitPages {
+    type Answer = ();
+
+    fn run(&self, writer: &mut Writer<'_>) -> Result<(), Fault> {
+        Ok(writer.limit_pages(self.0)?)
+    }
+
+    fn failed(&self, _why: &mut dyn FnMut() -> StoreError) {}
+}
+
+impl Request for Panic {
+    type Answer = ();
+
+    fn run(&self, _writer: &mut Writer<'_>) -> Result<(), Fault> {
+        panic!("asked for by a test");
+    }
+
+    fn failed(&self, _why: &mut dyn FnMut() -> StoreError) {}
+}
+
+impl SqliteStore {
+    /// Makes the disk as small as so many pages.
+    pub(crate) async fn limit_pages(&self, most: u32) {
+        self.ask(LimitPages(most)).await.unwrap();
+    }
+
+    /// Panics on the writer's thread.
+    pub(crate) async fn panic_inside(&self) -> Result<(), StoreError> {
+        self.ask(Panic).await
+    }
+}

@@ -1,0 +1,210 @@
+//! The sweep: what has run out, and what a crash may have left between states. And workers
+//! that are gone.
+//!
+//! What is due is found by its moment. Beside that, each sweep of an audit reads a slice of the
+//! open tasks anew from their rows, once after the start and then from time to time.
+
+use crate::{
+    StoreError, Swept,
+    sqlite::{
+        fault::Fault,
+        rows,
+        writer::{Request, Writer},
+    },
+};
+use octollm_contract::{Millis, TaskId, Timestamp, WorkerId};
+use octollm_lifecycle::{Changes, Command, StepState, Task};
+use std::collections::BTreeSet;
+
+/// A sweep looks at so many open tasks of an audit.
+const AUDIT_SLICE: usize = 256;
+/// Between the end of an audit and the begin of the next.
+const AUDIT_EVERY: Millis = Millis::from_secs(600);
+/// A task that cannot be read is looked at again after this.
+const PUT_OFF: Millis = Millis::from_secs(3600);
+/// One request never sweeps more tasks.
+const SWEEP_MAX: usize = 256;
+
+/// [`crate::Tasks::sweep`].
+pub(crate) struct Sweep {
+    pub(crate) most: usize,
+}
+
+/// [`crate::Tasks::lose`].
+pub(crate) struct Lose {
+    pub(crate) worker: Option<WorkerId>,
+}
+
+/// Where the audit of the open tasks stands.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Audit {
+    /// Begins with the next sweep.
+    #[default]
+    Due,
+    /// Goes on behind this task.
+    At { state: usize, tenant: String, task: [u8; 16] },
+    /// Begins anew then.
+    Rests { until: Timestamp },
+}
+
+impl Request for Sweep {
+    type Answer = Result<Swept, StoreError>;
+
+    fn run(&self, writer: &mut Writer<'_>) -> Result<Self::Answer, Fault> {
+        let most = self.most.min(SWEEP_MAX);
+        let now = writer.now();
+        let mut swept = Swept::default();
+        let asked = (now.as_millis(), rows::limit(most));
+        let mut due = ids(writer.sql.lapsed.query(asked)?)?;
+        due.extend(ids(writer.sql.overdue.query(asked)?)?);
+        for id in due.into_iter().take(most) {
+            let done = writer.unit(|writer| expire(writer, id, now, &mut swept))?;
+            if let Err(error) = done {
+                tracing::error!(task = %id, error = &error as &dyn std::error::Error, "a task cannot be swept; it is put off");
+                // When this fails too, the next sweep meets the task again.
+                let _met_again = writer.unit(|writer| put_off(writer, id, now))?;
+            }
+        }
+        if most > 0 {
+            audit(writer, now, &mut swept)?;
+        }
+        swept.next = next(writer)?;
+        writer.told_expiry = swept.next;
+        if matches!(writer.audit, Audit::At { .. }) {
+            swept.next = Some(now);
+        }
+        Ok(Ok(swept))
+    }
+
+    fn failed(&self, why: &mut dyn FnMut() -> StoreError) -> Self::Answer {
+        Err(why())
+    }
+
+    fn units(&self) -> usize {
+        self.most.min(SWEEP_MAX)
+    }
+}
+
+impl Request for Lose {
+    type Answer = Result<Swept, StoreError>;
+
+    fn run(&self, writer: &mut Writer<'_>) -> Result<Self::Answer, Fault> {
+        let mut held = BTreeSet::new();
+        match &self.worker {
+            Some(worker) => {
+                let mut found = writer.sql.leases_of.query([worker.as_str()])?;
+                while let Some(row) = found.next()? {
+                    held.insert((rows::task_id(row, 0)?, worker.clone()));
+                }
+            }
+            None => {
+                let mut found = writer.sql.all_leases.query([])?;
+                while let Some(row) = found.next()? {
+                    let worker = rows::word("worker", rows::text(row, 1)?);
+                    held.insert((rows::task_id(row, 0)?, worker.map_err(rows::RowError::from)?));
+                }
+            }
+        }
+        let mut swept = Swept::default();
+        for (task, worker) in held {
+            let done = writer.unit(|writer| writer.command(task, &Command::WorkerLost { worker }))?;
+            match done {
+                Ok(Some((before, changes))) => count(&mut swept, &before, &changes),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(%task, error = &error as &dyn std::error::Error, "a lost lease cannot be taken back");
+                }
+            }
+        }
+        swept.next = next(writer)?;
+        Ok(Ok(swept))
+    }
+
+    fn failed(&self, why: &mut dyn FnMut() -> StoreError) -> Self::Answer {
+        Err(why())
+    }
+}
+
+fn ids(mut found: rusqlite::Rows<'_>) -> Result<BTreeSet<TaskId>, Fault> {
+    let mut ids = BTreeSet::new();
+    while let Some(row) = found.next()? {
+        ids.insert(rows::task_id(row, 0)?);
+    }
+    Ok(ids)
+}
+
+fn expire(writer: &mut Writer<'_>, id: TaskId, now: Timestamp, swept: &mut Swept) -> Result<(), Fault> {
+    let Some((before, changes)) = writer.command(id, &Command::Expire)? else { return Ok(()) };
+    let overdue = before.next_deadline().is_some_and(|deadline| deadline <= now);
+    swept.overdue += usize::from(overdue);
+    swept.repaired += usize::from(changes.repaired);
+    count(swept, &before, &changes);
+    Ok(())
+}
+
+fn count(swept: &mut Swept, before: &Task, changes: &Changes) {
+    let leased = |step: &octollm_lifecycle::Step| matches!(step.state, StepState::Leased(_));
+    let lapsed =
+        before.steps.iter().zip(&changes.after.steps).filter(|(was, is)| leased(was) && !leased(is)).count();
+    swept.tasks += 1;
+    swept.lapsed += lapsed;
+}
+
+fn put_off(writer: &mut Writer<'_>, id: TaskId, now: Timestamp) -> Result<(), Fault> {
+    let later = (now + PUT_OFF).as_millis();
+    writer.sql.put_off_leases.execute((id.to_bytes(), later))?;
+    writer.sql.put_off_deadline.execute((id.to_bytes(), later))?;
+    Ok(())
+}
+
+/// The next lease or deadline that runs out.
+fn next(writer: &mut Writer<'_>) -> Result<Option<Timestamp>, Fault> {
+    let lapse = writer.sql.next_lapse.query_row([], |row| rows::moment_if(row, 0))?;
+    let due = writer.sql.next_due.query_row([], |row| rows::moment_if(row, 0))?;
+    Ok(lapse.into_iter().chain(due).min())
+}
+
+/// Looks at the next open tasks, from their rows.
+fn audit(writer: &mut Writer<'_>, now: Timestamp, swept: &mut Swept) -> Result<(), Fault> {
+    let (mut state, mut tenant, mut task) = match &writer.audit {
+        Audit::Rests { until } if now < *until => return Ok(()),
+        Audit::Rests { .. } | Audit::Due => (0, String::new(), [0; 16]),
+        Audit::At { state, tenant, task } => (*state, tenant.clone(), *task),
+    };
+    let mut left = AUDIT_SLICE;
+    while let Some(name) = rows::OPEN_STATES.get(state) {
+        let mut found = Vec::new();
+        let mut open = writer.sql.open_after.query((name, &tenant, task, rows::limit(left)))?;
+        while let Some(row) = open.next()? {
+            found.push((row.get::<_, String>(0)?, rows::task_id(row, 1)?));
+        }
+        drop(open);
+        for (_, id) in &found {
+            let done = writer.unit(|writer| inspect(writer, *id, now, swept))?;
+            if let Err(error) = done {
+                tracing::error!(task = %id, error = &error as &dyn std::error::Error, "a task cannot be audited");
+            }
+        }
+        left = left.saturating_sub(found.len());
+        match found.pop().filter(|_| left == 0) {
+            Some((last_tenant, last)) => {
+                writer.audit = Audit::At { state, tenant: last_tenant, task: last.to_bytes() };
+                return Ok(());
+            }
+            None => (state, tenant, task) = (state + 1, String::new(), [0; 16]),
+        }
+    }
+    writer.audit = Audit::Rests { until: now + AUDIT_EVERY };
+    Ok(())
+}
+
+fn inspect(writer: &mut Writer<'_>, id: TaskId, now: Timestamp, swept: &mut Swept) -> Result<(), Fault> {
+    writer.views.distrust(id);
+    expire(writer, id, now, swept)?;
+    let Some(task) = writer.view(id)? else { return Ok(()) };
+    if writer.restore_queue(&task)? > 0 {
+        tracing::error!(task = %id, "a ready step was missing in the queue; it is put back");
+        swept.repaired += 1;
+    }
+    Ok(())
+}

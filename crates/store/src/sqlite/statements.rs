@@ -1,0 +1,126 @@
+//! The writer's SQL: one prepared statement a name, made once a connection. No decision is
+//! in them; every one but those over the small `lease` table finds its rows by an index.
+
+use rusqlite::{Connection, Statement};
+
+macro_rules! statements {
+    ($($name:ident = $sql:literal;)+) => {
+        pub(super) struct Statements<'c> { $(pub(super) $name: Statement<'c>),+ }
+
+        impl<'c> Statements<'c> {
+            pub(super) fn prepare(connection: &'c Connection) -> Result<Self, rusqlite::Error> {
+                Ok(Statements { $($name: connection.prepare($sql)?),+ })
+            }
+        }
+
+        /// Every statement with its name, for the test of the query plans.
+        #[cfg(test)]
+        pub(super) const ALL: &[(&str, &str)] = &[$((stringify!($name), $sql)),+];
+    };
+}
+
+statements! {
+    begin = "BEGIN IMMEDIATE";
+    commit = "COMMIT";
+
+    // The view.
+    task = "SELECT id, tenant, state, state_at, state_place, reason, message, priority, accepted_at,
+        not_before, deadline, max_retries, replans, started_at, plan_version, revisions, granted, spent,
+        held, events FROM task WHERE id = ?1";
+    steps = "SELECT place, arm, plan_version, needs, awaits_approval, time_limit, state, state_at, reason,
+        message, failure_place, attempts, failures, crashes, releases FROM step WHERE task = ?1 ORDER BY place";
+    leases = "SELECT place, token, worker, granted_at, expires_at FROM lease WHERE task = ?1";
+
+    // Changes of a task.
+    insert_task = "INSERT INTO task (id, tenant, state, state_at, state_place, reason, message, priority,
+        accepted_at, not_before, deadline, max_retries, replans, started_at, plan_version, revisions, granted,
+        spent, held, events, ended_at, due, poison)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
+        ?22, ?23)";
+    // The three updates differ in the indexes that they touch.
+    update_task_plain = "UPDATE task SET started_at = ?2, plan_version = ?3, revisions = ?4, granted = ?5,
+        spent = ?6, held = ?7, events = ?8, state_at = ?9, state_place = ?10, reason = ?11, message = ?12
+        WHERE id = ?1";
+    update_task_state = "UPDATE task SET started_at = ?2, plan_version = ?3, revisions = ?4, granted = ?5,
+        spent = ?6, held = ?7, events = ?8, state_at = ?9, state_place = ?10, reason = ?11, message = ?12,
+        state = ?13 WHERE id = ?1";
+    update_task_whole = "UPDATE task SET started_at = ?2, plan_version = ?3, revisions = ?4, granted = ?5,
+        spent = ?6, held = ?7, events = ?8, state_at = ?9, state_place = ?10, reason = ?11, message = ?12,
+        state = ?13, ended_at = ?14, due = ?15, poison = ?16 WHERE id = ?1";
+    insert_paper = "INSERT INTO paper (task, idempotency_key, goal, request, plan) VALUES (?1, ?2, ?3, ?4, ?5)";
+
+    // Changes of steps.
+    insert_step = "INSERT INTO step (task, place, arm, plan_version, needs, awaits_approval, time_limit, state,
+        state_at, reason, message, failure_place, attempts, failures, crashes, releases, spec)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+    update_step = "UPDATE step SET awaits_approval = ?3, state = ?4, state_at = ?5, reason = ?6, message = ?7,
+        failure_place = ?8, attempts = ?9, failures = ?10, crashes = ?11, releases = ?12
+        WHERE task = ?1 AND place = ?2";
+    update_step_output = "UPDATE step SET awaits_approval = ?3, state = ?4, state_at = ?5, reason = ?6,
+        message = ?7, failure_place = ?8, attempts = ?9, failures = ?10, crashes = ?11, releases = ?12,
+        output = ?13 WHERE task = ?1 AND place = ?2";
+    put_checkpoint = "INSERT INTO checkpoint (task, place, body) VALUES (?1, ?2, ?3)
+        ON CONFLICT (task, place) DO UPDATE SET body = excluded.body";
+    put_artefact = "INSERT INTO artefact (task, hash) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    insert_ready = "INSERT INTO ready (arm, tenant, priority, since, task, place)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
+    delete_ready = "DELETE FROM ready
+        WHERE arm = ?1 AND tenant = ?2 AND priority = ?3 AND since = ?4 AND task = ?5 AND place = ?6";
+    is_ready = "SELECT 1 FROM ready
+        WHERE arm = ?1 AND tenant = ?2 AND priority = ?3 AND since = ?4 AND task = ?5 AND place = ?6";
+    insert_lease = "INSERT INTO lease (task, place, tenant, arm, token, worker, granted_at, expires_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    extend_lease = "UPDATE lease SET expires_at = ?3 WHERE task = ?1 AND place = ?2";
+    delete_lease = "DELETE FROM lease WHERE task = ?1 AND place = ?2";
+    insert_event = "INSERT INTO event (task, number, at, kind, place, count, moment, reason, text)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    add_finished = "INSERT INTO finished (arm, minute, steps) VALUES (?1, ?2, ?3)
+        ON CONFLICT (arm, minute) DO UPDATE SET steps = steps + excluded.steps";
+    forget_finished = "DELETE FROM finished WHERE arm = ?1 AND minute < ?2";
+
+    // The accept.
+    find_idempotency = "SELECT hash, task FROM idempotency WHERE tenant = ?1 AND key = ?2";
+    insert_idempotency = "INSERT INTO idempotency (tenant, key, hash, task) VALUES (?1, ?2, ?3, ?4)";
+
+    // The claim.
+    next_tenant = "SELECT tenant FROM ready WHERE arm = ?1 AND tenant > ?2 ORDER BY tenant LIMIT 1";
+    heads = "SELECT since, task, place FROM ready WHERE arm = ?1 AND tenant = ?2 AND priority = ?3
+        ORDER BY since, task, place LIMIT ?4";
+    spec = "SELECT spec FROM step WHERE task = ?1 AND place = ?2";
+    output = "SELECT output FROM step WHERE task = ?1 AND place = ?2";
+    checkpoint = "SELECT body FROM checkpoint WHERE task = ?1 AND place = ?2";
+    lease_counts = "SELECT tenant, count(*) FROM lease GROUP BY tenant";
+
+    // The sweep.
+    lapsed = "SELECT DISTINCT task FROM lease WHERE expires_at <= ?1 LIMIT ?2";
+    overdue = "SELECT id FROM task WHERE due IS NOT NULL AND due <= ?1 ORDER BY due LIMIT ?2";
+    next_lapse = "SELECT min(expires_at) FROM lease";
+    next_due = "SELECT min(due) FROM task WHERE due IS NOT NULL";
+    open_after = "SELECT tenant, id FROM task WHERE state = ?1 AND (tenant, id) > (?2, ?3)
+        ORDER BY tenant, id LIMIT ?4";
+    put_off_leases = "UPDATE lease SET expires_at = ?2 WHERE task = ?1 AND expires_at < ?2";
+    put_off_deadline = "UPDATE task SET due = ?2 WHERE id = ?1 AND due < ?2";
+    all_leases = "SELECT DISTINCT task, worker FROM lease";
+    leases_of = "SELECT DISTINCT task FROM lease WHERE worker = ?1";
+
+    // Retention.
+    ended = "SELECT id, tenant FROM task WHERE ended_at IS NOT NULL AND ended_at < ?1 ORDER BY ended_at LIMIT ?2";
+    key_of = "SELECT idempotency_key FROM paper WHERE task = ?1";
+    drop_idempotency = "DELETE FROM idempotency WHERE tenant = ?1 AND key = ?2";
+    drop_paper = "DELETE FROM paper WHERE task = ?1";
+    drop_steps = "DELETE FROM step WHERE task = ?1";
+    drop_checkpoints = "DELETE FROM checkpoint WHERE task = ?1";
+    drop_events = "DELETE FROM event WHERE task = ?1";
+    drop_artefacts = "DELETE FROM artefact WHERE task = ?1";
+    drop_task = "DELETE FROM task WHERE id = ?1";
+
+    // Keys.
+    put_key = "INSERT INTO api_key (id, tenant, verifier, role, scopes, policy, label, created_at, revoked_at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+        ON CONFLICT (id) DO UPDATE SET tenant = excluded.tenant, verifier = excluded.verifier,
+        role = excluded.role, scopes = excluded.scopes, policy = excluded.policy, label = excluded.label,
+        created_at = excluded.created_at, revoked_at = excluded.revoked_at";
+    one_key = "SELECT id, tenant, verifier, role, scopes, policy, label, created_at, revoked_at
+        FROM api_key WHERE id = ?1";
+    revoke_key = "UPDATE api_key SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL";
+}

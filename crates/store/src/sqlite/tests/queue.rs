@@ -1,0 +1,114 @@
+use super::{Bench, complete, samples, wanted};
+use crate::Tasks;
+use octollm_contract::{Millis, Priority, Timestamp};
+
+/// P7 as fairness: whoever queues ten thousand steps does not stand before one that queues one.
+#[tokio::test]
+async fn a_full_queue_of_one_tenant_does_not_delay_another() {
+    let bench = Bench::new();
+    let orders = (0..2000).map(|n| {
+        let mut new = samples::new(n);
+        new.priority = Priority::Critical;
+        bench.store.accept(samples::order(new))
+    });
+    for order in orders {
+        order.await.unwrap();
+    }
+    let mut quiet = samples::new(5000);
+    quiet.tenant = "quiet".parse().unwrap();
+    quiet.priority = Priority::Low;
+    bench.store.accept(samples::order(quiet)).await.unwrap();
+    let granted = bench.claim(2).await;
+    assert!(granted.iter().any(|claimed| claimed.tenant.as_str() == "quiet"));
+}
+
+/// Those with fewer steps at work go first, also after the store was opened anew.
+#[tokio::test]
+async fn what_runs_is_counted_over_a_restart() {
+    let bench = Bench::new();
+    for n in 0..6 {
+        let mut new = samples::new(n);
+        new.tenant = if n < 3 { "a".parse().unwrap() } else { "b".parse().unwrap() };
+        bench.store.accept(samples::order(new)).await.unwrap();
+    }
+    let first = bench.claim(2).await;
+    let of = |granted: &[crate::Claimed], tenant: &str| {
+        granted.iter().filter(|claimed| claimed.tenant.as_str() == tenant).count()
+    };
+    assert_eq!((of(&first, "a"), of(&first, "b")), (1, 1));
+    let done = first.iter().find(|claimed| claimed.tenant.as_str() == "b").unwrap();
+    bench.store.decide(vec![complete(done.step, done.token)]).await.remove(0).unwrap();
+    let bench = bench.reopen();
+    assert_eq!(of(&bench.claim(1).await, "b"), 1);
+}
+
+#[tokio::test]
+async fn more_tenants_than_a_look_takes_are_all_served() {
+    let bench = Bench::new();
+    for n in 0..200 {
+        let mut new = samples::new(n);
+        new.tenant = format!("t{n}").parse().unwrap();
+        bench.store.accept(samples::order(new)).await.unwrap();
+    }
+    let mut served = std::collections::BTreeSet::new();
+    for _ in 0..20 {
+        served.extend(bench.claim(10).await.into_iter().map(|claimed| claimed.tenant));
+    }
+    assert_eq!(served.len(), 200);
+}
+
+#[tokio::test]
+async fn an_empty_answer_says_when_the_next_step_is_ready() {
+    let bench = Bench::new();
+    assert_eq!(bench.store.claim(wanted(3)).await.unwrap(), crate::Claims::default());
+    let at = Timestamp::from_millis(50_000);
+    let mut new = samples::new(1);
+    new.terms.not_before = Some(at);
+    bench.store.accept(samples::order(new)).await.unwrap();
+    assert_eq!(bench.store.claim(wanted(3)).await.unwrap().next, Some(at));
+    bench.advance(Millis::from_secs(40));
+    let claims = bench.store.claim(wanted(3)).await.unwrap();
+    assert_eq!((claims.granted.len(), claims.next), (1, None));
+}
+
+/// P1: what a crash could have left is put right and counted; a healthy store has nothing.
+#[tokio::test]
+async fn the_audit_puts_back_what_the_queue_lost() {
+    let bench = Bench::new();
+    for n in 0..600 {
+        bench.store.accept(samples::order(samples::new(n))).await.unwrap();
+    }
+    let mut swept = bench.store.sweep(100).await.unwrap();
+    assert_eq!((swept.repaired, swept.next.is_some()), (0, true), "more is to be looked at");
+    while swept.next.is_some() {
+        swept = bench.store.sweep(100).await.unwrap();
+        assert_eq!(swept.repaired, 0);
+    }
+    let side = bench.side();
+    side.execute("DELETE FROM ready WHERE task = ?1", [samples::id(500).to_bytes()]).unwrap();
+    side.execute(
+        "UPDATE step SET state = 'blocked', state_at = NULL WHERE task = ?1",
+        [samples::id(20).to_bytes()],
+    )
+    .unwrap();
+    side.execute("DELETE FROM ready WHERE task = ?1", [samples::id(20).to_bytes()]).unwrap();
+    let bench = bench.reopen();
+    let mut repaired = 0;
+    loop {
+        let swept = bench.store.sweep(100).await.unwrap();
+        repaired += swept.repaired;
+        if swept.next.is_none() {
+            break;
+        }
+    }
+    assert_eq!(repaired, 2);
+    let mut claimed = 0;
+    loop {
+        let granted = bench.claim(256).await.len();
+        claimed += granted;
+        if granted == 0 {
+            break;
+        }
+    }
+    assert_eq!(claimed, 600);
+}

@@ -1,0 +1,358 @@
+//! The thread that owns the writing connection. It takes what is queued, does it in one
+//! transaction, commits, and only then answers (P1). When a statement fails, the transaction
+//! is rolled back and each unit of it is done again in a transaction of its own, so that a bad
+//! one fails alone. Requests know nothing of this: they run inside [`Writer::unit`].
+
+use super::{
+    failpoints::{Failpoints, Point},
+    fault::{Fault, Outage},
+    statements::Statements,
+    views::Views,
+};
+use crate::{Clock, Entropy, Hints, StoreError};
+use octollm_access::KeyRecord;
+use octollm_contract::{ArmName, KeyId, TaskId, TenantId, Timestamp};
+use rusqlite::Connection;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, PoisonError, RwLock},
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// At most so many units share a transaction.
+const BATCH_MAX: usize = 256;
+
+/// What the writer and the callers share.
+pub(super) struct Shared {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Arc<dyn Entropy>,
+    pub(super) failpoints: Failpoints,
+    pub(super) hints: Hints,
+    /// Every key there is; what was committed, nothing else.
+    pub(super) keys: RwLock<BTreeMap<KeyId, KeyRecord>>,
+}
+
+/// Something to be done in a transaction.
+pub(super) trait Request: Send + 'static {
+    /// What the caller gets.
+    type Answer: Send;
+    /// Does it. May be called again after a rollback.
+    fn run(&self, writer: &mut Writer<'_>) -> Result<Self::Answer, Fault>;
+    /// The answer when it could not be done.
+    fn failed(&self, why: &mut dyn FnMut() -> StoreError) -> Self::Answer;
+    /// How many units it has.
+    fn units(&self) -> usize {
+        1
+    }
+}
+
+/// A queued request.
+pub(super) trait Job: Send {
+    fn run(&mut self, writer: &mut Writer<'_>) -> Result<(), Fault>;
+    fn fail(&mut self, why: &mut dyn FnMut() -> StoreError);
+    fn reply(self: Box<Self>, failpoints: &Failpoints);
+    fn units(&self) -> usize;
+}
+
+pub(super) struct Pending<R: Request> {
+    pub(super) request: R,
+    pub(super) answer: Option<R::Answer>,
+    pub(super) reply: oneshot::Sender<R::Answer>,
+}
+
+impl<R: Request> Job for Pending<R> {
+    fn run(&mut self, writer: &mut Writer<'_>) -> Result<(), Fault> {
+        self.answer = None;
+        self.answer = match self.request.run(writer) {
+            Err(Fault::Corrupt(backend)) => {
+                let mut why = Some(StoreError::Corrupt(backend));
+                Some(self.request.failed(&mut || why.take().unwrap_or_else(unreadable_too)))
+            }
+            Err(sql @ Fault::Sql(_)) => return Err(sql),
+            Ok(answer) => Some(answer),
+        };
+        Ok(())
+    }
+
+    fn fail(&mut self, why: &mut dyn FnMut() -> StoreError) {
+        self.answer = Some(self.request.failed(why));
+    }
+
+    fn reply(self: Box<Self>, failpoints: &Failpoints) {
+        failpoints.pass(Point::BeforeReply);
+        if let Some(answer) = self.answer {
+            // A caller that went away needs no answer.
+            let _gone = self.reply.send(answer);
+        }
+    }
+
+    fn units(&self) -> usize {
+        self.request.units()
+    }
+}
+
+fn unreadable_too() -> StoreError {
+    StoreError::Corrupt(crate::Backend::new("it shares the request with a row that cannot be read"))
+}
+
+/// The writing side of the store, on its thread.
+pub(super) struct Writer<'c> {
+    connection: &'c Connection,
+    pub(super) sql: Statements<'c>,
+    pub(super) shared: &'c Shared,
+    pub(super) views: Views,
+    /// Leases alive, by tenant.
+    pub(super) running: BTreeMap<TenantId, u32>,
+    /// What the transaction will have changed once it is committed.
+    pub(super) news: News,
+    pub(super) audit: super::requests::Audit,
+    /// Where the last claim for an arm stopped looking for tenants.
+    pub(super) rotation: BTreeMap<ArmName, String>,
+    /// The earliest expiry that the sweeper was told of.
+    pub(super) told_expiry: Option<Timestamp>,
+    dice: Drawn,
+    alone: bool,
+}
+
+/// What a transaction leads to outside of the database.
+#[derive(Default)]
+pub(super) struct News {
+    pub(super) tasks: BTreeSet<TaskId>,
+    pub(super) arms: BTreeSet<ArmName>,
+    pub(super) expiry: bool,
+    pub(super) keys: Vec<KeyRecord>,
+    pub(super) finished: BTreeMap<(ArmName, i64), i64>,
+}
+
+/// How a transaction failed.
+enum Broken {
+    Statement(Fault),
+    Commit(Outage),
+}
+
+impl<'c> Writer<'c> {
+    pub(super) fn start(connection: &'c Connection, shared: &'c Shared) -> Result<Self, Fault> {
+        let mut writer = Writer {
+            connection,
+            sql: Statements::prepare(connection)?,
+            shared,
+            views: Views::default(),
+            running: BTreeMap::new(),
+            news: News::default(),
+            audit: super::requests::Audit::default(),
+            rotation: BTreeMap::new(),
+            told_expiry: None,
+            dice: Drawn::default(),
+            alone: false,
+        };
+        writer.count_leases()?;
+        Ok(writer)
+    }
+
+    /// Serves until every sender is gone.
+    pub(super) fn serve(&mut self, queue: &mut mpsc::Receiver<Box<dyn Job>>) {
+        let mut jobs = Vec::with_capacity(BATCH_MAX);
+        while queue.blocking_recv_many(&mut jobs, BATCH_MAX) > 0 {
+            while !jobs.is_empty() {
+                let batch = next_batch(&mut jobs);
+                if catch_unwind(AssertUnwindSafe(|| self.batch(batch))).is_err() {
+                    // Its callers have seen their reply dropped.
+                    tracing::error!("the store's writer panicked; the transaction is rolled back");
+                    self.alone = false;
+                    self.recover();
+                }
+            }
+        }
+    }
+
+    fn batch(&mut self, mut jobs: Vec<Box<dyn Job>>) {
+        let together = self.transaction(|writer| jobs.iter_mut().try_for_each(|job| job.run(writer)));
+        match together {
+            Ok(()) => {}
+            Err(Broken::Statement(_)) => {
+                self.alone = true;
+                for job in &mut jobs {
+                    if let Err(fault) = job.run(self) {
+                        let mut fault = Some(fault);
+                        let mut again = None::<Outage>;
+                        job.fail(&mut || explain(&mut fault, &mut again));
+                    }
+                }
+                self.alone = false;
+            }
+            Err(Broken::Commit(outage)) => {
+                for job in &mut jobs {
+                    job.fail(&mut || outage.clone().into());
+                }
+            }
+        }
+        for job in jobs {
+            job.reply(&self.shared.failpoints);
+        }
+    }
+
+    /// Does one unit of a request. `Ok(Err(_))` is the failure of this unit alone; `Err(_)` ends
+    /// the transaction that it shares with others, and it will be done again alone.
+    pub(super) fn unit<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, Fault>,
+    ) -> Result<Result<T, StoreError>, Fault> {
+        if self.alone {
+            return Ok(self.transaction(work).map_err(|broken| match broken {
+                Broken::Statement(fault) => fault.into(),
+                Broken::Commit(outage) => outage.into(),
+            }));
+        }
+        match work(self) {
+            Ok(done) => Ok(Ok(done)),
+            Err(Fault::Corrupt(backend)) => Ok(Err(StoreError::Corrupt(backend))),
+            Err(sql @ Fault::Sql(_)) => Err(sql),
+        }
+    }
+
+    fn transaction<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Broken> {
+        let done = self.sql.begin.execute([]).map_err(Fault::from).and_then(|_| {
+            let done = work(self)?;
+            self.write_finished()?;
+            Ok(done)
+        });
+        let done = match done {
+            Ok(done) => done,
+            Err(fault) => {
+                self.recover();
+                return Err(Broken::Statement(fault));
+            }
+        };
+        self.shared.failpoints.pass(Point::BeforeCommit);
+        if let Err(error) = self.sql.commit.execute([]) {
+            tracing::error!(error = &error as &dyn std::error::Error, "a commit failed");
+            self.recover();
+            return Err(Broken::Commit(Outage::of_commit(error)));
+        }
+        self.shared.failpoints.pass(Point::AfterCommit);
+        self.publish();
+        Ok(done)
+    }
+
+    /// Tells what was committed.
+    fn publish(&mut self) {
+        self.views.commit();
+        let News { tasks, arms, expiry, keys, finished: _ } = std::mem::take(&mut self.news);
+        if !keys.is_empty() {
+            let mut known = self.shared.keys.write().unwrap_or_else(PoisonError::into_inner);
+            known.extend(keys.into_iter().map(|key| (key.id.clone(), key)));
+        }
+        for task in tasks {
+            self.shared.hints.task_changed(task);
+        }
+        for arm in arms {
+            self.shared.hints.step_ready(arm);
+        }
+        if expiry {
+            self.shared.hints.expiry_set();
+        }
+    }
+
+    /// Rolls back, and brings what is kept beside the database back to what is in it.
+    fn recover(&mut self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(error = &error as &dyn std::error::Error, "a rollback failed");
+        }
+        self.views.clear();
+        self.news = News::default();
+        self.told_expiry = None;
+        if let Err(fault) = self.count_leases() {
+            // Fairness suffers until the next recovery; nothing else depends on the counts.
+            tracing::error!(?fault, "the leases cannot be counted");
+        }
+    }
+
+    fn count_leases(&mut self) -> Result<(), Fault> {
+        self.running.clear();
+        let mut rows = self.sql.lease_counts.query([])?;
+        while let Some(row) = rows.next()? {
+            let tenant = super::rows::word("tenant", super::rows::text(row, 0)?)
+                .map_err(super::rows::RowError::from)?;
+            self.running.insert(tenant, row.get(1)?);
+        }
+        Ok(())
+    }
+
+    fn write_finished(&mut self) -> Result<(), Fault> {
+        for ((arm, minute), steps) in &self.news.finished {
+            self.sql.add_finished.execute((arm.as_str(), minute, steps))?;
+            self.sql.forget_finished.execute((arm.as_str(), minute - 60))?;
+        }
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn limit_pages(&self, most: u32) -> Result<(), rusqlite::Error> {
+        self.connection.pragma_update_and_check(None, "max_page_count", most, |_| Ok(()))
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// Fresh random bytes.
+    pub(super) fn draw<const N: usize>(&mut self) -> [u8; N] {
+        self.dice.draw(&*self.shared.entropy)
+    }
+}
+
+/// Takes jobs until their units fill a transaction; one job may be larger than that.
+fn next_batch(jobs: &mut Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
+    let mut units = 0usize;
+    let fits = jobs.iter().take_while(|job| {
+        let first = units == 0;
+        units = units.saturating_add(job.units());
+        first || units <= BATCH_MAX
+    });
+    let count = fits.count();
+    let rest = jobs.split_off(count);
+    std::mem::replace(jobs, rest)
+}
+
+/// The first telling keeps the cause itself, the others share it.
+fn explain(fault: &mut Option<Fault>, again: &mut Option<Outage>) -> StoreError {
+    match fault.take() {
+        Some(Fault::Sql(error)) => {
+            let outage = Outage::of_statement(error);
+            *again = Some(outage.clone());
+            outage.into()
+        }
+        Some(corrupt @ Fault::Corrupt(_)) => corrupt.into(),
+        None => again.clone().map_or_else(unreadable_too, StoreError::from),
+    }
+}
+
+/// Entropy drawn ahead: one call to the kernel serves many grants. Bytes are used once.
+struct Drawn {
+    bytes: [u8; 1024],
+    used: usize,
+}
+
+impl Default for Drawn {
+    fn default() -> Self {
+        Drawn { bytes: [0; 1024], used: 1024 }
+    }
+}
+
+impl Drawn {
+    fn draw<const N: usize>(&mut self, entropy: &dyn Entropy) -> [u8; N] {
+        if self.used + N > self.bytes.len() {
+            entropy.fill(&mut self.bytes);
+            self.used = 0;
+        }
+        let mut drawn = [0; N];
+        let taken = &mut self.bytes[self.used..self.used + N];
+        drawn.copy_from_slice(taken);
+        taken.fill(0);
+        self.used += N;
+        drawn
+    }
+}
