@@ -1,6 +1,8 @@
 //! The verbs of `octollm scale`, as a command line and as a run.
 
 mod conformance;
+mod lint;
+mod manifests;
 
 use std::io;
 
@@ -14,6 +16,11 @@ pub enum ScaleVerb {
     /// Prints each difference as `case: field: expected …, got …` and ends with the line
     /// `N passed, M failed`. Exit code 0 if all passed, 1 if not, 2 if a file could not be read.
     Conformance(conformance::Args),
+    /// Find what will go wrong in scaling manifests, before a cluster does.
+    ///
+    /// Exit code 0 without findings, 1 with findings, 2 if an input could not be read. An annotation
+    /// `octollm.dev/lint-ignore.<rule>: <why>` on an object silences a rule for it.
+    Lint(lint::Args),
 }
 
 /// Does what `verb` says.
@@ -23,5 +30,6 @@ pub enum ScaleVerb {
 pub fn run(verb: &ScaleVerb, console: &mut Console<'_>) -> io::Result<Exit> {
     match verb {
         ScaleVerb::Conformance(args) => conformance::run(args, console),
+        ScaleVerb::Lint(args) => lint::run(args, console),
     }
 }

@@ -1,8 +1,6 @@
 //! Transcripts of `scale conformance`: what a user sees, and the exit code.
 
-mod transcript;
-
-use transcript::Transcript;
+use crate::transcript::Transcript;
 
 const PASSING: &str = r#"{"cases": [{"kind": "convert_default_rules", "id": "c", "current_replicas": 3,
     "desired_replicas": 1, "min_replicas": 2, "max_replicas": 8, "upscale_limit_factor": 8,

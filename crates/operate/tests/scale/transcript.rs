@@ -40,6 +40,20 @@ impl Transcript {
         self
     }
 
+    /// What a file holds now.
+    pub(crate) fn text_of(&self, path: &str) -> String {
+        fs::read_to_string(self.folder.path().join(path)).expect("readable")
+    }
+
+    /// The names in a folder now, sorted.
+    pub(crate) fn names_in(&self, path: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.path().join(path)).expect("listed");
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.expect("listed").file_name().into_string().expect("UTF-8")).collect();
+        names.sort();
+        names
+    }
+
     /// Output, then the error stream's lines marked `! `, then the exit code.
     pub(crate) fn show(&self) -> String {
         let root = self.folder.path().to_str().expect("UTF-8");

@@ -1,0 +1,65 @@
+//! What `-f PATH…` means: the manifests below the paths, and what the kustomizations among them read.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::Path;
+
+use octollm_scaling::kustomize;
+use octollm_scaling::manifest::Input;
+
+use crate::files::{ReadError, files_below, read_bytes};
+
+/// What was read, and what could not be.
+pub(super) struct Gathered {
+    pub(super) inputs: Vec<Input>,
+    pub(super) errors: Vec<ReadError>,
+}
+
+/// Reads all of it. A file that two paths name is read once. What a kustomization names and is not
+/// there is left to the engine, which knows the line that names it.
+pub(super) fn gather(paths: &[String], input: &mut dyn Read) -> Gathered {
+    let mut gathered = Gathered { inputs: Vec::new(), errors: Vec::new() };
+    let mut tried = BTreeSet::new();
+    for path in paths {
+        let (files, errors) = files_below(path);
+        gathered.errors.extend(errors);
+        for file in files {
+            gathered.read(file, &mut tried, input);
+        }
+    }
+    // Every round reads at least one more file or is the last.
+    loop {
+        let before = tried.len();
+        for path in kustomize::wanted(&gathered.inputs) {
+            if let Some(file) = existing(&path) {
+                gathered.read(file, &mut tried, input);
+            }
+        }
+        if tried.len() == before {
+            return gathered;
+        }
+    }
+}
+
+impl Gathered {
+    fn read(&mut self, path: String, tried: &mut BTreeSet<String>, input: &mut dyn Read) {
+        if !tried.insert(path.clone()) {
+            return;
+        }
+        match read_bytes(&path, input) {
+            Ok(bytes) => self.inputs.push(Input { path, bytes }),
+            Err(error) => self.errors.push(error),
+        }
+    }
+}
+
+/// The file behind a path that a kustomization names: itself, or the kustomization of a folder.
+fn existing(path: &str) -> Option<String> {
+    if !Path::new(path).is_dir() {
+        return Path::new(path).exists().then(|| path.to_owned());
+    }
+    ["kustomization.yaml", "kustomization.yml", "Kustomization"]
+        .iter()
+        .map(|name| format!("{path}/{name}"))
+        .find(|file| Path::new(file).exists())
+}

@@ -1,0 +1,5 @@
+//! Transcripts of the `scale` verbs: what a user sees and the exit code, without the binary.
+
+mod conformance;
+mod lint;
+mod transcript;
