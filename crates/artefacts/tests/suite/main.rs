@@ -1,0 +1,7 @@
+//! Artefacts over every object store there is, and workspaces made and gathered.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at what it cannot set up")]
+
+mod folder;
+mod objects;
+mod workspace;
