@@ -96,9 +96,30 @@ pub fn load(inputs: Vec<Input>) -> Loaded {
         }
         sets.push(set);
     }
+    join_neighbours(&sources, &mut sets);
     duplicates.sort_by_key(|duplicate| duplicate.again);
     duplicates.dedup();
     Loaded { sources, sets, unreadable, duplicates, refused }
+}
+
+/// Helm values, dashboards and rules files in a kustomization's own folder belong to its set: they are what the
+/// set's metrics come from, though `kustomize build` does not read them.
+fn join_neighbours(sources: &Sources, sets: &mut [Set]) {
+    let Some((plain, built)) = sets.split_first_mut().filter(|(plain, _)| plain.name.is_empty()) else {
+        return;
+    };
+    let mut kept = Vec::new();
+    for object in plain.objects.drain(..) {
+        let path = sources.path(object.root.span.file);
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let is_loose = object.api_version.is_empty();
+        let folder = folder.trim_start_matches("./");
+        match built.iter_mut().find(|set| is_loose && !folder.is_empty() && set.name == folder) {
+            Some(set) => set.objects.push(object),
+            None => kept.push(object),
+        }
+    }
+    plain.objects = kept;
 }
 
 fn add(root: Node, sources: &Sources, set: &mut Set, duplicates: &mut Vec<Duplicate>) {
