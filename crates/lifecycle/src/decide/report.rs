@@ -6,7 +6,7 @@ use crate::{
     Dice, EventKind, Failure, FailureReason, Lease, NewStep, RELEASES_MAX, Refusal, Replans, STEPS_MAX,
     STOP_GRACE, Step, StepState, StopInto, TaskState, Verdict, retry,
 };
-use octollm_contract::{ArmName, ContentHash, Document, LeaseToken, Millis, WorkerId};
+use octollm_contract::{ArmName, ContentHash, Document, LeaseToken, Millis, Timestamp, WorkerId};
 
 impl Draft {
     pub(super) fn claim(
@@ -165,8 +165,7 @@ impl Draft {
         if self.stopping() {
             self.cancel_step(place);
         } else if retryable && failures <= max_retries {
-            let from = now + retry::wait_after(failures, dice);
-            self.again(place, from);
+            let from = self.again(place, now + retry::wait_after(failures, dice));
             self.tell(EventKind::StepRetrying { place, message: message.into(), from });
         } else {
             self.fail_step(place, FailureReason::StepFailed, message.to_owned());
@@ -210,10 +209,13 @@ impl Draft {
         self.kept = Some(Kept { place, as_, document: document.clone(), artefacts: artefacts.to_vec() });
     }
 
-    /// Puts a step back into its queue.
-    pub(super) fn again(&mut self, place: u16, from: octollm_contract::Timestamp) {
+    /// Puts a step into its queue, and says from when on it may be claimed: not before the
+    /// task may start, even when a clock was set back.
+    pub(super) fn again(&mut self, place: u16, from: Timestamp) -> Timestamp {
+        let from = self.task.terms.not_before.map_or(from, |not_before| not_before.max(from));
         self.task.steps[usize::from(place)].state = StepState::Ready { from };
         self.touched.insert(place);
+        from
     }
 
     pub(super) fn cancel_step(&mut self, place: u16) {

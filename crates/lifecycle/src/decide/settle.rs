@@ -18,7 +18,6 @@ impl Draft {
 
     /// A blocked step whose needs are done and which needs no approval becomes ready.
     fn unblock(&mut self) {
-        let from = self.task.terms.not_before.map_or(self.now, |not_before| not_before.max(self.now));
         let free: Vec<u16> = self
             .task
             .places()
@@ -26,7 +25,7 @@ impl Draft {
             .map(|(place, _)| place)
             .collect();
         for place in free {
-            self.again(place, from);
+            self.again(place, self.now);
         }
     }
 

@@ -73,8 +73,7 @@ impl Draft {
             if self.stopping() {
                 self.cancel_step(place);
             } else if crashes < CRASHES_MAX {
-                let from = self.now + retry::wait_after(crashes, dice);
-                self.again(place, from);
+                let from = self.again(place, self.now + retry::wait_after(crashes, dice));
                 self.tell(EventKind::StepLapsed { place, crashes, from });
             } else {
                 self.fail_step(

@@ -1,0 +1,100 @@
+//! All command sequences up to a depth, for tasks of one and two steps.
+
+use super::*;
+use std::collections::HashSet;
+
+/// What may be asked of a task now: every command with the last token and, for reports, with
+/// the one before; and time goes on, or back.
+fn asks(driver: &Driver) -> Vec<Option<Command>> {
+    let mut asks = vec![
+        None,
+        Some(Command::Cancel),
+        Some(Command::Input { approve: true }),
+        Some(Command::Input { approve: false }),
+        Some(Command::Expire),
+        Some(Command::WorkerLost { worker: worker() }),
+    ];
+    for (place, own) in driver.task.places() {
+        let attempts = own.deliveries.attempts;
+        asks.push(Some(Command::Claim {
+            place,
+            worker: worker(),
+            token: token(place, attempts + 1),
+            ttl: TTL,
+        }));
+        for token in [token(place, attempts), token(place, attempts.saturating_sub(1))] {
+            asks.push(Some(Command::Heartbeat { place, token, ttl: TTL }));
+            let verdicts = match own.arm {
+                ArmName::Judge => vec![Some(Verdict::Accepted), refused()],
+                ArmName::Planner
+                | ArmName::Executor
+                | ArmName::Coder
+                | ArmName::Guardian
+                | ArmName::Retriever => vec![None],
+            };
+            asks.extend(verdicts.into_iter().map(|verdict| Some(complete(place, token, verdict))));
+            let steps = vec![step(ArmName::Executor, &[place])];
+            asks.push(Some(Command::Revise { place, token, output: document(), steps }));
+            asks.push(Some(fail(place, token, true)));
+            asks.push(Some(fail(place, token, false)));
+            asks.push(Some(Command::Release { place, token }));
+        }
+    }
+    asks
+}
+
+/// Walks all sequences; states that were met before are not walked again.
+fn explore(start: Driver, depth: usize) -> usize {
+    let mut met = HashSet::new();
+    let mut edge = vec![start];
+    for _ in 0..depth {
+        let mut next = Vec::new();
+        for driver in edge {
+            for ask in asks(&driver) {
+                let mut then = driver.clone();
+                match ask {
+                    Some(command) => match then.ask(&command) {
+                        Ok(_) => {}
+                        Err(_) => continue,
+                    },
+                    None => then.pass(31_000),
+                }
+                if met.insert(format!("{:?}{:?}", then.task, then.now)) {
+                    next.push(then);
+                }
+            }
+        }
+        edge = next;
+    }
+    // P1: from wherever the sequences led, the task ends.
+    for mut driver in edge {
+        driver.finish();
+    }
+    met.len()
+}
+
+#[test]
+fn one_step_under_every_sequence_of_seven_commands() {
+    let met = explore(Driver::new(order(vec![step(ArmName::Executor, &[])], Replans::UpTo(1))), 7);
+    assert!(met > 300, "{met}");
+}
+
+#[test]
+fn a_planner_under_every_sequence_of_six_commands() {
+    let met = explore(Driver::new(order(vec![step(ArmName::Planner, &[])], Replans::No)), 6);
+    assert!(met > 100, "{met}");
+}
+
+#[test]
+fn a_chain_that_needs_an_approval_under_every_sequence_of_six_commands() {
+    let steps = vec![step(ArmName::Executor, &[]), approved(step(ArmName::Judge, &[0]))];
+    let met = explore(Driver::new(order(steps, Replans::UpTo(1))), 6);
+    assert!(met > 300, "{met}");
+}
+
+#[test]
+fn two_steps_side_by_side_under_every_sequence_of_five_commands() {
+    let steps = vec![step(ArmName::Executor, &[]), step(ArmName::Judge, &[])];
+    let met = explore(Driver::new(order(steps, Replans::UpTo(1))), 5);
+    assert!(met > 300, "{met}");
+}

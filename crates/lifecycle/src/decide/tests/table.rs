@@ -1,0 +1,163 @@
+//! Every state × every command, and cases that were wrong once.
+
+use super::*;
+use crate::{FailureReason, StopInto};
+
+/// The commands of the table, for a task whose step at `place` is or was leased under `token`.
+/// A new command does not compile in `name`, and then is missing here.
+fn commands(place: u16, token: LeaseToken) -> Vec<Command> {
+    let plan = vec![step(ArmName::Executor, &[])];
+    vec![
+        Command::Claim { place, worker: worker(), token: super::token(place, 99), ttl: TTL },
+        Command::Heartbeat { place, token, ttl: TTL },
+        Command::Checkpoint { place, token, state: document(), artefacts: Vec::new() },
+        complete(place, token, None),
+        Command::Revise { place, token, output: document(), steps: plan },
+        fail(place, token, true),
+        Command::Release { place, token },
+        Command::Cancel,
+        Command::Input { approve: true },
+        Command::Input { approve: false },
+        Command::Expire,
+        Command::WorkerLost { worker: "nobody".parse().unwrap() },
+    ]
+}
+
+/// `+` changes, `.` nothing to change, else the refusal's letter.
+fn letter(answer: &Result<Changes, Refusal>) -> char {
+    match answer {
+        Ok(changes) if changes.is_empty() => '.',
+        Ok(_) => '+',
+        Err(Refusal::LeaseLost) => 'L',
+        Err(Refusal::NotReady) => 'N',
+        Err(Refusal::Ended) => 'E',
+        Err(Refusal::NotWaiting) => 'W',
+        Err(Refusal::BadPlan) => 'P',
+        Err(Refusal::BadVerdict) => 'V',
+    }
+}
+
+/// Claim, Heartbeat, Checkpoint, Complete, Revise, Fail, Release, Cancel, yes, no, Expire, WorkerLost.
+fn row(state: &TaskState) -> &'static str {
+    match state {
+        TaskState::Queued => "+LLLLLL+WW..",
+        TaskState::Planning => "N.+P++++WW..",
+        TaskState::Running => "N.++P+++WW..",
+        TaskState::Waiting { .. } => "N.++P+++++..",
+        TaskState::Stopping { into: StopInto::Cancelled | StopInto::Failed(_), .. } => "N.++P++.WW..",
+        TaskState::Completed { .. } | TaskState::Failed { .. } | TaskState::Cancelled { .. } => {
+            "NLLLLLLEEE.."
+        }
+    }
+}
+
+/// A task in every state, with the place and the token of its leased step where it has one.
+fn samples() -> Vec<(Driver, u16, LeaseToken)> {
+    let executor = || step(ArmName::Executor, &[]);
+    let leased = |steps, place| {
+        let mut driver = Driver::new(order(steps, Replans::No));
+        let token = driver.claim(place);
+        (driver, place, token)
+    };
+    let then = |(mut driver, place, token): (Driver, u16, LeaseToken), command: Command| {
+        driver.ask(&command).unwrap();
+        (driver, place, token)
+    };
+    let running = leased(vec![executor()], 0);
+    let token = running.2;
+    let mut two = leased(vec![executor(), executor()], 0);
+    let other = two.0.claim(1);
+    vec![
+        (Driver::new(order(vec![executor()], Replans::No)), 0, super::token(0, 1)),
+        leased(vec![step(ArmName::Planner, &[])], 0),
+        running.clone(),
+        leased(vec![approved(executor()), executor()], 1),
+        then(running.clone(), Command::Cancel),
+        then(two, fail(1, other, false)),
+        then(running.clone(), complete(0, token, None)),
+        then(running.clone(), fail(0, token, false)),
+        then(then(running, Command::Cancel), Command::Release { place: 0, token }),
+    ]
+}
+
+/// P2: the whole table; a wrong token opens nothing anywhere.
+#[test]
+fn every_state_answers_every_command_as_the_table_says() {
+    let mut states = std::collections::BTreeSet::new();
+    for (driver, place, right) in samples() {
+        states.insert(format!("{:?}", std::mem::discriminant(&driver.task.state)));
+        let answers: String =
+            commands(place, right).iter().map(|command| letter(&driver.clone().ask(command))).collect();
+        assert_eq!(answers, row(&driver.task.state), "{:?}", driver.task.state);
+        for command in &commands(place, super::token(place, 77))[1..7] {
+            assert_eq!(driver.clone().ask(command), Err(Refusal::LeaseLost), "{command:?}");
+        }
+    }
+    assert_eq!(states.len(), 8, "every state has a sample");
+}
+
+#[test]
+fn a_deadline_with_a_live_lease_is_written_and_stops_the_worker() {
+    let mut new = order(vec![step(ArmName::Executor, &[])], Replans::No);
+    new.terms.deadline = Some(START + Millis::new(5));
+    let mut driver = Driver::new(new);
+    driver.claim(0);
+    driver.pass(5);
+    assert!(!driver.ask(&Command::Expire).unwrap().is_empty());
+    assert!(driver.task.must_stop(0, driver.now));
+    driver.pass(-3);
+    assert!(driver.task.must_stop(0, driver.now), "a clock set back takes nothing back");
+}
+
+#[test]
+fn a_planner_that_waits_for_the_step_that_failed_does_not_hang_the_task() {
+    let steps = vec![step(ArmName::Executor, &[]), step(ArmName::Planner, &[0])];
+    let mut driver = Driver::new(order(steps, Replans::UpTo(1)));
+    let token = driver.claim(0);
+    driver.ask(&fail(0, token, false)).unwrap();
+    driver.finish();
+    assert!(matches!(driver.task.state, TaskState::Completed { .. }));
+}
+
+#[test]
+fn what_a_refusing_judge_held_back_does_not_start_while_a_planner_is_at_it() {
+    let steps = vec![step(ArmName::Judge, &[]), step(ArmName::Planner, &[]), step(ArmName::Executor, &[0])];
+    let mut driver = Driver::new(order(steps, Replans::UpTo(1)));
+    let judge = driver.claim(0);
+    driver.claim(1);
+    driver.ask(&complete(0, judge, refused())).unwrap();
+    assert_eq!(driver.task.steps[2].state, StepState::Cancelled);
+}
+
+#[test]
+fn a_step_that_is_handed_back_while_the_clock_is_behind_keeps_to_not_before() {
+    let mut new = order(vec![step(ArmName::Executor, &[])], Replans::No);
+    let not_before = START + Millis::new(100);
+    new.terms.not_before = Some(not_before);
+    let mut driver = Driver::new(new);
+    driver.pass(100);
+    let token = driver.claim(0);
+    driver.pass(-50);
+    driver.ask(&Command::Release { place: 0, token }).unwrap();
+    assert_eq!(driver.task.steps[0].state, StepState::Ready { from: not_before });
+}
+
+/// P2: crash, handled failure and release are counted apart; a drain burns no attempt.
+#[test]
+fn releases_and_failures_do_not_count_as_crashes() {
+    let mut driver = Driver::new(order(vec![step(ArmName::Executor, &[])], Replans::No));
+    for _ in 0..20 {
+        let token = driver.claim(0);
+        driver.ask(&Command::Release { place: 0, token }).unwrap();
+    }
+    let token = driver.claim(0);
+    driver.ask(&fail(0, token, true)).unwrap();
+    for crash in 1..=3 {
+        driver.pass(61_000);
+        driver.claim(0);
+        driver.ask(&Command::WorkerLost { worker: worker() }).unwrap();
+        assert_eq!(driver.task.state.ended_at().is_some(), crash == 3);
+    }
+    let TaskState::Failed { failure, .. } = &driver.task.state else { panic!("{:?}", driver.task.state) };
+    assert_eq!(failure.reason, FailureReason::Poison);
+}
