@@ -6,16 +6,18 @@
 
 use super::NotUnderstood;
 use super::argv;
+use super::back::{About, From, Target, Topic, found, name};
 use super::clause::{Clause, Part, Placed};
 use super::entries::{Entries, Noun};
 use super::named::{Called, Named, looks};
 use super::place::Place;
+use super::scope::{Depth, Use, find_or_list, kind_of};
 use super::search::Sought;
 use super::summary::summary;
 use super::url;
 use super::whom::{Earlier, Whom};
 use crate::{
-    Arg, CountWhat, FindKind, InputName, Instruction, MAX_STEPS, Plan, PlanStep, Reference, SortBy, StepName,
+    Arg, CountWhat, FindKind, InputName, Instruction, MAX_STEPS, Plan, PlanStep, Reference, StepName,
     ToolCall, ValueType,
 };
 use octollm_access::{Capability, NetworkGrant};
@@ -64,39 +66,6 @@ fn points_back(clause: &Clause) -> bool {
         | Clause::Fetch(_)
         | Clause::Run(_) => false,
     }
-}
-
-/// What "it", "them" and "the output" mean after a clause.
-#[derive(Clone, Debug, Default)]
-struct Topic {
-    files: About,
-    /// The one step whose text is "the output".
-    output: Option<(StepName, BTreeSet<String>)>,
-    /// "it" is the output and no file: after a fetch, a command, a part of a file.
-    output_is_it: bool,
-}
-
-#[derive(Clone, Debug, Default)]
-enum About {
-    #[default]
-    Nothing,
-    /// Files and folders that the goal names.
-    Named(Vec<String>),
-    /// What these steps found, each with what it may read; `single`: exactly one each.
-    Found { by: Vec<(StepName, BTreeSet<String>)>, single: bool, kind: FindKind },
-}
-
-/// One thing that a tool is pointed at.
-struct Target {
-    from: From,
-    roots: BTreeSet<String>,
-}
-
-enum From {
-    Paths(Vec<String>),
-    PathsOf(StepName),
-    Text(String),
-    TextOf(StepName),
 }
 
 struct Build<'p> {
@@ -342,24 +311,30 @@ impl Build<'_> {
             ));
         }
         let kind = kind_of(e, Depth::Own, Use::Later, words)?;
-        let what = if kind == FindKind::Folder { CountWhat::Folders } else { CountWhat::Files };
+        let what: &[CountWhat] = match kind {
+            FindKind::File => &[CountWhat::Files],
+            FindKind::Folder => &[CountWhat::Folders],
+            FindKind::Any => &[CountWhat::Files, CountWhat::Folders],
+        };
         let simple =
             e.newer_than.is_none() && e.older_than.is_none() && e.size.is_none() && e.hidden != Some(false);
         if simple {
             let paths = self.resolve_all(&e.places)?;
             let roots: BTreeSet<String> = paths.iter().cloned().collect();
-            let call = ToolCall::Count {
-                what,
-                paths: Some(Arg::Given(paths.clone())),
-                text: None,
-                name: e.name.clone(),
-                recursive: e.recursive.unwrap_or(false),
-            };
-            self.step(call, BTreeMap::new(), reads(roots), Use::Shown);
+            for what in what {
+                let call = ToolCall::Count {
+                    what: *what,
+                    paths: Some(Arg::Given(paths.clone())),
+                    text: None,
+                    name: e.name.clone(),
+                    recursive: e.recursive.unwrap_or(false),
+                };
+                self.step(call, BTreeMap::new(), reads(roots.clone()), Use::Shown);
+            }
             self.topic = Topic::default();
             return Ok(());
         }
-        if what == CountWhat::Folders {
+        if kind != FindKind::File {
             return Err(NotUnderstood::unclear(
                 words,
                 "folders are counted without conditions on age and size",
@@ -520,151 +495,11 @@ impl Build<'_> {
             }
             Whom::Entries(e) => {
                 self.entries(e, words, Depth::Own, Use::Inside)?;
-                self.earlier(Earlier::Many, words)
+                self.topic.earlier(Earlier::Many, words)
             }
-            Whom::Earlier(earlier, said) => self.earlier(*earlier, said),
+            Whom::Earlier(earlier, said) => self.topic.earlier(*earlier, said),
         }
     }
-
-    fn earlier(&self, earlier: Earlier, said: &str) -> Result<Vec<Target>, NotUnderstood> {
-        let unclear = |why| Err(NotUnderstood::unclear(said, why));
-        let output = || match &self.topic.output {
-            Some((step, roots)) => {
-                Ok(vec![Target { from: From::TextOf(step.clone()), roots: roots.clone() }])
-            }
-            None => unclear("it points back to an output, and no earlier step has one alone"),
-        };
-        match (earlier, &self.topic.files) {
-            (Earlier::Output, _) => output(),
-            (Earlier::One, About::Nothing) if self.topic.output_is_it => output(),
-            (Earlier::One | Earlier::Many, About::Named(_)) if self.topic.output_is_it => unclear(
-                "it may be the file or the lines that were read: name the file, or say \"the output\"",
-            ),
-            (Earlier::One, About::Named(paths)) if paths.len() == 1 => Ok(vec![named_target(paths)]),
-            (Earlier::Many, About::Named(paths)) if paths.len() > 1 => Ok(vec![named_target(paths)]),
-            (Earlier::One, About::Found { by, single: true, .. }) if by.len() == 1 => Ok(found_targets(by)),
-            (Earlier::Many, About::Found { by, single: false, .. }) => Ok(found_targets(by)),
-            (Earlier::One, About::Named(_) | About::Found { .. }) => {
-                unclear("it points back to one thing, and there are several")
-            }
-            (Earlier::Many, About::Named(_) | About::Found { .. }) => {
-                unclear("it points back to several things, and there is one")
-            }
-            (Earlier::One | Earlier::Many, About::Nothing) => {
-                unclear("it points back to nothing that an earlier step names or finds")
-            }
-        }
-    }
-}
-
-fn named_target(paths: &[String]) -> Target {
-    Target { from: From::Paths(paths.to_vec()), roots: paths.iter().cloned().collect() }
-}
-
-fn found_targets(by: &[(StepName, BTreeSet<String>)]) -> Vec<Target> {
-    by.iter()
-        .map(|(step, roots)| Target { from: From::PathsOf(step.clone()), roots: roots.clone() })
-        .collect()
-}
-
-fn found(step: StepName, roots: BTreeSet<String>) -> About {
-    About::Found { by: vec![(step, roots)], single: false, kind: FindKind::File }
-}
-
-impl Target {
-    /// The paths as an argument, with the input that it may need.
-    fn paths(&self) -> (Arg<Vec<String>>, BTreeMap<InputName, Reference>) {
-        match &self.from {
-            From::PathsOf(step) => {
-                let input = name::<InputName>("paths");
-                let from = Reference { step: step.clone(), output: ValueType::Paths };
-                (Arg::Input(input.clone()), BTreeMap::from([(input, from)]))
-            }
-            From::Paths(paths) => (Arg::Given(paths.clone()), BTreeMap::new()),
-            From::Text(_) | From::TextOf(_) => (Arg::Given(Vec::new()), BTreeMap::new()),
-        }
-    }
-}
-
-/// Whether a description means a folder's own entries or all below it, where the goal does not say.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Depth {
-    Own,
-    All,
-}
-
-/// What becomes of a step's output.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Use {
-    /// It is part of the result.
-    Shown,
-    /// It is part of the result, and a later clause works on it.
-    Later,
-    /// Only another step uses it.
-    Inside,
-}
-
-/// "files" in a plain listing is whatever lies there, as with `ls`; where order, number or a
-/// later step matter, it is regular files.
-fn kind_of(e: &Entries, depth: Depth, used: Use, words: &str) -> Result<FindKind, NotUnderstood> {
-    let conditions = e.sort.is_some_and(|s| s != SortBy::Name)
-        || e.limit.is_some()
-        || !is_plain(e)
-        || e.containing.is_some();
-    let plain = depth == Depth::Own && used == Use::Shown && !conditions;
-    match (e.noun, e.only) {
-        (Noun::Files | Noun::Any, Some(only)) => Ok(only),
-        (Noun::Folders, None | Some(FindKind::Folder)) => Ok(FindKind::Folder),
-        (Noun::Folders, Some(FindKind::File | FindKind::Any)) => {
-            Err(NotUnderstood::unclear(words, "folders that are files do not exist"))
-        }
-        (Noun::Files, None) if plain => Ok(FindKind::Any),
-        (Noun::Files, None) => Ok(FindKind::File),
-        (Noun::Any, None) => Ok(FindKind::Any),
-    }
-}
-
-/// No condition that only `find` knows.
-fn is_plain(e: &Entries) -> bool {
-    e.name.is_none() && e.newer_than.is_none() && e.older_than.is_none() && e.size.is_none()
-}
-
-fn find_or_list(
-    e: &Entries,
-    path: String,
-    kind: FindKind,
-    depth: Depth,
-    words: &str,
-) -> Result<ToolCall, NotUnderstood> {
-    let recursive = e.recursive.unwrap_or(depth == Depth::All);
-    if e.size.is_some() && kind == FindKind::Folder {
-        return Err(NotUnderstood::unclear(words, "a folder has no size of its own; say \"disk usage\""));
-    }
-    if depth == Depth::Own && is_plain(e) {
-        let hidden = e.hidden.unwrap_or(false);
-        return Ok(ToolCall::List {
-            path,
-            hidden,
-            recursive,
-            kind,
-            sort: e.sort.unwrap_or_default(),
-            limit: e.limit,
-        });
-    }
-    if e.hidden == Some(false) {
-        return Err(NotUnderstood::unclear(words, "a search by name, age or size sees hidden files too"));
-    }
-    Ok(ToolCall::Find {
-        path,
-        name: e.name.clone(),
-        max_depth: (!recursive).then_some(1),
-        kind,
-        newer_than: e.newer_than,
-        older_than: e.older_than,
-        size: e.size.unwrap_or_default(),
-        sort: e.sort.unwrap_or_default(),
-        limit: e.limit,
-    })
 }
 
 fn search_call(
@@ -701,8 +536,4 @@ fn verb(call: &ToolCall) -> &'static str {
         ToolCall::HttpFetch { .. } => "fetch",
         ToolCall::Shell { .. } | ToolCall::ShellString { .. } => "run",
     }
-}
-
-fn name<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
-    text.parse().expect("a number and a verb, or a word of this file, is a name")
 }

@@ -134,6 +134,14 @@ pub(super) fn clauses(goal: &str, tokens: &[Token]) -> Result<Vec<Placed>, NotUn
 
 /// `1.`, `2)`, `-`, `*` before a clause.
 fn bullet(c: &mut Cursor<'_>) -> bool {
+    let step = c.attempt(|c| {
+        c.need(&["step"])?;
+        words::number(c)?;
+        c.punctuation(Kind::Stop).then_some(())
+    });
+    if step.is_some() {
+        return true;
+    }
     let dash = c.word(|t| matches!(t.text.as_str(), "-" | "*" | "•")).is_some();
     dash || c
         .attempt(|c| {

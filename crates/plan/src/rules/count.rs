@@ -2,7 +2,7 @@
 
 use super::clause::Clause;
 use super::cursor::{Cursor, Table};
-use super::entries::{self, Noun};
+use super::entries;
 use super::named;
 use super::whom::{self, Earlier, Whom};
 use super::words::{COMPUTE, SHOW};
@@ -91,6 +91,7 @@ fn kinds(c: &mut Cursor<'_>) -> Option<Vec<CountWhat>> {
 
 /// "count the lines in FILE", "how many lines does FILE have?"
 fn things(c: &mut Cursor<'_>) -> Option<Clause> {
+    let from = c.at();
     asks(c)?;
     let what = kinds(c)?;
     if c.accept(&["does", "do"]) {
@@ -98,9 +99,13 @@ fn things(c: &mut Cursor<'_>) -> Option<Clause> {
         c.need(&["have", "contain", "hold", "has", "comprise"])?;
         return Some(Clause::Count { what, of });
     }
-    c.accept(&["are", "there are", "are there", "exist", "that are", "is", "contained", "are contained"]);
-    c.need(&["in", "of", "from", "inside", "for", "within"])?;
-    let of = whom::files(c)?;
+    let of = c.attempt(|c| {
+        c.accept(&["are", "there are", "are there", "exist", "that are", "is", "contained", "are contained"]);
+        c.need(&["in", "of", "from", "inside", "for", "within"])?;
+        whom::files(c)
+    });
+    // "fetch URL and count the words": of what came before.
+    let of = of.unwrap_or_else(|| Whom::Earlier(Earlier::One, c.since(from).to_owned()));
     Some(Clause::Count { what, of })
 }
 
@@ -160,7 +165,7 @@ pub(super) fn placeless(c: &mut Cursor<'_>) -> Option<Clause> {
     if e.places.is_empty() {
         c.accept(&["are there", "there are"]);
     }
-    (e.noun != Noun::Any).then(|| Clause::CountEntries(Box::new(e)))
+    Some(Clause::CountEntries(Box::new(e)))
 }
 
 /// "count them", behind a clause that found files.

@@ -83,8 +83,9 @@ fn noun(c: &mut Cursor<'_>) -> Option<Clause> {
 
 /// "show their sizes"
 fn owned(c: &mut Cursor<'_>) -> Option<Clause> {
+    // "… and their sizes" needs no verb.
     if !c.accept(SHOW) {
-        c.need(COMPUTE)?;
+        c.accept(COMPUTE);
     }
     let of = whom::owner(c)?;
     c.need(NOUNS).map(|()| Clause::DiskUse { of })

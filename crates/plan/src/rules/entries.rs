@@ -78,7 +78,7 @@ const LIST_OF: &[&str] = &[
     "the path to",
 ];
 const DETERMINER: &[&str] =
-    &["the", "a", "an", "all", "all the", "all of the", "any", "every", "each", "all my", "my", "both"];
+    &["the", "a", "an", "all", "all the", "all of the", "any", "all my", "my", "both"];
 
 pub(super) const ORDERS: &Table<SortBy> = &[
     ("largest", SortBy::Largest),
@@ -520,8 +520,10 @@ pub(super) fn entries(c: &mut Cursor<'_>) -> Option<Entries> {
     c.attempt(|c| {
         let mut e = Entries::default();
         c.accept(LIST_OF);
+        let each = c.accept(&["every", "each"]);
         c.accept(DETERMINER);
         while before_noun(c, &mut e).is_some() {}
+        let one = c.peek().is_some_and(|t| matches!(t.lower.as_str(), "file" | "folder" | "directory"));
         match c.choose(NOUNS) {
             Some(noun) => {
                 e.noun = noun;
@@ -542,7 +544,10 @@ pub(super) fn entries(c: &mut Cursor<'_>) -> Option<Entries> {
             }
         }
         after_noun(c, &mut e);
-        Some(e)
+        // "a file in /tmp" is one of many, and nobody said which.
+        let told = e.name.is_some() || e.limit.is_some() || e.containing.is_some();
+        let told = told || e.size.is_some() || e.newer_than.is_some() || e.older_than.is_some();
+        (each || !one || told).then_some(e)
     })
 }
 
@@ -639,6 +644,10 @@ fn condition(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
     }
     if let Some(only) = c.choose(ONLY) {
         return set(&mut e.only, only);
+    }
+    if e.places.is_empty() && e.noun != Noun::Any && c.accept(&["only"]) {
+        // "folders only"
+        return set(&mut e.only, if e.noun == Noun::Folders { FindKind::Folder } else { FindKind::File });
     }
     let order = c.attempt(|c| {
         c.accept(SORT_VERBS);

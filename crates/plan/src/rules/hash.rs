@@ -21,18 +21,9 @@ pub(super) const FUNCTIONS: &Table<HashKind> = &[
     ("md5", HashKind::Md5),
     ("md5sum", HashKind::Md5),
 ];
-pub(super) const NOUNS: &[&str] = &[
-    "hash",
-    "hashes",
-    "checksum",
-    "checksums",
-    "digest",
-    "digests",
-    "sum",
-    "sums",
-    "hash sum",
-    "hash value",
-];
+pub(super) const NOUNS: &[&str] = &["hash", "hashes", "checksum", "checksums", "hash value", "hash values"];
+/// Mean a digest only behind the name of a function: "the sum of numbers.csv" is another.
+const NOUNS_BEHIND: &[&str] = &["sum", "sums", "digest", "digests", "hash sum"];
 
 pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
     let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 3] = [verb, noun, owned];
@@ -52,12 +43,22 @@ fn with(c: &mut Cursor<'_>) -> Option<HashKind> {
     })
 }
 
+/// The noun, which may be left out behind the name of a function.
+fn said(c: &mut Cursor<'_>, kind: Option<HashKind>) -> Option<()> {
+    if c.accept(NOUNS) {
+        return Some(());
+    }
+    kind.map(|_| {
+        c.accept(NOUNS_BEHIND);
+    })
+}
+
 /// "hash FILE with sha512", `sha256sum FILE`.
 fn verb(c: &mut Cursor<'_>) -> Option<Clause> {
     let kind = c.choose(FUNCTIONS);
     match kind {
         Some(_) => {
-            c.accept(NOUNS);
+            said(c, kind)?;
             c.accept(&["of", "for"]);
         }
         None => c.need(&["hash", "checksum"])?,
@@ -74,9 +75,7 @@ fn noun(c: &mut Cursor<'_>) -> Option<Clause> {
     }
     c.accept(&["the", "a"]);
     let kind = c.choose(FUNCTIONS);
-    if !c.accept(NOUNS) && kind.is_none() {
-        return None;
-    }
+    said(c, kind)?;
     c.need(&["of", "for"])?;
     let of = whom::files(c)?;
     let kind = if kind.is_some() { kind } else { with(c) };
@@ -85,14 +84,13 @@ fn noun(c: &mut Cursor<'_>) -> Option<Clause> {
 
 /// "compute its hash".
 fn owned(c: &mut Cursor<'_>) -> Option<Clause> {
+    // "… and its hash" needs no verb.
     if !c.accept(SHOW) {
-        c.need(COMPUTE)?;
+        c.accept(COMPUTE);
     }
     let of = whom::owner(c)?;
     let kind = c.choose(FUNCTIONS);
-    if !c.accept(NOUNS) && kind.is_none() {
-        return None;
-    }
+    said(c, kind)?;
     let kind = if kind.is_some() { kind } else { with(c) };
     Some(Clause::Hash { kind: kind.unwrap_or_default(), of })
 }

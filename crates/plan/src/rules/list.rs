@@ -8,10 +8,9 @@ use super::search;
 use super::words::SHOW;
 
 /// Begin a listing: of the folder itself.
-pub(super) const LIST: &[&str] = &["list", "list out", "list all", "ls", "enumerate", "list me", "dir"];
+pub(super) const LIST: &[&str] = &["list", "list out", "ls", "enumerate", "list me", "dir"];
 /// Begin a search by name, age and size: of all that lies below the folder.
-pub(super) const FIND: &[&str] =
-    &["find", "find me", "locate", "search for", "look for", "find all", "discover"];
+pub(super) const FIND: &[&str] = &["find", "find me", "locate", "search for", "look for", "discover"];
 const CONTENTS: &[&str] = &[
     "the contents of",
     "contents of",
@@ -29,6 +28,10 @@ const CONTENTS: &[&str] = &[
     "a directory listing of",
     "directory listing of",
     "the directory listing of",
+    "the directory contents of",
+    "directory contents of",
+    "the folder contents of",
+    "folder contents of",
     "a listing of",
     "the listing of",
     "everything that is in",
@@ -70,8 +73,14 @@ pub(super) fn placeless(c: &mut Cursor<'_>) -> Option<Clause> {
     let find = c.accept(FIND);
     if !find && !c.accept(LIST) {
         c.need(SHOW)?;
+        c.accept(&["what", "which"]);
     }
     let mut e = entries::entries(c)?;
+    if e.places.is_empty() && c.accept(&["does", "do"]) {
+        e.places = named::several(c, named::folder)?;
+        c.need(&["contain", "hold", "have"])?;
+        entries::after_noun(c, &mut e);
+    }
     // "find Cargo.toml in /src"
     if c.accept(&["have", "do i have"]) {
         entries::after_noun(c, &mut e);
@@ -107,11 +116,15 @@ fn listed(c: &mut Cursor<'_>) -> Option<Clause> {
 
 /// "show the contents of PATH", "what is in PATH": a file is read, a folder is listed.
 fn shown(c: &mut Cursor<'_>) -> Option<Clause> {
-    if !c.accept(ASKED) {
+    let does = c.accept(&["what does"]);
+    if !does && !c.accept(ASKED) {
         c.need(SHOW)?;
         c.need(CONTENTS)?;
     }
     let named = named::either(c)?;
+    if does {
+        c.need(&["contain", "hold", "say", "have in it"])?;
+    }
     if looks(&named) == Some(Called::File) || looks(&named).is_none() {
         return Some(Clause::Show(named));
     }

@@ -13,6 +13,7 @@
 //! `docs/offline-goals.md` is printed by [`reference()`] from the tables that the rules use.
 
 mod argv;
+mod back;
 mod build;
 mod clause;
 mod compare;
@@ -29,6 +30,7 @@ mod read;
 mod reference;
 mod refusal;
 mod run;
+mod scope;
 mod search;
 mod summary;
 mod token;

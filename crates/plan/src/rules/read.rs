@@ -30,6 +30,9 @@ const CONTENTS: &[&str] = &[
 const EDGES: &Table<bool> =
     &[("first", true), ("top", true), ("last", false), ("bottom", false), ("final", false)];
 
+const QUESTIONS: &[&str] =
+    &["what is", "what are", "what's", "what're", "which", "what", "let me know", "i want to know", "report"];
+
 /// What `head` and `tail` show when no number is given.
 pub(super) const DEFAULT_LINES: u32 = 10;
 
@@ -96,11 +99,16 @@ fn head_or_tail(c: &mut Cursor<'_>) -> Option<Clause> {
 
 /// "read FILE": the verb says that it is a file; after "show", the path's looks decide.
 fn whole(c: &mut Cursor<'_>) -> Option<Clause> {
+    // "What is /etc/hosts?" does not ask for its text.
+    let asked = c.clone().accept(QUESTIONS);
     let read = c.accept(READ);
     if !read {
         c.need(SHOW)?;
     }
-    c.accept(CONTENTS);
+    let contents = c.accept(CONTENTS);
+    if asked && !contents {
+        return None;
+    }
     let of = whom::files(c)?;
     let found = match &of {
         Whom::Named(all) => all.clone(),

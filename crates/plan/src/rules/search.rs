@@ -214,7 +214,9 @@ fn text_first(c: &mut Cursor<'_>) -> Option<Clause> {
     let mut ignore_case = false;
     let grep = c.accept(&["grep"]);
     let mut sought = if grep {
-        ignore_case |= c.accept(&["-i"]);
+        // Folders are always searched below, and the numbers of lines are always given.
+        ignore_case |= c.accept(&["-i", "-ri", "-ir", "-in", "-ni", "-rni", "-rin"]);
+        c.accept(&["-r", "-R", "-n", "-rn", "-nr"]);
         c.accept(&["for"]);
         marked(c).or_else(|| bare(c, |_| true))?
     } else {

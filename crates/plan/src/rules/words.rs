@@ -50,6 +50,7 @@ pub(super) const POLITE: &[&str] = &[
 pub(super) const POLITE_END: &[&str] = &[
     "please",
     "for me",
+    "to me",
     "for me please",
     "thanks",
     "thank you",

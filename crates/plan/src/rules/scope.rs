@@ -1,0 +1,88 @@
+//! What a description of files becomes: a listing of a folder itself, or a search below it.
+
+use super::NotUnderstood;
+use super::entries::{Entries, Noun};
+use crate::{FindKind, SortBy, ToolCall};
+
+/// Whether a description means a folder's own entries or all below it, where the goal does not say.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    Own,
+    All,
+}
+
+/// What becomes of a step's output.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// It is part of the result.
+    Shown,
+    /// It is part of the result, and a later clause works on it.
+    Later,
+    /// Only another step uses it.
+    Inside,
+}
+
+/// "files" in a plain listing is whatever lies there, as with `ls`; where order, number or a
+/// later step matter, it is regular files.
+pub(super) fn kind_of(e: &Entries, depth: Depth, used: Use, words: &str) -> Result<FindKind, NotUnderstood> {
+    let conditions = e.sort.is_some_and(|s| s != SortBy::Name)
+        || e.limit.is_some()
+        || !is_plain(e)
+        || e.containing.is_some();
+    let plain = depth == Depth::Own && used == Use::Shown && !conditions;
+    match (e.noun, e.only) {
+        (Noun::Files | Noun::Any, Some(only)) => Ok(only),
+        (Noun::Folders, None | Some(FindKind::Folder)) => Ok(FindKind::Folder),
+        (Noun::Folders, Some(FindKind::File | FindKind::Any)) => {
+            Err(NotUnderstood::unclear(words, "folders that are files do not exist"))
+        }
+        (Noun::Files, None) if plain => Ok(FindKind::Any),
+        (Noun::Files, None) => Ok(FindKind::File),
+        // "*.txt" whose contents a later step wants are files.
+        (Noun::Any, None) if used == Use::Later && e.name.is_some() => Ok(FindKind::File),
+        (Noun::Any, None) => Ok(FindKind::Any),
+    }
+}
+
+/// No condition that only `find` knows.
+pub(super) fn is_plain(e: &Entries) -> bool {
+    e.name.is_none() && e.newer_than.is_none() && e.older_than.is_none() && e.size.is_none()
+}
+
+pub(super) fn find_or_list(
+    e: &Entries,
+    path: String,
+    kind: FindKind,
+    depth: Depth,
+    words: &str,
+) -> Result<ToolCall, NotUnderstood> {
+    let recursive = e.recursive.unwrap_or(depth == Depth::All);
+    if e.size.is_some() && kind == FindKind::Folder {
+        return Err(NotUnderstood::unclear(words, "a folder has no size of its own; say \"disk usage\""));
+    }
+    if depth == Depth::Own && is_plain(e) {
+        let hidden = e.hidden.unwrap_or(false);
+        return Ok(ToolCall::List {
+            path,
+            hidden,
+            recursive,
+            kind,
+            sort: e.sort.unwrap_or_default(),
+            limit: e.limit,
+        });
+    }
+    if e.hidden == Some(false) {
+        return Err(NotUnderstood::unclear(words, "a search by name, age or size sees hidden files too"));
+    }
+    Ok(ToolCall::Find {
+        path,
+        name: e.name.clone(),
+        max_depth: (!recursive).then_some(1),
+        kind,
+        newer_than: e.newer_than,
+        older_than: e.older_than,
+        size: e.size.unwrap_or_default(),
+        sort: e.sort.unwrap_or_default(),
+        limit: e.limit,
+    })
+}
