@@ -11,9 +11,9 @@ use super::clause::{Clause, Part, Placed};
 use super::entries::{Entries, Noun};
 use super::named::{Called, Named, looks};
 use super::place::Place;
-use super::scope::{Depth, Use, find_or_list, kind_of};
+use super::scope::{Depth, Use, find_or_list, kind_of, search_call};
 use super::search::Sought;
-use super::summary::summary;
+use super::summary::{summary, verb};
 use super::url;
 use super::whom::{Earlier, Whom};
 use crate::{
@@ -502,38 +502,6 @@ impl Build<'_> {
     }
 }
 
-fn search_call(
-    sought: &Sought,
-    paths: Option<Arg<Vec<String>>>,
-    text: Option<Arg<String>>,
-    name: Option<String>,
-) -> ToolCall {
-    ToolCall::Search {
-        pattern: sought.pattern.clone(),
-        regex: sought.regex,
-        ignore_case: sought.ignore_case,
-        paths,
-        text,
-        name,
-    }
-}
-
 fn reads(roots: BTreeSet<String>) -> Capability {
     Capability { read_roots: roots, ..Capability::default() }
-}
-
-fn verb(call: &ToolCall) -> &'static str {
-    match call {
-        ToolCall::List { .. } => "list",
-        ToolCall::Find { .. } => "find",
-        ToolCall::ReadFile { .. } => "read",
-        ToolCall::WriteFile { .. } => "write",
-        ToolCall::Count { .. } => "count",
-        ToolCall::Search { .. } => "search",
-        ToolCall::Hash { .. } => "hash",
-        ToolCall::DiskUse { .. } => "disk-use",
-        ToolCall::Compare { .. } => "compare",
-        ToolCall::HttpFetch { .. } => "fetch",
-        ToolCall::Shell { .. } | ToolCall::ShellString { .. } => "run",
-    }
 }

@@ -50,6 +50,15 @@ const WC: &Table<CountWhat> = &[
     ("wc -m", CountWhat::Characters),
 ];
 
+const FOUND: &[&str] = &[
+    "how many there are",
+    "how many files there are",
+    "how many there were",
+    "how many were found",
+    "how many files were found",
+    "how many are there",
+];
+
 pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
     let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 6] =
         [things, owned, named_count, wc, described, found];
@@ -105,6 +114,9 @@ fn things(c: &mut Cursor<'_>) -> Option<Clause> {
         whom::files(c)
     });
     // "fetch URL and count the words": of what came before.
+    if of.is_none() {
+        c.accept(&["there are", "are there"]);
+    }
     let of = of.unwrap_or_else(|| Whom::Earlier(Earlier::One, c.since(from).to_owned()));
     Some(Clause::Count { what, of })
 }
@@ -133,7 +145,7 @@ fn owned(c: &mut Cursor<'_>) -> Option<Clause> {
 /// "the line count of FILE".
 fn named_count(c: &mut Cursor<'_>) -> Option<Clause> {
     if !c.accept(SHOW) {
-        c.need(COMPUTE)?;
+        c.accept(COMPUTE);
     }
     c.accept(&["the", "a"]);
     let what = c.choose(COUNTS)?;
@@ -171,20 +183,13 @@ pub(super) fn placeless(c: &mut Cursor<'_>) -> Option<Clause> {
 /// "count them", behind a clause that found files.
 fn found(c: &mut Cursor<'_>) -> Option<Clause> {
     let from = c.at();
-    if c.accept(COUNT) {
+    if c.accept(COUNT) && !c.clone().accept(FOUND) {
         return match whom::earlier(c)? {
             of @ Whom::Earlier(Earlier::Many, _) => Some(Clause::CountFound(of)),
             Whom::Earlier(..) | Whom::Named(_) | Whom::Entries(_) | Whom::Literal(_) => None,
         };
     }
     c.accept(SHOW);
-    c.need(&[
-        "how many there are",
-        "how many files there are",
-        "how many there were",
-        "how many were found",
-        "how many files were found",
-        "how many are there",
-    ])?;
+    c.need(FOUND)?;
     Some(Clause::CountFound(Whom::Earlier(Earlier::Many, c.since(from).to_owned())))
 }

@@ -71,7 +71,7 @@ fn du(c: &mut Cursor<'_>) -> Option<Clause> {
 /// "show the disk usage of FOLDER"
 fn noun(c: &mut Cursor<'_>) -> Option<Clause> {
     if !c.accept(SHOW) {
-        c.need(COMPUTE)?;
+        c.accept(COMPUTE);
     }
     c.accept(&["the", "a"]);
     c.need(NOUNS)?;

@@ -207,6 +207,7 @@ const LYING: &[&str] = &[
     "which exist",
     "that i have",
     "i have",
+    "do i have",
     "directly",
     "there are",
     "exist",
@@ -523,7 +524,7 @@ pub(super) fn entries(c: &mut Cursor<'_>) -> Option<Entries> {
         let each = c.accept(&["every", "each"]);
         c.accept(DETERMINER);
         while before_noun(c, &mut e).is_some() {}
-        let one = c.peek().is_some_and(|t| matches!(t.lower.as_str(), "file" | "folder" | "directory"));
+        let noun_from = c.at();
         match c.choose(NOUNS) {
             Some(noun) => {
                 e.noun = noun;
@@ -543,6 +544,8 @@ pub(super) fn entries(c: &mut Cursor<'_>) -> Option<Entries> {
                 }
             }
         }
+        let noun = c.since(noun_from).to_ascii_lowercase();
+        let one = matches!(noun.as_str(), "file" | "folder" | "directory");
         after_noun(c, &mut e);
         // "a file in /tmp" is one of many, and nobody said which.
         let told = e.name.is_some() || e.limit.is_some() || e.containing.is_some();

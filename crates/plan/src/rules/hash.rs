@@ -73,7 +73,7 @@ fn noun(c: &mut Cursor<'_>) -> Option<Clause> {
     if !c.accept(SHOW) {
         c.need(COMPUTE)?;
     }
-    c.accept(&["the", "a"]);
+    c.accept(&["the", "a", "an"]);
     let kind = c.choose(FUNCTIONS);
     said(c, kind)?;
     c.need(&["of", "for"])?;

@@ -8,9 +8,10 @@ use super::search;
 use super::words::SHOW;
 
 /// Begin a listing: of the folder itself.
-pub(super) const LIST: &[&str] = &["list", "list out", "ls", "enumerate", "list me", "dir"];
+pub(super) const LIST: &[&str] = &["list", "list out", "ls", "enumerate", "listing of", "list me", "dir"];
 /// Begin a search by name, age and size: of all that lies below the folder.
-pub(super) const FIND: &[&str] = &["find", "find me", "locate", "search for", "look for", "discover"];
+pub(super) const FIND: &[&str] =
+    &["find", "find me", "find and list", "find and show", "locate", "search for", "look for", "discover"];
 const CONTENTS: &[&str] = &[
     "the contents of",
     "contents of",
@@ -19,6 +20,7 @@ const CONTENTS: &[&str] = &[
     "all contents of",
     "the contents in",
     "everything in",
+    "all contents in",
     "everything inside",
     "all the contents of",
     "what is in",

@@ -105,6 +105,14 @@ fn whole(c: &mut Cursor<'_>) -> Option<Clause> {
     if !read {
         c.need(SHOW)?;
     }
+    let owned = c.attempt(|c| {
+        let of = whom::owner(c)?;
+        c.need(&["contents", "content", "text"])?;
+        Some(Clause::Read { part: Part::Whole, of })
+    });
+    if owned.is_some() {
+        return owned;
+    }
     let contents = c.accept(CONTENTS);
     if asked && !contents {
         return None;

@@ -161,9 +161,17 @@ const SENTENCE: &[&str] = &[
 
 pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
     c.need(RUN)?;
+    let behind = c.attempt(|c| {
+        c.need(&["the"])?;
+        let quoted = c.take(|t| t.kind == Kind::Quoted && !t.text.trim().is_empty())?;
+        c.need(&["command", "program"])?;
+        Some(Clause::Run(Command { line: quoted.text.clone() }))
+    });
+    if behind.is_some() {
+        return behind;
+    }
     let called = c.accept(COMMAND);
-    if called {
-        c.punctuation(Kind::Stop);
+    if c.take(|t| t.text == ":").is_some() {
         while c.punctuation(Kind::Newline) {}
     }
     if let Some(quoted) = c.take(|t| t.kind == Kind::Quoted && !t.text.trim().is_empty()) {

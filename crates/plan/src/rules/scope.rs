@@ -2,7 +2,8 @@
 
 use super::NotUnderstood;
 use super::entries::{Entries, Noun};
-use crate::{FindKind, SortBy, ToolCall};
+use super::search::Sought;
+use crate::{Arg, FindKind, SortBy, ToolCall};
 
 /// Whether a description means a folder's own entries or all below it, where the goal does not say.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -85,4 +86,21 @@ pub(super) fn find_or_list(
         sort: e.sort.unwrap_or_default(),
         limit: e.limit,
     })
+}
+
+/// A search for a text, in paths or in a text.
+pub(super) fn search_call(
+    sought: &Sought,
+    paths: Option<Arg<Vec<String>>>,
+    text: Option<Arg<String>>,
+    name: Option<String>,
+) -> ToolCall {
+    ToolCall::Search {
+        pattern: sought.pattern.clone(),
+        regex: sought.regex,
+        ignore_case: sought.ignore_case,
+        paths,
+        text,
+        name,
+    }
 }

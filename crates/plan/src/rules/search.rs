@@ -225,7 +225,9 @@ fn text_first(c: &mut Cursor<'_>) -> Option<Clause> {
             && c.since(c.at() - 1) != "recursively";
         c.need(&["for", "up"])?;
         c.accept(LINES);
-        c.accept(&["of", "containing"]);
+        if !c.accept(HOLDING) {
+            c.accept(&["of"]);
+        }
         marked(c).or_else(|| bare(c, is_text))?
     };
     sought.ignore_case = ignore_case;
@@ -246,7 +248,9 @@ fn place_first(c: &mut Cursor<'_>) -> Option<Clause> {
     c.accept(&["recursively"]);
     c.need(&["for"])?;
     c.accept(LINES);
-    c.accept(&["of", "containing"]);
+    if !c.accept(HOLDING) {
+        c.accept(&["of"]);
+    }
     let sought = marked(c).or_else(|| bare(c, is_text))?;
     finish(c, sought, of)
 }

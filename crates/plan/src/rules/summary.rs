@@ -66,3 +66,20 @@ fn function(kind: HashKind) -> &'static str {
         HashKind::Md5 => "MD5",
     }
 }
+
+/// The word for a call inside a step's name.
+pub(super) fn verb(call: &ToolCall) -> &'static str {
+    match call {
+        ToolCall::List { .. } => "list",
+        ToolCall::Find { .. } => "find",
+        ToolCall::ReadFile { .. } => "read",
+        ToolCall::WriteFile { .. } => "write",
+        ToolCall::Count { .. } => "count",
+        ToolCall::Search { .. } => "search",
+        ToolCall::Hash { .. } => "hash",
+        ToolCall::DiskUse { .. } => "disk-use",
+        ToolCall::Compare { .. } => "compare",
+        ToolCall::HttpFetch { .. } => "fetch",
+        ToolCall::Shell { .. } | ToolCall::ShellString { .. } => "run",
+    }
+}

@@ -57,6 +57,8 @@ pub(super) const EARLIER: &Table<Earlier> = &[
     ("each file", Earlier::Many),
     ("every file", Earlier::Many),
     ("each of the files", Earlier::Many),
+    ("each of those files", Earlier::Many),
+    ("each of these files", Earlier::Many),
     ("all the files", Earlier::Many),
     ("all of the files", Earlier::Many),
     ("the files found", Earlier::Many),
