@@ -4,4 +4,5 @@
 
 mod folder;
 mod objects;
+mod sweep;
 mod workspace;
