@@ -7,12 +7,21 @@ use crate::hpa::{
     ConditionStatus, Decision, History, Observed, Phase, Pod, Reading, ReadingError, ReadyCondition, Request,
     Sample, Selector, Spec, decide,
 };
-use crate::manifest::{At, Metric, MetricSource};
+use crate::manifest::{At, Hpa, Metric, MetricSource};
 use crate::moment::Moment;
 use crate::quantity::Quantity;
 
 /// An arbitrary now, far enough from zero that windows reach back.
 pub(super) const NOW: Moment = Moment::from_millis(1_700_000_000_000);
+
+/// The most replicas for which a state is made. A manifest may name two thousand million; beyond this a rule says
+/// what it knows without figures.
+pub(super) const MOST_REPLICAS: i32 = 1000;
+
+/// The spec of an HPA for which states can be made.
+pub(super) fn spec_of(hpa: &Hpa) -> Option<Spec> {
+    hpa.spec().filter(|spec| spec.max_replicas <= MOST_REPLICAS && spec.min_replicas <= MOST_REPLICAS)
+}
 
 /// So many steady pods, each requesting 100 of whatever is asked, with these readings.
 pub(super) fn state(replicas: i32, readings: Vec<Reading>) -> Observed {

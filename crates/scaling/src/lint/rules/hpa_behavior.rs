@@ -41,7 +41,7 @@ static NO_BEHAVIOR: Rule = Rule {
             if hpa.behavior.is_some() || hpa.metrics.is_empty() {
                 continue;
             }
-            let Some(mut spec) = hpa.spec() else { continue };
+            let Some(mut spec) = what_if::spec_of(hpa) else { continue };
             if spec.max_replicas <= 4 || spec.max_replicas <= spec.min_replicas {
                 continue;
             }

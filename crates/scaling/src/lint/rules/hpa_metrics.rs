@@ -137,7 +137,7 @@ fn near<'a>(served: &'a Served, metric: &Metric) -> Option<&'a str> {
 
 /// What happens half way up at a third of the resource target while the metrics without a rule fail.
 fn stuck(hpa: &Hpa, index: usize, served: &Served) -> String {
-    let Some(spec) = hpa.spec() else { return "the metric fails at every sync".to_owned() };
+    let Some(spec) = what_if::spec_of(hpa) else { return "the metric fails at every sync".to_owned() };
     let replicas = (spec.max_replicas / 2).max(spec.min_replicas.saturating_add(1)).min(spec.max_replicas);
     let mut described = Vec::new();
     let readings: Vec<Reading> = hpa
@@ -226,7 +226,9 @@ fn is_latency(name: &str) -> bool {
 
 /// A dependency doubles the latency and no replica changes that.
 fn pinned(hpa: &Hpa, index: usize) -> String {
-    let Some(mut spec) = hpa.spec() else { return "a slow dependency alone drives it up".to_owned() };
+    let Some(mut spec) = what_if::spec_of(hpa) else {
+        return "a slow dependency alone drives it up".to_owned();
+    };
     let average = hpa.metrics[index].target.average.as_ref().or(hpa.metrics[index].target.value.as_ref());
     let Some(target) = average.map(|average| average.value.milli()).filter(|target| *target > 0) else {
         return "a slow dependency alone drives it up".to_owned();
@@ -301,7 +303,7 @@ static GLOBAL_GAUGE: Rule = Rule {
 fn runaway(hpa: &Hpa, index: usize) -> String {
     let target = hpa.metrics[index].target.average.as_ref().map_or(0, |average| average.value.milli());
     let name = hpa.metrics[index].label();
-    let Some(mut spec) = hpa.spec().filter(|_| target > 0) else {
+    let Some(mut spec) = what_if::spec_of(hpa).filter(|_| target > 0) else {
         return format!("every pod reports all of {name}, so more pods ask for more pods");
     };
     let metric = spec.metrics.swap_remove(index);
@@ -358,7 +360,8 @@ static MEMORY: Rule = Rule {
 /// The load is gone, the memory of each pod stays where it was.
 fn held(hpa: &Hpa, index: usize) -> String {
     let percent = hpa.metrics[index].target.utilization.as_ref().map(|percent| percent.value);
-    let (Some(mut spec), Some(percent)) = (hpa.spec(), percent.filter(|percent| *percent > 0)) else {
+    let (Some(mut spec), Some(percent)) = (what_if::spec_of(hpa), percent.filter(|percent| *percent > 0))
+    else {
         return "memory that a program keeps after the load has gone holds the replicas up".to_owned();
     };
     let metric = spec.metrics.swap_remove(index);

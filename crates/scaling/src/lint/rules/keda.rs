@@ -4,7 +4,7 @@ use crate::keda::{Cron, Measured, TriggerKind, Zone, settle};
 use crate::lint::context::{Context, Scaler};
 use crate::lint::finding::Severity;
 use crate::lint::fix::Edit;
-use crate::lint::what_if::NOW;
+use crate::lint::what_if::{MOST_REPLICAS, NOW};
 use crate::manifest::{Object, ObjectId, ScaledObject, Trigger};
 use crate::moment::Moment;
 
@@ -99,13 +99,16 @@ static CRON_MISSES: Rule = Rule {
             let spec = scaled.spec();
             // Only where time is the only signal is it certain what the others say.
             let only_cron = spec.triggers.iter().all(|trigger| matches!(trigger.kind, TriggerKind::Cron(_)));
-            if !only_cron || spec.triggers.len() != scaled.triggers.len() || scaled.formula {
+            let few = spec.max_replicas <= MOST_REPLICAS && spec.min_replicas <= MOST_REPLICAS;
+            let sound = spec.max_replicas >= spec.min_replicas.max(1);
+            if !few || !sound || !only_cron || spec.triggers.len() != scaled.triggers.len() || scaled.formula
+            {
                 continue;
             }
             let mut starts: Vec<i32> = vec![spec.min_replicas.max(1), spec.max_replicas];
             for trigger in &spec.triggers {
                 if let TriggerKind::Cron(cron) = &trigger.kind {
-                    starts.push(cron.desired_replicas);
+                    starts.push(cron.desired_replicas.min(MOST_REPLICAS));
                 }
             }
             for (trigger, written) in spec.triggers.iter().zip(&scaled.triggers) {
