@@ -33,7 +33,7 @@ pub(super) fn plan(clauses: &[Placed], place: &Place) -> Result<Plan, NotUnderst
         topic: Topic::default(),
     };
     for (at, placed) in clauses.iter().enumerate() {
-        let used_later = clauses.get(at + 1).is_some_and(|next| points_back(&next.clause));
+        let used_later = clauses.get(at + 1).is_some_and(|next| next.clause.points_back());
         let before = std::mem::take(&mut build.last);
         let first_new = build.plan.steps.len();
         build.clause(placed, used_later)?;
@@ -48,24 +48,6 @@ pub(super) fn plan(clauses: &[Placed], place: &Place) -> Result<Plan, NotUnderst
         }
     }
     Ok(build.plan)
-}
-
-fn points_back(clause: &Clause) -> bool {
-    match clause {
-        Clause::Read { of, .. }
-        | Clause::Count { of, .. }
-        | Clause::CountFound(of)
-        | Clause::Search { of, .. }
-        | Clause::Hash { of, .. }
-        | Clause::DiskUse { of } => matches!(of, Whom::Earlier(..)),
-        Clause::List(_)
-        | Clause::Find(_)
-        | Clause::Show(_)
-        | Clause::CountEntries(_)
-        | Clause::Compare(..)
-        | Clause::Fetch(_)
-        | Clause::Run(_) => false,
-    }
 }
 
 struct Build<'p> {
@@ -169,9 +151,20 @@ impl Build<'_> {
         Ok(paths)
     }
 
+    /// The folders of a description; one that looks like a file is none: an archive is not opened.
+    fn folders(&self, places: &[Named], words: &str) -> Result<Vec<String>, NotUnderstood> {
+        if places.iter().any(|place| looks(place) == Some(Called::File)) {
+            return Err(NotUnderstood::unclear(
+                words,
+                "this looks like a file; say \"the folder …\" if it is one",
+            ));
+        }
+        self.resolve_all(places)
+    }
+
     /// A listing or a search for each place that is named.
     fn entries(&mut self, e: &Entries, words: &str, depth: Depth, used: Use) -> Result<(), NotUnderstood> {
-        let places = self.resolve_all(&e.places)?;
+        let places = self.folders(&e.places, words)?;
         if places.is_empty() {
             return Err(NotUnderstood::unclear(words, "say in which folder, such as \"in /tmp\""));
         }
@@ -319,7 +312,7 @@ impl Build<'_> {
         let simple =
             e.newer_than.is_none() && e.older_than.is_none() && e.size.is_none() && e.hidden != Some(false);
         if simple {
-            let paths = self.resolve_all(&e.places)?;
+            let paths = self.folders(&e.places, words)?;
             let roots: BTreeSet<String> = paths.iter().cloned().collect();
             for what in what {
                 let call = ToolCall::Count {
@@ -370,7 +363,7 @@ impl Build<'_> {
                 return Err(NotUnderstood::unclear(words, "one text at a time"));
             }
             let narrowed = Entries { recursive: Some(e.recursive.unwrap_or(true)), ..(**e).clone() };
-            let places = self.resolve_all(&e.places)?;
+            let places = self.folders(&e.places, words)?;
             let kind = kind_of(e, Depth::All, Use::Later, words)?;
             return self.entries_containing(
                 &narrowed,

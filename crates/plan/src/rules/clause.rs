@@ -52,6 +52,27 @@ pub(super) enum Clause {
     Run(Command),
 }
 
+impl Clause {
+    /// Whether it works on what an earlier clause names, finds or gives.
+    pub(super) fn points_back(&self) -> bool {
+        match self {
+            Clause::Read { of, .. }
+            | Clause::Count { of, .. }
+            | Clause::CountFound(of)
+            | Clause::Search { of, .. }
+            | Clause::Hash { of, .. }
+            | Clause::DiskUse { of } => matches!(of, Whom::Earlier(..)),
+            Clause::List(_)
+            | Clause::Find(_)
+            | Clause::Show(_)
+            | Clause::CountEntries(_)
+            | Clause::Compare(..)
+            | Clause::Fetch(_)
+            | Clause::Run(_) => false,
+        }
+    }
+}
+
 /// How much of a file is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {

@@ -115,7 +115,7 @@ fn things(c: &mut Cursor<'_>) -> Option<Clause> {
     });
     // "fetch URL and count the words": of what came before.
     if of.is_none() {
-        c.accept(&["there are", "are there"]);
+        c.accept(&["there are", "are there", "it has", "it contains"]);
     }
     let of = of.unwrap_or_else(|| Whom::Earlier(Earlier::One, c.since(from).to_owned()));
     Some(Clause::Count { what, of })

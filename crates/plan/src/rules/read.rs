@@ -8,7 +8,7 @@ use super::words::{SHOW, number};
 
 /// Begin the reading of a file.
 pub(super) const READ: &[&str] =
-    &["read", "read me", "read out", "cat", "open", "read aloud", "dump", "type out", "print out"];
+    &["read", "read me", "read out", "cat", "open", "dump", "type out", "print out"];
 const CONTENTS: &[&str] = &[
     "the contents of",
     "the content of",
