@@ -12,6 +12,7 @@ mod error;
 mod hints;
 pub mod memory;
 pub mod sqlite;
+pub mod suite;
 mod time;
 
 pub use error::{AcceptError, Backend, DecideError, StoreError};
