@@ -106,16 +106,22 @@ impl Request for Lose {
             }
         }
         let mut swept = Swept::default();
+        // Several workers may hold leases of one task.
+        let mut touched = BTreeSet::new();
         for (task, worker) in held {
             let done = writer.unit(|writer| writer.command(task, &Command::WorkerLost { worker }))?;
             match done {
-                Ok(Some((before, changes))) => count(&mut swept, &before, &changes),
+                Ok(Some((before, changes))) => {
+                    count(&mut swept, &before, &changes);
+                    touched.insert(task);
+                }
                 Ok(None) => {}
                 Err(error) => {
                     tracing::error!(%task, error = &error as &dyn std::error::Error, "a lost lease cannot be taken back");
                 }
             }
         }
+        swept.tasks = touched.len();
         swept.next = next(writer)?;
         Ok(Ok(swept))
     }
