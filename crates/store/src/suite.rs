@@ -76,7 +76,7 @@ pub fn seed() -> u64 {
 /// The number of commands of `OCTOLLM_SUITE_LENGTH`, or a few hundred.
 #[must_use]
 pub fn length() -> usize {
-    number("OCTOLLM_SUITE_LENGTH").and_then(|length| usize::try_from(length).ok()).unwrap_or(400)
+    number("OCTOLLM_SUITE_LENGTH").and_then(|length| usize::try_from(length).ok()).unwrap_or(250)
 }
 
 fn number(variable: &str) -> Option<u64> {
