@@ -4,7 +4,7 @@ use super::*;
 use crate::{FailureReason, StopInto};
 
 /// The commands of the table, for a task whose step at `place` is or was leased under `token`.
-/// A new command does not compile in `name`, and then is missing here.
+/// A new command does not compile in [`kind`], and then is missing here.
 fn commands(place: u16, token: LeaseToken) -> Vec<Command> {
     let plan = vec![step(ArmName::Executor, &[])];
     vec![
@@ -21,6 +21,23 @@ fn commands(place: u16, token: LeaseToken) -> Vec<Command> {
         Command::Expire,
         Command::WorkerLost { worker: "nobody".parse().unwrap() },
     ]
+}
+
+/// The number of a command's kind.
+fn kind(command: &Command) -> usize {
+    match command {
+        Command::Claim { .. } => 0,
+        Command::Heartbeat { .. } => 1,
+        Command::Checkpoint { .. } => 2,
+        Command::Complete { .. } => 3,
+        Command::Revise { .. } => 4,
+        Command::Fail { .. } => 5,
+        Command::Release { .. } => 6,
+        Command::Cancel => 7,
+        Command::Input { .. } => 8,
+        Command::Expire => 9,
+        Command::WorkerLost { .. } => 10,
+    }
 }
 
 /// `+` changes, `.` nothing to change, else the refusal's letter.
@@ -94,6 +111,8 @@ fn every_state_answers_every_command_as_the_table_says() {
         }
     }
     assert_eq!(states.len(), 8, "every state has a sample");
+    let kinds: Vec<usize> = commands(0, super::token(0, 1)).iter().map(kind).collect();
+    assert!((0..=10).all(|number| kinds.contains(&number)), "every command is asked: {kinds:?}");
 }
 
 #[test]
