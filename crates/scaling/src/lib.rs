@@ -14,6 +14,7 @@
 pub mod cluster;
 pub mod conformance;
 pub mod duration;
+pub mod explain;
 pub mod hpa;
 pub mod keda;
 pub mod kustomize;

@@ -170,7 +170,7 @@ impl Trigger {
                 .find_map(|key| self.target(key, "activationThreshold"))?,
             },
         };
-        Some(keda::Trigger { name: None, kind, metric_type })
+        Some(keda::Trigger { name: self.name.as_ref().map(|name| name.value.clone()), kind, metric_type })
     }
 
     fn target(&self, target: &str, activation: &str) -> Option<keda::Target> {

@@ -39,6 +39,8 @@ pub struct Trigger {
     pub span: Span,
     /// `type`.
     pub kind: At<String>,
+    /// `name`.
+    pub name: Option<At<String>>,
     /// `metricType`.
     pub metric_type: Option<At<String>>,
     /// `metadata`, in the order of the text.
@@ -85,6 +87,7 @@ impl Trigger {
         Some(Self {
             span: node.span,
             kind: text(node, &["type"])?,
+            name: text(node, &["name"]),
             metric_type: text(node, &["metricType"]),
             metadata: pairs(node, &["metadata"]),
             metadata_span: node.get("metadata").map(|node| node.span),
