@@ -23,4 +23,5 @@ pub mod manifest;
 pub mod moment;
 pub mod quantity;
 pub mod read;
+pub mod recommend;
 pub mod vpa;
