@@ -55,10 +55,14 @@ pub struct Recommended {
     pub unmatched: Vec<Owner>,
 }
 
+/// The pods' containers that share one recommendation.
+type Members<'a> = Vec<(&'a Owner, &'a Samples)>;
+
 /// Recommends for every container that has both usage and a workload.
 pub fn recommend(loaded: &Loaded, usage: &Usage) -> Recommended {
     let mut out = Recommended::default();
-    let mut groups: BTreeMap<(usize, usize, String), Vec<(&Owner, &Samples)>> = BTreeMap::new();
+    // By set, object and container.
+    let mut groups: BTreeMap<(usize, usize, String), Members<'_>> = BTreeMap::new();
     for (owner, samples) in &usage.containers {
         match find(loaded, owner) {
             Some((set, object)) => {
