@@ -23,6 +23,9 @@ use crate::read::Place;
 /// The most replicas for which a state is made: one pod each.
 pub const MOST_REPLICAS: i32 = 10_000;
 
+/// How often the HPA's controller syncs, in seconds.
+const SYNC_SECONDS: i64 = 15;
+
 /// Why nothing can be explained.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExplainError {
@@ -63,6 +66,8 @@ pub struct Explanation {
     pub target: String,
     /// Replicas before.
     pub replicas: i32,
+    /// The fewest replicas there may be; 0 where KEDA may put the target to sleep.
+    pub least: i32,
     /// The spec that decided.
     pub spec: hpa::Spec,
     /// For each metric: the key that its value came from and the value as given, or nothing.
@@ -142,6 +147,7 @@ fn one(
                 place,
                 target,
                 replicas,
+                least: spec.min_replicas,
                 spec,
                 given,
                 keda: None,
@@ -165,15 +171,22 @@ fn one(
             let mut result = poll.replicas;
             let mut decision = None;
             let mut next = None;
-            if poll.replicas > 0 && replicas > 0 {
+            if poll.replicas > 0 {
+                // What KEDA has just woken the HPA sees at its next sync.
+                let current = if replicas > 0 { replicas } else { poll.replicas };
                 let mut readings = keda_spec.readings(&measured, now);
-                observe::resource_readings(&mut readings, &keda_spec, workload, values, replicas, now);
-                let observed = observe::observed(values, replicas, readings, now);
+                observe::resource_readings(&mut readings, &keda_spec, workload, values, current, now);
+                let observed = observe::observed(values, current, readings, now);
                 let history = History::default();
                 let decided = hpa::decide(&spec, &observed, &history, now);
-                next = hpa::next_change(&spec, &decided, &history, now);
-                result = decided.replicas;
-                decision = Some(decided);
+                if replicas > 0 {
+                    next = hpa::next_change(&spec, &decided, &history, now);
+                    result = decided.replicas;
+                    decision = Some(decided);
+                } else if decided.replicas != current {
+                    next =
+                        Some(NextChange { at: now.plus_seconds(SYNC_SECONDS), replicas: decided.replicas });
+                }
             }
             let target = target.map_or(String::new(), |t| format!("{}/{}", t.kind, t.name.value));
             let scaler = object.label();
@@ -182,6 +195,7 @@ fn one(
                 place,
                 target,
                 replicas,
+                least: keda_spec.idle_replicas.unwrap_or(keda_spec.min_replicas),
                 spec,
                 given,
                 keda: Some(poll),

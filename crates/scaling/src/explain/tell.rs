@@ -13,7 +13,7 @@ pub fn text(explanation: &Explanation) -> String {
     let e = explanation;
     let mut out = format!(
         "{} ({}) scales {}: {} replicas now, {} to {} allowed\n",
-        e.scaler, e.place, e.target, e.replicas, e.spec.min_replicas, e.spec.max_replicas
+        e.scaler, e.place, e.target, e.replicas, e.least, e.spec.max_replicas
     );
     let mut step = |line: String| {
         out.push_str("  ");
@@ -224,7 +224,7 @@ pub fn json(explanation: &Explanation) -> Value {
         "file": e.place.file,
         "line": e.place.line,
         "target": e.target,
-        "min_replicas": e.spec.min_replicas,
+        "min_replicas": e.least,
         "max_replicas": e.spec.max_replicas,
         "replicas": e.replicas,
         "metrics": metrics,

@@ -90,7 +90,10 @@ fn percentages_read_back_as_given_for_requests_of_a_tenth_of_a_core_and_more() {
 fn keda_wakes_from_zero_and_puts_to_sleep() {
     let woken = told(KEDA, &["replicas=0", "metric.ready=12"]);
     assert_eq!(woken[0].result, 1);
-    assert!(text(&woken[0]).contains("woken: 0 → 1"));
+    let said = text(&woken[0]);
+    assert!(said.contains("0 replicas now, 0 to 10 allowed") && said.contains("woken: 0 → 1"), "{said}");
+    // 12 waiting at 5 a pod: the HPA goes on from there.
+    assert!(said.ends_with("next change, if the values stay: to 3 in 15 s\n"), "{said}");
     let asleep = told(KEDA, &["replicas=2", "metric.ready=0"]);
     assert_eq!(asleep[0].result, 0);
     let grown = told(KEDA, &["replicas=2", "metric.ready=31"]);

@@ -28,12 +28,22 @@ use crate::manifest::Loaded;
 
 /// Runs every rule over everything that was loaded.
 pub fn lint(loaded: &Loaded) -> Report {
+    run(loaded, rules().iter().copied())
+}
+
+/// Runs the rules about what reading cannot accept: fields, duplicate keys, kustomizations. Whoever computes with
+/// manifests asks this first and refuses on any finding.
+pub fn refusals(loaded: &Loaded) -> Report {
+    run(loaded, rules::of_reading())
+}
+
+fn run(loaded: &Loaded, rules: impl Iterator<Item = &'static Rule> + Clone) -> Report {
     let mut found = Vec::new();
     let mut silenced = Vec::new();
     for set in &loaded.sets {
         let context = Context::new(loaded, set);
         let mut findings = Vec::new();
-        for rule in rules() {
+        for rule in rules.clone() {
             let mut sink = finding::Sink::new(rule, &mut findings);
             (rule.check)(&context, &mut sink);
         }

@@ -78,6 +78,11 @@ pub fn rules() -> &'static [&'static Rule] {
     })
 }
 
+/// The rules about what reading cannot accept.
+pub(super) fn of_reading() -> impl Iterator<Item = &'static Rule> + Clone {
+    fields::RULES.iter().chain(kustomization::RULES).copied()
+}
+
 /// The rule with this id.
 pub fn find(id: &str) -> Option<&'static Rule> {
     rules().iter().find(|rule| rule.id == id).copied()
