@@ -6,13 +6,14 @@
 //! It promises that whatever is read is bounded, and that an input that cannot be read is named on
 //! the error stream and shows in the exit code, never skipped.
 //!
-//! It must not know the process: its streams come in as a [`Console`], its exit code goes out as an
+//! It must not know the process: its streams and its clock come in as a [`Console`], its exit code goes out as an
 //! [`Exit`].
 
 pub mod files;
 pub mod scale;
 
 use std::io::{Read, Write};
+use std::time::SystemTime;
 
 /// What a verb reads from and writes to beside the files that it is told to read.
 pub struct Console<'a> {
@@ -22,6 +23,8 @@ pub struct Console<'a> {
     pub out: &'a mut dyn Write,
     /// Where it says what it could not read or do.
     pub err: &'a mut dyn Write,
+    /// The present moment.
+    pub now: SystemTime,
 }
 
 /// How a verb ended, for a script or a CI job.

@@ -1,12 +1,14 @@
 //! What `-f PATH…` means: the manifests below the paths, and what the kustomizations among them read.
 
 use std::collections::BTreeSet;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use octollm_scaling::kustomize;
-use octollm_scaling::manifest::Input;
+use octollm_scaling::lint::{self, render};
+use octollm_scaling::manifest::{Input, Loaded, load};
 
+use crate::Console;
 use crate::files::{ReadError, files_below, read_bytes};
 
 /// What was read, and what could not be.
@@ -39,6 +41,21 @@ pub(super) fn gather(paths: &[String], input: &mut dyn Read) -> Gathered {
             return gathered;
         }
     }
+}
+
+/// The manifests, for a verb that works on sound ones only; nothing when they are not, which is told.
+pub(super) fn accept(paths: &[String], console: &mut Console<'_>) -> io::Result<Option<Loaded>> {
+    let gathered = gather(paths, console.input);
+    for error in &gathered.errors {
+        writeln!(console.err, "{error}")?;
+    }
+    let loaded = load(gathered.inputs);
+    let report = lint::refusals(&loaded);
+    let is_sound = report.findings.is_empty() && report.unreadable.is_empty();
+    if !is_sound {
+        write!(console.err, "{}", render::text(&loaded.sources, &report))?;
+    }
+    Ok((is_sound && gathered.errors.is_empty()).then_some(loaded))
 }
 
 impl Gathered {

@@ -1,6 +1,7 @@
 //! The verbs of `octollm scale`, as a command line and as a run.
 
 mod conformance;
+mod explain;
 mod lint;
 mod manifests;
 
@@ -21,6 +22,20 @@ pub enum ScaleVerb {
     /// Exit code 0 without findings, 1 with findings, 2 if an input could not be read. An annotation
     /// `octollm.dev/lint-ignore.<rule>: <why>` on an object silences a rule for it.
     Lint(lint::Args),
+    /// Tell one decision of a scaler step by step, from its manifest and the values given.
+    ///
+    /// A metric without a value counts as failing. Exit code 0, or 2 if an input could not be read or the
+    /// manifests have faults.
+    Explain(explain::Args),
+}
+
+/// How a result is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
 }
 
 /// Does what `verb` says.
@@ -31,5 +46,6 @@ pub fn run(verb: &ScaleVerb, console: &mut Console<'_>) -> io::Result<Exit> {
     match verb {
         ScaleVerb::Conformance(args) => conformance::run(args, console),
         ScaleVerb::Lint(args) => lint::run(args, console),
+        ScaleVerb::Explain(args) => explain::run(args, console),
     }
 }

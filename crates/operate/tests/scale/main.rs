@@ -1,5 +1,6 @@
 //! Transcripts of the `scale` verbs: what a user sees and the exit code, without the binary.
 
 mod conformance;
+mod explain;
 mod lint;
 mod transcript;

@@ -1,6 +1,7 @@
 //! Runs a `scale` verb in a folder of its own and shows what came out, as a snapshot reads it.
 
 use std::fs;
+use std::time::{Duration, SystemTime};
 
 use clap::Parser;
 use octollm_operate::scale::{self, ScaleVerb};
@@ -60,11 +61,14 @@ impl Transcript {
         let place = |argument: &String| argument.replace("@/", &format!("{root}/"));
         let line = std::iter::once("scale".to_owned()).chain(self.arguments.iter().map(place));
         let line = Line::try_parse_from(line).expect("a command line");
+        // A Wednesday, 12:00 UTC.
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_608_000);
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut console = Console { input: &mut self.input.as_bytes(), out: &mut out, err: &mut err };
+        let mut console = Console { input: &mut self.input.as_bytes(), out: &mut out, err: &mut err, now };
         let exit: Exit = scale::run(&line.verb, &mut console).expect("a Vec can be written to");
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8").replace(&format!("{root}/"), "");
-        let errors: String = text(err).lines().map(|line| format!("! {line}\n")).collect();
+        let errors: String =
+            text(err).lines().map(|line| format!("{}\n", format!("! {line}").trim_end())).collect();
         format!("{}{errors}exit {}", text(out), exit.code())
     }
 }
