@@ -6,7 +6,7 @@ use super::{
     writer::Writer,
 };
 use octollm_contract::{ArmName, Document, TaskId, Timestamp};
-use octollm_lifecycle::{Changes, FailureReason, KeptAs, Replans, Step, StepState, Task};
+use octollm_lifecycle::{Changes, EventKind, FailureReason, KeptAs, Replans, Step, StepState, Task};
 use rusqlite::params;
 use std::sync::Arc;
 
@@ -106,6 +106,14 @@ impl Writer<'_> {
             }
             for hash in &kept.artefacts {
                 self.sql.put_artefact.execute((after.id.to_bytes(), hash.to_bytes()))?;
+            }
+        }
+        for event in &changes.events {
+            if let EventKind::StepCompleted { place } | EventKind::StepFailed { place, .. } = &event.kind
+                && let Some(step) = after.step(*place)
+            {
+                let minute = event.at.as_millis().div_euclid(60_000);
+                *self.news.finished.entry((step.arm, minute)).or_default() += 1;
             }
         }
         self.tell(after.id, &changes.events)
@@ -342,11 +350,7 @@ impl Writer<'_> {
                 *self.running.entry(task.tenant.clone()).or_default() += 1;
                 self.expects(lease.expires_at);
             }
-            StepState::Done | StepState::Failed(_) => {
-                let minute = self.now().as_millis().div_euclid(60_000);
-                *self.news.finished.entry((arm, minute)).or_default() += 1;
-            }
-            StepState::Blocked | StepState::Cancelled => {}
+            StepState::Blocked | StepState::Done | StepState::Failed(_) | StepState::Cancelled => {}
         }
         Ok(())
     }

@@ -92,8 +92,9 @@ statements! {
     lease_counts = "SELECT tenant, count(*) FROM lease GROUP BY tenant";
 
     // The sweep.
-    lapsed = "SELECT DISTINCT task FROM lease WHERE expires_at <= ?1 LIMIT ?2";
-    overdue = "SELECT id FROM task WHERE due IS NOT NULL AND due <= ?1 ORDER BY due LIMIT ?2";
+    lapsed = "SELECT task, min(expires_at) FROM lease WHERE expires_at <= ?1 GROUP BY task
+        ORDER BY min(expires_at), task LIMIT ?2";
+    overdue = "SELECT id, due FROM task WHERE due IS NOT NULL AND due <= ?1 ORDER BY due, id LIMIT ?2";
     next_lapse = "SELECT min(expires_at) FROM lease";
     next_due = "SELECT min(due) FROM task WHERE due IS NOT NULL";
     open_after = "SELECT tenant, id FROM task WHERE state = ?1 AND (tenant, id) > (?2, ?3)
@@ -104,7 +105,8 @@ statements! {
     leases_of = "SELECT DISTINCT task FROM lease WHERE worker = ?1";
 
     // Retention.
-    ended = "SELECT id, tenant FROM task WHERE ended_at IS NOT NULL AND ended_at < ?1 ORDER BY ended_at LIMIT ?2";
+    ended = "SELECT id, tenant FROM task WHERE ended_at IS NOT NULL AND ended_at < ?1 ORDER BY ended_at, id
+        LIMIT ?2";
     key_of = "SELECT idempotency_key FROM paper WHERE task = ?1";
     drop_idempotency = "DELETE FROM idempotency WHERE tenant = ?1 AND key = ?2";
     drop_paper = "DELETE FROM paper WHERE task = ?1";

@@ -111,7 +111,6 @@ pub(super) struct Writer<'c> {
     pub(super) rotation: BTreeMap<ArmName, String>,
     /// The earliest expiry that the sweeper was told of.
     pub(super) told_expiry: Option<Timestamp>,
-    dice: Drawn,
     alone: bool,
 }
 
@@ -143,7 +142,6 @@ impl<'c> Writer<'c> {
             audit: super::requests::Audit::default(),
             rotation: BTreeMap::new(),
             told_expiry: None,
-            dice: Drawn::default(),
             alone: false,
         };
         writer.count_leases()?;
@@ -299,8 +297,10 @@ impl<'c> Writer<'c> {
     }
 
     /// Fresh random bytes.
-    pub(super) fn draw<const N: usize>(&mut self) -> [u8; N] {
-        self.dice.draw(&*self.shared.entropy)
+    pub(super) fn draw<const N: usize>(&self) -> [u8; N] {
+        let mut drawn = [0; N];
+        self.shared.entropy.fill(&mut drawn);
+        drawn
     }
 }
 
@@ -327,32 +327,5 @@ fn explain(fault: &mut Option<Fault>, again: &mut Option<Outage>) -> StoreError 
         }
         Some(corrupt @ Fault::Corrupt(_)) => corrupt.into(),
         None => again.clone().map_or_else(unreadable_too, StoreError::from),
-    }
-}
-
-/// Entropy drawn ahead: one call to the kernel serves many grants. Bytes are used once.
-struct Drawn {
-    bytes: [u8; 1024],
-    used: usize,
-}
-
-impl Default for Drawn {
-    fn default() -> Self {
-        Drawn { bytes: [0; 1024], used: 1024 }
-    }
-}
-
-impl Drawn {
-    fn draw<const N: usize>(&mut self, entropy: &dyn Entropy) -> [u8; N] {
-        if self.used + N > self.bytes.len() {
-            entropy.fill(&mut self.bytes);
-            self.used = 0;
-        }
-        let mut drawn = [0; N];
-        let taken = &mut self.bytes[self.used..self.used + N];
-        drawn.copy_from_slice(taken);
-        taken.fill(0);
-        self.used += N;
-        drawn
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     },
 };
 use octollm_contract::{ArmName, Document, LeaseToken, Priority, StepId, Timestamp};
-use octollm_lifecycle::{Command, Step, StepState, Task, fair};
+use octollm_lifecycle::{Command, Dice, Step, StepState, Task, fair};
 use rusqlite::OptionalExtension;
 use std::{collections::HashMap, sync::Arc};
 
@@ -149,8 +149,9 @@ fn grant(
     let command = Command::Claim { place: step.place, worker: wanted.worker.clone(), token, ttl: wanted.ttl };
     let leased = match writer.view(step.task) {
         Ok(Some(task)) => {
-            let (now, dice) = (writer.now(), octollm_lifecycle::Dice(u64::from_le_bytes(writer.draw())));
-            octollm_lifecycle::decide(&task, &command, now, dice).ok().map(|changes| (task, changes))
+            // A claim rolls no dice.
+            let decided = octollm_lifecycle::decide(&task, &command, writer.now(), Dice(0));
+            decided.ok().map(|changes| (task, changes))
         }
         Ok(None) => None,
         Err(Fault::Corrupt(why)) => {

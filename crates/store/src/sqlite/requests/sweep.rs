@@ -14,7 +14,7 @@ use crate::{
 };
 use octollm_contract::{Millis, TaskId, Timestamp, WorkerId};
 use octollm_lifecycle::{Changes, Command, StepState, Task};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A sweep looks at so many open tasks of an audit.
 const AUDIT_SLICE: usize = 256;
@@ -55,9 +55,11 @@ impl Request for Sweep {
         let now = writer.now();
         let mut swept = Swept::default();
         let asked = (now.as_millis(), rows::limit(most));
-        let mut due = ids(writer.sql.lapsed.query(asked)?)?;
-        due.extend(ids(writer.sql.overdue.query(asked)?)?);
-        for id in due.into_iter().take(most) {
+        let mut due = BTreeMap::new();
+        earliest(writer.sql.lapsed.query(asked)?, &mut due)?;
+        earliest(writer.sql.overdue.query(asked)?, &mut due)?;
+        let due: BTreeSet<_> = due.into_iter().map(|(id, at)| (at, id)).collect();
+        for (_, id) in due.into_iter().take(most) {
             let done = writer.unit(|writer| expire(writer, id, now, &mut swept))?;
             if let Err(error) = done {
                 tracing::error!(task = %id, error = &error as &dyn std::error::Error, "a task cannot be swept; it is put off");
@@ -106,13 +108,12 @@ impl Request for Lose {
             }
         }
         let mut swept = Swept::default();
-        // Several workers may hold leases of one task.
         let mut touched = BTreeSet::new();
         for (task, worker) in held {
             let done = writer.unit(|writer| writer.command(task, &Command::WorkerLost { worker }))?;
             match done {
                 Ok(Some((before, changes))) => {
-                    count(&mut swept, &before, &changes);
+                    swept.lapsed += lapsed(&before, &changes);
                     touched.insert(task);
                 }
                 Ok(None) => {}
@@ -131,12 +132,13 @@ impl Request for Lose {
     }
 }
 
-fn ids(mut found: rusqlite::Rows<'_>) -> Result<BTreeSet<TaskId>, Fault> {
-    let mut ids = BTreeSet::new();
+/// Notes for each task the earliest moment that is due.
+fn earliest(mut found: rusqlite::Rows<'_>, due: &mut BTreeMap<TaskId, Timestamp>) -> Result<(), Fault> {
     while let Some(row) = found.next()? {
-        ids.insert(rows::task_id(row, 0)?);
+        let at = rows::moment(row, 1)?;
+        due.entry(rows::task_id(row, 0)?).and_modify(|known| *known = at.min(*known)).or_insert(at);
     }
-    Ok(ids)
+    Ok(())
 }
 
 fn expire(writer: &mut Writer<'_>, id: TaskId, now: Timestamp, swept: &mut Swept) -> Result<(), Fault> {
@@ -144,16 +146,15 @@ fn expire(writer: &mut Writer<'_>, id: TaskId, now: Timestamp, swept: &mut Swept
     let overdue = before.next_deadline().is_some_and(|deadline| deadline <= now);
     swept.overdue += usize::from(overdue);
     swept.repaired += usize::from(changes.repaired);
-    count(swept, &before, &changes);
+    swept.lapsed += lapsed(&before, &changes);
+    swept.tasks += 1;
     Ok(())
 }
 
-fn count(swept: &mut Swept, before: &Task, changes: &Changes) {
+/// How many leases ended.
+fn lapsed(before: &Task, changes: &Changes) -> usize {
     let leased = |step: &octollm_lifecycle::Step| matches!(step.state, StepState::Leased(_));
-    let lapsed =
-        before.steps.iter().zip(&changes.after.steps).filter(|(was, is)| leased(was) && !leased(is)).count();
-    swept.tasks += 1;
-    swept.lapsed += lapsed;
+    before.steps.iter().zip(&changes.after.steps).filter(|(was, is)| leased(was) && !leased(is)).count()
 }
 
 fn put_off(writer: &mut Writer<'_>, id: TaskId, now: Timestamp) -> Result<(), Fault> {
@@ -206,6 +207,10 @@ fn audit(writer: &mut Writer<'_>, now: Timestamp, swept: &mut Swept) -> Result<(
 
 fn inspect(writer: &mut Writer<'_>, id: TaskId, now: Timestamp, swept: &mut Swept) -> Result<(), Fault> {
     writer.views.distrust(id);
+    // What is due is swept as such, and counts against what a sweep may do.
+    if writer.view(id)?.is_none_or(|task| task.next_expiry().is_some_and(|at| at <= now)) {
+        return Ok(());
+    }
     expire(writer, id, now, swept)?;
     let Some(task) = writer.view(id)? else { return Ok(()) };
     if writer.restore_queue(&task)? > 0 {
