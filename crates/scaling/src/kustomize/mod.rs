@@ -118,23 +118,37 @@ fn normal(path: &str) -> String {
     join(&format!("{}x", if path.starts_with('/') { "/" } else { "" }), path)
 }
 
+/// What building gave.
+pub(crate) struct Built {
+    /// Folder and objects of each set; the folder is empty for files that no kustomization reads.
+    pub(crate) sets: Vec<(String, Vec<Node>)>,
+    /// What is asked for and cannot be done.
+    pub(crate) refused: Vec<Refusal>,
+    /// What is asked for and not carried out here.
+    pub(crate) left_out: Vec<Refusal>,
+}
+
 /// Cuts the files into sets: one for each kustomization that no other reads, one for what none reads.
-pub(crate) fn build(
-    files: Vec<File>,
-    sources: &Sources,
-    refused: &mut Vec<Refusal>,
-) -> Vec<(String, Vec<Node>)> {
+pub(crate) fn build(files: Vec<File>, sources: &Sources) -> Built {
     let by_path: BTreeMap<String, &File> = files.iter().map(|file| (normal(&file.path), file)).collect();
-    let mut builder = Builder { files: by_path, sources, refused, used: BTreeSet::new(), layers: Vec::new() };
+    let mut builder = Builder {
+        files: by_path,
+        sources,
+        refused: Vec::new(),
+        circles: Vec::new(),
+        left_out: Vec::new(),
+        used: BTreeSet::new(),
+        layers: Vec::new(),
+    };
     let kustomizations: Vec<String> =
         builder.files.keys().filter(|path| is_kustomization(path)).cloned().collect();
-    let mut built = Vec::new();
-    for path in &kustomizations {
+    let mut layers = Vec::new();
+    for path in kustomizations {
         builder.layers.clear();
-        built.push((path.clone(), builder.kustomization(path, Vec::new())));
+        let nodes = builder.kustomization(&path, Vec::new());
+        layers.push((path, nodes, std::mem::take(&mut builder.refused)));
     }
-    let used = builder.used;
-    let mut sets = Vec::new();
+    let Builder { files: by_path, used, mut circles, left_out, .. } = builder;
     let is_plain = |file: &File| {
         let path = normal(&file.path);
         !used.contains(&path) && !is_kustomization(&path)
@@ -144,33 +158,51 @@ pub(crate) fn build(
         .filter(|file| is_plain(file))
         .flat_map(|file| file.documents.iter().map(|document| document.root.clone()))
         .collect();
-    if !plain.is_empty() || built.is_empty() {
+    let mut sets = Vec::new();
+    if !plain.is_empty() || layers.is_empty() {
         sets.push((String::new(), plain));
     }
-    let outermost = built.into_iter().filter(|(path, _)| !used.contains(path));
-    sets.extend(
-        outermost
-            .map(|(path, nodes)| (path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned(), nodes)),
-    );
-    sets
+    let mut refused = Vec::new();
+    for (path, nodes, refusals) in layers.into_iter().filter(|(path, ..)| !used.contains(path)) {
+        // A component patches what its users bring: by itself its patches have nothing to change.
+        let root = by_path.get(&path).and_then(|file| file.documents.first()).map(|document| &document.root);
+        if root.is_none_or(|root| root.text_at(&["kind"]) != Some("Component")) {
+            refused.extend(refusals);
+        }
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+        sets.push((folder, nodes));
+    }
+    if sets.is_empty() {
+        sets.push((String::new(), Vec::new()));
+    }
+    refused.append(&mut circles);
+    Built { sets, refused, left_out }
 }
 
 struct Builder<'a> {
     files: BTreeMap<String, &'a File>,
     sources: &'a Sources,
-    refused: &'a mut Vec<Refusal>,
+    refused: Vec<Refusal>,
+    /// Kustomizations that build on themselves: none of them is outermost, so they are kept apart.
+    circles: Vec<Refusal>,
+    left_out: Vec<Refusal>,
     /// Files that some kustomization reads.
     used: BTreeSet<String>,
     /// The kustomizations being built, outermost first.
     layers: Vec<String>,
 }
 
+/// Adds a refusal once.
+fn note(list: &mut Vec<Refusal>, span: Span, message: String) {
+    let refusal = Refusal { span, message };
+    if !list.contains(&refusal) {
+        list.push(refusal);
+    }
+}
+
 impl Builder<'_> {
     fn refuse(&mut self, span: Span, message: String) {
-        let refusal = Refusal { span, message };
-        if !self.refused.contains(&refusal) {
-            self.refused.push(refusal);
-        }
+        note(&mut self.refused, span, message);
     }
 
     /// Builds one kustomization on top of `nodes` (which only a component gets).
@@ -179,12 +211,14 @@ impl Builder<'_> {
             return nodes;
         };
         if self.layers.len() >= MAX_LAYERS || self.layers.iter().any(|layer| layer == path) {
-            self.refuse(root.span, "this kustomization builds on itself; remove the circle".to_owned());
+            let message = "this kustomization builds on itself; remove the circle".to_owned();
+            note(&mut self.circles, root.span, message);
             return nodes;
         }
         self.layers.push(path.to_owned());
         for entry in root.entries().iter().filter(|entry| !KNOWN.contains(&entry.key.as_str())) {
-            self.refuse(
+            note(
+                &mut self.left_out,
                 entry.key_span,
                 format!("`{}` is not carried out; lint the output of `kustomize build`", entry.key),
             );
@@ -220,12 +254,14 @@ impl Builder<'_> {
                 Some(found)
             }
             None => {
-                let message = if is_local(text) {
-                    format!("`{text}` is not among the files read; add it or correct the path")
+                if is_local(text) {
+                    let message = format!("`{text}` is not among the files read; add it or correct the path");
+                    self.refuse(item.span, message);
                 } else {
-                    format!("`{text}` is remote and was not read; lint the output of `kustomize build`")
-                };
-                self.refuse(item.span, message);
+                    let message =
+                        format!("`{text}` is remote and was not read; lint the output of `kustomize build`");
+                    note(&mut self.left_out, item.span, message);
+                }
                 None
             }
         }
@@ -317,7 +353,8 @@ impl Builder<'_> {
         for failure in failures {
             self.refuse(failure.span, failure.message);
         }
-        if hits == 0 {
+        // What was left out may hold the patch's object.
+        if hits == 0 && self.left_out.is_empty() {
             self.refuse(
                 target.map_or(patch.span, |target| target.span),
                 format!("this patch changes nothing: no resource is {wanted}"),

@@ -88,10 +88,33 @@ fn what_is_not_carried_out_is_named() {
         "kustomization.yaml",
         "resources:\n- missing.yaml\n- https://example.org/x\nhelmCharts: []\npatches:\n- patch: |\n    kind: X\n    metadata: {name: y}\n",
     )]);
-    let messages: Vec<_> = loaded.refused.iter().map(|refusal| refusal.message.as_str()).collect();
-    assert_eq!(messages.len(), 4, "{messages:?}");
-    assert!(messages[0].contains("helmCharts"));
-    assert!(messages[3].contains("no resource is X y"));
+    let messages = |list: &[crate::manifest::Refusal]| -> Vec<String> {
+        list.iter().map(|refusal| refusal.message.clone()).collect()
+    };
+    let left_out = messages(&loaded.left_out);
+    assert!(left_out[0].contains("helmCharts") && left_out[1].contains("is remote"), "{left_out:?}");
+    // The patch's object may be in what was left out, so only the missing file is a fault.
+    let refused = messages(&loaded.refused);
+    assert_eq!(refused, ["`missing.yaml` is not among the files read; add it or correct the path"]);
+}
+
+#[test]
+fn a_component_by_itself_is_no_fault() {
+    let loaded = build(&[
+        (
+            "c/kustomization.yaml",
+            "kind: Component\npatches:\n- patch: |\n    kind: Deployment\n    metadata: {name: web}\n    spec: {replicas: 5}\n",
+        ),
+        ("o/kustomization.yaml", "resources: [web.yaml]\ncomponents: [../c]\n"),
+        ("o/web.yaml", WEB),
+        (
+            "d/kustomization.yaml",
+            "kind: Component\npatches:\n- patch: |\n    kind: Deployment\n    metadata: {name: x}\n",
+        ),
+    ]);
+    assert!(loaded.refused.is_empty(), "{:?}", loaded.refused);
+    let over = loaded.sets.iter().find(|set| set.name == "o").unwrap();
+    assert_eq!(over.objects[0].workload().unwrap().replicas.as_ref().unwrap().value, 5);
 }
 
 #[test]

@@ -154,6 +154,11 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Whether a LimitRange of the set may write requests and limits into this workload's pods.
+    pub(super) fn has_limit_range(&self, object: &Object) -> bool {
+        self.set.iter().any(|(_, other)| other.kind == "LimitRange" && other.shares_namespace(object))
+    }
+
     /// The Services that select a workload's pods.
     pub(super) fn services_of(
         &self,
@@ -170,7 +175,8 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Kinds that no rule and no field table looked at, with how many objects have them.
+/// What no rule and no field table looked at, with how often: kinds without a table, and what kustomizations ask for
+/// beyond what is carried out.
 pub(super) fn unknown_kinds(loaded: &Loaded) -> Vec<(String, usize)> {
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
     for object in loaded.sets.iter().flat_map(|set| &set.objects) {
@@ -178,6 +184,10 @@ pub(super) fn unknown_kinds(loaded: &Loaded) -> Vec<(String, usize)> {
             let name = format!("{} {}", object.api_version, object.kind);
             *kinds.entry(name.trim().to_owned()).or_default() += 1;
         }
+    }
+    for refusal in &loaded.left_out {
+        let place = loaded.sources.place(refusal.span);
+        *kinds.entry(format!("{}:{}: {}", place.file, place.line, refusal.message)).or_default() += 1;
     }
     kinds.into_iter().collect()
 }

@@ -71,7 +71,8 @@ pub struct Report {
     pub silenced: Vec<Silenced>,
     /// Files that could not be read.
     pub unreadable: Vec<Unreadable>,
-    /// Kinds without a field table, as `apiVersion kind`, with how many objects have them.
+    /// What was not looked at, with how often: kinds without a field table, as `apiVersion kind`, and what
+    /// kustomizations ask for beyond what is carried out.
     pub unknown: Vec<(String, usize)>,
 }
 

@@ -2,7 +2,10 @@
 //!
 //! A folder with a kustomization is a set of its own, built as `kustomize build` would as far as
 //! [`crate::kustomize`] goes; a kustomization that another one reads is part of that one's set. All files
-//! that no kustomization reads are one set together. Order of inputs is kept.
+//! that no kustomization reads are one set together, unless folders hold the same objects (see `apart`). Order of
+//! inputs is kept.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::kustomize;
 use crate::read::{Document, Duplicate, Embedded, Node, Sources, Span, Unreadable, Value};
@@ -36,6 +39,8 @@ pub struct Loaded {
     pub duplicates: Vec<Duplicate>,
     /// What a kustomization asks for that could not be done.
     pub refused: Vec<Refusal>,
+    /// What a kustomization asks for that this reader does not carry out: it was not looked at.
+    pub left_out: Vec<Refusal>,
 }
 
 /// Something that a kustomization asks for and that could not be done.
@@ -86,8 +91,7 @@ pub fn load(inputs: Vec<Input>) -> Loaded {
             Err(error) => unreadable.push(error),
         }
     }
-    let mut refused = Vec::new();
-    let built = kustomize::build(files, &sources, &mut refused);
+    let kustomize::Built { sets: built, refused, left_out } = kustomize::build(files, &sources);
     let mut sets = Vec::new();
     for (name, documents) in built {
         let mut set = Set { name, objects: Vec::new() };
@@ -97,9 +101,56 @@ pub fn load(inputs: Vec<Input>) -> Loaded {
         sets.push(set);
     }
     join_neighbours(&sources, &mut sets);
+    let sets = sets.into_iter().flat_map(|set| apart(&sources, set)).collect();
     duplicates.sort_by_key(|duplicate| duplicate.again);
     duplicates.dedup();
-    Loaded { sources, sets, unreadable, duplicates, refused }
+    Loaded { sources, sets, unreadable, duplicates, refused, left_out }
+}
+
+/// How many folders with the same objects each get what the other folders share.
+const MOST_FOLDERS: usize = 16;
+
+/// Plain folders such as `dev/` and `prod/` may hold the same objects for different clusters: they are not applied
+/// together. Each of them is then a set of its own, with what the other folders hold beside it.
+fn apart(sources: &Sources, set: Set) -> Vec<Set> {
+    if !set.name.is_empty() {
+        return vec![set];
+    }
+    let folder = |object: &Object| {
+        let path = sources.path(object.root.span.file);
+        path.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.to_owned())
+    };
+    let mut places: BTreeMap<(String, String, String), BTreeSet<String>> = BTreeMap::new();
+    for object in
+        set.objects.iter().filter(|object| !object.api_version.is_empty() && !object.name().is_empty())
+    {
+        let key = (object.kind.clone(), object.namespace.clone(), object.name().to_owned());
+        places.entry(key).or_default().insert(folder(object));
+    }
+    let rivals: BTreeSet<String> =
+        places.into_values().filter(|folders| folders.len() > 1).flatten().collect();
+    if rivals.is_empty() {
+        return vec![set];
+    }
+    let share = rivals.len() <= MOST_FOLDERS;
+    let mut sets: BTreeMap<String, Set> =
+        rivals.iter().map(|folder| (folder.clone(), Set::default())).collect();
+    let mut rest = Set::default();
+    for object in set.objects {
+        match sets.get_mut(&folder(&object)) {
+            Some(own) => own.objects.push(object),
+            None => rest.objects.push(object),
+        }
+    }
+    let mut sets: Vec<Set> = sets.into_values().collect();
+    if share {
+        for own in &mut sets {
+            own.objects.extend(rest.objects.iter().cloned());
+        }
+    } else {
+        sets.push(rest);
+    }
+    sets
 }
 
 /// Helm values, dashboards and rules files in a kustomization's own folder belong to its set: they are what the

@@ -21,7 +21,7 @@ use super::workload::{Workload, WorkloadKind};
 pub struct ObjectId(pub(crate) usize);
 
 /// An object: what it is called, what it holds, what is wrong with its fields.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Object {
     /// `apiVersion`; empty for files that are no Kubernetes object.
     pub api_version: String,
@@ -44,7 +44,7 @@ pub struct Object {
 }
 
 /// The typed content, for the kinds that rules and the engine look at.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Detail {
     /// Deployment, StatefulSet, DaemonSet, ReplicaSet.
     Workload(Box<Workload>),

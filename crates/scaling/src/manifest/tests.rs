@@ -120,3 +120,17 @@ fn shares_of_pods_round_up_as_the_disruption_controller_does() {
     assert_eq!(Budget::Percent(0).of(3), 0);
     assert_eq!(Budget::Pods(2).of(3), 2);
 }
+
+#[test]
+fn folders_with_the_same_objects_are_sets_of_their_own() {
+    let input = |path: &str, name: &str| Input {
+        path: path.to_owned(),
+        bytes: format!("apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\n").into_bytes(),
+    };
+    let loaded =
+        load(vec![input("k/dev/a.yaml", "a"), input("k/prod/a.yaml", "a"), input("k/shared/b.yaml", "b")]);
+    let counts: Vec<_> = loaded.sets.iter().map(|set| set.objects.len()).collect();
+    assert_eq!(counts, [2, 2]);
+    let loaded = load(vec![input("k/a.yaml", "a"), input("k/b.yaml", "a"), input("k/c/c.yaml", "c")]);
+    assert_eq!(loaded.sets.len(), 1);
+}

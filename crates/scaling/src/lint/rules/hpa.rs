@@ -284,7 +284,10 @@ static TARGET_TYPO: Rule = Rule {
             let wanted = target.name.value.as_str();
             let near = context.workloads().map(|(_, other, _)| other).find(|other| {
                 let distance = strsim::damerau_levenshtein(other.name(), wanted);
-                let close = distance <= 2 && distance * 4 <= wanted.len();
+                // `shard-1` and `shard-2` are two things, not one misspelt.
+                let letters = |name: &str| name.replace(|c: char| c.is_ascii_digit(), "");
+                let numbered = letters(other.name()) == letters(wanted);
+                let close = distance <= 2 && distance * 4 <= wanted.len() && !numbered;
                 let taken = context.scalers_of(other).iter().any(|(_, scaler, _)| scaler.kind == object.kind);
                 other.shares_namespace(object) && close && !taken
             });

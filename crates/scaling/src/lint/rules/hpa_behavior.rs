@@ -38,7 +38,8 @@ static NO_BEHAVIOR: Rule = Rule {
               the 300-second window ends. Write the rates that the target can start and drain at.",
     check: |context, sink| {
         for (id, object, hpa) in context.hpas() {
-            if hpa.behavior.is_some() || hpa.metrics.is_empty() {
+            // The first version of the API has no behavior to write.
+            if hpa.behavior.is_some() || hpa.metrics.is_empty() || object.api_version.ends_with("/v1") {
                 continue;
             }
             let Some(mut spec) = what_if::spec_of(hpa) else { continue };

@@ -218,6 +218,10 @@ static LATENCY: Rule = Rule {
 
 fn is_latency(name: &str) -> bool {
     let name = name.to_lowercase();
+    // The count of a latency histogram, or a rate of it, says how many, not how long.
+    if ["_count", "_total", "_per_second", "_rate", "_rps", "_qps"].iter().any(|end| name.ends_with(end)) {
+        return false;
+    }
     let words: Vec<&str> = name.split(|c: char| !c.is_ascii_alphanumeric()).collect();
     LATENCY_WORDS
         .iter()
@@ -392,6 +396,10 @@ static MISSING_REQUEST: Rule = Rule {
             else {
                 continue;
             };
+            // A LimitRange of the namespace writes requests that no manifest shows.
+            if context.has_limit_range(workload_object) {
+                continue;
+            }
             for metric in &hpa.metrics {
                 let Some(name) = metric.name.as_ref().filter(|_| metric.target.utilization.is_some()) else {
                     continue;

@@ -155,6 +155,21 @@ fn inside(cron: &crate::keda::CronTrigger) -> Option<Moment> {
     cron.is_active(at).then_some(at)
 }
 
+/// Names of what accepts requests, where the workload itself cannot be looked at.
+const FRONT_WORDS: [&str; 11] = [
+    "orchestrator",
+    "gateway",
+    "api",
+    "front",
+    "web",
+    "server",
+    "ingress",
+    "proxy",
+    "router",
+    "reflex",
+    "edge",
+];
+
 static ZERO_FRONT: Rule = Rule {
     id: "keda-zero-wakes-by-clock",
     severity: Severity::Warning,
@@ -162,7 +177,8 @@ static ZERO_FRONT: Rule = Rule {
     explain: "At zero replicas a Service has no endpoints: connections are refused, and a signal that the target \
               itself reports (a backlog it accepts and counts) goes with it. Outside the cron window nothing can wake \
               it. Keep one replica of whatever accepts requests, or put something in front that answers 503 with \
-              Retry-After and reports demand to a trigger. Workloads that no Service selects are left alone.",
+              Retry-After and reports demand to a trigger. Workloads that no Service selects are left alone; where the workload is \
+              not in the set its name decides.",
     check: |context, sink| {
         for (id, object, scaled) in context.scaled_objects() {
             let only_cron =
@@ -172,9 +188,14 @@ static ZERO_FRONT: Rule = Rule {
             }
             let Some(target) = &scaled.target else { continue };
             let name = target.name.value.as_str();
-            if let Some((_, workload_object, workload)) = context.target(object, target)
-                && context.services_of(workload_object, workload).is_empty()
-            {
+            let takes_requests = match context.target(object, target) {
+                Some((_, workload_object, workload)) => {
+                    !context.services_of(workload_object, workload).is_empty()
+                }
+                // Not in the set: its name has to say it.
+                None => FRONT_WORDS.iter().any(|word| name.contains(word)),
+            };
+            if !takes_requests {
                 continue;
             }
             let window =

@@ -9,10 +9,10 @@ pub(super) const RULES: &[&Rule] = &[&KUSTOMIZATION];
 static KUSTOMIZATION: Rule = Rule {
     id: "kustomization",
     severity: Severity::Error,
-    title: "a kustomization names a file that is not there, a patch that changes nothing, or a field not carried out",
-    explain: "`kustomize build` fails on a missing file and on a patch without a target. Fields that this \
-              reader does not carry out are named, so that nothing is linted that no cluster will get: run \
-              `kustomize build` and lint its output instead.",
+    title: "a kustomization names a file that is not there, a patch that changes nothing, or itself",
+    explain: "`kustomize build` fails on a missing file, on a patch without a target and on a circle: nothing is \
+              applied. What this reader does not carry out (replacements, Helm charts, remote bases) is listed as \
+              not checked; lint the output of `kustomize build` to have it looked at.",
     check: |context, sink| {
         if std::ptr::eq(context.set, &context.loaded.sets[0]) {
             for refusal in &context.loaded.refused {

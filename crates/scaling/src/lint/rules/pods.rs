@@ -40,6 +40,9 @@ static NO_REQUESTS: Rule = Rule {
               Utilization metrics cannot be computed at all.",
     check: |context, sink| {
         for (id, object, workload, most) in replicated(context) {
+            if context.has_limit_range(object) {
+                continue;
+            }
             for container in workload.template.running() {
                 let lacks: Vec<&str> = ["cpu", "memory"]
                     .into_iter()
