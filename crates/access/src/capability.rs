@@ -16,6 +16,11 @@ pub struct Capability {
     /// Absolute paths, without `.` and `..`, below which the step may read.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub read_roots: BTreeSet<String>,
+    /// The policy's own roots, set when the plan is checked: a root of `read_roots` that is a
+    /// link, or lies behind one, counts only where it leads to below one of these. Whoever
+    /// may write below a granted root could otherwise link to anything. Empty: `read_roots`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub read_within: BTreeSet<String>,
     /// Hosts that the step may connect to.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub hosts: BTreeSet<NetworkGrant>,

@@ -333,7 +333,11 @@ fn place_steps(order: &[&PlanStep], policy: &Policy) -> Vec<CheckedStep> {
         let ancestors = ancestors(&checked, &needs);
         let workspace_from = ancestors.iter().rev().copied().find(|p| writes(&checked[usize::from(*p)]));
         let needs_approval = policy.needs_approval(&step.capability);
-        checked.push(CheckedStep { step: (*step).clone(), needs, workspace_from, needs_approval });
+        let mut step = (*step).clone();
+        // What a link may lead to is the policy's to say, not the plan's.
+        step.capability.read_within =
+            if step.capability.read_roots.is_empty() { BTreeSet::new() } else { policy.read_roots.clone() };
+        checked.push(CheckedStep { step, needs, workspace_from, needs_approval });
     }
     checked
 }
