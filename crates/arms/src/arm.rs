@@ -1,0 +1,97 @@
+//! The seam between the worker loop and what does the steps.
+
+use crate::{Link, NoLink, clock};
+use async_trait::async_trait;
+use octollm_client::{Completion, Grant};
+use octollm_contract::{ArmName, ContentHash, Timestamp, WorkerId};
+use octollm_plan::Provenance;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// What does the steps of one queue.
+#[async_trait]
+pub trait Arm: Send + Sync + 'static {
+    /// Which queue it takes from.
+    fn name(&self) -> ArmName;
+
+    /// The tools that it has, for `GET /arms`.
+    fn tools(&self) -> Vec<&'static str>;
+
+    /// Does one step. When [`Work::cancel`] fires it stops soon and says [`Undone::Stopped`],
+    /// after a checkpoint if it has anything to keep. The future may also be dropped: what
+    /// it started must end with it.
+    async fn perform(&self, work: Work) -> Result<Completion, Undone>;
+}
+
+/// A step to do, and all that is needed to do it.
+#[derive(Clone, Debug)]
+pub struct Work {
+    /// What to do.
+    pub grant: Arc<Grant>,
+    /// Fires when the step is to stop: its task ends, its time is over, the worker drains.
+    pub cancel: CancellationToken,
+    /// Artefacts and checkpoints, under the step's lease.
+    pub link: Link,
+    /// Who does it.
+    pub worker: WorkerId,
+    /// When the attempt began.
+    pub started: Timestamp,
+}
+
+/// Why a step has no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Undone {
+    /// It failed.
+    #[error("{message}")]
+    Failed {
+        /// What happened, for the owner of the task.
+        message: String,
+        /// Another attempt may succeed.
+        retryable: bool,
+    },
+    /// It was told to stop, or its lease is gone.
+    #[error("the step was stopped")]
+    Stopped,
+}
+
+impl Undone {
+    /// A failure that another attempt would meet again.
+    #[must_use]
+    pub fn for_good(message: impl Into<String>) -> Self {
+        Undone::Failed { message: message.into(), retryable: false }
+    }
+
+    /// A failure that another attempt may not meet.
+    #[must_use]
+    pub fn for_now(message: impl Into<String>) -> Self {
+        Undone::Failed { message: message.into(), retryable: true }
+    }
+}
+
+impl From<NoLink> for Undone {
+    fn from(error: NoLink) -> Self {
+        match error {
+            NoLink::Lost => Undone::Stopped,
+            NoLink::Refused(problem) => Undone::for_good(problem.to_string()),
+            NoLink::Away => Undone::for_now(error.to_string()),
+        }
+    }
+}
+
+impl Work {
+    /// Who makes the result of this step, from what; finished now.
+    #[must_use]
+    pub fn provenance(&self, made_by: &str) -> Provenance {
+        let hash = |value| serde_json::to_vec(value).map(|bytes| ContentHash::of(&bytes));
+        let seen = self.grant.inputs.iter();
+        Provenance {
+            worker: self.worker.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            made_by: made_by.to_owned(),
+            started: self.started,
+            finished: clock::now(),
+            inputs: seen.filter_map(|(name, value)| Some((name.clone(), hash(value).ok()?))).collect(),
+            cost_usd: None,
+        }
+    }
+}

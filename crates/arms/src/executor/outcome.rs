@@ -1,0 +1,85 @@
+//! What a tool found, and how it becomes an output: capped for people, whole as an artefact.
+
+use super::{text::size, workspace::Committed};
+use crate::{Undone, Work};
+use bytes::Bytes;
+use octollm_contract::{ContentHash, api::ArtefactView};
+use octollm_plan::StepOutput;
+use serde_json::Value;
+
+/// An output's text is cut at this many bytes; an artefact holds the whole.
+pub(crate) const TEXT_BYTES: usize = 64 << 10;
+/// Paths for later steps: beyond either bound there are none, because a later step that saw
+/// only some of them would give a wrong answer.
+const PATHS_MAX: usize = 100_000;
+const PATHS_BYTES: usize = 4 << 20;
+/// Where whole outputs lie among a task's artefacts.
+pub(crate) const WHOLE_OUTPUTS: &str = "octollm-output/";
+
+/// What a tool found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) text: String,
+    pub(super) data: Value,
+    /// None where one of them cannot be named in text, or where there are none to give.
+    pub(super) paths: Option<Vec<String>>,
+    pub(super) number: Option<u64>,
+    pub(super) exit_code: Option<i32>,
+}
+
+/// Makes the step's output.
+pub(super) async fn finish(
+    found: Found,
+    tool: &str,
+    committed: Option<Committed>,
+    work: &Work,
+) -> Result<StepOutput, Undone> {
+    let Found { mut text, data, mut paths, number, exit_code } = found;
+    let (workspace, mut artefacts): (Option<ContentHash>, Vec<ArtefactView>) = match committed {
+        Some(Committed { manifest, files }) => (Some(manifest), files),
+        None => (None, Vec::new()),
+    };
+    let fits = |paths: &Vec<String>| {
+        paths.len() <= PATHS_MAX && paths.iter().map(String::len).sum::<usize>() <= PATHS_BYTES
+    };
+    if paths.as_ref().is_some_and(|paths| !fits(paths)) {
+        paths = None;
+        text.push_str("(too many paths for a later step to work on)\n");
+    }
+    if text.len() > TEXT_BYTES {
+        let whole = Bytes::from(std::mem::take(&mut text));
+        text = beginning(&whole);
+        let path = format!("{WHOLE_OUTPUTS}{}.txt", work.grant.spec.name);
+        text.push_str(&format!(
+            "\n(cut here; all {} are in the artefact {path})\n",
+            size(whole.len() as u64)
+        ));
+        let bytes = whole.len() as u64;
+        let sha256 = work.link.put(whole).await?;
+        artefacts.push(ArtefactView { path, bytes, sha256 });
+    }
+    Ok(StepOutput {
+        text,
+        data,
+        paths,
+        number,
+        exit_code,
+        workspace,
+        artefacts,
+        citations: Vec::new(),
+        provenance: Some(work.provenance(tool)),
+    })
+}
+
+/// The first lines of a text, or its first characters when the first line is too long.
+fn beginning(whole: &[u8]) -> String {
+    let start = &whole[..TEXT_BYTES.min(whole.len())];
+    let end =
+        start.iter().rposition(|b| *b == b'\n').filter(|at| *at > TEXT_BYTES / 2).unwrap_or(start.len());
+    let mut text = String::from_utf8_lossy(&start[..end]).into_owned();
+    // The cut may have split a character.
+    while text.ends_with('\u{fffd}') {
+        text.pop();
+    }
+    text
+}

@@ -1,0 +1,388 @@
+//! The tools on real folders, hostile ones among them.
+
+use super::{Executor, Settings};
+use crate::{
+    Arm, Link, Undone, Work,
+    worker::unreliable::{UnreliableLeases, grant},
+};
+use octollm_access::Capability;
+use octollm_artefacts::Manifest;
+use octollm_contract::ArmName;
+use octollm_plan::{
+    Arg, CountWhat, FindKind, HashKind, Instruction, SizeBound, SortBy, StepOutput, ToolCall,
+};
+use octollm_sandbox::Kernel;
+use std::{
+    fs,
+    os::unix::{ffi::OsStrExt as _, fs::symlink},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+/// A folder to read, one beside it that is not granted, and an executor.
+struct Site {
+    folder: TempDir,
+    leases: Arc<UnreliableLeases>,
+    capability: Capability,
+}
+
+impl Site {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["open", "closed", "scratch"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        fs::write(folder.path().join("closed/secret"), "the secret").unwrap();
+        let open = folder.path().join("open").to_str().unwrap().to_owned();
+        let capability = Capability { read_roots: [open].into(), ..Capability::default() };
+        Site { folder, leases: UnreliableLeases::new(), capability }
+    }
+
+    fn open(&self, name: &str) -> PathBuf {
+        self.folder.path().join("open").join(name)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.open(name).to_str().unwrap().trim_end_matches('/').to_owned()
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
+        fs::create_dir_all(self.open(name).parent().unwrap()).unwrap();
+        fs::write(self.open(name), bytes).unwrap();
+        self.path(name)
+    }
+
+    fn work(&self, call: ToolCall) -> Work {
+        let mut grant = grant(0, ArmName::Executor, Instruction::Tool(call));
+        grant.spec.capability = self.capability.clone();
+        Work {
+            cancel: CancellationToken::new(),
+            link: Link::new(Arc::clone(&self.leases) as _, grant.token.clone()),
+            worker: "w1".parse().unwrap(),
+            started: crate::clock::now(),
+            grant: Arc::new(grant),
+        }
+    }
+
+    async fn perform(&self, work: Work) -> Result<StepOutput, Undone> {
+        let settings = Settings { scratch: self.folder.path().join("scratch"), kernel: Kernel::probe() };
+        let done = Executor::new(settings).perform(work).await;
+        let left = fs::read_dir(self.folder.path().join("scratch")).unwrap().count();
+        assert_eq!(left, 0, "the workspace is removed");
+        done.map(|done| done.output)
+    }
+
+    async fn run(&self, call: ToolCall) -> StepOutput {
+        self.perform(self.work(call)).await.expect("the tool works")
+    }
+
+    async fn refused(&self, call: ToolCall) -> String {
+        match self.perform(self.work(call)).await {
+            Err(Undone::Failed { message, .. }) => message,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn list(path: &str) -> ToolCall {
+    let (kind, sort) = (FindKind::Any, SortBy::Name);
+    ToolCall::List { path: path.into(), hidden: false, recursive: false, kind, sort, limit: None }
+}
+
+fn find(path: &str, name: Option<&str>) -> ToolCall {
+    ToolCall::Find {
+        path: path.into(),
+        name: name.map(str::to_owned),
+        max_depth: None,
+        kind: FindKind::File,
+        newer_than: None,
+        older_than: None,
+        size: SizeBound::default(),
+        sort: SortBy::Name,
+        limit: None,
+    }
+}
+
+fn read(paths: &[&str]) -> ToolCall {
+    let paths = Arg::Given(paths.iter().map(|path| (*path).to_owned()).collect());
+    ToolCall::ReadFile { paths, first_lines: None, last_lines: None }
+}
+
+fn count(what: CountWhat, path: &str) -> ToolCall {
+    let paths = Some(Arg::Given(vec![path.to_owned()]));
+    ToolCall::Count { what, paths, text: None, name: None, recursive: true }
+}
+
+fn search(pattern: &str, path: &str) -> ToolCall {
+    let paths = Some(Arg::Given(vec![path.to_owned()]));
+    ToolCall::Search {
+        pattern: pattern.into(),
+        regex: false,
+        ignore_case: false,
+        paths,
+        text: None,
+        name: None,
+    }
+}
+
+#[tokio::test]
+async fn a_list_names_entries_and_says_when_there_are_none() {
+    let site = Site::new();
+    let folder = site.path("");
+    assert!(site.run(list(&folder)).await.text.contains("is empty"));
+    site.write("b.txt", "b");
+    site.write("a/deep.txt", "deep");
+    site.write(".hidden", "");
+    let output = site.run(list(&folder)).await;
+    assert_eq!(output.text, "a/\nb.txt\n");
+    assert_eq!(output.number, Some(2));
+    assert_eq!(output.paths, Some(vec![site.path("a"), site.path("b.txt")]));
+    assert_eq!(output.data["entries"][1]["bytes"], 1);
+    assert!(output.provenance.is_some_and(|p| p.made_by == "list" && p.worker == "w1"));
+    let (kind, sort) = (FindKind::File, SortBy::Largest);
+    let all = ToolCall::List { path: folder, hidden: true, recursive: true, kind, sort, limit: Some(2) };
+    assert_eq!(site.run(all).await.text, "a/deep.txt\nb.txt\n(the first 2 of 3 entries)\n");
+}
+
+#[tokio::test]
+async fn finds_fit_every_condition() {
+    let site = Site::new();
+    site.write("x.log", vec![b'x'; 2000]);
+    site.write("d/.y.log", "y");
+    site.write("d/z.txt", "z");
+    let folder = site.path("");
+    let output = site.run(find(&folder, Some("*.log"))).await;
+    assert_eq!(output.text, format!("{}\n{}\n", site.path("d/.y.log"), site.path("x.log")));
+    assert_eq!(output.number, Some(2));
+    let ToolCall::Find { path, name, max_depth, kind, newer_than, older_than, sort, limit, .. } =
+        find(&folder, None)
+    else {
+        unreachable!()
+    };
+    let size = SizeBound { at_least: Some(1000), at_most: None };
+    let large = ToolCall::Find { path, name, max_depth, kind, newer_than, older_than, size, sort, limit };
+    assert_eq!(site.run(large).await.paths, Some(vec![site.path("x.log")]));
+    assert!(site.run(find(&folder, Some("*.rs"))).await.text.starts_with("nothing found below"));
+}
+
+#[tokio::test]
+async fn counts_searches_hashes_and_sizes_are_right() {
+    let site = Site::new();
+    let one = site.write("one", "a b\nc\nlast");
+    site.write("two", "x\n");
+    let folder = site.path("");
+    let number = async |what, path: &str| site.run(count(what, path)).await.number;
+    assert_eq!(number(CountWhat::Lines, &one).await, Some(3));
+    assert_eq!(number(CountWhat::Words, &one).await, Some(4));
+    assert_eq!(number(CountWhat::Bytes, &one).await, Some(10));
+    assert_eq!(number(CountWhat::Characters, &one).await, Some(10));
+    assert_eq!(number(CountWhat::Files, &folder).await, Some(2));
+    assert_eq!(number(CountWhat::Lines, &folder).await, Some(4));
+    let found = site.run(search("c", &folder)).await;
+    assert_eq!(found.text, format!("{one}:2: c\n(1 line in 1 file)\n"));
+    assert_eq!(found.paths, Some(vec![one.clone()]));
+    let hashed = ToolCall::Hash { kind: HashKind::Md5, paths: None, text: Some(Arg::Given("abc".into())) };
+    assert_eq!(site.run(hashed).await.text, "900150983cd24fb0d6963f7d28e17f72\n");
+    let hashed =
+        ToolCall::Hash { kind: HashKind::Sha1, paths: Some(Arg::Given(vec![one.clone()])), text: None };
+    assert!(site.run(hashed).await.text.ends_with(&format!("  {one}\n")));
+    fs::hard_link(&one, site.open("same")).unwrap();
+    let used = site.run(ToolCall::DiskUse { paths: Arg::Given(vec![folder]) }).await;
+    assert_eq!(used.number, Some(12), "a file with two names counts once");
+    let differ = site.run(ToolCall::Compare { left: one, right: site.path("two") }).await;
+    assert!(differ.text.contains("differ, first at byte 1 in line 1"), "{}", differ.text);
+    let same = site.run(ToolCall::Compare { left: site.path("one"), right: site.path("same") }).await;
+    assert!(same.text.contains("are the same"));
+}
+
+#[tokio::test]
+async fn a_file_is_read_in_part_and_what_is_no_text_is_said() {
+    let site = Site::new();
+    let path = site.write("f", "1\n2\n3\n");
+    let part = async |first_lines, last_lines| {
+        let call = ToolCall::ReadFile { paths: Arg::Given(vec![path.clone()]), first_lines, last_lines };
+        site.run(call).await.text
+    };
+    assert_eq!(part(None, None).await, "1\n2\n3\n");
+    assert_eq!(part(Some(2), None).await, "1\n2\n");
+    assert_eq!(part(None, Some(1)).await, "3\n");
+    let odd = site.write("odd", b"a\xffb");
+    assert!(site.run(read(&[&odd])).await.text.contains("not all of it is UTF-8"));
+    let missing = site.path("missing");
+    assert!(site.refused(read(&[&missing])).await.contains("does not exist"));
+    let both = site.run(read(&[&path, &missing])).await;
+    assert!(both.text.contains("(not read: ") && both.text.contains("3\n"), "{}", both.text);
+}
+
+/// P6: no path, link or change of the tree leads out of the granted roots.
+#[tokio::test]
+async fn nothing_outside_the_roots_is_read() {
+    let site = Site::new();
+    let closed = site.folder.path().join("closed");
+    symlink(closed.join("secret"), site.open("link")).unwrap();
+    symlink("../closed", site.open("way")).unwrap();
+    symlink("loop", site.open("loop")).unwrap();
+    symlink("/proc/self/root", site.open("magic")).unwrap();
+    site.write("inside", "fine");
+    symlink(site.open("inside"), site.open("good")).unwrap();
+    let secret = closed.join("secret").to_str().unwrap().to_owned();
+    let dots = format!("{}/../closed/secret", site.path(""));
+    for path in
+        [site.path("link"), site.path("way/secret"), secret.clone(), dots, site.path("magic/etc/passwd")]
+    {
+        for call in [read(&[&path]), count(CountWhat::Lines, &path), search("s", &path), list(&path)] {
+            let said = site.refused(call).await;
+            assert!(!said.contains("the secret"), "{said}");
+            assert!(
+                ["leads out", "none of the folders", "plain", "not a folder"]
+                    .iter()
+                    .any(|w| said.contains(w)),
+                "{said}"
+            );
+        }
+    }
+    assert!(site.refused(read(&[&site.path("loop")])).await.contains("cannot be read"));
+    assert_eq!(site.run(read(&[&site.path("good")])).await.text, "fine\n");
+    let listed = site.run(list(&site.path(""))).await.text;
+    assert_eq!(listed, "good\ninside\nlink\nloop\nmagic\nway\n");
+    let all = site.run(search("s", &site.path(""))).await;
+    assert!(!all.text.contains("secret"), "{}", all.text);
+    assert!(site.refused(read(&["relative"])).await.contains("plain absolute"));
+}
+
+/// P6: a root that is a link counts only where what it leads to is the policy's own.
+#[tokio::test]
+async fn a_root_that_is_a_link_is_held_within_the_policy() {
+    let mut site = Site::new();
+    let way = site.path("way");
+    symlink(site.folder.path().join("closed"), &way).unwrap();
+    let secret = format!("{way}/secret");
+    site.capability.read_roots = [way.clone()].into();
+    site.capability.read_within = [site.path("")].into();
+    assert!(site.refused(read(&[&secret])).await.contains("leads out"));
+    site.capability.read_within = [way].into();
+    assert_eq!(site.run(read(&[&secret])).await.text, "the secret\n", "the policy names the link itself");
+    let file = site.write("only", "this");
+    site.write("other", "that");
+    site.capability = Capability { read_roots: [file.clone()].into(), ..Capability::default() };
+    assert_eq!(site.run(read(&[&file])).await.text, "this\n");
+    assert!(site.refused(read(&[&site.path("other")])).await.contains("none of the folders"));
+}
+
+/// P6: what waits or acts when it is opened is not opened; the kernel's own files are no files.
+#[tokio::test]
+async fn special_files_are_never_opened() {
+    let mut site = Site::new();
+    site.write("plain", "needle\n");
+    let fifo = site.path("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(site.open("socket")).unwrap();
+    let said = site.refused(read(&[&fifo])).await;
+    assert!(said.contains("is a FIFO, which is never read"), "{said}");
+    let found = site.run(search("needle", &site.path(""))).await;
+    assert_eq!(found.number, Some(1));
+    assert_eq!(site.run(list(&site.path(""))).await.text, "fifo\nplain\nsocket\n");
+    site.capability.read_roots = ["/proc".to_owned(), "/dev".to_owned()].into();
+    assert!(site.refused(read(&["/proc/self/environ"])).await.contains("never read"));
+    assert!(site.refused(list("/proc")).await.contains("kernel's own"));
+    assert!(site.refused(read(&["/dev/zero"])).await.contains("is a device"));
+}
+
+#[tokio::test]
+async fn hostile_names_are_shown_safely() {
+    let site = Site::new();
+    let name = std::ffi::OsStr::from_bytes(b"a\nb\xff\x1b[2J");
+    fs::write(site.open("").join(name), "x").unwrap();
+    let output = site.run(list(&site.path(""))).await;
+    assert_eq!(output.text, "a\\nb\u{fffd}\\u{1b}[2J\n");
+    assert_eq!(output.paths, None, "a name that is not text is not handed on as another");
+}
+
+/// P10: a large answer is cut for people and kept whole.
+#[tokio::test]
+async fn a_large_folder_is_listed_whole_in_an_artefact() {
+    let site = Site::new();
+    (0..20_000).for_each(|n| fs::write(site.open(&format!("file-{n:06}")), "").unwrap());
+    let output = site.run(list(&site.path(""))).await;
+    assert_eq!(output.number, Some(20_000));
+    assert_eq!(output.paths.map(|paths| paths.len()), Some(20_000));
+    assert!(output.text.len() < 66_000 && output.text.contains("(cut here; all "), "{}", output.text.len());
+    assert_eq!(output.data["cut"], true);
+    let kept = &output.artefacts[0];
+    assert_eq!(kept.path, "octollm-output/s0.txt");
+    let whole = site.leases.artefact(kept.sha256).unwrap();
+    assert_eq!(String::from_utf8_lossy(&whole).lines().count(), 20_000);
+}
+
+#[tokio::test]
+async fn a_cancelled_tool_stops() {
+    let site = Site::new();
+    let work = site.work(count(CountWhat::Files, &site.path("")));
+    site.write("x", "x");
+    work.cancel.cancel();
+    assert_eq!(site.perform(work).await.unwrap_err(), Undone::Stopped);
+}
+
+/// A written file is in the manifest that the next step starts from.
+#[tokio::test]
+async fn a_workspace_goes_from_step_to_step() {
+    let mut site = Site::new();
+    let write = |path: &str| ToolCall::WriteFile { path: path.into(), content: Arg::Given("text".into()) };
+    assert!(site.refused(write("a")).await.contains("no capability"));
+    site.capability.writes_workspace = true;
+    let output = site.run(write("d/a.txt")).await;
+    assert_eq!(output.artefacts[0].path, "d/a.txt");
+    let manifest = output.workspace.expect("a new manifest");
+    let bytes = site.leases.artefact(manifest).unwrap();
+    assert_eq!(Manifest::from_bytes(&bytes).unwrap().files().count(), 1);
+    for bad in ["../x", "/etc/x", "", "a/", "octollm-output/x"] {
+        assert!(site.refused(write(bad)).await.contains("not a path inside"), "{bad}");
+    }
+    let mut next = site.work(read(&["d/a.txt"]));
+    Arc::get_mut(&mut next.grant).unwrap().workspace = Some(manifest);
+    assert_eq!(site.perform(next).await.unwrap().text, "text\n");
+}
+
+fn shell(argv: &[&str], any_exit: bool) -> ToolCall {
+    ToolCall::Shell { argv: argv.iter().map(|a| (*a).to_owned()).collect(), stdin: None, any_exit }
+}
+
+/// P6: programs run in the locked room, with the granted roots and nothing else to read.
+#[tokio::test]
+async fn a_program_runs_in_the_room_or_is_refused() {
+    let mut site = Site::new();
+    assert!(site.refused(shell(&["cat", "x"], false)).await.contains("no capability to run \"cat\""));
+    site.capability.commands = ["cat".to_owned(), "false".to_owned(), "sleep".to_owned()].into();
+    let path = site.write("seen", "from the root");
+    if let Err(lacking) = Kernel::probe().can_lock() {
+        let said = site.refused(shell(&["cat", &path], false)).await;
+        assert!(said.contains("programs are refused on this machine"), "{said} {lacking}");
+        return;
+    }
+    let output = site.run(shell(&["cat", &path], false)).await;
+    assert_eq!((output.text.as_str(), output.exit_code), ("from the root", Some(0)));
+    let secret = site.folder.path().join("closed/secret");
+    let said = site.refused(shell(&["cat", secret.to_str().unwrap()], false)).await;
+    assert!(said.contains("cat ended with exit code 1") && !said.contains("the secret"), "{said}");
+    let output = site.run(shell(&["false"], true)).await;
+    assert_eq!((output.text.as_str(), output.exit_code), ("(exit code 1)\n", Some(1)));
+    let work = site.work(shell(&["sleep", "60"], false));
+    let cancel = work.cancel.clone();
+    let (done, ()) = tokio::join!(site.perform(work), async { cancel.cancel() });
+    assert_eq!(done.unwrap_err(), Undone::Stopped);
+    site.capability.shell = true;
+    site.capability.writes_workspace = true;
+    let script = ToolCall::ShellString { script: "echo hi > made; cat made".into(), any_exit: false };
+    let output = site.run(script).await;
+    assert_eq!((output.text.as_str(), output.artefacts[0].path.as_str()), ("hi\n", "made"));
+}
+
+#[test]
+fn every_tool_is_listed_by_its_name() {
+    let settings = Settings { scratch: Path::new("/").to_owned(), kernel: Kernel::probe() };
+    let tools = Executor::new(settings).tools();
+    assert!(tools.contains(&"list") && tools.contains(&"http_fetch"));
+    assert_eq!(tools.contains(&"shell"), Kernel::probe().can_lock().is_ok());
+}

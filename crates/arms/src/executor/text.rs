@@ -1,0 +1,121 @@
+//! Text for people: names and sizes that cannot mislead, and sheets that cannot grow for ever.
+
+use std::{ffi::OsStr, fmt::Write as _, os::unix::ffi::OsStrExt as _, path::Path};
+
+/// The most text that one tool makes; what comes after is counted.
+pub(super) const SHEET_BYTES: usize = 16 << 20;
+
+/// A name as text: bytes that are not UTF-8 become U+FFFD; control characters and those that
+/// turn the direction of writing are written as escapes, so that no name can forge a line.
+pub(super) fn shown(name: &OsStr) -> String {
+    let mut text = String::with_capacity(name.len());
+    for c in String::from_utf8_lossy(name.as_bytes()).chars() {
+        if c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        {
+            text.extend(c.escape_default());
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
+/// A path as text; see [`shown`].
+pub(super) fn shown_path(path: &Path) -> String {
+    shown(path.as_os_str())
+}
+
+/// A path for the next step, which must name the same file: none when it is not UTF-8.
+pub(super) fn exact(path: &Path) -> Option<String> {
+    path.to_str().map(str::to_owned)
+}
+
+/// `1,234,567`.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 file`, `2 files`.
+pub(super) fn counted(number: u64, one: &str) -> String {
+    let many = if let Some(stem) = one.strip_suffix('y') { format!("{stem}ies") } else { format!("{one}s") };
+    format!("{} {}", grouped(number), if number == 1 { one } else { &many })
+}
+
+/// `1.2 MiB (1,234,567 bytes)`, `17 bytes`.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let exact = counted(bytes, "byte");
+    // The largest unit of which there is at least one; tenths, rounded down.
+    let unit = UNITS.iter().zip(1..).take_while(|(_, power)| bytes >> (10 * power) > 0).last();
+    match unit {
+        None => exact,
+        Some((unit, power)) => {
+            let tenths = (u128::from(bytes) * 10) >> (10 * power);
+            format!("{}.{} {unit} ({exact})", tenths / 10, tenths % 10)
+        }
+    }
+}
+
+/// Lines for people, up to a bound.
+#[derive(Default)]
+pub(super) struct Sheet {
+    text: String,
+    omitted: u64,
+}
+
+impl Sheet {
+    /// Adds a line, or counts it when the sheet is full.
+    pub(super) fn line(&mut self, line: impl AsRef<str>) {
+        let line = line.as_ref();
+        if self.text.len() + line.len() >= SHEET_BYTES {
+            self.omitted += 1;
+            return;
+        }
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    /// The text, with a last line about what did not fit.
+    pub(super) fn finish(mut self) -> String {
+        if self.omitted > 0 {
+            // Writing to a String cannot fail.
+            let _ = writeln!(self.text, "({} left out)", counted(self.omitted, "more line"));
+        }
+        self.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_can_forge_a_line_or_turn_the_writing_around() {
+        let check = |name: &[u8], wanted| assert_eq!(shown(OsStr::from_bytes(name)), wanted);
+        check(b"plain \xc3\xa4", "plain ä");
+        check(b"a\nb\x1b[31m", r"a\nb\u{1b}[31m");
+        check(b"x\xff", "x\u{fffd}");
+        check("\u{202e}txt".as_bytes(), r"\u{202e}txt");
+    }
+
+    #[test]
+    fn sizes_are_human_and_exact() {
+        let check = |bytes, wanted| assert_eq!(size(bytes), wanted);
+        check(0, "0 bytes");
+        check(1, "1 byte");
+        check(1023, "1,023 bytes");
+        check(1024, "1.0 KiB (1,024 bytes)");
+        check(1_234_567, "1.1 MiB (1,234,567 bytes)");
+        check(u64::MAX, "15.9 EiB (18,446,744,073,709,551,615 bytes)");
+        assert_eq!(counted(2, "entry"), "2 entries");
+    }
+}

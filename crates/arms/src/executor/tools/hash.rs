@@ -1,0 +1,113 @@
+//! `hash`: digests of files or of a text, as `digest  path`.
+
+use super::{DATA_ENTRIES, Site, Source};
+use crate::{
+    Undone,
+    executor::{
+        files::{Faults, files, pieces},
+        outcome::Found,
+        text::{Sheet, shown_path},
+    },
+};
+use octollm_plan::HashKind;
+use serde_json::{Value, json};
+use sha2::Digest as _;
+use std::fmt::Write as _;
+
+pub(super) fn hash(site: &Site, kind: HashKind, from: Source) -> Result<Found, Undone> {
+    let mut sheet = Sheet::default();
+    let mut rows: Vec<Value> = Vec::new();
+    match from {
+        Source::Text(text) => {
+            let mut state = State::new(kind);
+            state.update(text.as_bytes());
+            let digest = state.finish();
+            sheet.line(&digest);
+            rows.push(json!({ "digest": digest }));
+        }
+        Source::Paths(paths) => {
+            let mut faults = Faults::default();
+            let mut read_files = 0;
+            let tally =
+                files(&site.reach, &paths, &site.stop, &|_| true, &mut faults, &mut |looked, faults| {
+                    let mut state = State::new(kind);
+                    let read = pieces(&looked.file, &site.stop, |piece| {
+                        state.update(piece);
+                        true
+                    })?;
+                    match read {
+                        Ok(()) => {
+                            let digest = state.finish();
+                            read_files += 1;
+                            sheet.line(format!("{digest}  {}", shown_path(looked.path)));
+                            if rows.len() < DATA_ENTRIES {
+                                rows.push(json!({ "path": looked.path.to_string_lossy(), "digest": digest }));
+                            }
+                        }
+                        Err(error) => faults.add(format!("{}: {error}", shown_path(looked.path))),
+                    }
+                    Ok(())
+                })?;
+            let remarks = faults.remarks(read_files)?;
+            if read_files == 0 {
+                sheet.line("there are no files");
+            }
+            remarks.iter().chain(&tally.remarks()).for_each(|remark| sheet.line(remark));
+        }
+    }
+    let data = json!({ "function": word(kind), "digests": rows });
+    Ok(Found { text: sheet.finish(), data, ..Found::default() })
+}
+
+fn word(kind: HashKind) -> &'static str {
+    match kind {
+        HashKind::Sha256 => "sha256",
+        HashKind::Sha512 => "sha512",
+        HashKind::Sha1 => "sha1",
+        HashKind::Md5 => "md5",
+    }
+}
+
+enum State {
+    Sha256(sha2::Sha256),
+    Sha512(sha2::Sha512),
+    Sha1(sha1::Sha1),
+    Md5(md5::Md5),
+}
+
+impl State {
+    fn new(kind: HashKind) -> Self {
+        match kind {
+            HashKind::Sha256 => State::Sha256(sha2::Sha256::new()),
+            HashKind::Sha512 => State::Sha512(sha2::Sha512::new()),
+            HashKind::Sha1 => State::Sha1(sha1::Sha1::new()),
+            HashKind::Md5 => State::Md5(md5::Md5::new()),
+        }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            State::Sha256(state) => state.update(bytes),
+            State::Sha512(state) => state.update(bytes),
+            State::Sha1(state) => state.update(bytes),
+            State::Md5(state) => state.update(bytes),
+        }
+    }
+
+    fn finish(self) -> String {
+        match self {
+            State::Sha256(state) => hex(&state.finalize()),
+            State::Sha512(state) => hex(&state.finalize()),
+            State::Sha1(state) => hex(&state.finalize()),
+            State::Md5(state) => hex(&state.finalize()),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,59 @@
+//! `list`: the entries of a folder, one name a line, folders with a `/`.
+
+use super::{Row, Site, exact_paths, rows_data, sort, wants};
+use crate::{
+    Undone,
+    executor::{
+        outcome::Found,
+        reach::Kind,
+        text::{Sheet, counted, shown_path},
+        walk::{DEPTH_MAX, Range, walk},
+    },
+};
+use octollm_plan::{FindKind, SortBy};
+
+pub(super) struct Wish {
+    pub(super) hidden: bool,
+    pub(super) recursive: bool,
+    pub(super) kind: FindKind,
+    pub(super) sort: SortBy,
+    pub(super) limit: Option<u32>,
+}
+
+pub(super) fn list(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone> {
+    let (path, folder) = site.reach.folder(path).map_err(|e| Undone::for_good(e.to_string()))?;
+    let mut rows: Vec<Row> = Vec::new();
+    let range = Range { depth: if wish.recursive { DEPTH_MAX } else { 1 }, hidden: wish.hidden };
+    let tally = walk(folder, &path, range, &site.stop, &mut |entry| {
+        if wants(wish.kind, entry.kind) {
+            rows.push(Row::of(entry));
+        }
+        Ok(())
+    })?;
+    sort(&mut rows, wish.sort);
+    let total = rows.len() as u64;
+    rows.truncate(wish.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)));
+
+    let mut sheet = Sheet::default();
+    for row in &rows {
+        let name = shown_path(row.path.strip_prefix(&path).unwrap_or(&row.path));
+        sheet.line(if row.kind == Kind::Folder { format!("{name}/") } else { name });
+    }
+    if total == 0 {
+        sheet.line(nothing(&shown_path(&path), wish));
+    } else if (rows.len() as u64) < total {
+        sheet.line(format!("(the first {} of {})", rows.len(), counted(total, "entry")));
+    }
+    tally.remarks().iter().for_each(|remark| sheet.line(remark));
+    let data = rows_data(&rows, total, tally.unreadable == 0 && !tally.cut);
+    Ok(Found { text: sheet.finish(), data, paths: exact_paths(&rows), number: Some(total), exit_code: None })
+}
+
+fn nothing(path: &str, wish: &Wish) -> String {
+    let besides = if wish.hidden { "" } else { " (names that begin with a dot are not shown)" };
+    match wish.kind {
+        FindKind::Any => format!("{path} is empty{besides}"),
+        FindKind::File => format!("{path} has no files{besides}"),
+        FindKind::Folder => format!("{path} has no folders{besides}"),
+    }
+}

@@ -1,0 +1,147 @@
+//! `shell` and `shell_string`: a program in the locked room.
+//!
+//! The step is done when the program ends with 0, or with anything when the plan says that
+//! any exit code is a result (`any_exit`: a judge will look at it). Otherwise it fails for
+//! good, with the tail of what the program said.
+
+use crate::{
+    Undone,
+    executor::{
+        outcome::Found,
+        text::{counted, shown},
+    },
+};
+use octollm_contract::Millis;
+use octollm_sandbox::{Ended, Ending, Kernel, Lacking, Limits, Output, Room, RoomError, RoomSpec};
+use serde_json::json;
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+
+/// What is kept of each output stream.
+const OUTPUT_BYTES: usize = 8 << 20;
+/// What data for programs holds of each.
+const DATA_BYTES: usize = 64 << 10;
+/// What a failure quotes.
+const TAIL_BYTES: usize = 2000;
+
+/// Where a program runs.
+pub(crate) struct Place<'a> {
+    pub(crate) workspace: &'a Path,
+    pub(crate) read_roots: Vec<PathBuf>,
+    pub(crate) wall: Millis,
+}
+
+pub(crate) async fn run(
+    argv: &[String],
+    stdin: Option<String>,
+    any_exit: bool,
+    place: Place<'_>,
+    kernel: &'static Kernel,
+    cancel: &CancellationToken,
+) -> Result<Found, Undone> {
+    let wall = place.wall.to_duration().max(Duration::from_secs(1));
+    let limits = Limits { wall, cpu: wall, output_bytes: OUTPUT_BYTES, ..Limits::default() };
+    let spec = RoomSpec { workspace: place.workspace.to_owned(), read_roots: place.read_roots, limits };
+    let room = Room::open(&spec, kernel).map_err(|e| refusal(&e))?;
+    let ended = room.run(argv, stdin.map(String::into_bytes), cancel).await.map_err(|e| refusal(&e))?;
+    let exit_code = match ended.ending {
+        Ending::Exited(code) => code,
+        Ending::Signalled(signal) => 128 + signal,
+        Ending::TimedOut => {
+            return Err(Undone::for_now(format!(
+                "the program took longer than its time limit of {}",
+                place.wall
+            )));
+        }
+        Ending::Cancelled => return Err(Undone::Stopped),
+    };
+    if exit_code != 0 && !any_exit {
+        return Err(Undone::for_good(failure(argv, &ended, exit_code)));
+    }
+    Ok(Found {
+        text: text(&ended, exit_code),
+        data: json!({
+            "exit_code": exit_code,
+            "stdout": start(&ended.stdout),
+            "stderr": start(&ended.stderr),
+            "cut": ended.stdout.bytes.len().max(ended.stderr.bytes.len()) > DATA_BYTES
+                || ended.stdout.is_cut() || ended.stderr.is_cut(),
+            "took_ms": u64::try_from(ended.took.as_millis()).unwrap_or(u64::MAX),
+        }),
+        exit_code: Some(exit_code),
+        ..Found::default()
+    })
+}
+
+fn refusal(error: &RoomError) -> Undone {
+    let because = |error: &dyn std::error::Error| {
+        error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+    };
+    match error {
+        RoomError::Exhausted(_) => Undone::for_now(because(error)),
+        RoomError::Lacking(lacking) => Undone::for_good(unlocked(lacking)),
+        RoomError::Path { .. }
+        | RoomError::ProgramNotFound { .. }
+        | RoomError::ProgramNotAllowed { .. }
+        | RoomError::BadCommand
+        | RoomError::Setup(_) => Undone::for_good(because(error)),
+    }
+}
+
+fn unlocked(lacking: &Lacking) -> String {
+    format!("programs are refused on this machine, because none can be locked in: {lacking}")
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}")
+}
+
+fn start(output: &Output) -> String {
+    lossy(&output.bytes[..output.bytes.len().min(DATA_BYTES)])
+}
+
+fn text(ended: &Ended, exit_code: i32) -> String {
+    let mut text = lossy(&ended.stdout.bytes);
+    let mut add = |line: &str| {
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text.push_str(line);
+    };
+    for (output, name) in [(&ended.stdout, "output"), (&ended.stderr, "errors")] {
+        if output.is_cut() {
+            add(&format!(
+                "({} of {name} were not kept)\n",
+                counted(output.total - output.bytes.len() as u64, "byte")
+            ));
+        }
+    }
+    if !ended.stderr.bytes.is_empty() {
+        add("(errors:)\n");
+        add(&lossy(&ended.stderr.bytes));
+    }
+    if exit_code != 0 {
+        add(&format!("(exit code {exit_code})\n"));
+    }
+    if text.is_empty() { "(the program said nothing)\n".into() } else { text }
+}
+
+fn failure(argv: &[String], ended: &Ended, exit_code: i32) -> String {
+    let program = shown(OsStr::new(argv.first().map_or("", String::as_str)));
+    let how = match ended.ending {
+        Ending::Signalled(signal) => format!("was ended by signal {signal}"),
+        Ending::Exited(_) | Ending::TimedOut | Ending::Cancelled => {
+            format!("ended with exit code {exit_code}")
+        }
+    };
+    let said = if ended.stderr.bytes.is_empty() { &ended.stdout.bytes } else { &ended.stderr.bytes };
+    let tail = lossy(&said[said.len().saturating_sub(TAIL_BYTES)..]);
+    match tail.trim() {
+        "" => format!("{program} {how}"),
+        tail => format!("{program} {how}: {tail}"),
+    }
+}

@@ -1,0 +1,183 @@
+//! Going through the entries of a folder and of those below: bounded, never through a link,
+//! never into the kernel's own file systems; what cannot be read is counted, not fatal.
+
+use super::{
+    Stop,
+    reach::{self, Kind, Opened},
+};
+use crate::Undone;
+use rustix::fs::{AtFlags, Dir, Stat};
+use std::{
+    ffi::OsStr,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::{Path, PathBuf},
+};
+
+/// A walk looks at no more entries than this.
+pub(super) const ENTRIES_MAX: u64 = 1_000_000;
+/// A walk goes no deeper than this; each level holds a descriptor.
+pub(super) const DEPTH_MAX: u32 = 64;
+
+/// An entry that a walk met.
+pub(super) struct Entry<'a> {
+    pub(super) path: PathBuf,
+    pub(super) kind: Kind,
+    pub(super) stat: Stat,
+    folder: BorrowedFd<'a>,
+}
+
+impl Entry<'_> {
+    pub(super) fn name(&self) -> &OsStr {
+        self.path.file_name().unwrap_or_default()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        u64::try_from(self.stat.st_size).unwrap_or(0)
+    }
+
+    /// Last change of the contents, in milliseconds since the epoch.
+    pub(super) fn modified(&self) -> i64 {
+        modified(&self.stat)
+    }
+
+    /// Opens it, if it is a regular file.
+    pub(super) fn open(&self) -> Option<std::fs::File> {
+        match reach::open_entry(self.folder, self.name(), &self.path) {
+            Ok(Opened::File(file, _)) => Some(file),
+            Ok(Opened::Folder(_)) | Err(_) => None,
+        }
+    }
+}
+
+pub(super) fn modified(stat: &Stat) -> i64 {
+    let millis = i64::try_from(stat.st_mtime_nsec / 1_000_000).unwrap_or(0);
+    stat.st_mtime.saturating_mul(1000).saturating_add(millis)
+}
+
+/// What a walk met beside what it showed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    /// Entries looked at.
+    pub(super) seen: u64,
+    /// Folders and entries that could not be read.
+    pub(super) unreadable: u64,
+    /// Folders that were left out: too deep, or of the kernel's own file systems.
+    pub(super) left_out: u64,
+    /// The walk was ended at its bound.
+    pub(super) cut: bool,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, other: Tally) {
+        self.seen += other.seen;
+        self.unreadable += other.unreadable;
+        self.left_out += other.left_out;
+        self.cut |= other.cut;
+    }
+
+    /// A sentence for each thing that makes the result less than whole.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        use super::text::counted;
+        let mut remarks = Vec::new();
+        if self.unreadable > 0 {
+            remarks.push(format!("({} could not be read)", counted(self.unreadable, "entry")));
+        }
+        if self.left_out > 0 {
+            remarks.push(format!(
+                "({} not entered: too deep, or not real files)",
+                counted(self.left_out, "folder")
+            ));
+        }
+        if self.cut {
+            remarks.push(format!("(stopped after {}; there are more)", counted(self.seen, "entry")));
+        }
+        remarks
+    }
+}
+
+/// How far a walk goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range {
+    /// 1 is the folder's own entries.
+    pub(super) depth: u32,
+    /// Entries whose names begin with a dot, and what is below them.
+    pub(super) hidden: bool,
+}
+
+impl Range {
+    pub(super) const ALL: Range = Range { depth: DEPTH_MAX, hidden: true };
+}
+
+/// Shows every entry below `folder` to `visit`, each folder before what is in it.
+pub(super) fn walk(
+    folder: OwnedFd,
+    path: &Path,
+    range: Range,
+    stop: &Stop,
+    visit: &mut dyn FnMut(&Entry<'_>) -> Result<(), Undone>,
+) -> Result<Tally, Undone> {
+    let mut tally = Tally::default();
+    let mut open = vec![(path.to_owned(), listing(folder, &mut tally))];
+    loop {
+        let level = u32::try_from(open.len()).unwrap_or(u32::MAX);
+        let Some((path, Some((fd, entries)))) = open.last_mut() else { break };
+        let Some(entry) = entries.read() else {
+            open.pop();
+            continue;
+        };
+        stop.check()?;
+        let Ok(entry) = entry else {
+            tally.unreadable += 1;
+            open.pop();
+            continue;
+        };
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name == "." || name == ".." || (!range.hidden && name.as_bytes().starts_with(b".")) {
+            continue;
+        }
+        if tally.seen >= ENTRIES_MAX {
+            tally.cut = true;
+            break;
+        }
+        tally.seen += 1;
+        let path = path.join(name);
+        let Ok(stat) = rustix::fs::statat(&*fd, name, AtFlags::SYMLINK_NOFOLLOW) else {
+            tally.unreadable += 1;
+            continue;
+        };
+        let met = Entry { path, kind: reach::kind(&stat), stat, folder: fd.as_fd() };
+        visit(&met)?;
+        if met.kind != Kind::Folder {
+            continue;
+        }
+        if level >= range.depth {
+            tally.left_out += u64::from(level >= DEPTH_MAX);
+            continue;
+        }
+        match reach::open_entry(met.folder, met.name(), &met.path) {
+            Ok(Opened::Folder(below)) => {
+                let path = met.path;
+                let below = listing(below, &mut tally);
+                if below.is_some() {
+                    open.push((path, below));
+                }
+            }
+            Err(reach::NoAccess::Special(..)) => tally.left_out += 1,
+            Ok(Opened::File(..)) | Err(_) => tally.unreadable += 1,
+        }
+    }
+    Ok(tally)
+}
+
+fn listing(folder: OwnedFd, tally: &mut Tally) -> Option<(OwnedFd, Dir)> {
+    match Dir::read_from(&folder) {
+        Ok(entries) => Some((folder, entries)),
+        Err(_) => {
+            tally.unreadable += 1;
+            None
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! A step's workspace: a private folder made from the task's manifest, and the manifest that
+//! is made of it again.
+
+use super::{outcome::WHOLE_OUTPUTS, text::shown_path};
+use crate::{Link, NoLink, Undone, Work};
+use async_trait::async_trait;
+use bytes::Bytes;
+use octollm_artefacts::{Bounds, CollectError, Manifest, MaterialiseError, Shelf, collect, materialise};
+use octollm_contract::{ContentHash, api::ArtefactView};
+use std::path::Path;
+
+/// A folder that is removed when this is dropped.
+pub(super) struct Workspace {
+    folder: tempfile::TempDir,
+    from: Manifest,
+}
+
+/// What a step leaves behind.
+pub(super) struct Committed {
+    pub(super) manifest: ContentHash,
+    pub(super) files: Vec<ArtefactView>,
+}
+
+#[async_trait]
+impl Shelf for Link {
+    type Error = NoLink;
+
+    async fn put(&self, bytes: Bytes) -> Result<ContentHash, NoLink> {
+        Link::put(self, bytes).await
+    }
+
+    async fn get(&self, hash: ContentHash) -> Result<Bytes, NoLink> {
+        Link::get(self, hash).await
+    }
+}
+
+impl Workspace {
+    /// Makes the folder below `scratch`, open to nobody else, with the files of the grant's
+    /// manifest in it.
+    pub(super) async fn enter(scratch: &Path, work: &Work) -> Result<Self, Undone> {
+        let made = tempfile::Builder::new().prefix("octollm-step-").tempdir_in(scratch);
+        let unmade =
+            |error| Undone::for_now(format!("no folder can be made in {}: {error}", shown_path(scratch)));
+        let folder = made.map_err(unmade)?;
+        let from = match work.grant.workspace {
+            None => Manifest::default(),
+            Some(hash) => {
+                let bytes = work.link.get(hash).await?;
+                let unfit =
+                    |error| Undone::for_good(format!("the workspace's manifest cannot be read: {error}"));
+                Manifest::from_bytes(&bytes).map_err(unfit)?
+            }
+        };
+        let stop = work.cancel.cancelled();
+        tokio::select! {
+            () = stop => Err(Undone::Stopped),
+            made = materialise(&from, folder.path(), &work.link) => match made {
+                Ok(()) => Ok(Workspace { folder, from }),
+                Err(MaterialiseError::Fetch { source, .. }) => Err(source.into()),
+                Err(error @ MaterialiseError::Corrupt { .. }) => Err(Undone::for_good(error.to_string())),
+                Err(error @ (MaterialiseError::NotEmpty(_) | MaterialiseError::Write { .. })) => {
+                    Err(Undone::for_now(error.to_string()))
+                }
+            },
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Stores what the folder holds now and its manifest.
+    pub(super) async fn commit(self, work: &Work) -> Result<Committed, Undone> {
+        let collected = tokio::select! {
+            () = work.cancel.cancelled() => return Err(Undone::Stopped),
+            collected = collect(self.folder.path(), &self.from, Bounds::default(), &work.link) => collected,
+        };
+        let collected = match collected {
+            Ok(collected) => collected,
+            Err(CollectError::Store { source, .. }) => return Err(source.into()),
+            Err(error @ CollectError::Read { .. }) => return Err(Undone::for_now(error.to_string())),
+            Err(
+                error @ (CollectError::TooMany { .. }
+                | CollectError::FileTooLarge { .. }
+                | CollectError::TooLarge { .. }
+                | CollectError::Manifest(_)),
+            ) => return Err(Undone::for_good(error.to_string())),
+        };
+        let manifest = work.link.put(Bytes::from(collected.manifest.to_bytes())).await?;
+        // Whole outputs have names of their own, which no file may take.
+        let files = collected.manifest.files().filter(|(path, _)| !path.as_str().starts_with(WHOLE_OUTPUTS));
+        let view = |(path, entry): (&octollm_artefacts::WorkspacePath, &octollm_artefacts::Entry)| {
+            ArtefactView { path: path.as_str().to_owned(), bytes: entry.bytes, sha256: entry.sha256 }
+        };
+        Ok(Committed { manifest, files: files.map(view).collect() })
+    }
+}

@@ -1,0 +1,143 @@
+//! What the judge says of results, good and bad, and of criteria that mean harm.
+
+use super::Judge;
+use crate::{
+    Arm, Link, Undone, Work,
+    worker::unreliable::{UnreliableLeases, grant},
+};
+use octollm_client::{Leases, VerdictReport};
+use octollm_contract::{
+    ArmName, ContentHash, Timestamp,
+    api::{ArtefactView, StructuredCriterion},
+};
+use octollm_plan::{InputValue, Instruction, StepOutput};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+fn work(criteria: Vec<StructuredCriterion>, outputs: Vec<StepOutput>, leases: Arc<UnreliableLeases>) -> Work {
+    let mut grant = grant(0, ArmName::Judge, Instruction::Judge { criteria });
+    for (at, output) in outputs.into_iter().enumerate() {
+        grant.inputs.insert(format!("result-{at:02}").parse().unwrap(), InputValue::Whole(Box::new(output)));
+    }
+    Work {
+        cancel: CancellationToken::new(),
+        link: Link::new(leases, grant.token.clone()),
+        worker: "w1".parse().unwrap(),
+        started: Timestamp::from_millis(0),
+        grant: Arc::new(grant),
+    }
+}
+
+async fn judge(criterion: StructuredCriterion, outputs: Vec<StepOutput>) -> Result<String, String> {
+    let work = work(vec![criterion], outputs, UnreliableLeases::new());
+    let done = Judge.perform(work).await.expect("a verdict");
+    match done.verdict.expect("a judge gives one") {
+        VerdictReport::Accepted => Ok(done.output.text),
+        VerdictReport::Refused(why) => Err(why),
+    }
+}
+
+fn text(text: &str) -> StepOutput {
+    StepOutput { text: text.into(), ..StepOutput::default() }
+}
+
+#[tokio::test]
+async fn each_criterion_is_decided_with_evidence() {
+    use StructuredCriterion::{ArtefactExists, Contains, ExitCode, JsonSchema, Regex};
+    let yes = async |criterion, output: StepOutput, evidence: &str| {
+        let said = judge(criterion, vec![output]).await.unwrap();
+        assert!(said.contains(evidence), "{said}");
+    };
+    let no = async |criterion, output: StepOutput, evidence: &str| {
+        let said = judge(criterion, vec![output]).await.unwrap_err();
+        assert!(said.contains(evidence), "{said}");
+    };
+    yes(Contains { text: "b".into() }, text("a\nxbc\n"), r#"line 2: "xbc""#).await;
+    no(Contains { text: "z".into() }, text("abc"), "not in the result's text").await;
+    yes(Regex { pattern: "^b+$".into() }, text("bbb"), r#""bbb" matches in line 1"#).await;
+    no(Regex { pattern: "^c".into() }, text("bbb"), "not in").await;
+    no(Regex { pattern: "(".into() }, text("bbb"), "cannot be used").await;
+    let ended = |code| StepOutput { exit_code: Some(code), ..text("x") };
+    yes(ExitCode { equals: 3 }, ended(3), "the exit code is 3").await;
+    no(ExitCode { equals: 0 }, ended(1), "the exit code is 1").await;
+    no(ExitCode { equals: 0 }, text("x"), "no program was run").await;
+    let file = ArtefactView { path: "a/b.txt".into(), bytes: 3, sha256: ContentHash::of(b"abc") };
+    let files = || StepOutput { artefacts: vec![file.clone()], ..text("x") };
+    yes(ArtefactExists { path: "./a/b.txt".into() }, files(), "3 bytes").await;
+    no(ArtefactExists { path: "a".into() }, files(), "none of this path").await;
+    let number =
+        || JsonSchema { schema: json!({"properties": {"n": {"type": "integer"}}, "required": ["n"]}) };
+    yes(number(), text(r#"{"n": 1}"#), "valid").await;
+    yes(number(), StepOutput { data: json!({"n": 2}), ..text("two") }, "valid").await;
+    no(number(), text(r#"{"n": "x"}"#), r#"at "/n""#).await;
+    no(number(), text("hello"), "not JSON").await;
+}
+
+#[tokio::test]
+async fn one_refused_criterion_refuses_and_all_are_told() {
+    let contains = |text: &str| StructuredCriterion::Contains { text: text.into() };
+    let work = work(vec![contains("a"), contains("z")], vec![text("a"), text("b")], UnreliableLeases::new());
+    let done = Judge.perform(work).await.unwrap();
+    let Some(VerdictReport::Refused(why)) = done.verdict else { panic!("{:?}", done.verdict) };
+    assert!(why.starts_with("contains \"z\" does not hold") && !why.contains("\"a\" holds"), "{why}");
+    assert_eq!(done.output.data["criteria"][0]["holds"], json!(true));
+    assert!(done.output.provenance.is_some());
+}
+
+/// P10: a text that was cut is judged whole.
+#[tokio::test]
+async fn a_cut_text_is_judged_whole() {
+    let leases = UnreliableLeases::new();
+    let mut work =
+        work(vec![StructuredCriterion::Contains { text: "the end".into() }], vec![], Arc::clone(&leases));
+    let token = work.grant.token.clone();
+    let whole = bytes::Bytes::from_static(b"the beginning ... the end");
+    let sha256 = leases.put_artefact(&token, whole.clone()).await.unwrap();
+    let kept = ArtefactView { path: "octollm-output/s.txt".into(), bytes: whole.len() as u64, sha256 };
+    let output = StepOutput { artefacts: vec![kept], ..text("the beginning") };
+    Arc::get_mut(&mut work.grant)
+        .unwrap()
+        .inputs
+        .insert("r".parse().unwrap(), InputValue::Whole(Box::new(output)));
+    assert_eq!(Judge.perform(work).await.unwrap().verdict, Some(VerdictReport::Accepted));
+}
+
+/// Criteria that mean harm end in a refusal that says why, soon.
+#[tokio::test]
+async fn hostile_criteria_are_refused_with_the_reason() {
+    let no = async |criterion, output: StepOutput, evidence: &str| {
+        let said = judge(criterion, vec![output]).await.unwrap_err();
+        assert!(said.contains(evidence), "{evidence}: {said}");
+    };
+    let schema = |schema: Value| StructuredCriterion::JsonSchema { schema };
+    let data = || text(r#"{"a": {"a": {}}}"#);
+    no(StructuredCriterion::Regex { pattern: "(a{1000}){1000}".into() }, text("a"), "cannot be used").await;
+    let long = text(&format!("{}!", "a".repeat(100_000)));
+    no(StructuredCriterion::Regex { pattern: "^(a+)+$".into() }, long, "not in").await;
+    for elsewhere in ["http://127.0.0.1:1/x.json", "file:///etc/passwd", "other.json"] {
+        no(schema(json!({ "$ref": elsewhere })), data(), "cannot be used").await;
+    }
+    no(schema(json!({ "$ref": "#" })), data(), "refers to itself").await;
+    let ring = json!({ "$ref": "#/$defs/a", "$defs": { "a": { "$ref": "#/$defs/b" }, "b": { "allOf": [{ "$ref": "#/$defs/a" }] } } });
+    no(schema(ring), data(), "refers to itself").await;
+    let mut defs = serde_json::Map::from_iter([("a0".to_owned(), json!({ "minProperties": 0 }))]);
+    for n in 1..40 {
+        let below = json!({ "$ref": format!("#/$defs/a{}", n - 1) });
+        defs.insert(format!("a{n}"), json!({ "allOf": [below, below] }));
+    }
+    no(schema(json!({ "$ref": "#/$defs/a39", "$defs": defs })), data(), "more than 200000 parts").await;
+    no(schema(json!({ "description": "x".repeat(300_000) })), data(), "262144 are allowed").await;
+    no(schema(json!({ "type": "no such type" })), data(), "cannot be used").await;
+    let tree = json!({ "additionalProperties": { "$ref": "#" }, "type": "object" });
+    assert!(
+        judge(schema(tree), vec![data()]).await.is_ok(),
+        "a schema may refer to itself for what lies deeper"
+    );
+}
+
+#[tokio::test]
+async fn a_step_that_is_no_judgement_fails_for_good() {
+    let work = work(vec![], vec![], UnreliableLeases::new());
+    assert!(matches!(Judge.perform(work).await, Err(Undone::Failed { retryable: false, .. })));
+}

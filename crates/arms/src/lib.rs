@@ -1,0 +1,25 @@
+//! The arms: what takes steps from a queue and does them.
+//!
+//! [`Arm`] is the seam: a step in, an output or a failure out. [`Worker`] leases steps, has
+//! its arms do them, keeps the leases alive and reports. [`Executor`] runs tools, [`Judge`]
+//! checks results by rule.
+//!
+//! Promises: P2, a lease ends in at most one report, a lost lease in none, and a drain burns
+//! no attempt; P6, a tool reads below the granted roots only, connects to the granted hosts
+//! only, and programs run in a locked room; P10, what was cut, skipped or unreadable is said.
+//!
+//! Must not know: the store, HTTP routes, keys. An arm holds the token of the step it does.
+
+mod arm;
+pub mod bench;
+mod clock;
+mod executor;
+mod judge;
+mod link;
+mod worker;
+
+pub use arm::{Arm, Undone, Work};
+pub use executor::{Executor, Settings as ExecutorSettings};
+pub use judge::Judge;
+pub use link::{Link, NoLink};
+pub use worker::{Settings as WorkerSettings, Worker};

@@ -1,0 +1,131 @@
+//! One attempt: has an arm do a step, within its time, and reports how it went.
+
+use super::{
+    halt::{Cause, Halt},
+    pace::Pace,
+};
+use crate::{Arm, Undone, Work};
+use octollm_access::StepToken;
+use octollm_client::{Completion, LeaseError, Leases};
+use octollm_contract::Millis;
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+/// How long an arm that was told to stop may take to do so; then it is dropped.
+pub(super) const STOP_WITHIN: Duration = Duration::from_millis(1500);
+/// How long a report is repeated while the orchestrator is away. No lease lives longer
+/// without a heartbeat, and a report under a dead lease changes nothing.
+const REPORT_FOR: Duration = Duration::from_secs(120);
+
+/// What is to be said about a step.
+#[derive(Debug)]
+enum Report {
+    Complete(Box<Completion>),
+    Fail { message: String, retryable: bool },
+    Release,
+    Nothing,
+}
+
+/// Does the step and reports; ends only when the report is made or has become pointless.
+pub(super) async fn attempt(arm: Arc<dyn Arm>, work: Work, halt: Halt, leases: Arc<dyn Leases>) {
+    let grant = Arc::clone(&work.grant);
+    tracing::debug!(attempt = grant.attempt, arm = %grant.spec.arm, "step begun");
+    let outcome = perform(arm, work, &halt, grant.time_limit).await;
+    let report = report(outcome, halt.cause(), grant.time_limit);
+    if let Report::Fail { message, retryable } = &report {
+        tracing::info!(retryable, "step failed: {message}");
+    }
+    deliver(report, &grant.token, leases.as_ref(), &halt).await;
+}
+
+async fn perform(arm: Arc<dyn Arm>, work: Work, halt: &Halt, limit: Millis) -> Result<Completion, Undone> {
+    // A task of its own: a panic ends in its handle, and dropping the handle ends the task.
+    let mut at_work = AbortOnDropHandle::new(tokio::spawn(async move { arm.perform(work).await }));
+    let joined = tokio::select! {
+        biased;
+        joined = &mut at_work => Some(joined),
+        () = halt.token().cancelled() => None,
+        () = sleep(limit.to_duration()) => {
+            halt.tell(Cause::TimeOver);
+            None
+        }
+    };
+    let joined = match joined {
+        Some(joined) => joined,
+        None => match timeout(STOP_WITHIN, &mut at_work).await {
+            Ok(joined) => joined,
+            Err(_) => {
+                tracing::warn!("an arm did not stop in time and was dropped");
+                return Err(Undone::Stopped);
+            }
+        },
+    };
+    joined.unwrap_or_else(|ended| match ended.try_into_panic() {
+        Ok(panic) => {
+            let told = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(|s| &**s));
+            Err(Undone::for_now(format!("the arm panicked: {}", told.unwrap_or("without a message"))))
+        }
+        Err(_) => Err(Undone::Stopped),
+    })
+}
+
+/// What to say of an outcome. A result is told whatever happened meanwhile: the orchestrator
+/// keeps the result of a task that is being cancelled. A timeout is a failure that another
+/// attempt may not meet.
+fn report(outcome: Result<Completion, Undone>, cause: Option<Cause>, limit: Millis) -> Report {
+    let fail = |message: String, retryable| Report::Fail { message, retryable };
+    match (outcome, cause) {
+        (_, Some(Cause::Lost)) => Report::Nothing,
+        (Ok(done), None | Some(Cause::WantedBack | Cause::TimeOver | Cause::Drain)) => {
+            Report::Complete(Box::new(done))
+        }
+        (Err(_), Some(Cause::WantedBack)) => Report::Release,
+        (Err(Undone::Failed { message, retryable }), None | Some(Cause::TimeOver | Cause::Drain)) => {
+            fail(message, retryable)
+        }
+        (Err(Undone::Stopped), Some(Cause::TimeOver)) => {
+            fail(format!("the step took longer than its time limit of {limit}"), true)
+        }
+        (Err(Undone::Stopped), Some(Cause::Drain)) => Report::Release,
+        (Err(Undone::Stopped), None) => fail("the arm stopped before the step was done".into(), true),
+    }
+}
+
+/// Makes the report, again and again while the orchestrator is away. Repeating is safe: the
+/// first report under a lease ends it, so a second one only finds the lease lost.
+async fn deliver(mut report: Report, token: &StepToken, leases: &dyn Leases, halt: &Halt) {
+    let (until, mut pace) = (Instant::now() + REPORT_FOR, Pace::new());
+    loop {
+        let said = match &report {
+            Report::Complete(done) => leases.complete(token, (**done).clone()).await,
+            Report::Fail { message, retryable } => leases.fail(token, message.clone(), *retryable).await,
+            Report::Release => leases.release(token).await,
+            Report::Nothing => return,
+        };
+        let wait = match said {
+            Ok(()) => return,
+            // After an answer that did not come this most likely means that the report arrived.
+            Err(LeaseError::Lost) => return tracing::debug!("the lease had ended before the report"),
+            Err(LeaseError::Refused(problem)) => match report {
+                Report::Complete(_) => {
+                    let message = format!("the result was not taken: {problem}");
+                    report = Report::Fail { message, retryable: false };
+                    continue;
+                }
+                Report::Fail { .. } | Report::Release | Report::Nothing => {
+                    return tracing::error!("a report was refused: {problem}");
+                }
+            },
+            Err(LeaseError::Busy { retry_after }) => pace.at_least(retry_after),
+            Err(LeaseError::Unreachable(_)) => pace.next_wait(),
+        };
+        if Instant::now() + wait > until {
+            return tracing::warn!("a report could not be delivered; the lease will lapse");
+        }
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = halt.lost().cancelled() => return,
+        }
+    }
+}

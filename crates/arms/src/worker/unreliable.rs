@@ -1,0 +1,245 @@
+//! An orchestrator in memory that can misbehave: it loses replies, is busy, takes leases away,
+//! wants steps back and hands things out twice. It keeps a log of what it was told.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use octollm_access::{SigningKey, StepClaims, StepToken};
+use octollm_client::{Beat, Completion, Grant, LeaseAsk, LeaseError, Leases};
+use octollm_contract::{ArmName, ContentHash, Document, LeaseToken, Millis, TaskId, Timestamp, WorkerId};
+use octollm_plan::{Instruction, PlanStep};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::{sync::Notify, time::timeout};
+
+/// What a worker told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    Completed(u16),
+    Failed(u16, String, bool),
+    Released(u16),
+}
+
+/// What happens to the next report or lease instead of what should.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    Busy(Millis),
+    /// It does not arrive.
+    RequestLost,
+    /// It arrives and its answer does not.
+    ReplyLost,
+    /// The answer of a lease comes twice.
+    Duplicate,
+}
+
+#[derive(Default)]
+struct State {
+    ready: VecDeque<Grant>,
+    leased: BTreeMap<u16, Grant>,
+    beats: BTreeMap<u16, Beat>,
+    told: Vec<Told>,
+    artefacts: BTreeMap<ContentHash, Bytes>,
+    checkpoints: Vec<Document>,
+    lease_faults: VecDeque<Fault>,
+    report_faults: VecDeque<Fault>,
+    lease_calls: usize,
+    most_asked: u16,
+    heartbeats: usize,
+}
+
+#[derive(Default)]
+pub(crate) struct UnreliableLeases {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+/// A grant of the step at `place`.
+pub(crate) fn grant(place: u16, arm: ArmName, instruction: Instruction) -> Grant {
+    let step = TaskId::from_bytes([7; 16]).step(place);
+    let claims =
+        StepClaims { step, lease: LeaseToken::from_bytes([1; 16]), expires: Timestamp::from_millis(0) };
+    Grant {
+        step,
+        attempt: 1,
+        token: SigningKey::from_seed([3; 32]).sign(&claims),
+        spec: PlanStep {
+            name: format!("s{place}").parse().unwrap(),
+            arm,
+            summary: String::new(),
+            instruction,
+            inputs: BTreeMap::new(),
+            needs: Vec::new(),
+            capability: octollm_access::Capability::default(),
+            time_limit: None,
+        },
+        inputs: BTreeMap::new(),
+        workspace: None,
+        checkpoint: None,
+        expires_at: Timestamp::from_millis(0),
+        heartbeat_every: Millis::new(800),
+        time_limit: Millis::from_secs(60),
+    }
+}
+
+impl UnreliableLeases {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn ready(&self, grant: Grant) {
+        self.state().ready.push_back(grant);
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn next_lease(&self, fault: Fault) {
+        self.state().lease_faults.push_back(fault);
+    }
+
+    pub(crate) fn next_report(&self, fault: Fault) {
+        self.state().report_faults.push_back(fault);
+    }
+
+    pub(crate) fn answer_beats_of(&self, place: u16, beat: Beat) {
+        self.state().beats.insert(place, beat);
+    }
+
+    pub(crate) fn told(&self) -> Vec<Told> {
+        self.state().told.clone()
+    }
+
+    pub(crate) fn counts(&self) -> (usize, usize, u16) {
+        let state = self.state();
+        (state.lease_calls, state.heartbeats, state.most_asked)
+    }
+
+    pub(crate) fn checkpoints(&self) -> usize {
+        self.state().checkpoints.len()
+    }
+
+    pub(crate) fn artefact(&self, hash: ContentHash) -> Option<Bytes> {
+        self.state().artefacts.get(&hash).cloned()
+    }
+
+    /// Waits until `enough` holds of what was told; the tests' runtime bounds the wait.
+    pub(crate) async fn until(&self, enough: impl Fn(&[Told]) -> bool) -> Vec<Told> {
+        loop {
+            let changed = self.changed.notified();
+            let told = self.told();
+            if enough(&told) {
+                return told;
+            }
+            changed.await;
+        }
+    }
+
+    fn place(&self, token: &StepToken) -> Option<u16> {
+        self.state().leased.iter().find(|(_, grant)| grant.token == *token).map(|(place, _)| *place)
+    }
+
+    fn report(&self, token: &StepToken, told: impl FnOnce(u16) -> Told) -> Result<(), LeaseError> {
+        let fault = self.state().report_faults.pop_front();
+        match fault {
+            Some(Fault::Busy(retry_after)) => return Err(LeaseError::Busy { retry_after }),
+            Some(Fault::RequestLost) => return Err(unreachable()),
+            Some(Fault::ReplyLost | Fault::Duplicate) | None => {}
+        }
+        let place = self.place(token).ok_or(LeaseError::Lost)?;
+        let mut state = self.state();
+        state.leased.remove(&place);
+        state.told.push(told(place));
+        drop(state);
+        self.changed.notify_waiters();
+        if matches!(fault, Some(Fault::ReplyLost)) { Err(unreachable()) } else { Ok(()) }
+    }
+}
+
+fn unreachable() -> LeaseError {
+    LeaseError::Unreachable("the connection broke".into())
+}
+
+#[async_trait]
+impl Leases for UnreliableLeases {
+    async fn lease(&self, ask: LeaseAsk) -> Result<Vec<Grant>, LeaseError> {
+        let fault = {
+            let mut state = self.state();
+            state.lease_calls += 1;
+            state.most_asked = state.most_asked.max(ask.most);
+            state.lease_faults.pop_front()
+        };
+        match fault {
+            Some(Fault::Busy(retry_after)) => return Err(LeaseError::Busy { retry_after }),
+            Some(Fault::RequestLost) => return Err(unreachable()),
+            Some(Fault::ReplyLost | Fault::Duplicate) | None => {}
+        }
+        let some = async {
+            loop {
+                let changed = self.changed.notified();
+                if !self.state().ready.is_empty() {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        if timeout(ask.wait.to_duration(), some).await.is_err() {
+            return Ok(Vec::new());
+        }
+        let mut state = self.state();
+        let most = usize::from(ask.most).min(state.ready.len());
+        let mut grants: Vec<Grant> = state.ready.drain(..most).collect();
+        state.leased.extend(grants.iter().map(|grant| (grant.step.place, grant.clone())));
+        match fault {
+            Some(Fault::ReplyLost) => Err(unreachable()),
+            Some(Fault::Duplicate) => {
+                grants.extend(grants.clone());
+                Ok(grants)
+            }
+            Some(Fault::Busy(_) | Fault::RequestLost) | None => Ok(grants),
+        }
+    }
+
+    async fn heartbeat(&self, _: &WorkerId, tokens: &[StepToken]) -> Result<Vec<Beat>, LeaseError> {
+        self.state().heartbeats += 1;
+        let beat = |token| {
+            let place = self.place(token)?;
+            Some(self.state().beats.get(&place).copied().unwrap_or(Beat::Alive))
+        };
+        Ok(tokens.iter().map(|token| beat(token).unwrap_or(Beat::Lost)).collect())
+    }
+
+    async fn checkpoint(
+        &self,
+        _: &StepToken,
+        state: Document,
+        _: Vec<ContentHash>,
+    ) -> Result<(), LeaseError> {
+        self.state().checkpoints.push(state);
+        Ok(())
+    }
+
+    async fn complete(&self, token: &StepToken, _: Completion) -> Result<(), LeaseError> {
+        self.report(token, Told::Completed)
+    }
+
+    async fn fail(&self, token: &StepToken, message: String, retryable: bool) -> Result<(), LeaseError> {
+        self.report(token, |place| Told::Failed(place, message, retryable))
+    }
+
+    async fn release(&self, token: &StepToken) -> Result<(), LeaseError> {
+        self.report(token, Told::Released)
+    }
+
+    async fn put_artefact(&self, _: &StepToken, bytes: Bytes) -> Result<ContentHash, LeaseError> {
+        let hash = ContentHash::of(&bytes);
+        self.state().artefacts.insert(hash, bytes);
+        Ok(hash)
+    }
+
+    async fn get_artefact(&self, _: &StepToken, hash: ContentHash) -> Result<Bytes, LeaseError> {
+        self.artefact(hash).ok_or(LeaseError::Lost)
+    }
+}
