@@ -4,6 +4,7 @@ mod conformance;
 mod explain;
 mod lint;
 mod manifests;
+mod recommend;
 
 use std::io;
 
@@ -27,6 +28,10 @@ pub enum ScaleVerb {
     /// A metric without a value counts as failing. Exit code 0, or 2 if an input could not be read or the
     /// manifests have faults.
     Explain(explain::Args),
+    /// Say what requests should be, from recorded usage, as the Vertical Pod Autoscaler would.
+    ///
+    /// Exit code 0, or 2 if an input could not be read or the manifests have faults.
+    Recommend(recommend::Args),
 }
 
 /// How a result is printed.
@@ -47,5 +52,6 @@ pub fn run(verb: &ScaleVerb, console: &mut Console<'_>) -> io::Result<Exit> {
         ScaleVerb::Conformance(args) => conformance::run(args, console),
         ScaleVerb::Lint(args) => lint::run(args, console),
         ScaleVerb::Explain(args) => explain::run(args, console),
+        ScaleVerb::Recommend(args) => recommend::run(args, console),
     }
 }

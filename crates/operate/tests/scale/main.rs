@@ -3,4 +3,5 @@
 mod conformance;
 mod explain;
 mod lint;
+mod recommend;
 mod transcript;
