@@ -2,6 +2,7 @@
 
 mod conformance;
 mod explain;
+mod guide;
 mod lint;
 mod recommend;
 mod transcript;
