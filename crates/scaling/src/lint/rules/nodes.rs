@@ -149,6 +149,9 @@ fn surge(workload: &Workload, replicas: i64) -> i64 {
     }
 }
 
+const POD_FIELDS: [&str; 5] =
+    ["nodeSelector", "tolerations", "affinity", "topologySpreadConstraints", "priorityClassName"];
+
 static UNREAD_POD_FIELDS: Rule = Rule {
     id: "configmap-holds-pod-fields",
     severity: Severity::Error,
@@ -166,9 +169,14 @@ static UNREAD_POD_FIELDS: Rule = Rule {
             for content in contents.iter().filter(|_| !mounted) {
                 let held: Vec<&str> = ["nodeSelector", "tolerations", "affinity"]
                     .into_iter()
-                    .filter(|key| content.entry(key).is_some())
+                    .filter(|key| {
+                        content
+                            .get(key)
+                            .is_some_and(|node| !node.entries().is_empty() || !node.items().is_empty())
+                    })
                     .collect();
-                let is_pod = content.get("apiVersion").is_none() && content.get("kind").is_none();
+                // A program's own settings may have such keys beside others.
+                let is_pod = content.entries().iter().all(|entry| POD_FIELDS.contains(&entry.key.as_str()));
                 if let Some(entry) = held.first().and_then(|key| content.entry(key)).filter(|_| is_pod) {
                     sink.at(
                         id,

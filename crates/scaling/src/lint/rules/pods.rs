@@ -119,7 +119,7 @@ static NO_SPREAD: Rule = Rule {
     explain: "Without topologySpreadConstraints or pod anti-affinity only the scheduler's soft default spreads pods \
               (maxSkew 3 over hosts, 5 over zones): up to three replicas may share a node and go with it. Spread over \
               `topology.kubernetes.io/zone` and `kubernetes.io/hostname`. The rule speaks of StatefulSets with \
-              replicas and of workloads whose scaler keeps at least two.",
+              replicas and of workloads that take requests and whose scaler keeps at least two.",
     check: |context, sink| {
         for (id, object, workload, _) in replicated(context) {
             let template = &workload.template;
@@ -127,7 +127,9 @@ static NO_SPREAD: Rule = Rule {
                 !template.spread.is_empty() || !template.anti_affinity.is_empty() || template.prefers_spread;
             let (least, _) = context.replicas_of(object, workload);
             let scaled = !context.scalers_of(object).is_empty();
-            let concerned = least >= 2 && (workload.kind == WorkloadKind::StatefulSet || scaled);
+            let serves = !context.services_of(object, workload).is_empty()
+                || template.containers.iter().any(|container| !container.ports.is_empty());
+            let concerned = least >= 2 && (workload.kind == WorkloadKind::StatefulSet || scaled && serves);
             if spread || !concerned {
                 continue;
             }

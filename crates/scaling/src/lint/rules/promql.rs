@@ -307,7 +307,7 @@ static AVERAGED_QUANTILE: Rule = Rule {
                 let summary = scan.series_in(call).find(|series| {
                     let gauge =
                         ["_p50", "_p90", "_p95", "_p99"].iter().any(|word| series.name.contains(word));
-                    gauge || series.labels.contains("quantile=")
+                    gauge || series.labels.contains("quantile=\"0.9")
                 });
                 if nested || summary.is_some() {
                     sink.at(

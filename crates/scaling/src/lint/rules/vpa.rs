@@ -132,6 +132,9 @@ static FIGHTS_HPA: Rule = Rule {
     },
 };
 
+/// Sidecars that an admission webhook adds to pods.
+const INJECTED: [&str; 5] = ["istio-proxy", "linkerd-proxy", "vault-agent", "daprd", "envoy-sidecar"];
+
 static CONTAINER_NAME: Rule = Rule {
     id: "vpa-container-name",
     severity: Severity::Warning,
@@ -141,11 +144,13 @@ static CONTAINER_NAME: Rule = Rule {
     check: |context, sink| {
         for (id, object, vpa) in context.vpas() {
             let Some(target) = &vpa.target else { continue };
+            // A policy that switches an injected sidecar off is for a container that no template shows.
             let named: Vec<_> = vpa
                 .containers
                 .iter()
+                .filter(|policy| policy.mode.as_ref().is_none_or(|mode| mode.value != "Off"))
                 .filter_map(|policy| policy.name.as_ref())
-                .filter(|name| name.value != "*")
+                .filter(|name| name.value != "*" && !INJECTED.contains(&name.value.as_str()))
                 .collect();
             // A target outside the set is `vpa-container-unchecked`.
             let Some((_, workload_object, workload)) = context.target(object, target) else { continue };
