@@ -28,7 +28,7 @@ const MAX_LAYERS: usize = 32;
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 /// Fields that are carried out; generator options only change how names are hashed.
-const KNOWN: [&str; 21] = [
+const KNOWN: [&str; 22] = [
     "apiVersion",
     "kind",
     "metadata",
@@ -50,6 +50,7 @@ const KNOWN: [&str; 21] = [
     "secretGenerator",
     "generatorOptions",
     "sortOptions",
+    "buildMetadata",
 ];
 
 /// Whether a path is that of a kustomization.

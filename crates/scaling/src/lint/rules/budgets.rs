@@ -98,10 +98,10 @@ static BLOCKS_DRAIN: Rule = Rule {
                     (None, Some(max)) => (max.span, format!("maxUnavailable {}", max.value)),
                     (None, None) => (object.span(), "no bound, so minAvailable 1".to_owned()),
                 };
-                let when = if pdb.allowed(most) > 0 { "at its minimum of " } else { "" };
+                let when = if pdb.allowed(most) > 0 { "at the minimum of" } else { "at" };
+                let replicas = if least == 1 { "1 replica".to_owned() } else { format!("{least} replicas") };
                 let message = format!(
-                    "{}: {words} with {when}{least} replicas of {} allows 0 evictions: every drain of their nodes waits \
-                     for ever",
+                    "{}: {words} {when} {replicas} of {} allows 0 evictions: every drain of their nodes waits for ever",
                     object.label(),
                     workload_object.label()
                 );

@@ -20,21 +20,31 @@ static DUPLICATE_KEY: Rule = Rule {
               into one key.",
     check: |context, sink| {
         for duplicate in &context.loaded.duplicates {
-            // Said once for the whole run, not once a set: report with the first set only.
-            if !std::ptr::eq(context.set, &context.loaded.sets[0]) {
-                return;
-            }
+            let at = duplicate.again;
+            let holds = |object: &Object| {
+                let span = object.root.span;
+                span.file == at.file && span.start <= at.start && at.start <= span.end
+            };
+            let owner = context.set.iter().find(|(_, object)| holds(object));
+            let owned = context.loaded.sets.iter().flat_map(|set| &set.objects).any(holds);
+            // What belongs to no object (Helm values, a kustomization) is said once, with the first set.
+            let is_first = std::ptr::eq(context.set, &context.loaded.sets[0]);
             let first = context.line(duplicate.first);
-            let lost = context.sources().line(duplicate.again);
-            sink.anywhere(
-                duplicate.again,
-                format!(
-                    "`{}` stands on line {first} and again here: what lines {first} to {} ask for is dropped, \
-                     only the last one counts; merge them",
-                    duplicate.key,
-                    lost - 1
-                ),
+            let message = format!(
+                "`{}` stands on line {first} and again here: what lines {first} to {} ask for is dropped, only the \
+                 last one counts; merge them",
+                duplicate.key,
+                context.line(at) - 1
             );
+            match owner {
+                Some((id, _)) => {
+                    sink.at(id, at, message);
+                }
+                None if !owned && is_first => {
+                    sink.anywhere(at, message);
+                }
+                None => {}
+            }
         }
     },
     fixture: Fixture {

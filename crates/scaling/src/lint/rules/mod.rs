@@ -9,6 +9,7 @@ mod grafana;
 mod hpa;
 mod hpa_behavior;
 mod hpa_metrics;
+mod hpa_signals;
 mod keda;
 mod kustomization;
 mod nodes;
@@ -18,6 +19,7 @@ mod promql;
 mod services;
 mod silences;
 mod vpa;
+mod vpa_containers;
 
 use std::sync::OnceLock;
 
@@ -62,9 +64,11 @@ pub fn rules() -> &'static [&'static Rule] {
             hpa::RULES,
             hpa_behavior::RULES,
             hpa_metrics::RULES,
+            hpa_signals::RULES,
             adapter::RULES,
             keda::RULES,
             vpa::RULES,
+            vpa_containers::RULES,
             pods::RULES,
             budgets::RULES,
             nodes::RULES,

@@ -3,7 +3,7 @@
 use crate::lint::context::Context;
 use crate::lint::finding::Severity;
 use crate::lint::fix::Edit;
-use crate::manifest::{Object, ObjectId, Workload, WorkloadKind};
+use crate::manifest::{FaultKind, Object, ObjectId, Workload, WorkloadKind};
 
 use super::{Fixture, Rule};
 
@@ -40,7 +40,10 @@ static NO_REQUESTS: Rule = Rule {
               Utilization metrics cannot be computed at all.",
     check: |context, sink| {
         for (id, object, workload, most) in replicated(context) {
-            if context.has_limit_range(object) {
+            // A quantity that cannot be read is a fault of its own.
+            let unread =
+                object.faults.iter().any(|fault| matches!(fault.what, FaultKind::BadQuantity { .. }));
+            if unread || context.has_limit_range(object) {
                 continue;
             }
             for container in workload.template.running() {
