@@ -167,6 +167,18 @@ fn a_policy_bounds_every_step() {
     assert_eq!(checked.steps().iter().map(|s| s.needs_approval).collect::<Vec<_>>(), [true, false]);
 }
 
+/// P6: what a root that is a link may lead to is the policy's to say, whatever the plan says.
+#[test]
+fn a_checked_step_is_held_within_the_roots_of_the_policy() {
+    let roots = |path: &str| BTreeSet::from([path.to_owned()]);
+    let asks = Capability { read_roots: roots("/tmp/a"), read_within: roots("/"), ..Capability::default() };
+    let policy = Policy { read_roots: roots("/tmp"), ..Policy::default() };
+    let steps = vec![PlanStep { capability: asks, ..step("a", &[]) }, step("b", &[])];
+    let checked = plan(steps).check(&policy).unwrap();
+    let within: Vec<_> = checked.steps().iter().map(|s| s.step.capability.read_within.clone()).collect();
+    assert_eq!(within, [roots("/tmp"), BTreeSet::new()]);
+}
+
 #[test]
 fn writers_are_ordered_and_hand_the_workspace_on() {
     insta::assert_snapshot!(faults(plan(vec![writer("a", &[]), writer("b", &[])])), @"a and b may both change the workspace; one must need the other");
