@@ -100,8 +100,8 @@ fn pinned(hpa: &Hpa, index: usize) -> String {
     let minutes =
         course.iter().position(|replicas| *replicas == landed).map_or(0, |sync| (sync + 1).div_ceil(4));
     format!(
-        "when something else makes {} twice its target, more pods do not lower it: {from} replicas go to {landed} \
-         within {minutes} min and stay there",
+        "when something else makes {} twice its target, more pods do not lower it: it goes from {from} to {landed} replicas \
+         within {minutes} min and stays there",
         hpa.metrics[index].label()
     )
 }

@@ -60,8 +60,8 @@ static NO_REQUESTS: Rule = Rule {
                         id,
                         span.unwrap_or(container.span),
                         format!(
-                            "{}: container {} requests no {}: {most} pods of it count as nothing, so no node is added for \
-                             them and they share what is left",
+                            "{}: container {} requests no {}: {most} pods of it count with none: no node is added for them and they \
+                             share what is left",
                             object.label(),
                             container.label(),
                             lacks.join(" and no ")
@@ -181,7 +181,7 @@ static NO_PRIORITY: Rule = Rule {
                 *id,
                 object.span(),
                 format!(
-                    "{}: no workload names a priorityClassName: when nodes are full, {} stateful workloads queue behind up \
+                    "{}: no workload names a priorityClassName: when nodes are full, {} StatefulSets queue behind up \
                      to {peak} pods that {scalers} scalers may ask for",
                     object.label(),
                     stateful.len()

@@ -31,7 +31,8 @@ static HEADLESS: Rule = Rule {
     title: "a StatefulSet's Service is missing or is not headless",
     explain: "The names of a StatefulSet's pods (`db-0.db`) exist only through a headless Service (`clusterIP: None`) of \
               the name in `serviceName`. Without it peers cannot find each other and every replica-to-replica address \
-              fails to resolve; through a normal Service each name answers with one address of any pod.",
+              fails to resolve; through a normal Service each name answers with one address of any pod. The rule speaks of \
+              StatefulSets with two replicas or more.",
     check: |context, sink| {
         for (id, object, workload) in context.workloads() {
             let Some(name) =
@@ -39,6 +40,11 @@ static HEADLESS: Rule = Rule {
             else {
                 continue;
             };
+            // A single pod behind a plain Service is found under the Service's name.
+            let (_, most) = context.replicas_of(object, workload);
+            if most < 2 {
+                continue;
+            }
             let pod = format!("{}-0.{}", object.name(), name.value);
             let services: Vec<_> = context
                 .services()
