@@ -136,3 +136,33 @@ fn a_rule_is_explained_with_its_example() {
 }
 
 mod guide;
+
+#[test]
+fn a_template_that_was_not_rendered_is_told() {
+    let (_, report) = findings("apiVersion: v1\nkind: {{ .Values.kind }}\n");
+    assert_eq!(
+        of_rule(&report, "wrong-type"),
+        [
+            "document without kind: `kind` must be a string, here it is a map; the object is rejected; this is a template: lint \
+          what `helm template` makes of it"
+        ]
+    );
+    let (_, report) = findings("kind: {a: b}\nreplicaCount: 2\n");
+    assert!(report.findings.is_empty());
+}
+
+#[test]
+fn a_bare_word_of_the_wrong_case_is_quoted_in_the_right_one() {
+    let text = "apiVersion: autoscaling.k8s.io/v1\nkind: VerticalPodAutoscaler\nmetadata: {name: a}\nspec:\n  \
+                targetRef: {kind: Deployment, name: a}\n  updatePolicy: {updateMode: off}\n";
+    let (loaded, report) = findings(text);
+    assert!(apply_safe(&loaded.sources, &report)[0].1.contains("{updateMode: \"Off\"}"));
+}
+
+#[test]
+fn a_scaler_whose_target_has_a_removed_version_finds_none() {
+    let text = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: a}\nspec:\n  scaleTargetRef: \
+                {apiVersion: extensions/v1beta1, kind: Deployment, name: a}\n  maxReplicas: 5\n";
+    let (_, report) = findings(text);
+    assert_eq!(of_rule(&report, "removed-api").len(), 1);
+}

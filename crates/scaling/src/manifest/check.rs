@@ -39,6 +39,8 @@ pub enum FaultKind {
     NeedsQuotes {
         /// What the decoder makes of it, in words.
         got: &'static str,
+        /// The allowed value that differs in case alone.
+        meant: Option<&'static str>,
     },
     /// Not a Kubernetes quantity.
     BadQuantity {
@@ -160,7 +162,7 @@ impl<'a> Checker<'a> {
         match shape {
             Shape::String => {
                 if kind != PlainKind::Text {
-                    self.fault(node.span, FaultKind::NeedsQuotes { got: scalar.what() });
+                    self.fault(node.span, FaultKind::NeedsQuotes { got: scalar.what(), meant: None });
                 }
             }
             Shape::Integer => {
@@ -194,7 +196,9 @@ impl<'a> Checker<'a> {
             }
             Shape::OneOf(allowed) => {
                 if kind != PlainKind::Text {
-                    self.fault(node.span, FaultKind::NeedsQuotes { got: scalar.what() });
+                    let meant =
+                        allowed.iter().find(|value| value.eq_ignore_ascii_case(&scalar.text)).copied();
+                    self.fault(node.span, FaultKind::NeedsQuotes { got: scalar.what(), meant });
                 } else if !allowed.contains(&scalar.text.as_str()) && !scalar.text.is_empty() {
                     self.fault(node.span, FaultKind::BadValue { allowed: allowed.clone() });
                 }

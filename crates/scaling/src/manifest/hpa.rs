@@ -8,6 +8,8 @@ use super::value::{At, integer, quantity, text};
 /// What a scaler acts on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetRef {
+    /// `apiVersion`, if written.
+    pub api_version: Option<At<String>>,
     /// Kind, as written; `Deployment` where KEDA's default applies.
     pub kind: String,
     /// Name.
@@ -18,7 +20,7 @@ impl TargetRef {
     pub(crate) fn of(node: &Node, default_kind: &str) -> Option<Self> {
         let name = text(node, &["name"])?;
         let kind = text(node, &["kind"]).map_or(default_kind.to_owned(), |kind| kind.value);
-        Some(Self { kind, name })
+        Some(Self { api_version: text(node, &["apiVersion"]), kind, name })
     }
 }
 

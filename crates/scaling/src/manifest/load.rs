@@ -11,7 +11,7 @@ use crate::kustomize;
 use crate::read::{Document, Duplicate, Embedded, Node, Sources, Span, Unreadable, Value};
 
 use super::adapter::AdapterRules;
-use super::check::check;
+use super::check::{Fault, FaultKind, check};
 use super::dashboard::Dashboard;
 use super::object::{Detail, Object, ObjectId, detail, heading};
 use super::promql::PromRules;
@@ -153,8 +153,8 @@ fn apart(sources: &Sources, set: Set) -> Vec<Set> {
     sets
 }
 
-/// Helm values, dashboards and rules files in a kustomization's own folder belong to its set: they are what the
-/// set's metrics come from, though `kustomize build` does not read them.
+/// Helm values, dashboards, rules files and node pools in a kustomization's own folder belong to its set: they are what the
+/// set's metrics and nodes come from, though `kustomize build` does not read them.
 fn join_neighbours(sources: &Sources, sets: &mut [Set]) {
     let Some((plain, built)) = sets.split_first_mut().filter(|(plain, _)| plain.name.is_empty()) else {
         return;
@@ -163,7 +163,7 @@ fn join_neighbours(sources: &Sources, sets: &mut [Set]) {
     for object in plain.objects.drain(..) {
         let path = sources.path(object.root.span.file);
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let is_loose = object.api_version.is_empty();
+        let is_loose = object.api_version.is_empty() || matches!(object.detail, Detail::NodePool(_));
         let folder = folder.trim_start_matches("./");
         match built.iter_mut().find(|set| is_loose && !folder.is_empty() && set.name == folder) {
             Some(set) => set.objects.push(object),
@@ -191,7 +191,10 @@ fn add(root: Node, sources: &Sources, set: &mut Set, duplicates: &mut Vec<Duplic
         return;
     }
     if object.kind.is_empty() || object.api_version.is_empty() {
-        set.objects.push(not_kubernetes(object));
+        let headed = object.root.get("apiVersion").is_some() && object.root.get("kind").is_some();
+        let keys = ["apiVersion", "kind"].into_iter().filter(|_| headed);
+        let faults = keys.filter_map(|key| no_word(&object.root, key)).collect();
+        set.objects.push(Object { faults, ..not_kubernetes(object) });
         return;
     }
     let known = table().kind(&object.api_version, &object.kind);
@@ -202,6 +205,13 @@ fn add(root: Node, sources: &Sources, set: &mut Set, duplicates: &mut Vec<Duplic
         object.detail = config_map(&object.root, sources, duplicates);
     }
     set.objects.push(object);
+}
+
+/// A heading that is there and is no word, as in a template that was not rendered: `kind: {{ .Values.kind }}`.
+fn no_word(root: &Node, key: &str) -> Option<Fault> {
+    let node = root.get(key).filter(|node| !node.is_null() && node.scalar().is_none())?;
+    let what = FaultKind::WrongType { wanted: "a string", got: node.what() };
+    Some(Fault { path: key.to_owned(), span: node.span, what })
 }
 
 /// A document without `kind` or `apiVersion`: Helm values, a dashboard, a rules file, or something broken.

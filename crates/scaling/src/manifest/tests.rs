@@ -65,7 +65,7 @@ fn each_fault_has_its_path_and_line_and_hides_no_other() {
     7 spec.replica Unknown { meant: Some("replicas") }
     16 spec.template.spec.containers[0].image WrongType { wanted: "a string", got: "a list" }
     18 spec.template.spec.containers[0].resources.requests.cpu BadQuantity { why: "unknown suffix: use n, u, m, k, M, G, T, P, E, Ki, Mi, Gi, Ti, Pi, Ei or an exponent; did you mean 250Mi?" }
-    21 spec.template.spec.containers[0].env[0].value NeedsQuotes { got: "a number" }
+    21 spec.template.spec.containers[0].env[0].value NeedsQuotes { got: "a number", meant: None }
     "#);
 }
 
@@ -110,7 +110,10 @@ rules:
 fn unquoted_off_is_reported_as_a_boolean() {
     let text = "apiVersion: autoscaling.k8s.io/v1\nkind: VerticalPodAutoscaler\nmetadata: {name: v}\n\
                 spec:\n  targetRef: {kind: Deployment, name: d}\n  updatePolicy:\n    updateMode: Off\n";
-    assert_eq!(faults(text), ["7 spec.updatePolicy.updateMode NeedsQuotes { got: \"a boolean\" }"]);
+    assert_eq!(
+        faults(text),
+        ["7 spec.updatePolicy.updateMode NeedsQuotes { got: \"a boolean\", meant: Some(\"Off\") }"]
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::manifest::{Object, ObjectId, Pdb, Workload, WorkloadKind};
 
 use super::{Fixture, Rule};
 
-pub(super) const RULES: &[&Rule] = &[&ABSENT, &BLOCKS_DRAIN, &SELECTS_NOTHING, &TWO_BUDGETS];
+pub(super) const RULES: &[&Rule] = &[&ABSENT, &TWO_BOUNDS, &BLOCKS_DRAIN, &SELECTS_NOTHING, &TWO_BUDGETS];
 
 macro_rules! stateful {
     () => {
@@ -120,6 +120,30 @@ static BLOCKS_DRAIN: Rule = Rule {
     fixture: Fixture {
         fires: concat!(stateful!(), pdb!("a", "minAvailable: 3, selector: {matchLabels: {app: a}}")),
         silent: concat!(stateful!(), pdb!("a", "minAvailable: 2, selector: {matchLabels: {app: a}}")),
+    },
+};
+
+static TWO_BOUNDS: Rule = Rule {
+    id: "pdb-two-bounds",
+    severity: Severity::Error,
+    title: "a PodDisruptionBudget with both minAvailable and maxUnavailable",
+    explain: "The two are alternatives: the API server rejects an object that has both, and the pods stay without a \
+              budget. Keep maxUnavailable, which holds at any number of replicas.",
+    check: |context, sink| {
+        for (id, object, pdb) in context.pdbs() {
+            let (Some(min), Some(max)) = (&pdb.min_available, &pdb.max_unavailable) else { continue };
+            let message = format!(
+                "{}: minAvailable {} and maxUnavailable {} exclude each other; the object is rejected",
+                object.label(),
+                min.value,
+                max.value
+            );
+            sink.at(id, min.span, message);
+        }
+    },
+    fixture: Fixture {
+        fires: pdb!("a", "minAvailable: 1, maxUnavailable: 1, selector: {matchLabels: {app: a}}"),
+        silent: pdb!("a", "maxUnavailable: 1, selector: {matchLabels: {app: a}}"),
     },
 };
 

@@ -184,8 +184,13 @@ static WRONG_TYPE: Rule = Rule {
             let FaultKind::WrongType { wanted, got } = &fault.what else { continue };
             let text = &context.sources().text(fault.span.file)[fault.span.range()];
             let number = text.trim_matches(['"', '\'']);
+            let hint = if text.starts_with("{{") {
+                "; this is a template: lint what `helm template` makes of it"
+            } else {
+                ""
+            };
             let message = format!(
-                "{}: `{}` must be {wanted}, here it is {got}; the object is rejected",
+                "{}: `{}` must be {wanted}, here it is {got}; the object is rejected{hint}",
                 object.label(),
                 fault.path
             );
@@ -225,14 +230,16 @@ static NEEDS_QUOTES: Rule = Rule {
               is rejected. Put it in quotes.",
     check: |context, sink| {
         for (id, object, fault) in faults(context) {
-            let FaultKind::NeedsQuotes { got } = &fault.what else { continue };
+            let FaultKind::NeedsQuotes { got, meant } = &fault.what else { continue };
             let text = &context.sources().text(fault.span.file)[fault.span.range()];
+            let right = meant.unwrap_or(text);
             let message = format!(
-                "{}: `{}` must be a string, but bare {text} is {got} in YAML; the object is rejected. Write \"{text}\"",
+                "{}: `{}` must be a string, but bare {text} is {got} in YAML; the object is rejected. Write \"{right}\"",
                 object.label(),
                 fault.path
             );
-            sink.at(id, fault.span, message).safe_fix(vec![Edit::replace(fault.span, format!("\"{text}\""))]);
+            sink.at(id, fault.span, message)
+                .safe_fix(vec![Edit::replace(fault.span, format!("\"{right}\""))]);
         }
     },
     fixture: Fixture {

@@ -62,7 +62,8 @@ static LATENCY: Rule = Rule {
     },
 };
 
-fn is_latency(name: &str) -> bool {
+/// Whether a metric's name is that of a time that requests take.
+pub(super) fn is_latency(name: &str) -> bool {
     let name = name.to_lowercase();
     // The count of a latency histogram, or a rate of it, says how many, not how long.
     if ["_count", "_total", "_per_second", "_rate", "_rps", "_qps"].iter().any(|end| name.ends_with(end)) {

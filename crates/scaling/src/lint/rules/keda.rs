@@ -10,15 +10,8 @@ use crate::moment::Moment;
 
 use super::{Fixture, Rule};
 
-pub(super) const RULES: &[&Rule] = &[
-    &CRON_INVALID,
-    &CRON_MISSES,
-    &ZERO_FRONT,
-    &SIGNAL_FROM_SELF,
-    &METADATA,
-    &ZERO_NEEDS_ACTIVATION,
-    &SHORT_COOLDOWN,
-];
+pub(super) const RULES: &[&Rule] =
+    &[&CRON_INVALID, &CRON_MISSES, &ZERO_FRONT, &SIGNAL_FROM_SELF, &ZERO_NEEDS_ACTIVATION, &SHORT_COOLDOWN];
 
 macro_rules! scaled {
     ($bounds:expr, $trigger:expr) => {
@@ -32,7 +25,8 @@ macro_rules! scaled {
     };
 }
 
-fn triggers<'a>(
+/// Every trigger of the set with its object.
+pub(super) fn triggers<'a>(
     context: &Context<'a>,
 ) -> impl Iterator<Item = (ObjectId, &'a Object, &'a Trigger)> + use<'a> {
     context
@@ -289,67 +283,6 @@ fn host_of(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split(['/', ':', '?']).next().unwrap_or(rest)
 }
-
-/// What a trigger's metadata must hold; `a|b` is one of them. Values may come from an authentication.
-const REQUIRED: [(&str, &[&str]); 8] = [
-    ("cron", &["timezone", "start", "end", "desiredReplicas"]),
-    ("prometheus", &["serverAddress", "query", "threshold"]),
-    ("metrics-api", &["url", "valueLocation", "targetValue"]),
-    ("postgresql", &["query", "targetQueryValue"]),
-    ("cpu", &["value"]),
-    ("memory", &["value"]),
-    ("kafka", &["topic", "consumerGroup|topic"]),
-    ("redis", &["listName"]),
-];
-
-static METADATA: Rule = Rule {
-    id: "keda-trigger-metadata",
-    severity: Severity::Error,
-    title: "a trigger lacks what its scaler needs, or holds a number that is none",
-    explain: "KEDA cannot build the scaler: the ScaledObject is not ready and makes no HPA for it. All values of \
-              `metadata` are strings; targets must be positive numbers.",
-    check: |context, sink| {
-        for (id, object, trigger) in triggers(context) {
-            let Some((kind, keys)) = REQUIRED.iter().find(|(kind, _)| *kind == trigger.kind.value) else {
-                continue;
-            };
-            let label = object.label();
-            for key in *keys {
-                let from_env = format!("{key}FromEnv");
-                let has =
-                    key.split('|').any(|key| trigger.get(key).is_some()) || trigger.get(&from_env).is_some();
-                if !has && !trigger.authenticated {
-                    let span = trigger.metadata_span.unwrap_or(trigger.span);
-                    sink.at(
-                        id,
-                        span,
-                        format!(
-                            "{label}: the {kind} trigger needs `metadata.{key}`; KEDA cannot use it as it is"
-                        ),
-                    );
-                }
-            }
-            for key in ["threshold", "targetValue", "targetQueryValue", "desiredReplicas"] {
-                let Some(at) = trigger.get(key) else { continue };
-                let is_positive = at.value.trim().parse::<f64>().is_ok_and(|value| value > 0.0);
-                let may_be_zero = key == "desiredReplicas" && at.value.trim() == "0";
-                if !is_positive && !may_be_zero {
-                    sink.at(id, at.span, format!("{label}: `{key}: {}` must be a number above 0", at.value));
-                }
-            }
-        }
-    },
-    fixture: Fixture {
-        fires: scaled!(
-            "  minReplicaCount: 2\n",
-            "    - type: prometheus\n      metadata: {serverAddress: \"http://prometheus\", query: sum(jobs)}\n"
-        ),
-        silent: scaled!(
-            "  minReplicaCount: 2\n",
-            "    - type: prometheus\n      metadata: {serverAddress: \"http://prometheus\", query: sum(jobs), threshold: \"8\"}\n"
-        ),
-    },
-};
 
 static ZERO_NEEDS_ACTIVATION: Rule = Rule {
     id: "keda-zero-needs-activation",

@@ -11,6 +11,7 @@ mod hpa_behavior;
 mod hpa_metrics;
 mod hpa_signals;
 mod keda;
+mod keda_triggers;
 mod kustomization;
 mod nodes;
 mod objects;
@@ -67,6 +68,7 @@ pub fn rules() -> &'static [&'static Rule] {
             hpa_signals::RULES,
             adapter::RULES,
             keda::RULES,
+            keda_triggers::RULES,
             vpa::RULES,
             vpa_containers::RULES,
             pods::RULES,

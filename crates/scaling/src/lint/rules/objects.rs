@@ -34,8 +34,9 @@ static REMOVED_API: Rule = Rule {
     id: "removed-api",
     severity: Severity::Error,
     title: "no supported cluster serves this API version",
-    explain: "The version was removed; `kubectl apply` fails with \"no matches for kind\". Some fields moved \
-              with the new version: compare them after the change.",
+    explain: "The version was removed; `kubectl apply` fails with \"no matches for kind\", and a scaler that points at \
+              its target with it reports FailedGetScale and does nothing. Some fields moved with the new version: \
+              compare them after the change.",
     check: |context, sink| {
         for (id, object) in context.set.iter() {
             let gone = REMOVED.iter().find(|(v, k, ..)| *v == object.api_version && *k == object.kind);
@@ -50,6 +51,21 @@ static REMOVED_API: Rule = Rule {
                 format!("{}: {version} is gone since {since}; write {instead}{also}", object.label()),
             )
             .fix(vec![Edit::replace(at.span, *instead)]);
+        }
+        for (id, object, scaler) in context.scalers() {
+            let Some((target, at)) =
+                scaler.target().and_then(|target| Some((target, target.api_version.as_ref()?)))
+            else {
+                continue;
+            };
+            let gone = REMOVED.iter().find(|(v, k, ..)| *v == at.value && *k == target.kind);
+            let Some((version, kind, since, instead)) = gone else { continue };
+            let message = format!(
+                "{}: the target's {version} is gone since {since}, so no {kind} is found and nothing scales; write \
+                 {instead}",
+                object.label()
+            );
+            sink.at(id, at.span, message).safe_fix(vec![Edit::replace(at.span, *instead)]);
         }
     },
     fixture: Fixture {

@@ -7,7 +7,8 @@ use crate::manifest::{FaultKind, Object, ObjectId, Workload, WorkloadKind};
 
 use super::{Fixture, Rule};
 
-pub(super) const RULES: &[&Rule] = &[&NO_REQUESTS, &NO_PROBE, &NO_SPREAD, &NO_PRIORITY, &FROZEN_REGISTRY];
+pub(super) const RULES: &[&Rule] =
+    &[&TINY_MEMORY, &NO_REQUESTS, &NO_PROBE, &NO_SPREAD, &NO_PRIORITY, &FROZEN_REGISTRY];
 
 macro_rules! replicated {
     ($pod:expr) => {
@@ -156,6 +157,57 @@ static NO_SPREAD: Rule = Rule {
         ),
     },
 };
+
+/// Less than this no process starts in.
+const LEAST_MEMORY: i64 = 1 << 20;
+
+static TINY_MEMORY: Rule = Rule {
+    id: "pod-memory-bytes",
+    severity: Severity::Error,
+    title: "memory of less than a mebibyte: a suffix is missing or is `m`",
+    explain: "Memory is counted in bytes and `m` is a thousandth: `512` is 512 bytes, `512m` half a byte. As a request \
+              it counts as nothing, so any number of pods fits on a node; as a limit no container starts.",
+    check: |context, sink| {
+        for (id, object, workload) in context.workloads() {
+            for container in workload.template.running() {
+                for (what, resources) in [("requests", &container.requests), ("limits", &container.limits)] {
+                    let tiny = resources.memory.as_ref().filter(|at| {
+                        let bytes = at.value.units();
+                        at.value.milli() > 0 && bytes < LEAST_MEMORY
+                    });
+                    let Some(at) = tiny else { continue };
+                    let written =
+                        context.sources().text(at.span.file)[at.span.range()].trim_matches(['"', '\'']);
+                    let digits = written.trim_end_matches('m');
+                    let message = format!(
+                        "{}: container {} {what} {written} of memory, which is {}; write {digits}Mi",
+                        object.label(),
+                        container.label(),
+                        in_bytes(at.value.milli())
+                    );
+                    let reported = sink.at(id, at.span, message);
+                    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                        reported.fix(vec![Edit::replace(at.span, format!("{digits}Mi"))]);
+                    }
+                }
+            }
+        }
+    },
+    fixture: Fixture {
+        fires: concat!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec:\n  selector: {matchLabels: {app: a}}\n",
+            "  template:\n    metadata: {labels: {app: a}}\n    spec: {containers: [{name: a, image: a, resources: {requests: {cpu: 100m, memory: 512m}}}]}\n"
+        ),
+        silent: concat!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec:\n  selector: {matchLabels: {app: a}}\n",
+            "  template:\n    metadata: {labels: {app: a}}\n    spec: {containers: [{name: a, image: a, resources: {requests: {cpu: 100m, memory: 512Mi}}}]}\n"
+        ),
+    },
+};
+
+fn in_bytes(milli: i64) -> String {
+    if milli < 1000 { format!("0.{milli:03} bytes") } else { format!("{} bytes", milli / 1000) }
+}
 
 static NO_PRIORITY: Rule = Rule {
     id: "pod-no-priority",
