@@ -131,16 +131,16 @@ fn path_lines(e: &Explanation, decision: &Decision) -> Vec<String> {
         Path::Ambiguous => vec!["several HPAs select these pods: none acts".to_owned()],
         Path::NoMetrics => vec!["no metrics: nothing to decide".to_owned()],
         Path::Failed { failed, .. } => {
-            vec![format!(
-                "{failed} metrics fail and the others ask for no more: a failed metric forbids scaling down"
-            )]
+            let fail =
+                if failed == 1 { "1 metric fails".to_owned() } else { format!("{failed} metrics fail") };
+            vec![format!("{fail} and the others ask for no more: a failed metric forbids scaling down")]
         }
         Path::Computed { winner, failed, bounded, raised_to_min } => {
             let name = e.spec.metrics.get(winner).map_or(String::new(), ToString::to_string);
             let mut lines =
                 vec![format!("wins: {name}, recommending {} (the largest proposal)", bounded.recommendation)];
             if failed > 0 {
-                lines.push(format!("{failed} metrics fail, which does not hinder scaling up"));
+                lines.push(format!("metrics that fail: {failed}, which does not hinder scaling up"));
             }
             lines.push(match bounded.stabilized.steadiness {
                 Steadiness::Ready => format!("stabilization leaves it at {}", bounded.stabilized.replicas),

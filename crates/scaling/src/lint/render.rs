@@ -147,6 +147,24 @@ fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
 }
 
+/// The reference of all rules in Markdown, as `docs/lint-rules.md` holds it.
+pub fn reference() -> String {
+    let mut out = String::from(
+        "# Lint rules\n\nPrinted from the rules themselves; `octollm scale lint --explain RULE` adds an example before \
+         and after. An annotation `octollm.dev/lint-ignore.<rule>: <why>` on the object silences a rule there.\n",
+    );
+    for rule in rules() {
+        let explain = rule.explain.split_whitespace().collect::<Vec<_>>().join(" ");
+        out.push_str(&format!(
+            "\n## {}\n\n**{}**: {}.\n\n{explain}\n",
+            rule.id,
+            rule.severity.word(),
+            rule.title
+        ));
+    }
+    out
+}
+
 /// `scale lint --explain RULE`: what the rule is about, with its example before and after.
 pub fn explain(rule: &Rule) -> String {
     let mut out =
