@@ -129,6 +129,8 @@ impl Drop for SqliteStore {
     /// Waits until what is queued is done and the folder is free again.
     fn drop(&mut self) {
         self.queue = None;
+        // The last to close the database copies the WAL into it, and readers cannot.
+        self.readers.close();
         if let Some(writer) = self.writer.take()
             && writer.join().is_err()
         {

@@ -47,6 +47,11 @@ impl Readers {
         Ok(Readers { idle: Mutex::new(idle), free: Arc::new(Semaphore::new(READERS)) })
     }
 
+    /// Closes the connections that nobody uses now; later reads fail.
+    pub(super) fn close(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Runs `read` on one snapshot.
     pub(super) async fn read<T: Send + 'static>(
         self: &Arc<Self>,

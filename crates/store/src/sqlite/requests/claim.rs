@@ -15,7 +15,10 @@ use crate::{
 use octollm_contract::{ArmName, Document, LeaseToken, Priority, StepId, Timestamp};
 use octollm_lifecycle::{Command, Dice, Step, StepState, Task, fair};
 use rusqlite::OptionalExtension;
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 /// So many tenants of an arm are looked at together.
 const TENANTS_AT_ONCE: usize = 64;
@@ -52,7 +55,9 @@ struct Heads {
 
 fn claim(writer: &mut Writer<'_>, wanted: &Wanted) -> Result<Claims, Fault> {
     let most = wanted.most.min(CLAIM_MAX);
+    // One moment for all of it: a clock set back in between must not make a ready step look early.
     let now = writer.now();
+    let arms: BTreeSet<ArmName> = wanted.arms.iter().copied().collect();
     let mut claims = Claims::default();
     for _group in 0..GROUPS_MAX {
         let left = most - claims.granted.len();
@@ -60,11 +65,11 @@ fn claim(writer: &mut Writer<'_>, wanted: &Wanted) -> Result<Claims, Fault> {
             return Ok(Claims { next: None, ..claims });
         }
         let mut heads = Heads::default();
-        for arm in &wanted.arms {
+        for arm in &arms {
             look(writer, *arm, left, now, &mut heads)?;
         }
         for step in fair::choose(&heads.now, &writer.running, left, now) {
-            claims.granted.extend(grant(writer, wanted, &heads, step)?);
+            claims.granted.extend(grant(writer, wanted, &heads, step, now)?);
         }
         claims.next = claims.next.into_iter().chain(heads.next).min();
         if !heads.more {
@@ -144,13 +149,14 @@ fn grant(
     wanted: &Wanted,
     heads: &Heads,
     step: StepId,
+    now: Timestamp,
 ) -> Result<Option<Claimed>, Fault> {
     let token = LeaseToken::from_bytes(writer.draw());
     let command = Command::Claim { place: step.place, worker: wanted.worker.clone(), token, ttl: wanted.ttl };
     let leased = match writer.view(step.task) {
         Ok(Some(task)) => {
             // A claim rolls no dice.
-            let decided = octollm_lifecycle::decide(&task, &command, writer.now(), Dice(0));
+            let decided = octollm_lifecycle::decide(&task, &command, now, Dice(0));
             decided.ok().map(|changes| (task, changes))
         }
         Ok(None) => None,

@@ -1,9 +1,9 @@
 use super::{Bench, Hands, samples};
 use crate::{
-    OsEntropy, Tasks,
-    sqlite::{Durability, OpenError, Options, SqliteStore},
+    OsEntropy, TaskReads, Tasks,
+    sqlite::{Durability, Failpoints, OpenError, Options, SqliteStore},
 };
-use std::sync::Arc;
+use std::{process::Command, sync::Arc};
 
 #[tokio::test]
 async fn a_folder_has_one_owner() {
@@ -47,4 +47,41 @@ async fn a_store_that_is_thrown_away_skips_the_disk() {
     let store =
         SqliteStore::open(folder.path(), Arc::new(Hands::default()), Arc::new(OsEntropy), options).unwrap();
     assert!(store.accept(samples::order(samples::new(1))).await.is_ok());
+}
+
+/// P1: a process that dies before a commit leaves nothing of it, one that dies after it leaves
+/// all of it, whether anybody was told or not. The test runs itself as the process that dies.
+#[tokio::test]
+async fn a_failpoint_ends_the_process_where_it_says() {
+    const CHILD: &str = "OCTOLLM_TEST_DYING_FOLDER";
+    const POINT: &str = "OCTOLLM_TEST_DYING_AT";
+    let open = |folder: &std::path::Path, failpoints| {
+        let options = Options { failpoints, ..Options::default() };
+        SqliteStore::open(folder, Arc::new(Hands::default()), Arc::new(OsEntropy), options).unwrap()
+    };
+    if let (Ok(folder), Ok(point)) = (std::env::var(CHILD), std::env::var(POINT)) {
+        let store = open(folder.as_ref(), Failpoints::parse(&point).unwrap());
+        for n in 0..5 {
+            store.accept(samples::order(samples::new(n))).await.unwrap();
+        }
+        return;
+    }
+    for (point, stored) in [
+        ("store.before_commit=exit:3", 2),
+        ("store.after_commit=exit:3", 3),
+        ("store.before_reply=exit:3", 3),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let this = "sqlite::tests::durable::a_failpoint_ends_the_process_where_it_says";
+        let died = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", this])
+            .env(CHILD, folder.path())
+            .env(POINT, point)
+            .output()
+            .unwrap();
+        assert!(!died.status.success(), "{point} did not end the process");
+        let store = open(folder.path(), Failpoints::default());
+        assert_eq!(store.open_tasks().await.unwrap(), stored, "{point}");
+        assert_eq!(store.sweep(10).await.unwrap().repaired, 0, "{point}");
+    }
 }
