@@ -164,6 +164,18 @@ impl TaskStatus {
     }
 }
 
+impl std::str::FromStr for TaskStatus {
+    type Err = crate::UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = Self::ALL.iter().copied().find(|status| status.as_str() == text);
+        known.ok_or_else(|| crate::UnknownName::new(text, STATUSES))
+    }
+}
+
+const STATUSES: &[&str] =
+    &["queued", "planning", "running", "waiting", "cancelling", "completed", "failed", "cancelled"];
+
 /// Where a step stands, as clients see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

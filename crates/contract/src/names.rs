@@ -12,6 +12,12 @@ pub struct UnknownName {
     known: &'static [&'static str],
 }
 
+impl UnknownName {
+    pub(crate) fn new(text: &str, known: &'static [&'static str]) -> Self {
+        UnknownName { text: text.chars().take(80).collect(), known }
+    }
+}
+
 macro_rules! names {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
@@ -42,7 +48,7 @@ macro_rules! names {
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 match text {
                     $($text => Ok($name::$variant),)+
-                    _ => Err(UnknownName { text: text.chars().take(80).collect(), known: &[$($text),+] }),
+                    _ => Err(UnknownName::new(text, &[$($text),+])),
                 }
             }
         }

@@ -209,6 +209,43 @@ pub enum ToolName {
     ShellString,
 }
 
+impl ToolName {
+    /// Every tool.
+    pub const ALL: &'static [ToolName] = &[
+        ToolName::List,
+        ToolName::Find,
+        ToolName::ReadFile,
+        ToolName::WriteFile,
+        ToolName::Count,
+        ToolName::Search,
+        ToolName::Hash,
+        ToolName::DiskUse,
+        ToolName::Compare,
+        ToolName::HttpFetch,
+        ToolName::Shell,
+        ToolName::ShellString,
+    ];
+
+    /// The name as plans and `GET /arms` write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ToolName::List => "list",
+            ToolName::Find => "find",
+            ToolName::ReadFile => "read_file",
+            ToolName::WriteFile => "write_file",
+            ToolName::Count => "count",
+            ToolName::Search => "search",
+            ToolName::Hash => "hash",
+            ToolName::DiskUse => "disk_use",
+            ToolName::Compare => "compare",
+            ToolName::HttpFetch => "http_fetch",
+            ToolName::Shell => "shell",
+            ToolName::ShellString => "shell_string",
+        }
+    }
+}
+
 /// Kinds of entries in a folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -354,5 +391,17 @@ impl ToolCall {
             }
         }
         uses
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tool_is_called_the_same_everywhere() {
+        for tool in ToolName::ALL {
+            assert_eq!(serde_json::to_value(tool).unwrap(), tool.as_str());
+        }
     }
 }
