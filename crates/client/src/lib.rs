@@ -6,6 +6,8 @@
 //!
 //! Must not know: how the orchestrator decides or stores.
 
+pub mod http;
 mod leases;
+pub mod wire;
 
 pub use leases::{Beat, Completion, Grant, LeaseAsk, LeaseError, Leases, PROTOCOL_VERSION, VerdictReport};

@@ -1,0 +1,11 @@
+//! The HTTP side: [`Client`] for the public API, [`HttpLeases`] for the lease protocol.
+
+mod events;
+mod leases;
+mod tasks;
+mod transport;
+
+pub use events::Events;
+pub use leases::HttpLeases;
+pub use tasks::Client;
+pub use transport::{BadBase, ClientError};

@@ -1,0 +1,112 @@
+//! One request, one answer: the wire errors of a call in the caller's terms.
+
+use octollm_contract::{Millis, Problem};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+
+/// Shorter than the server keeps an idle connection, so that none is used that is being closed.
+const IDLE: Duration = Duration::from_secs(5);
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// An answer that is not a long poll.
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// Why a call brought no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The server refused; the problem says why and what to do.
+    #[error("{problem}")]
+    Problem {
+        /// What the server said.
+        problem: Problem,
+        /// When to repeat, if the server said.
+        retry_after: Option<Millis>,
+    },
+    /// No answer came. What was asked may have happened.
+    #[error("the server cannot be reached")]
+    Unreachable(#[source] reqwest::Error),
+    /// An answer came that this version cannot read.
+    #[error("the server's answer cannot be read ({status}): {body}")]
+    Unreadable {
+        /// The answer's status.
+        status: u16,
+        /// How it begins.
+        body: String,
+    },
+}
+
+/// A text that is not the address of a server.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not an address such as http://127.0.0.1:8787")]
+pub struct BadBase(String);
+
+#[derive(Clone)]
+pub(super) struct Transport {
+    http: reqwest::Client,
+    base: Url,
+}
+
+impl Transport {
+    pub(super) fn new(base: &str) -> Result<Self, BadBase> {
+        let bad = || BadBase(base.chars().take(200).collect());
+        let base = Url::parse(base).map_err(|_| bad())?;
+        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
+            return Err(bad());
+        }
+        // No proxy: a key travels with every request, and goes to the server that was named.
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .pool_idle_timeout(IDLE)
+            .connect_timeout(CONNECT_WITHIN)
+            .tcp_nodelay(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|_| bad())?;
+        Ok(Transport { http, base })
+    }
+
+    /// A request to the path made of `segments`, with `query`, each part escaped.
+    pub(super) fn request(
+        &self,
+        method: Method,
+        segments: &[&str],
+        query: &[(&str, String)],
+        secret: &str,
+    ) -> RequestBuilder {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        self.http.request(method, url).bearer_auth(secret).timeout(ANSWER_WITHIN)
+    }
+}
+
+pub(super) async fn answered(request: RequestBuilder) -> Result<Response, ClientError> {
+    let response = request.send().await.map_err(ClientError::Unreachable)?;
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let seconds = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let retry_after = seconds.and_then(|text| text.parse().ok()).map(Millis::from_secs);
+    let body = response.bytes().await.map_err(ClientError::Unreachable)?;
+    match serde_json::from_slice(&body) {
+        Ok(problem) => Err(ClientError::Problem { problem, retry_after }),
+        Err(_) => Err(unreadable(status, &body)),
+    }
+}
+
+pub(super) async fn read<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, ClientError> {
+    let response = answered(request).await?;
+    let status = response.status();
+    let body = response.bytes().await.map_err(ClientError::Unreachable)?;
+    serde_json::from_slice(&body).map_err(|_| unreadable(status, &body))
+}
+
+pub(super) fn unreadable(status: StatusCode, body: &[u8]) -> ClientError {
+    let body = String::from_utf8_lossy(body).chars().take(200).collect();
+    ClientError::Unreadable { status: status.as_u16(), body }
+}

@@ -1,0 +1,114 @@
+//! The bodies of the lease protocol and of `/api/v1/keys`: what client and orchestrator must
+//! agree on beyond `octollm_contract::api`.
+
+use octollm_access::{Policy, Role, Scope, StepToken};
+use octollm_contract::{ContentHash, KeyId, TenantId, Timestamp, WorkerId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use utoipa::ToSchema;
+
+/// The header that names the protocol's version.
+pub const PROTOCOL_HEADER: &str = "octollm-protocol";
+
+/// `POST /internal/v1/heartbeat`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeartbeatAsk {
+    /// Who beats.
+    pub worker: WorkerId,
+    /// For which leases.
+    pub tokens: Vec<StepToken>,
+}
+
+/// `POST /internal/v1/step/checkpoint`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointReport {
+    /// Where the step is.
+    pub state: Value,
+    /// Artefacts that `state` refers to.
+    #[serde(default)]
+    pub artefacts: Vec<ContentHash>,
+}
+
+/// `POST /internal/v1/step/fail`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailReport {
+    /// What happened.
+    pub message: String,
+    /// Another attempt may succeed.
+    pub retryable: bool,
+}
+
+/// The answer to `POST /internal/v1/step/artefacts`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ArtefactPut {
+    /// The name of the bytes.
+    pub sha256: ContentHash,
+}
+
+/// `POST /api/v1/keys`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyAsk {
+    /// What kind of caller it is for.
+    pub role: Role,
+    /// Whose data it touches; the maker's tenant when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantId>,
+    /// What it may do; all that its role and its maker may when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<BTreeSet<Scope>>,
+    /// What its tasks may do; the maker's policy when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
+    /// A word for people: at most 100 characters.
+    #[serde(default)]
+    pub label: String,
+}
+
+/// A key without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeyView {
+    /// The public part.
+    pub id: KeyId,
+    /// What kind of caller it is for.
+    pub role: Role,
+    /// What it may do.
+    pub scopes: BTreeSet<Scope>,
+    /// Whose data it touches.
+    pub tenant: TenantId,
+    /// What its tasks may do.
+    pub policy: Policy,
+    /// A word for people.
+    pub label: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// The answer to `POST /api/v1/keys`. It prints no secret.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeyMade {
+    /// The key, secret and all. It is shown this once.
+    pub key: String,
+    /// The key without its secret.
+    pub about: KeyView,
+}
+
+impl std::fmt::Debug for KeyMade {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyMade").field("about", &self.about).finish_non_exhaustive()
+    }
+}
+
+/// The answer to `GET /api/v1/keys`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeyList {
+    /// By the time they were made.
+    pub keys: Vec<KeyView>,
+}
