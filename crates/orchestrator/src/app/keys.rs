@@ -1,0 +1,249 @@
+//! Keys: who may present one, who may make one.
+//!
+//! A key grants no more than its maker has: no scope and no policy beyond the maker's own, and
+//! it belongs to the maker's tenant. The tenant [`HOME_TENANT`] is the operator's own: its
+//! admins may make keys for every tenant and for arms, and see and revoke all keys. The person
+//! who started the process ([`Caller::local`]) may grant any policy, for the machine is theirs.
+
+use super::{App, Caller};
+use octollm_access::{ApiKey, Capability, KeyRecord, Policy, Role, Scope, TenantScope};
+use octollm_contract::{KeyId, TenantId};
+use octollm_store::StoreError;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// The operator's own tenant.
+pub const HOME_TENANT: &str = "default";
+/// How long a key that was read is believed; in this process a revocation counts at once.
+const BELIEVED: Duration = Duration::from_secs(1);
+/// Keys that are remembered at once.
+const REMEMBERED_MAX: usize = 10_000;
+const LABEL_CHARACTERS_MAX: usize = 100;
+
+pub(crate) fn home() -> TenantId {
+    HOME_TENANT.parse().expect("the home tenant is a tenant's name")
+}
+
+/// A key that is to be made.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// What kind of caller it is for.
+    pub role: Role,
+    /// Whose data it touches; the maker's tenant when absent.
+    pub tenant: Option<TenantId>,
+    /// What it may do; all that its role and its maker may when absent.
+    pub scopes: Option<BTreeSet<Scope>>,
+    /// What its tasks may do; the maker's policy when absent.
+    pub policy: Option<Policy>,
+    /// A word for people.
+    pub label: String,
+}
+
+/// A key that was made. The secret is shown this once.
+#[derive(Clone, Debug)]
+pub struct CreatedKey {
+    /// What the store knows of it.
+    pub record: KeyRecord,
+    /// The key itself.
+    pub key: ApiKey,
+}
+
+/// Why a key was not made, listed or revoked.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// Correct the field.
+    #[error("{field}: {detail}")]
+    Invalid {
+        /// The field at fault.
+        field: &'static str,
+        /// What is taken there.
+        detail: String,
+    },
+    /// The maker does not have what the key is to have.
+    #[error("{field}: {detail}")]
+    BeyondMaker {
+        /// The field that asks for more.
+        field: &'static str,
+        /// What goes beyond.
+        detail: String,
+    },
+    /// There is no such key, or it is another tenant's.
+    #[error("there is no such key")]
+    NotFound,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Keys read lately, and keys that live only in this process.
+#[derive(Default)]
+pub(super) struct Cache {
+    read: Mutex<BTreeMap<KeyId, (KeyRecord, Instant)>>,
+    lent: Mutex<BTreeMap<KeyId, KeyRecord>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl App {
+    /// The caller that `key` stands for; `None` when it opens nothing: unknown, wrong or revoked.
+    pub async fn admit(&self, key: &ApiKey) -> Result<Option<Caller>, StoreError> {
+        let record = self.known_key(key.id()).await?;
+        let open = record.filter(|record| record.verifier.admits(key) && record.revoked_at.is_none());
+        Ok(open.as_ref().map(Caller::from))
+    }
+
+    async fn known_key(&self, id: &KeyId) -> Result<Option<KeyRecord>, StoreError> {
+        if let Some(record) = lock(&self.key_cache.lent).get(id) {
+            return Ok(Some(record.clone()));
+        }
+        let now = Instant::now();
+        let fresh = lock(&self.key_cache.read)
+            .get(id)
+            .filter(|(_, read_at)| now.duration_since(*read_at) < BELIEVED)
+            .map(|(record, _)| record.clone());
+        if fresh.is_some() {
+            return Ok(fresh);
+        }
+        let record = self.parts.store.key(id).await?;
+        let mut read = lock(&self.key_cache.read);
+        if let Some(record) = &record {
+            if read.len() >= REMEMBERED_MAX {
+                read.clear();
+            }
+            read.insert(id.clone(), (record.clone(), now));
+        }
+        Ok(record)
+    }
+
+    /// Makes a key.
+    pub async fn create_key(&self, maker: &Caller, new: NewKey) -> Result<CreatedKey, KeyError> {
+        let (record, key) = self.drawn(maker, new)?;
+        self.parts.store.put_key(record.clone()).await?;
+        Ok(CreatedKey { record, key })
+    }
+
+    /// A key for a worker process of this machine. It is not stored: it ends with this process
+    /// or with [`App::take_back`].
+    pub fn lend_arm_key(&self, label: &str) -> ApiKey {
+        let new = NewKey {
+            role: Role::Arm,
+            tenant: None,
+            scopes: None,
+            policy: None,
+            label: label.chars().take(LABEL_CHARACTERS_MAX).collect(),
+        };
+        let (record, key) =
+            self.drawn(&Caller::local(Policy::default()), new).expect("the operator may make arm keys");
+        lock(&self.key_cache.lent).insert(record.id.clone(), record);
+        key
+    }
+
+    /// Ends a key that [`App::lend_arm_key`] made.
+    pub fn take_back(&self, id: &KeyId) {
+        lock(&self.key_cache.lent).remove(id);
+    }
+
+    /// The keys that the caller may see, by the time they were made.
+    pub async fn list_keys(&self, caller: &Caller) -> Result<Vec<KeyRecord>, KeyError> {
+        Ok(self.parts.store.keys(&keys_of(caller)).await?)
+    }
+
+    /// Revokes a key for ever; from now on it opens nothing here, and nowhere after a second.
+    pub async fn revoke_key(&self, caller: &Caller, id: &KeyId) -> Result<(), KeyError> {
+        let revoked = self.parts.store.revoke_key(id, &keys_of(caller), self.now()).await?;
+        lock(&self.key_cache.read).remove(id);
+        if revoked { Ok(()) } else { Err(KeyError::NotFound) }
+    }
+
+    fn drawn(&self, maker: &Caller, new: NewKey) -> Result<(KeyRecord, ApiKey), KeyError> {
+        if new.label.chars().count() > LABEL_CHARACTERS_MAX || new.label.chars().any(char::is_control) {
+            let detail = format!("at most {LABEL_CHARACTERS_MAX} characters, none of control, are taken");
+            return Err(KeyError::Invalid { field: "label", detail });
+        }
+        let tenant = new.tenant.unwrap_or_else(|| maker.tenant.clone());
+        if tenant != maker.tenant && !is_operator(maker) {
+            let detail = format!("only a key of the tenant {HOME_TENANT} makes keys of other tenants");
+            return Err(KeyError::BeyondMaker { field: "tenant", detail });
+        }
+        let scopes = scopes(maker, new.role, new.scopes)?;
+        let policy = new.policy.unwrap_or_else(|| (*maker.policy).clone());
+        if maker.key.is_some() {
+            within(&maker.policy, &policy)
+                .map_err(|detail| KeyError::BeyondMaker { field: "policy", detail })?;
+        }
+        let (mut id, mut secret) = ([0; 5], [0; 32]);
+        self.parts.entropy.fill(&mut id);
+        self.parts.entropy.fill(&mut secret);
+        let key = ApiKey::generate(id, secret);
+        let record = KeyRecord {
+            id: key.id().clone(),
+            verifier: key.verifier(),
+            role: new.role,
+            scopes,
+            tenant,
+            policy,
+            label: new.label,
+            created_at: self.now(),
+            revoked_at: None,
+        };
+        Ok((record, key))
+    }
+}
+
+fn is_operator(caller: &Caller) -> bool {
+    caller.role == Role::Admin && caller.tenant.as_str() == HOME_TENANT
+}
+
+fn keys_of(caller: &Caller) -> TenantScope {
+    if is_operator(caller) { TenantScope::System } else { caller.scope() }
+}
+
+fn scopes(maker: &Caller, role: Role, asked: Option<BTreeSet<Scope>>) -> Result<BTreeSet<Scope>, KeyError> {
+    let of_role = role.scopes();
+    let mut grantable = maker.scopes.clone();
+    if is_operator(maker) {
+        grantable.insert(Scope::Lease);
+    }
+    if let Some(beyond) = asked.iter().flatten().find(|scope| !of_role.contains(scope)) {
+        let detail = format!("a key of the role {role} cannot have {beyond}");
+        return Err(KeyError::Invalid { field: "scopes", detail });
+    }
+    if let Some(beyond) = asked.iter().flatten().find(|scope| !grantable.contains(scope)) {
+        let detail = format!("{beyond} is not among the scopes of the key that makes this one");
+        return Err(KeyError::BeyondMaker { field: "scopes", detail });
+    }
+    let granted: BTreeSet<Scope> =
+        asked.unwrap_or_else(|| of_role.intersection(&grantable).copied().collect());
+    if granted.is_empty() {
+        let detail = format!("the key that makes this one has no scope of the role {role} to give");
+        return Err(KeyError::BeyondMaker { field: "role", detail });
+    }
+    Ok(granted)
+}
+
+/// Whether `asked` allows nothing that `own` does not; the error names the first thing that it does.
+fn within(own: &Policy, asked: &Policy) -> Result<(), String> {
+    let as_capability = Capability {
+        read_roots: asked.read_roots.clone(),
+        read_within: BTreeSet::new(),
+        hosts: asked.hosts.clone(),
+        commands: asked.commands.clone(),
+        shell: asked.shell,
+        writes_workspace: true,
+    };
+    own.grant(&as_capability).map_err(|beyond| beyond.to_string())?;
+    if asked.any_public_host && !own.any_public_host {
+        return Err("connecting to any public host is not allowed to the key that makes this one".into());
+    }
+    if own.approvals.is_subset(&asked.approvals) {
+        Ok(())
+    } else {
+        Err("approvals that the maker's policy asks for cannot be left out".into())
+    }
+}

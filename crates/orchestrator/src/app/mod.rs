@@ -1,0 +1,109 @@
+//! The application layer: what can be asked of the orchestrator, without HTTP.
+
+mod caller;
+mod criteria;
+mod keys;
+mod observe;
+mod read;
+mod steer;
+mod submit;
+
+pub use caller::Caller;
+pub use keys::{CreatedKey, HOME_TENANT, KeyError, NewKey};
+pub use read::ReadError;
+pub use steer::SteerError;
+pub use submit::SubmitError;
+
+pub(crate) use observe::{oldest_seconds, per_second};
+pub(crate) use read::PAGE_MAX;
+
+use crate::workers::Workers;
+use octollm_access::{SigningKey, VerifyingKey};
+use octollm_artefacts::Artefacts;
+use octollm_contract::Millis;
+use octollm_plan::rules::Place;
+use octollm_store::{Clock, Entropy, Store};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// What the orchestrator stands on.
+#[derive(Clone)]
+pub struct Parts {
+    /// Tasks, events and keys.
+    pub store: Arc<dyn Store>,
+    /// Artefacts.
+    pub artefacts: Artefacts,
+    /// Moments; the same that the store takes.
+    pub clock: Arc<dyn Clock>,
+    /// Entropy for ids and keys.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// What an operator may set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What `~` and relative paths in goals mean. The default refuses both.
+    pub place: Place,
+    /// How long a lease lasts without a heartbeat.
+    pub lease_ttl: Millis,
+    /// Accepts that may wait for the store at once; one more is refused as overload (P9).
+    pub accepts_in_flight: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { place: Place::default(), lease_ttl: Millis::from_secs(30), accepts_in_flight: 4096 }
+    }
+}
+
+/// The application layer.
+pub struct App {
+    pub(crate) parts: Parts,
+    pub(crate) settings: Settings,
+    pub(crate) signing: SigningKey,
+    pub(crate) verifying: VerifyingKey,
+    pub(crate) workers: Workers,
+    /// Ended when the process is going away: whoever waits is answered at once.
+    pub(crate) draining: CancellationToken,
+    accepts: Semaphore,
+    key_cache: keys::Cache,
+}
+
+impl App {
+    /// Puts the parts together. Step tokens are signed with a key that lives as long as the
+    /// `App`: after a restart every lease is given anew.
+    #[must_use]
+    pub fn new(parts: Parts, settings: Settings) -> Arc<Self> {
+        let mut seed = [0; 32];
+        parts.entropy.fill(&mut seed);
+        let signing = SigningKey::from_seed(seed);
+        let accepts = Semaphore::new(settings.accepts_in_flight);
+        Arc::new(App {
+            verifying: signing.verifying_key(),
+            signing,
+            workers: Workers::default(),
+            draining: CancellationToken::new(),
+            accepts,
+            key_cache: keys::Cache::default(),
+            parts,
+            settings,
+        })
+    }
+
+    /// Answers whoever waits for a change or for work, now and from now on; leases that are held
+    /// can still be reported on.
+    pub fn drain(&self) {
+        self.draining.cancel();
+    }
+
+    /// Whether [`App::drain`] was called.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.is_cancelled()
+    }
+
+    pub(crate) fn now(&self) -> octollm_contract::Timestamp {
+        self.parts.clock.now()
+    }
+}

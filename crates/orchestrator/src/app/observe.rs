@@ -1,0 +1,65 @@
+//! What an operator and an autoscaler see: the arms, and what waits for each.
+
+use super::App;
+use octollm_contract::{
+    ArmName, Component, Timestamp,
+    api::{ArmView, ScalingView},
+};
+use octollm_plan::ToolName;
+use octollm_store::{Backlog, StoreError};
+
+impl App {
+    /// The arms that can be asked for anything now, and who is at work for them.
+    pub async fn arms(&self) -> Result<Vec<ArmView>, StoreError> {
+        let mut arms = Vec::with_capacity(ArmName::ALL.len());
+        for name in ArmName::ALL.iter().copied() {
+            let backlog = self.parts.store.backlog(name).await?;
+            arms.push(ArmView {
+                name,
+                tools: tools(name),
+                workers: self.workers.seen_lately(name, self.now()),
+                running: u32::try_from(backlog.leased).unwrap_or(u32::MAX),
+            });
+        }
+        Ok(arms)
+    }
+
+    /// What waits and runs for an arm: one truth over all tenants, from the store.
+    pub async fn scaling(&self, arm: ArmName) -> Result<ScalingView, StoreError> {
+        let backlog = self.backlog(arm).await?;
+        Ok(ScalingView {
+            component: Component::from(arm),
+            ready: backlog.ready,
+            leased: backlog.leased,
+            oldest_seconds: oldest_seconds(&backlog, self.now()),
+            rate_per_second: per_second(backlog.ended_last_minute),
+        })
+    }
+
+    pub(crate) async fn backlog(&self, arm: ArmName) -> Result<Backlog, StoreError> {
+        self.parts.store.backlog(arm).await
+    }
+
+    /// Whether the store answers and this process takes work.
+    pub async fn ready(&self) -> Result<bool, StoreError> {
+        self.parts.store.open_tasks().await?;
+        Ok(!self.is_draining())
+    }
+}
+
+/// How long the oldest ready step has waited.
+pub(crate) fn oldest_seconds(backlog: &Backlog, now: Timestamp) -> f64 {
+    backlog.oldest.map_or(0.0, |since| now.since(since).to_duration().as_secs_f64())
+}
+
+pub(crate) fn per_second(in_a_minute: u64) -> f64 {
+    f64::from(u32::try_from(in_a_minute).unwrap_or(u32::MAX)) / 60.0
+}
+
+fn tools(arm: ArmName) -> Vec<String> {
+    match arm {
+        ArmName::Executor => ToolName::ALL.iter().map(|tool| tool.as_str().to_owned()).collect(),
+        ArmName::Judge => vec!["judge".to_owned()],
+        ArmName::Planner | ArmName::Coder | ArmName::Guardian | ArmName::Retriever => Vec::new(),
+    }
+}

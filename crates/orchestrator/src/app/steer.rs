@@ -1,0 +1,58 @@
+//! What a caller can do to a task that was accepted.
+
+use super::{App, Caller, ReadError};
+use octollm_contract::{
+    TaskId,
+    api::{TaskInput, TaskView},
+};
+use octollm_lifecycle::{Command, Refusal};
+use octollm_store::{DecideError, Directed, StoreError};
+
+/// Why a task was not steered. Nothing was changed, unless the store says that it does not know.
+#[derive(Debug, thiserror::Error)]
+pub enum SteerError {
+    /// There is no such task, or it is another tenant's.
+    #[error("there is no such task")]
+    NotFound,
+    /// The task's state does not allow it.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// Send exactly one of `text` and `approve`.
+    #[error("exactly one of text and approve must be given")]
+    NotOneInput,
+    /// Nothing asks questions yet; only `approve` is taken.
+    #[error("nothing asks for a text yet; a task that waits, waits for `approve`")]
+    TextNotHonoured,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The command was done, but what came of it cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl App {
+    /// Wishes that the task ends, and gives it back as it is then.
+    pub async fn cancel(&self, caller: &Caller, id: TaskId) -> Result<TaskView, SteerError> {
+        self.steer(caller, id, Command::Cancel).await
+    }
+
+    /// Gives what the task waits for.
+    pub async fn input(&self, caller: &Caller, id: TaskId, input: TaskInput) -> Result<TaskView, SteerError> {
+        match (input.text, input.approve) {
+            (None, Some(approve)) => self.steer(caller, id, Command::Input { approve }).await,
+            (Some(_), None) => Err(SteerError::TextNotHonoured),
+            (Some(_), Some(_)) | (None, None) => Err(SteerError::NotOneInput),
+        }
+    }
+
+    async fn steer(&self, caller: &Caller, id: TaskId, command: Command) -> Result<TaskView, SteerError> {
+        let directed = Directed { task: id, scope: caller.scope(), command };
+        match self.parts.store.decide(vec![directed]).await.pop() {
+            Some(Ok(_)) => Ok(self.task(caller, id).await?),
+            Some(Err(DecideError::Refused(refusal))) => Err(SteerError::Refused(refusal)),
+            Some(Err(DecideError::Store(error))) => Err(SteerError::Store(error)),
+            Some(Err(DecideError::NotFound)) | None => Err(SteerError::NotFound),
+        }
+    }
+}

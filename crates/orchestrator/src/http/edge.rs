@@ -1,0 +1,35 @@
+//! What lies around every handler: requests are counted and timed, and a panic is a problem,
+//! not a broken connection.
+
+use super::{Serving, metrics::Endpoint, refusal::Refused};
+use axum::{
+    Router,
+    extract::{MatchedPath, Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse as _, Response},
+};
+use futures_util::FutureExt as _;
+use octollm_contract::ProblemKind;
+use std::{panic::AssertUnwindSafe, time::Instant};
+
+/// Puts the edge around `routes`.
+pub(super) fn around(routes: Router<Serving>, serving: &Serving) -> Router<Serving> {
+    routes.layer(from_fn_with_state(serving.clone(), measured))
+}
+
+async fn measured(State(serving): State<Serving>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let waits = request.uri().query().is_some_and(|query| query.contains("wait="));
+    let endpoint = Endpoint::of(request.method(), route).filter(|_| !waits);
+    let begun = Instant::now();
+    let in_flight = serving.metrics.request_begins();
+    let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    drop(in_flight);
+    if let Some(endpoint) = endpoint {
+        serving.metrics.answered(endpoint, begun.elapsed());
+    }
+    // The panic's own message went to the log by the panic hook.
+    response.unwrap_or_else(|_| {
+        Refused::new(ProblemKind::Internal, "the server failed; its log says why", None).into_response()
+    })
+}

@@ -1,0 +1,113 @@
+//! `GET /api/v1/tasks/{id}/events`: what happens to a task, as server-sent events (WHATWG HTML §9.2).
+//!
+//! Promises: every event once and in order, from the one after `Last-Event-ID`; the stream ends
+//! after the terminal event; a reader that does not read holds one small batch and nothing else,
+//! for the next batch is read from the store when the last one is gone.
+
+use super::{
+    Serving,
+    extract::{Authed, Id, TasksRead},
+    refusal::Refused,
+};
+use crate::{App, Caller, ReadError};
+use axum::{
+    extract::State,
+    http::HeaderMap,
+    response::sse::{Event, KeepAlive, Sse},
+};
+use futures_util::{Stream, stream};
+use octollm_contract::{Problem, TaskId, api::EventView};
+use octollm_store::Watch;
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+/// Events that are read from the store at once.
+const BATCH: usize = 32;
+/// A comment is sent when nothing happens for so long, so that both sides see that the other lives.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The events of a task as they happen.
+#[utoipa::path(
+    get, path = "/api/v1/tasks/{id}/events", tag = "tasks",
+    params(
+        ("id" = TaskId, Path),
+        ("Last-Event-ID" = Option<u64>, Header, description = "Events after this one; all when absent"),
+    ),
+    responses(
+        (status = 200, description = "`event:` says what happened, `id:` is its number, `data:` an EventView", body = EventView, content_type = "text/event-stream"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("key" = ["tasks:read"]))
+)]
+pub(super) async fn stream(
+    State(serving): State<Serving>,
+    Authed(caller, _): Authed<TasksRead>,
+    Id(id): Id<TaskId>,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Event, axum::Error>>>, Refused> {
+    let reading = Reading::begin(serving.app, caller, id, last_event(&headers)?).await?;
+    let events = stream::unfold(reading, |mut reading| async {
+        let event = reading.next().await?;
+        Some((written(&event), reading))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+fn last_event(headers: &HeaderMap) -> Result<u64, Refused> {
+    let Some(value) = headers.get("last-event-id") else { return Ok(0) };
+    let number = value.to_str().ok().and_then(|text| text.parse().ok());
+    number.ok_or_else(|| Refused::invalid("Last-Event-ID", "the number of an event is taken"))
+}
+
+fn written(event: &EventView) -> Result<Event, axum::Error> {
+    Event::default().id(event.id.to_string()).event(&event.event).json_data(event)
+}
+
+/// One reader's place in a task's events.
+struct Reading {
+    app: Arc<App>,
+    caller: Caller,
+    task: TaskId,
+    after: u64,
+    batch: VecDeque<EventView>,
+    watch: Watch,
+    ended: bool,
+}
+
+impl Reading {
+    async fn begin(app: Arc<App>, caller: Caller, task: TaskId, after: u64) -> Result<Self, ReadError> {
+        let watch = app.watch_task(task);
+        let batch = app.events(&caller, task, after, BATCH).await?.into();
+        Ok(Reading { app, caller, task, after, batch, watch, ended: false })
+    }
+
+    /// The next event; `None` when the stream is over: the task has ended, the process drains,
+    /// or the store failed (the client comes back with its last id).
+    async fn next(&mut self) -> Option<EventView> {
+        loop {
+            if self.ended {
+                return None;
+            }
+            if let Some(event) = self.batch.pop_front() {
+                self.after = event.id;
+                self.ended = is_terminal(&event);
+                return Some(event);
+            }
+            let has_ended = self.app.task(&self.caller, self.task).await.ok()?.status.is_terminal();
+            self.batch = self.app.events(&self.caller, self.task, self.after, BATCH).await.ok()?.into();
+            if !self.batch.is_empty() {
+                continue;
+            }
+            if has_ended {
+                return None;
+            }
+            tokio::select! {
+                () = self.watch.changed() => {}
+                () = self.app.draining.cancelled() => return None,
+            }
+        }
+    }
+}
+
+fn is_terminal(event: &EventView) -> bool {
+    matches!(event.event.as_str(), "task.completed" | "task.failed" | "task.cancelled")
+}

@@ -1,0 +1,232 @@
+//! What handlers take from a request: an authenticated caller, a validated body, parameters
+//! that are known. What does not fit is a [`Refused`] before the handler runs.
+
+use super::{Serving, refusal::Refused, strict};
+use crate::Caller;
+use axum::{
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
+    http::{HeaderMap, header, request::Parts},
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use octollm_access::{ApiKey, Scope, StepToken};
+use octollm_contract::{IdempotencyKey, KeyId, ProblemKind, TaskId};
+use serde::de::DeserializeOwned;
+use std::{marker::PhantomData, str::FromStr, time::Duration};
+
+/// A JSON body has at most so many bytes.
+pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
+/// A body that has not arrived by then is refused and the connection closed.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+
+/// The scope that a route needs, as a type.
+pub(super) trait Needs: Send + Sync + 'static {
+    const SCOPE: Scope;
+}
+
+macro_rules! needs {
+    ($($name:ident),+) => {$(
+        pub(super) struct $name;
+        impl Needs for $name {
+            const SCOPE: Scope = Scope::$name;
+        }
+    )+};
+}
+
+needs!(TasksWrite, TasksRead, ArmsRead, KeysManage, ScalingRead, MetricsRead, Lease);
+
+/// A caller whose key has the scope `N`.
+pub(super) struct Authed<N>(pub(super) Caller, pub(super) PhantomData<N>);
+
+impl<N: Needs> FromRequestParts<Serving> for Authed<N> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, serving: &Serving) -> Result<Self, Refused> {
+        let unknown = || Refused::new(ProblemKind::Unauthenticated, "the key opens nothing", "Authorization");
+        let presented: ApiKey = bearer(&parts.headers)?.parse().map_err(|_| unknown())?;
+        let caller = serving.app.admit(&presented).await?.ok_or_else(unknown)?;
+        if !caller.scopes.contains(&N::SCOPE) {
+            let detail = format!("the key lacks the scope {}", N::SCOPE);
+            return Err(Refused::new(ProblemKind::Forbidden, detail, "Authorization"));
+        }
+        Ok(Authed(caller, PhantomData))
+    }
+}
+
+/// The token of a step. What it opens is decided where it is used.
+pub(super) struct OfStep(pub(super) StepToken);
+
+impl FromRequestParts<Serving> for OfStep {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, serving: &Serving) -> Result<Self, Refused> {
+        let token = StepToken::from_presented(bearer(&parts.headers)?);
+        match serving.app.verifying.open(&token, serving.app.now()) {
+            Ok(_) => Ok(OfStep(token)),
+            Err(octollm_access::InvalidToken::Expired) => {
+                Err(Refused::new(ProblemKind::LeaseLost, "the step token has expired", None))
+            }
+            Err(error @ (octollm_access::InvalidToken::Malformed | octollm_access::InvalidToken::Forged)) => {
+                Err(Refused::new(ProblemKind::Unauthenticated, error.to_string(), "Authorization"))
+            }
+        }
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, Refused> {
+    let missing = || {
+        let detail = "send Authorization: Bearer with a key";
+        Refused::new(ProblemKind::Unauthenticated, detail, "Authorization")
+    };
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return Err(missing()) };
+    let (scheme, token) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(missing)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(missing()) }
+}
+
+/// A JSON body of type `T`, read strictly.
+pub(super) struct Json<T, const MOST: usize = BODY_BYTES_MAX>(pub(super) T);
+
+impl<T: DeserializeOwned, const MOST: usize> FromRequest<Serving> for Json<T, MOST> {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, _: &Serving) -> Result<Self, Refused> {
+        let is_json = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let essence = is_json.map(|value| value.split(';').next().unwrap_or(value).trim());
+        if !essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
+            let detail = "the Content-Type must be application/json";
+            return Err(Refused::new(ProblemKind::UnsupportedMediaType, detail, "Content-Type"));
+        }
+        let bytes = body(request, MOST).await?;
+        Ok(Json(strict::read(&bytes)?))
+    }
+}
+
+/// The whole body, if it has at most `most` bytes and arrives in time.
+pub(super) async fn body(request: Request, most: usize) -> Result<Bytes, Refused> {
+    let too_large =
+        || Refused::new(ProblemKind::TooLarge, format!("a body has at most {most} bytes here"), "body");
+    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if announced.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length > most as u64) {
+        return Err(too_large());
+    }
+    let mut stream = request.into_body().into_data_stream();
+    let whole = async {
+        let mut bytes = BytesMut::new();
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|error| Refused::invalid("body", format!("it broke off: {error}")))?;
+            if bytes.len() + chunk.len() > most {
+                return Err(too_large());
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes.freeze())
+    };
+    tokio::time::timeout(BODY_WITHIN, whole).await.unwrap_or_else(|_| {
+        let detail = format!("the body did not arrive within {} seconds", BODY_WITHIN.as_secs());
+        Err(Refused::invalid("body", detail))
+    })
+}
+
+/// Raw bytes, for artefacts.
+pub(super) struct Raw<const MOST: usize>(pub(super) Bytes);
+
+impl<const MOST: usize> FromRequest<Serving> for Raw<MOST> {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, _: &Serving) -> Result<Self, Refused> {
+        body(request, MOST).await.map(Raw)
+    }
+}
+
+/// An id in the path. One that is malformed names nothing.
+pub(super) struct Id<T>(pub(super) T);
+
+impl<T: FromStr + Send> FromRequestParts<Serving> for Id<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, serving: &Serving) -> Result<Self, Refused> {
+        let Path(text) =
+            Path::<String>::from_request_parts(parts, serving).await.map_err(|_| Refused::nothing_here())?;
+        text.parse().map(Id).map_err(|_| Refused::nothing_here())
+    }
+}
+
+/// A task's id and a path in its workspace.
+pub(super) struct FileOfTask {
+    pub(super) task: TaskId,
+    pub(super) path: String,
+}
+
+impl FromRequestParts<Serving> for FileOfTask {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, serving: &Serving) -> Result<Self, Refused> {
+        let Path((task, path)) = Path::<(String, String)>::from_request_parts(parts, serving)
+            .await
+            .map_err(|_| Refused::nothing_here())?;
+        let task = task.parse().map_err(|_| Refused::nothing_here())?;
+        Ok(FileOfTask { task, path })
+    }
+}
+
+/// Query parameters: each one known, each one once.
+pub(super) struct Params(Vec<(String, String)>);
+
+impl FromRequestParts<Serving> for Params {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Serving) -> Result<Self, Refused> {
+        Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
+            .map(|Query(pairs)| Params(pairs))
+            .map_err(|error| Refused::invalid("query", error.body_text()))
+    }
+}
+
+impl Params {
+    /// Takes the parameter `name`, if it is there.
+    pub(super) fn take<T>(&mut self, name: &str) -> Result<Option<T>, Refused>
+    where
+        T: FromStr,
+        T::Err: std::fmt::Display,
+    {
+        let Some(at) = self.0.iter().position(|(key, _)| key == name) else { return Ok(None) };
+        let (_, value) = self.0.remove(at);
+        value.parse().map(Some).map_err(|error: T::Err| Refused::invalid(name, error.to_string()))
+    }
+
+    /// Refuses what was not taken.
+    pub(super) fn none_left(self) -> Result<(), Refused> {
+        match self.0.first() {
+            Some((name, _)) => {
+                Err(Refused::invalid(name, "there is no such parameter here, or it is there twice"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The `Idempotency-Key` header, if it is sent.
+pub(super) struct Idempotency(pub(super) Option<IdempotencyKey>);
+
+impl FromRequestParts<Serving> for Idempotency {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Serving) -> Result<Self, Refused> {
+        let mut values = parts.headers.get_all("idempotency-key").iter();
+        let refused = |detail: String| Refused::invalid("Idempotency-Key", detail);
+        match (values.next(), values.next()) {
+            (None, _) => Ok(Idempotency(None)),
+            (Some(value), None) => {
+                let text = value.to_str().map_err(|error| refused(error.to_string()))?;
+                let key = text
+                    .parse()
+                    .map_err(|error: octollm_contract::InvalidName| refused(error.to_string()))?;
+                Ok(Idempotency(Some(key)))
+            }
+            (Some(_), Some(_)) => Err(refused("the header is there twice".into())),
+        }
+    }
+}
+
+pub(super) type KeyInPath = Id<KeyId>;

@@ -1,0 +1,84 @@
+//! `/api/v1/keys`.
+
+use super::{
+    Serving,
+    extract::{Authed, Json, KeyInPath, KeysManage},
+    refusal::Refused,
+};
+use crate::NewKey;
+use axum::{Json as Answer, extract::State, http::StatusCode};
+use octollm_access::KeyRecord;
+use octollm_client::wire::{KeyAsk, KeyList, KeyMade, KeyView};
+use octollm_contract::{KeyId, Problem};
+
+/// Make a key. Its secret is in this answer and nowhere else. A key grants no more than its
+/// maker has, and belongs to the maker's tenant; only admins of the tenant `default` make keys
+/// of other tenants and for arms.
+#[utoipa::path(
+    post, path = "/api/v1/keys", tag = "keys",
+    request_body = KeyAsk,
+    responses(
+        (status = 201, body = KeyMade),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("key" = ["keys:manage"]))
+)]
+pub(super) async fn create(
+    State(serving): State<Serving>,
+    Authed(caller, _): Authed<KeysManage>,
+    Json(ask): Json<KeyAsk>,
+) -> Result<(StatusCode, Answer<KeyMade>), Refused> {
+    let KeyAsk { role, tenant, scopes, policy, label } = ask;
+    let made = serving.app.create_key(&caller, NewKey { role, tenant, scopes, policy, label }).await?;
+    let answer = KeyMade { key: made.key.reveal(), about: view(made.record) };
+    Ok((StatusCode::CREATED, Answer(answer)))
+}
+
+/// The keys of the caller's tenant, without their secrets; for the tenant `default`, all keys.
+#[utoipa::path(
+    get, path = "/api/v1/keys", tag = "keys",
+    responses(
+        (status = 200, body = KeyList),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("key" = ["keys:manage"]))
+)]
+pub(super) async fn list(
+    State(serving): State<Serving>,
+    Authed(caller, _): Authed<KeysManage>,
+) -> Result<Answer<KeyList>, Refused> {
+    let keys = serving.app.list_keys(&caller).await?;
+    Ok(Answer(KeyList { keys: keys.into_iter().map(view).collect() }))
+}
+
+/// Revoke a key for ever. It opens nothing within a second.
+#[utoipa::path(
+    delete, path = "/api/v1/keys/{id}", tag = "keys",
+    params(("id" = KeyId, Path)),
+    responses(
+        (status = 204, description = "Revoked"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("key" = ["keys:manage"]))
+)]
+pub(super) async fn revoke(
+    State(serving): State<Serving>,
+    Authed(caller, _): Authed<KeysManage>,
+    id: KeyInPath,
+) -> Result<StatusCode, Refused> {
+    serving.app.revoke_key(&caller, &id.0).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn view(record: KeyRecord) -> KeyView {
+    KeyView {
+        id: record.id,
+        role: record.role,
+        scopes: record.scopes,
+        tenant: record.tenant,
+        policy: record.policy,
+        label: record.label,
+        created_at: record.created_at,
+        revoked_at: record.revoked_at,
+    }
+}

@@ -1,0 +1,132 @@
+//! `/internal/v1`: the lease protocol. Asking for work and heartbeats take an arm's key; all
+//! else takes the token of the step and nothing else.
+
+use super::{
+    Serving,
+    extract::{Authed, Id, Json, Lease, OfStep, Raw},
+    refusal::Refused,
+};
+use axum::{
+    Json as Answer, Router,
+    extract::{FromRequestParts, State},
+    http::{StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use octollm_client::{
+    Beat, Completion, Grant, LeaseAsk, Leases as _, PROTOCOL_VERSION,
+    wire::{ArtefactPut, CheckpointReport, FailReport, HeartbeatAsk, PROTOCOL_HEADER},
+};
+use octollm_contract::{ContentHash, Document};
+
+/// A report has at most so many bytes; what is larger is an artefact.
+const REPORT_BYTES_MAX: usize = 8 << 20;
+/// An artefact has at most so many bytes over HTTP.
+const ARTEFACT_BYTES_MAX: usize = 64 << 20;
+
+pub(super) fn routes() -> Router<Serving> {
+    Router::new()
+        .route("/internal/v1/lease", post(lease))
+        .route("/internal/v1/heartbeat", post(heartbeat))
+        .route("/internal/v1/step/checkpoint", post(checkpoint))
+        .route("/internal/v1/step/complete", post(complete))
+        .route("/internal/v1/step/fail", post(fail))
+        .route("/internal/v1/step/release", post(release))
+        .route("/internal/v1/step/artefacts", post(put_artefact))
+        .route("/internal/v1/step/artefacts/{hash}", get(get_artefact))
+}
+
+/// The header that says which version the worker speaks.
+struct Spoken;
+
+impl FromRequestParts<Serving> for Spoken {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Serving) -> Result<Self, Refused> {
+        let said = parts.headers.get(PROTOCOL_HEADER).and_then(|value| value.to_str().ok());
+        match said.and_then(|text| text.parse::<u32>().ok()) {
+            Some(version) if version == PROTOCOL_VERSION || version + 1 == PROTOCOL_VERSION => Ok(Spoken),
+            Some(_) | None => {
+                let detail = format!("version {PROTOCOL_VERSION} of the lease protocol is spoken here");
+                Err(Refused::invalid(PROTOCOL_HEADER, detail))
+            }
+        }
+    }
+}
+
+async fn lease(
+    State(serving): State<Serving>,
+    _: Authed<Lease>,
+    _: Spoken,
+    Json(ask): Json<LeaseAsk>,
+) -> Result<Answer<Vec<Grant>>, Refused> {
+    Ok(Answer(serving.leases.lease(ask).await?))
+}
+
+async fn heartbeat(
+    State(serving): State<Serving>,
+    _: Authed<Lease>,
+    _: Spoken,
+    Json(ask): Json<HeartbeatAsk>,
+) -> Result<Answer<Vec<Beat>>, Refused> {
+    Ok(Answer(serving.leases.heartbeat(&ask.worker, &ask.tokens).await?))
+}
+
+async fn checkpoint(
+    State(serving): State<Serving>,
+    OfStep(token): OfStep,
+    _: Spoken,
+    Json(report): Json<CheckpointReport, REPORT_BYTES_MAX>,
+) -> Result<StatusCode, Refused> {
+    let state = Document::of(&report.state).map_err(|error| Refused::invalid("state", error.to_string()))?;
+    serving.leases.checkpoint(&token, state, report.artefacts).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn complete(
+    State(serving): State<Serving>,
+    OfStep(token): OfStep,
+    _: Spoken,
+    Json(done): Json<Completion, REPORT_BYTES_MAX>,
+) -> Result<StatusCode, Refused> {
+    serving.leases.complete(&token, done).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn fail(
+    State(serving): State<Serving>,
+    OfStep(token): OfStep,
+    _: Spoken,
+    Json(report): Json<FailReport, REPORT_BYTES_MAX>,
+) -> Result<StatusCode, Refused> {
+    serving.leases.fail(&token, report.message, report.retryable).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn release(
+    State(serving): State<Serving>,
+    OfStep(token): OfStep,
+    _: Spoken,
+) -> Result<StatusCode, Refused> {
+    serving.leases.release(&token).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn put_artefact(
+    State(serving): State<Serving>,
+    OfStep(token): OfStep,
+    _: Spoken,
+    Raw(bytes): Raw<ARTEFACT_BYTES_MAX>,
+) -> Result<Answer<ArtefactPut>, Refused> {
+    Ok(Answer(ArtefactPut { sha256: serving.leases.put_artefact(&token, bytes).await? }))
+}
+
+async fn get_artefact(
+    State(serving): State<Serving>,
+    OfStep(token): OfStep,
+    _: Spoken,
+    Id(hash): Id<ContentHash>,
+) -> Result<Response, Refused> {
+    let bytes = serving.leases.get_artefact(&token, hash).await?;
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
+}

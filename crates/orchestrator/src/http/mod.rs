@@ -1,0 +1,95 @@
+//! The HTTP edge of the application layer (design §5).
+//!
+//! A handler takes extractors, makes one call of the application layer, and turns the answer
+//! into its wire form; [`refusal`] is the one function from error to problem. Every route but
+//! the open ones names its scope in the OpenAPI document, which is generated from this code.
+//!
+//! Promises: P7, P8, P9. Must not know: states, stores, plans.
+
+mod edge;
+mod events;
+mod extract;
+mod keys;
+mod lease;
+mod metrics;
+mod observe;
+mod pages;
+mod refusal;
+mod server;
+mod strict;
+mod tasks;
+
+pub use metrics::Metrics;
+pub use server::{Server, ServerSettings};
+
+use crate::{App, LocalLeases};
+use axum::Router;
+use std::sync::Arc;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// What handlers stand on.
+#[derive(Clone)]
+pub(crate) struct Serving {
+    app: Arc<App>,
+    leases: LocalLeases,
+    metrics: Arc<Metrics>,
+    openapi: Arc<str>,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "OctoLLM",
+        description = "Goals in, results out. Every refusal is an RFC 9457 problem; each route names the scope that a key needs for it."
+    ),
+    modifiers(&KeyScheme)
+)]
+struct Document;
+
+struct KeyScheme;
+
+impl Modify for KeyScheme {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("octo_<id>_<secret>")
+            .description(Some("An API key. The scopes of an operation are those that the key must have."))
+            .build();
+        openapi.components.get_or_insert_default().add_security_scheme("key", SecurityScheme::Http(scheme));
+    }
+}
+
+/// Every route, over `app`.
+pub fn router(app: Arc<App>, metrics: Arc<Metrics>) -> Router {
+    let (routes, document) = public().split_for_parts();
+    // The router's way to write a parameter that holds slashes is not OpenAPI's.
+    let openapi = document.to_pretty_json().expect("the document is JSON").replace("{*", "{");
+    let openapi: Arc<str> = openapi.into();
+    let serving = Serving { leases: LocalLeases::new(Arc::clone(&app)), app, metrics, openapi };
+    let routes = routes.merge(lease::routes()).fallback(pages::nothing_here);
+    let routes = routes.method_not_allowed_fallback(pages::other_method);
+    edge::around(routes, &serving).with_state(serving)
+}
+
+fn public() -> OpenApiRouter<Serving> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(tasks::submit, tasks::list))
+        .routes(routes!(tasks::get))
+        .routes(routes!(events::stream))
+        .routes(routes!(tasks::cancel))
+        .routes(routes!(tasks::input))
+        .routes(routes!(tasks::artefact))
+        .routes(routes!(keys::create, keys::list))
+        .routes(routes!(keys::revoke))
+        .routes(routes!(observe::arms))
+        .routes(routes!(observe::scaling))
+        .routes(routes!(metrics::scrape))
+        .routes(routes!(pages::healthz))
+        .routes(routes!(pages::readyz))
+        .routes(routes!(pages::openapi))
+        .routes(routes!(pages::problem_page))
+}

@@ -1,0 +1,190 @@
+//! The one function from error to problem: status, kind, field, Retry-After.
+
+use crate::{
+    KeyError, ReadError, SteerError, SubmitError,
+    problem::{problem, status},
+};
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use octollm_artefacts::GetError;
+use octollm_client::LeaseError;
+use octollm_contract::{Millis, Problem, ProblemKind};
+use octollm_lifecycle::Refusal;
+use octollm_store::StoreError;
+
+/// A refusal on its way to the client.
+#[derive(Debug)]
+pub(super) struct Refused {
+    problem: Problem,
+    retry_after: Option<Millis>,
+}
+
+const SOON: Millis = Millis::from_secs(1);
+
+impl Refused {
+    pub(super) fn new<'a>(
+        kind: ProblemKind,
+        detail: impl Into<String>,
+        field: impl Into<Option<&'a str>>,
+    ) -> Self {
+        let retry_after = match kind {
+            ProblemKind::Overloaded | ProblemKind::Unavailable | ProblemKind::Unconfirmed => Some(SOON),
+            ProblemKind::InvalidRequest
+            | ProblemKind::NotHonoured
+            | ProblemKind::NeedsModel
+            | ProblemKind::BeyondPolicy
+            | ProblemKind::Unauthenticated
+            | ProblemKind::Forbidden
+            | ProblemKind::NotFound
+            | ProblemKind::MethodNotAllowed
+            | ProblemKind::KeyReused
+            | ProblemKind::Conflict
+            | ProblemKind::LeaseLost
+            | ProblemKind::TooLarge
+            | ProblemKind::UnsupportedMediaType
+            | ProblemKind::Internal => None,
+        };
+        Refused { problem: problem(kind, detail, field), retry_after }
+    }
+
+    pub(super) fn invalid(field: &str, detail: impl Into<String>) -> Self {
+        Refused::new(ProblemKind::InvalidRequest, detail, field)
+    }
+
+    pub(super) fn nothing_here() -> Self {
+        Refused::new(ProblemKind::NotFound, "there is nothing at this path", None)
+    }
+
+    /// A defect: logged here, once, with its chain.
+    fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error, "a request met a defect");
+        Refused::new(ProblemKind::Internal, "the server failed; its log says why", None)
+    }
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Refused { problem, retry_after: None }
+    }
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::Unreachable(_) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the store failed");
+                Refused::new(ProblemKind::Unavailable, "the store cannot be reached or written now", None)
+            }
+            StoreError::Unconfirmed(_) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the store failed");
+                let detail = "the commit was not confirmed; repeat with the same Idempotency-Key";
+                Refused::new(ProblemKind::Unconfirmed, detail, None)
+            }
+            StoreError::Corrupt(_) => Refused::internal(&error),
+        }
+    }
+}
+
+impl From<SubmitError> for Refused {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Invalid { field, detail } => Refused::invalid(&field, detail),
+            SubmitError::NotHonoured { field, detail } => {
+                Refused::new(ProblemKind::NotHonoured, detail, field.as_str())
+            }
+            SubmitError::NeedsModel(why) => Refused::new(ProblemKind::NeedsModel, why.to_string(), "goal"),
+            SubmitError::BeyondPolicy { detail } => Refused::new(ProblemKind::BeyondPolicy, detail, "goal"),
+            SubmitError::KeyReused { first } => {
+                let detail = format!("{first} was accepted under this key with another body");
+                Refused::new(ProblemKind::KeyReused, detail, "Idempotency-Key")
+            }
+            SubmitError::Overloaded => {
+                Refused::new(ProblemKind::Overloaded, "more accepts wait than are taken at once", None)
+            }
+            SubmitError::BadPlan(_) => Refused::internal(&error),
+            SubmitError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ReadError> for Refused {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NotFound => Refused::nothing_here(),
+            ReadError::Store(error) => error.into(),
+            ReadError::Artefact(GetError::NotFound(_)) => Refused::nothing_here(),
+            ReadError::Artefact(GetError::Unreachable(_)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the artefacts failed");
+                Refused::new(ProblemKind::Unavailable, "the artefacts cannot be reached now", None)
+            }
+            ReadError::Artefact(GetError::Corrupt { .. } | GetError::TooLarge { .. })
+            | ReadError::Unreadable(_) => Refused::internal(&error),
+        }
+    }
+}
+
+impl From<SteerError> for Refused {
+    fn from(error: SteerError) -> Self {
+        match error {
+            SteerError::NotFound => Refused::nothing_here(),
+            SteerError::Refused(refusal) => match refusal {
+                Refusal::LeaseLost => Refused::new(ProblemKind::LeaseLost, refusal.to_string(), None),
+                Refusal::Ended
+                | Refusal::NotWaiting
+                | Refusal::NotReady
+                | Refusal::BadPlan
+                | Refusal::BadVerdict => Refused::new(ProblemKind::Conflict, refusal.to_string(), None),
+            },
+            SteerError::NotOneInput => Refused::invalid("approve", error.to_string()),
+            SteerError::TextNotHonoured => Refused::new(ProblemKind::NotHonoured, error.to_string(), "text"),
+            SteerError::Store(error) => error.into(),
+            SteerError::Read(error) => error.into(),
+        }
+    }
+}
+
+impl From<KeyError> for Refused {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Invalid { field, detail } => Refused::invalid(field, detail),
+            KeyError::BeyondMaker { field, detail } => Refused::new(ProblemKind::Forbidden, detail, field),
+            KeyError::NotFound => Refused::nothing_here(),
+            KeyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<LeaseError> for Refused {
+    fn from(error: LeaseError) -> Self {
+        match error {
+            LeaseError::Lost => Refused::new(ProblemKind::LeaseLost, "the lease is no longer held", None),
+            LeaseError::Busy { retry_after } => {
+                let refused = Refused::new(ProblemKind::Unavailable, "no work is handed out now", None);
+                Refused { retry_after: Some(retry_after), ..refused }
+            }
+            LeaseError::Refused(problem) => problem.into(),
+            LeaseError::Unreachable(_) => {
+                Refused::new(ProblemKind::Unconfirmed, "it is not known whether this was recorded", None)
+            }
+        }
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let code = StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self.problem).expect("a problem is JSON");
+        let mut response = (code, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.problem.status == status(ProblemKind::Unauthenticated) {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"octollm\""));
+        }
+        if let Some(wait) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.get().div_ceil(1000)));
+        }
+        response
+    }
+}

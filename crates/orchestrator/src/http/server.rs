@@ -1,0 +1,173 @@
+//! The server's shell: connections in, answers out, and an end in bounded time.
+//!
+//! Promises (P9): at most so many connections, more get a 503 and are closed; a head that has
+//! not arrived within ten seconds closes the connection, and so does a body (`extract`); an
+//! idle connection costs a socket and a small task; a drain lets what is under way finish, ends
+//! streams and long polls, and takes no longer than its grace.
+
+use super::Metrics;
+use crate::App;
+use futures_util::FutureExt as _;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+    service::TowerToHyperService,
+};
+use std::{future::Future, io, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::Instant,
+};
+
+/// A head that has not arrived by then closes the connection.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// What HTTP/2 connections begin with (RFC 9113 §3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How often a preface that came in pieces is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// After an accept failed, such as for want of file descriptors.
+const PAUSE: Duration = Duration::from_millis(50);
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
+const STREAMS_MAX: u32 = 256;
+
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n\
+Retry-After: 1\r\nConnection: close\r\nContent-Length: 140\r\n\r\n\
+{\"type\":\"/problems/overloaded\",\"title\":\"The server is at its limit\",\"status\":503,\
+\"detail\":\"more connections are open than the server takes\"}";
+
+/// What an operator may set.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerSettings {
+    /// Connections at once.
+    pub connections_max: usize,
+    /// How long what is under way may take after the shutdown began.
+    pub grace: Duration,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        ServerSettings { connections_max: 12_000, grace: Duration::from_secs(20) }
+    }
+}
+
+/// The HTTP server.
+pub struct Server;
+
+impl Server {
+    /// Serves every route on `listener` until `shutdown` is ready, then drains `app` and returns
+    /// when every connection has ended, or after the grace.
+    pub async fn serve(
+        listener: TcpListener,
+        app: Arc<App>,
+        metrics: Arc<Metrics>,
+        settings: ServerSettings,
+        shutdown: impl Future<Output = ()>,
+    ) {
+        let service = TowerToHyperService::new(super::router(Arc::clone(&app), metrics));
+        let (http1, http2) = (Arc::new(http1()), Arc::new(http2()));
+        let graceful = GracefulShutdown::new();
+        let places = Arc::new(Semaphore::new(settings.connections_max));
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            let stream = tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection was not accepted");
+                        tokio::time::sleep(PAUSE).await;
+                        continue;
+                    }
+                },
+                () = &mut shutdown => break,
+            };
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                refuse(&stream);
+                continue;
+            };
+            let (service, watcher) = (service.clone(), graceful.watcher());
+            let (http1, http2) = (Arc::clone(&http1), Arc::clone(&http2));
+            tokio::spawn(async move {
+                let _place = place;
+                let served = async {
+                    stream.set_nodelay(true)?;
+                    let builder = if speaks_http2(&stream).await? { http2 } else { http1 };
+                    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+                    watcher.watch(connection).await.map_err(io::Error::other)
+                };
+                match AssertUnwindSafe(served).catch_unwind().await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::debug!(%error, "a connection broke off"),
+                    Err(_) => tracing::error!("a connection ended in a panic"),
+                }
+            });
+        }
+        drop(listener);
+        app.drain();
+        if tokio::time::timeout(settings.grace, graceful.shutdown()).await.is_err() {
+            tracing::warn!("connections were cut at the end of the grace");
+        }
+    }
+}
+
+fn http1() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN).max_buf_size(BUFFER_BYTES_MAX);
+    builder
+}
+
+fn http2() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http2_only();
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .keep_alive_interval(HEAD_WITHIN)
+        .keep_alive_timeout(HEAD_WITHIN);
+    builder
+}
+
+/// Looks at a connection's first bytes, within the time that a head may take.
+async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
+    let mut first = [0; HTTP2_PREFACE.len()];
+    let until = Instant::now() + HEAD_WITHIN;
+    loop {
+        let read = tokio::time::timeout_at(until, stream.peek(&mut first)).await;
+        let read = read.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if first[..read] != HTTP2_PREFACE[..read] {
+            return Ok(false);
+        }
+        if read == HTTP2_PREFACE.len() {
+            return Ok(true);
+        }
+        // Peeking returns at once while there are bytes, so waiting for more takes a clock.
+        tokio::time::sleep(LOOK_AGAIN).await;
+        if Instant::now() >= until {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
+}
+
+/// Says that there is no place, without waiting for anything.
+fn refuse(stream: &TcpStream) {
+    if let Err(error) = stream.try_write(FULL) {
+        tracing::debug!(%error, "a connection over the limit was closed without a word");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refusal_of_a_connection_is_a_whole_problem() {
+        let text = std::str::from_utf8(FULL).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("Content-Length: {}", body.len())), "{}", body.len());
+        let problem: octollm_contract::Problem = serde_json::from_str(body).unwrap();
+        assert_eq!(problem.known_kind(), Some(octollm_contract::ProblemKind::Overloaded));
+    }
+}

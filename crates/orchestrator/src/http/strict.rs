@@ -1,0 +1,203 @@
+//! JSON bodies are read strictly: what two readers could understand differently is refused.
+//!
+//! The scan is one pass over the text, with memory bounded by the text, before anything is
+//! built: nesting is bounded, no object has a key twice, no string holds U+0000. What is not
+//! JSON at all is left to the parser, which names the place. The error names the field.
+
+use octollm_contract::{Problem, ProblemKind};
+use serde::de::DeserializeOwned;
+use std::{borrow::Cow, collections::HashSet, fmt::Write as _};
+
+use crate::problem::problem;
+
+/// Objects and arrays inside one another.
+const DEPTH_MAX: usize = 64;
+/// A path in a problem is cut after so many characters.
+const PATH_CHARACTERS_MAX: usize = 200;
+
+/// Reads `bytes` as a `T`, or says which field is at fault.
+pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let detail = format!("the body is not UTF-8: byte {} is at fault", error.valid_up_to());
+        invalid(detail, "body")
+    })?;
+    if text.trim().is_empty() {
+        return Err(invalid("the body is empty; JSON is wanted".to_owned(), "body"));
+    }
+    scan(text)?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.into_inner();
+        let field = named(&inner).map_or_else(|| path.clone(), |name| joined(&path, &name));
+        let field = if field == "." { "body" } else { &field };
+        invalid(inner.to_string(), field)
+    })?;
+    deserializer.end().map_err(|error| invalid(error.to_string(), "body"))?;
+    Ok(value)
+}
+
+/// The field that serde names in its text when the path does not reach it: one that is missing
+/// or unknown.
+fn named(error: &serde_json::Error) -> Option<String> {
+    let text = error.to_string();
+    let rest = text.strip_prefix("missing field `")?;
+    rest.split_once('`').map(|(name, _)| name.to_owned())
+}
+
+fn joined(path: &str, name: &str) -> String {
+    if path == "." || path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+fn invalid(detail: String, field: &str) -> Problem {
+    let field: String = field.chars().take(PATH_CHARACTERS_MAX).collect();
+    problem(ProblemKind::InvalidRequest, detail, field.as_str())
+}
+
+enum Frame<'a> {
+    Object { keys: HashSet<Cow<'a, str>>, at: Option<Cow<'a, str>>, wants_key: bool },
+    Array { at: usize },
+}
+
+fn scan(text: &str) -> Result<(), Problem> {
+    let bytes = text.as_bytes();
+    let mut frames: Vec<Frame<'_>> = Vec::new();
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'{' | b'[' => {
+                if frames.len() == DEPTH_MAX {
+                    let detail = format!("objects and arrays nest at most {DEPTH_MAX} deep");
+                    return Err(invalid(detail, &path(&frames)));
+                }
+                frames.push(if *byte == b'{' {
+                    Frame::Object { keys: HashSet::new(), at: None, wants_key: true }
+                } else {
+                    Frame::Array { at: 0 }
+                });
+            }
+            b'}' | b']' => {
+                frames.pop();
+            }
+            b',' => match frames.last_mut() {
+                Some(Frame::Object { wants_key, .. }) => *wants_key = true,
+                Some(Frame::Array { at }) => *at += 1,
+                None => {}
+            },
+            b'"' => {
+                let Some(end) = string_end(bytes, at) else { return Ok(()) };
+                let raw = &text[at..=end];
+                let value: Cow<'_, str> = if raw.contains('\\') {
+                    match serde_json::from_str::<String>(raw) {
+                        Ok(value) => value.into(),
+                        // The parser refuses it with its place.
+                        Err(_) => return Ok(()),
+                    }
+                } else {
+                    raw[1..raw.len() - 1].into()
+                };
+                string(&mut frames, value)?;
+                at = end;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    Ok(())
+}
+
+fn string<'a>(frames: &mut [Frame<'a>], value: Cow<'a, str>) -> Result<(), Problem> {
+    let has_nul = value.contains('\0');
+    let mut twice = false;
+    if let Some(Frame::Object { keys, at, wants_key }) = frames.last_mut()
+        && *wants_key
+    {
+        *wants_key = false;
+        twice = !keys.insert(value.clone());
+        *at = Some(value);
+    }
+    if twice {
+        return Err(invalid("the field is there twice".to_owned(), &path(frames)));
+    }
+    if has_nul {
+        return Err(invalid("the character U+0000 is not taken".to_owned(), &path(frames)));
+    }
+    Ok(())
+}
+
+/// Where the string that begins at `start` ends.
+fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut at = start + 1;
+    loop {
+        match bytes.get(at)? {
+            b'"' => return Some(at),
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+}
+
+fn path(frames: &[Frame<'_>]) -> String {
+    let mut path = String::new();
+    for frame in frames {
+        if path.len() > PATH_CHARACTERS_MAX {
+            break;
+        }
+        let written = match frame {
+            Frame::Object { at: Some(key), .. } if path.is_empty() => write!(path, "{key}"),
+            Frame::Object { at: Some(key), .. } => write!(path, ".{key}"),
+            Frame::Object { at: None, .. } => Ok(()),
+            Frame::Array { at } => write!(path, "[{at}]"),
+        };
+        written.expect("a String takes text");
+    }
+    if path.is_empty() { "body".to_owned() } else { path.replace('\0', "\\u0000") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use octollm_contract::api::SubmitTask;
+
+    fn field_of(json: &str) -> Option<String> {
+        read::<SubmitTask>(json.as_bytes()).err().and_then(|problem| problem.field)
+    }
+
+    /// P8: the field is named, whatever is wrong with the body.
+    #[test]
+    fn a_bad_body_is_refused_with_the_field_at_fault() {
+        let deep = format!(r#"{{"goal":"a","context":{{"a":{}}}}}"#, "[".repeat(20_000));
+        for (json, field) in [
+            ("", "body"),
+            ("[]", "body"),
+            ("{}", "goal"),
+            (r#"{"goal":"a"} x"#, "body"),
+            (r#"{"goal":1}"#, "goal"),
+            (r#"{"goal":"a","goal":"b"}"#, "goal"),
+            (r#"{"goal":"a","\u0067oal":"b"}"#, "goal"),
+            (r#"{"goal":"a\u0000"}"#, "goal"),
+            (r#"{"goal":"a","context":{"x":{"y":1,"y":2}}}"#, "context.x.y"),
+            (r#"{"goal":"a","context":{"x":[0,{"y":"\u0000"}]}}"#, "context.x[1].y"),
+            (r#"{"goal":"a","goals":1}"#, "goals"),
+            (r#"{"goal":"a","priority":"urgent"}"#, "priority"),
+            (r#"{"goal":"a","budget":{"max_retries":1e400}}"#, "budget.max_retries"),
+            (r#"{"goal":"a","budget":{"max_retries":9223372036854775808}}"#, "budget.max_retries"),
+            (r#"{"goal":"a","budget":{"max_retries":-1}}"#, "budget.max_retries"),
+            (r#"{"goal":"a","budget":{"max_retires":1}}"#, "budget.max_retires"),
+            (r#"{"goal":"a","deadline":"yesterday"}"#, "deadline"),
+            (r#"{"goal":"a","acceptance_criteria":[{"type":"guess"}]}"#, "acceptance_criteria[0]"),
+        ] {
+            assert_eq!(field_of(json).as_deref(), Some(field), "{json}");
+        }
+        assert!(field_of(&deep).is_some_and(|field| field.starts_with("context.a[0][0]")));
+        assert_eq!(read::<SubmitTask>(b"{\"goal\":\"\xff\"}").unwrap_err().field.as_deref(), Some("body"));
+    }
+
+    #[test]
+    fn the_same_key_in_different_objects_is_fine() {
+        assert_eq!(
+            field_of(r#"{"goal":"a","context":{"goal":{"goal":[{"goal":1},{"goal":"\\\""}]}}}"#),
+            None
+        );
+    }
+}

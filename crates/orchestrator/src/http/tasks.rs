@@ -1,0 +1,172 @@
+//! `/api/v1/tasks`.
+
+use super::{
+    Serving,
+    extract::{Authed, FileOfTask, Id, Idempotency, Json, Params, TasksRead, TasksWrite},
+    refusal::Refused,
+};
+use crate::view;
+use axum::{
+    Json as Answer,
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use octollm_contract::{
+    Problem, TaskId,
+    api::{SubmitTask, TaskAccepted, TaskInput, TaskPage, TaskView},
+};
+use octollm_store::Listing;
+
+/// Accept a task. It is durable before the answer is sent.
+#[utoipa::path(
+    post, path = "/api/v1/tasks", tag = "tasks",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same task; 1 to 255 visible ASCII characters")),
+    request_body = SubmitTask,
+    responses(
+        (status = 202, description = "Accepted; `Location` leads to the task", body = TaskAccepted),
+        (status = "4XX", description = "Refused; nothing was stored", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not now; repeat with the same key after Retry-After", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("key" = ["tasks:write"]))
+)]
+pub(super) async fn submit(
+    State(serving): State<Serving>,
+    Authed(caller, _): Authed<TasksWrite>,
+    Idempotency(key): Idempotency,
+    Json(request): Json<SubmitTask>,
+) -> Result<Response, Refused> {
+    let accepted = serving.app.submit(&caller, request, key).await?;
+    let answer = Answer(TaskAccepted { task_id: accepted.task, status: accepted.status });
+    let location =
+        HeaderValue::try_from(format!("/api/v1/tasks/{}", accepted.task)).expect("an id is visible ASCII");
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], answer).into_response())
+}
+
+/// A task, whole. With `wait`, the answer comes when the task has ended, or after that time.
+#[utoipa::path(
+    get, path = "/api/v1/tasks/{id}", tag = "tasks",
+    params(
+        ("id" = TaskId, Path),
+        ("wait" = Option<String>, Query, description = "Such as 30s; at most 60s count"),
+    ),
+    responses(
+        (status = 200, body = TaskView),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("key" = ["tasks:read"]))
+)]
+pub(super) async fn get(
+    State(serving): State<Serving>,
+    Authed(caller, _): Authed<TasksRead>,
+    Id(id): Id<TaskId>,
+    mut params: Params,
+) -> Result<Answer<TaskView>, Refused> {
+    let wait = params.take("wait")?;
+    params.none_left()?;
+    Ok(Answer(serving.app.task_after(&caller, id, wait.unwrap_or_default()).await?))
+}
+
+/// Tasks, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/tasks", tag = "tasks",
+    params(
+        ("status" = Option<String>, Query, description = "Only tasks with this status"),
+        ("poison" = Option<bool>, Query, description = "Only tasks with a step that failed as poison"),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before"),
+        ("limit" = Option<u16>, Query, minimum = 1, maximum = 200, description = "Tasks on a page; 50 when absent"),
+    ),
+    responses(
+        (status = 200, body = TaskPage),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("key" = ["tasks:read"]))
+)]
+pub(super) async fn list(
+    State(serving): State<Serving>,
+    Authed(caller, _): Authed<TasksRead>,
+    mut params: Params,
+) -> Result<Answer<TaskPage>, Refused> {
+    let wanted = listing(&mut params)?;
+    params.none_left()?;
+    Ok(Answer(serving.app.list(&caller, wanted).await?))
+}
+
+fn listing(params: &mut Params) -> Result<Listing, Refused> {
+    let cursor: Option<String> = params.take("cursor")?;
+    let before = cursor.map(|text| {
+        view::read_cursor(&text).ok_or_else(|| Refused::invalid("cursor", "this is not a cursor of a list"))
+    });
+    let most: usize = params.take("limit")?.unwrap_or(50);
+    if most == 0 || most > crate::app::PAGE_MAX {
+        return Err(Refused::invalid("limit", format!("1 to {} are taken", crate::app::PAGE_MAX)));
+    }
+    Ok(Listing {
+        status: params.take("status")?,
+        poison: params.take("poison")?.unwrap_or(false),
+        before: before.transpose()?,
+        most,
+    })
+}
+
+/// Wish that a task ends. Its running step is told within two seconds.
+#[utoipa::path(
+    post, path = "/api/v1/tasks/{id}/cancel", tag = "tasks",
+    params(("id" = TaskId, Path)),
+    responses(
+        (status = 200, description = "The task as it is now: `cancelled`, or `cancelling` while a step is being stopped", body = TaskView),
+        (status = "4XX", description = "409 when it has ended", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("key" = ["tasks:write"]))
+)]
+pub(super) async fn cancel(
+    State(serving): State<Serving>,
+    Authed(caller, _): Authed<TasksWrite>,
+    Id(id): Id<TaskId>,
+) -> Result<Answer<TaskView>, Refused> {
+    Ok(Answer(serving.app.cancel(&caller, id).await?))
+}
+
+/// Give what a waiting task waits for.
+#[utoipa::path(
+    post, path = "/api/v1/tasks/{id}/input", tag = "tasks",
+    params(("id" = TaskId, Path)),
+    request_body = TaskInput,
+    responses(
+        (status = 200, description = "The task as it is now", body = TaskView),
+        (status = "4XX", description = "409 when it is not waiting", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("key" = ["tasks:write"]))
+)]
+pub(super) async fn input(
+    State(serving): State<Serving>,
+    Authed(caller, _): Authed<TasksWrite>,
+    Id(id): Id<TaskId>,
+    Json(input): Json<TaskInput>,
+) -> Result<Answer<TaskView>, Refused> {
+    Ok(Answer(serving.app.input(&caller, id, input).await?))
+}
+
+/// A file that a task made. It is always a download: what a task wrote is nobody's page.
+#[utoipa::path(
+    get, path = "/api/v1/tasks/{id}/artefacts/{*path}", tag = "tasks",
+    params(("id" = TaskId, Path), ("path" = String, Path, description = "As in `result.artefacts[].path`; may hold slashes")),
+    responses(
+        (status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("key" = ["tasks:read"]))
+)]
+pub(super) async fn artefact(
+    State(serving): State<Serving>,
+    Authed(caller, _): Authed<TasksRead>,
+    FileOfTask { task, path }: FileOfTask,
+) -> Result<Response, Refused> {
+    let bytes = serving.app.artefact(&caller, task, &path).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream"),
+        (header::CONTENT_DISPOSITION, "attachment"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    Ok((headers, bytes).into_response())
+}

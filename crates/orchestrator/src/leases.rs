@@ -1,0 +1,377 @@
+//! The lease protocol in the same process; the HTTP layer serves it to others.
+//!
+//! Promises: a long poll waits for hints and for the moment that the store names, and asks the
+//! store for nothing in between; who asks and goes away before the answer has its steps handed
+//! back; a step reads artefacts that its task refers to or that it put under this lease, and
+//! can refer to no others (P7).
+//!
+//! Must not know: what a step is about.
+
+use crate::{App, problem::problem, stored::StepDocument};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::select_all;
+use octollm_access::{StepClaims, StepToken, TenantScope};
+use octollm_artefacts::{GetError, PutError};
+use octollm_client::{Beat, Completion, Grant, LeaseAsk, LeaseError, Leases, VerdictReport};
+use octollm_contract::{ContentHash, Document, Millis, ProblemKind, Timestamp, WorkerId};
+use octollm_lifecycle::{Command, Refusal, STOP_GRACE, Verdict};
+use octollm_plan::StepOutput;
+use octollm_store::{Claimed, DecideError, Directed, StoreError, Wanted};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::time::Instant;
+
+/// One poll lasts at most this long.
+const WAIT_MAX: Millis = Millis::from_secs(60);
+/// One poll brings at most so many steps.
+const GRANTS_MAX: u16 = 64;
+/// One heartbeat is for at most so many.
+const BEATS_MAX: usize = 1024;
+const BUSY: Millis = Millis::from_secs(1);
+
+/// The lease protocol over an [`App`].
+#[derive(Clone)]
+pub struct LocalLeases {
+    app: Arc<App>,
+    put: Arc<Put>,
+}
+
+/// What steps have put under leases that are alive.
+#[derive(Default)]
+struct Put {
+    by_lease: Mutex<HashMap<[u8; 16], PutUnder>>,
+}
+
+struct PutUnder {
+    hashes: BTreeSet<ContentHash>,
+    until: Timestamp,
+}
+
+impl LocalLeases {
+    /// Serves the leases of `app`.
+    #[must_use]
+    pub fn new(app: Arc<App>) -> Self {
+        LocalLeases { app, put: Arc::default() }
+    }
+
+    async fn claim(&self, wanted: Wanted) -> Result<(Vec<Grant>, Option<Timestamp>), LeaseError> {
+        let claims = self.app.parts.store.claim(wanted).await.map_err(store_failed)?;
+        let mut grants = Vec::with_capacity(claims.granted.len());
+        for claimed in claims.granted {
+            let (token, step) = (self.token(&claimed), claimed.step);
+            match self.grant(claimed, token.clone()) {
+                Ok(grant) => grants.push(grant),
+                Err(why) => {
+                    tracing::error!(%step, %why, "a step cannot be handed out");
+                    // Not for another attempt: it would read the same.
+                    self.fail(&token, why, false).await?;
+                }
+            }
+        }
+        Ok((grants, claims.next))
+    }
+
+    fn token(&self, claimed: &Claimed) -> StepToken {
+        // Heartbeats move the lease's end, the token stays: it lasts as long as they can.
+        let expires = claimed.granted_at + claimed.time_limit + STOP_GRACE + self.app.settings.lease_ttl;
+        self.app.signing.sign(&StepClaims { step: claimed.step, lease: claimed.token, expires })
+    }
+
+    fn grant(&self, claimed: Claimed, token: StepToken) -> Result<Grant, String> {
+        let unreadable = |error: serde_json::Error| format!("the step's documents cannot be read: {error}");
+        let spec: StepDocument = claimed.spec.read().map_err(unreadable)?;
+        let read = |(place, document): &(u16, Document)| Ok((*place, document.read::<StepOutput>()?));
+        let outputs: Result<BTreeMap<u16, StepOutput>, _> = claimed.inputs.iter().map(read).collect();
+        let outputs = outputs.map_err(unreadable)?;
+        let inputs = spec
+            .step
+            .resolve(|name| spec.places.get(name).and_then(|place| outputs.get(place)))
+            .map_err(|from| format!("{} gave no {:?}", from.step, from.output))?;
+        let workspace =
+            spec.workspace_from.iter().find_map(|place| outputs.get(place).and_then(|o| o.workspace));
+        Ok(Grant {
+            step: claimed.step,
+            attempt: claimed.attempt,
+            token,
+            spec: spec.step,
+            inputs,
+            workspace,
+            checkpoint: claimed.checkpoint.as_ref().map(Document::read).transpose().map_err(unreadable)?,
+            expires_at: claimed.expires_at,
+            heartbeat_every: heartbeat_every(self.app.settings.lease_ttl),
+            time_limit: claimed.time_limit,
+        })
+    }
+
+    /// Claims in a task of its own: a claim that was committed is never forgotten because
+    /// whoever asked has gone away.
+    async fn claim_or_hand_back(
+        &self,
+        wanted: Wanted,
+    ) -> Result<(Vec<Grant>, Option<Timestamp>), LeaseError> {
+        let (answer, asker) = tokio::sync::oneshot::channel();
+        let own = self.clone();
+        tokio::spawn(async move {
+            let claimed = own.claim(wanted).await;
+            if let Err(Ok((grants, _))) = answer.send(claimed) {
+                for grant in grants {
+                    if let Err(error) = own.release(&grant.token).await {
+                        tracing::debug!(step = %grant.step, %error, "a step lapses instead of being handed back");
+                    }
+                }
+            }
+        });
+        asker.await.unwrap_or(Err(LeaseError::Busy { retry_after: BUSY }))
+    }
+
+    fn open(&self, token: &StepToken) -> Result<StepClaims, LeaseError> {
+        self.app.verifying.open(token, self.app.now()).map_err(|_| LeaseError::Lost)
+    }
+
+    async fn report(
+        &self,
+        token: &StepToken,
+        command: impl FnOnce(&StepClaims) -> Command,
+    ) -> Result<(), LeaseError> {
+        let claims = self.open(token)?;
+        let directed =
+            Directed { task: claims.step.task, scope: TenantScope::System, command: command(&claims) };
+        match self.app.parts.store.decide(vec![directed]).await.pop() {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(DecideError::Refused(refusal))) => Err(refused(refusal)),
+            Some(Err(DecideError::Store(error))) => Err(store_failed(error)),
+            Some(Err(DecideError::NotFound)) | None => Err(LeaseError::Lost),
+        }
+    }
+
+    /// Only what the task refers to or this lease has put: else a report would make another
+    /// tenant's artefact readable (P7).
+    async fn own_artefacts(&self, claims: &StepClaims, named: &[ContentHash]) -> Result<(), LeaseError> {
+        for hash in named {
+            if !self.may_read(claims, *hash).await? {
+                let detail = format!("the step has put no artefact {hash}");
+                return Err(LeaseError::Refused(problem(ProblemKind::InvalidRequest, detail, "artefacts")));
+            }
+        }
+        Ok(())
+    }
+
+    async fn may_read(&self, claims: &StepClaims, hash: ContentHash) -> Result<bool, LeaseError> {
+        if self.put.has(claims, hash) {
+            return Ok(true);
+        }
+        self.app.parts.store.refers(claims.step.task, hash).await.map_err(store_failed)
+    }
+
+    async fn held(&self, token: &StepToken) -> Result<StepClaims, LeaseError> {
+        let claims = self.open(token)?;
+        let held = self.app.parts.store.holds(claims.step, claims.lease).await.map_err(store_failed)?;
+        if held { Ok(claims) } else { Err(LeaseError::Lost) }
+    }
+}
+
+#[async_trait]
+impl Leases for LocalLeases {
+    async fn lease(&self, ask: LeaseAsk) -> Result<Vec<Grant>, LeaseError> {
+        let until = Instant::now() + ask.wait.min(WAIT_MAX).to_duration();
+        if ask.arms.is_empty() || ask.most == 0 {
+            let detail = "at least one arm and one step must be asked for".to_owned();
+            return Err(LeaseError::Refused(problem(ProblemKind::InvalidRequest, detail, "arms")));
+        }
+        let hints = self.app.parts.store.hints();
+        let mut watches: Vec<_> = ask.arms.iter().map(|arm| hints.watch_arm(*arm)).collect();
+        loop {
+            if self.app.is_draining() {
+                return Err(LeaseError::Busy { retry_after: BUSY });
+            }
+            self.app.workers.asked(&ask.worker, &ask.arms, self.app.now());
+            let wanted = Wanted {
+                worker: ask.worker.clone(),
+                arms: ask.arms.clone(),
+                most: usize::from(ask.most.min(GRANTS_MAX)),
+                ttl: self.app.settings.lease_ttl,
+            };
+            let (grants, next) = self.claim_or_hand_back(wanted).await?;
+            if !grants.is_empty() {
+                return Ok(grants);
+            }
+            let next = next.map(|at| Instant::now() + at.since(self.app.now()).to_duration());
+            let ready = select_all(watches.iter_mut().map(|watch| Box::pin(watch.changed())));
+            tokio::select! {
+                _ = ready => {}
+                () = tokio::time::sleep_until(next.unwrap_or(until)), if next.is_some_and(|at| at < until) => {}
+                () = tokio::time::sleep_until(until) => return Ok(Vec::new()),
+                () = self.app.draining.cancelled() => {}
+            }
+        }
+    }
+
+    async fn heartbeat(&self, worker: &WorkerId, tokens: &[StepToken]) -> Result<Vec<Beat>, LeaseError> {
+        if tokens.len() > BEATS_MAX {
+            let detail = format!("at most {BEATS_MAX} steps beat at once");
+            return Err(LeaseError::Refused(problem(ProblemKind::InvalidRequest, detail, "tokens")));
+        }
+        let now = self.app.now();
+        self.app.workers.beat(worker, now);
+        let opened: Vec<Option<StepClaims>> = tokens.iter().map(|token| self.open(token).ok()).collect();
+        let ttl = self.app.settings.lease_ttl;
+        let commands = opened.iter().flatten().map(|claims| Directed {
+            task: claims.step.task,
+            scope: TenantScope::System,
+            command: Command::Heartbeat { place: claims.step.place, token: claims.lease, ttl },
+        });
+        let mut decided = self.app.parts.store.decide(commands.collect()).await.into_iter();
+        let beats = opened.iter().map(|claims| {
+            let Some(claims) = claims else { return Ok(Beat::Lost) };
+            match decided.next() {
+                Some(Ok(changes)) if changes.after.must_stop(claims.step.place, now) => Ok(Beat::Stop),
+                Some(Ok(_)) => Ok(Beat::Alive),
+                Some(Err(DecideError::Refused(_) | DecideError::NotFound)) | None => Ok(Beat::Lost),
+                Some(Err(DecideError::Store(error))) => Err(store_failed(error)),
+            }
+        });
+        beats.collect()
+    }
+
+    async fn checkpoint(
+        &self,
+        token: &StepToken,
+        state: Document,
+        artefacts: Vec<ContentHash>,
+    ) -> Result<(), LeaseError> {
+        self.own_artefacts(&self.open(token)?, &artefacts).await?;
+        self.report(token, |claims| Command::Checkpoint {
+            place: claims.step.place,
+            token: claims.lease,
+            state,
+            artefacts,
+        })
+        .await
+    }
+
+    async fn complete(&self, token: &StepToken, done: Completion) -> Result<(), LeaseError> {
+        let claims = self.open(token)?;
+        let files = done.output.artefacts.iter().map(|made| made.sha256);
+        let named: BTreeSet<ContentHash> = files.chain(done.output.workspace).collect();
+        let artefacts: Vec<ContentHash> = named.into_iter().collect();
+        self.own_artefacts(&claims, &artefacts).await?;
+        let output = Document::of(&done.output).map_err(|error| {
+            LeaseError::Refused(problem(ProblemKind::InvalidRequest, error.to_string(), "output"))
+        })?;
+        let verdict = done.verdict.map(|verdict| match verdict {
+            VerdictReport::Accepted => Verdict::Accepted,
+            VerdictReport::Refused(evidence) => Verdict::Refused { evidence },
+        });
+        let command = |claims: &StepClaims| Command::Complete {
+            place: claims.step.place,
+            token: claims.lease,
+            output,
+            artefacts,
+            verdict,
+        };
+        self.report(token, command).await.inspect(|()| self.put.forget(&claims))
+    }
+
+    async fn fail(&self, token: &StepToken, message: String, retryable: bool) -> Result<(), LeaseError> {
+        let message = message.chars().take(MESSAGE_CHARACTERS_MAX).collect();
+        self.report(token, |claims| Command::Fail {
+            place: claims.step.place,
+            token: claims.lease,
+            message,
+            retryable,
+        })
+        .await
+    }
+
+    async fn release(&self, token: &StepToken) -> Result<(), LeaseError> {
+        self.report(token, |claims| Command::Release { place: claims.step.place, token: claims.lease }).await
+    }
+
+    async fn put_artefact(&self, token: &StepToken, bytes: Bytes) -> Result<ContentHash, LeaseError> {
+        let claims = self.held(token).await?;
+        let hash = self.app.parts.artefacts.put(bytes).await.map_err(not_kept)?;
+        self.put.note(&claims, hash, self.app.now());
+        Ok(hash)
+    }
+
+    async fn get_artefact(&self, token: &StepToken, hash: ContentHash) -> Result<Bytes, LeaseError> {
+        let claims = self.held(token).await?;
+        let missing = || {
+            let detail = format!("the step's task refers to no artefact {hash}");
+            LeaseError::Refused(problem(ProblemKind::NotFound, detail, None))
+        };
+        if !self.may_read(&claims, hash).await? {
+            return Err(missing());
+        }
+        self.app.parts.artefacts.get(hash).await.map_err(|error| match error {
+            GetError::NotFound(_) => missing(),
+            GetError::Corrupt { .. } | GetError::TooLarge { .. } | GetError::Unreachable(_) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "an artefact cannot be read");
+                LeaseError::Unreachable(Box::new(error))
+            }
+        })
+    }
+}
+
+/// What an arm says of a failure is kept to so many characters.
+const MESSAGE_CHARACTERS_MAX: usize = 20_000;
+
+impl Put {
+    fn note(&self, claims: &StepClaims, hash: ContentHash, now: Timestamp) {
+        let mut all = self.lock();
+        all.retain(|_, under| now < under.until);
+        let under = all
+            .entry(claims.lease.to_bytes())
+            .or_insert_with(|| PutUnder { hashes: BTreeSet::new(), until: claims.expires });
+        under.hashes.insert(hash);
+    }
+
+    fn has(&self, claims: &StepClaims, hash: ContentHash) -> bool {
+        self.lock().get(&claims.lease.to_bytes()).is_some_and(|under| under.hashes.contains(&hash))
+    }
+
+    fn forget(&self, claims: &StepClaims) {
+        self.lock().remove(&claims.lease.to_bytes());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 16], PutUnder>> {
+        self.by_lease.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A third of the lease, and often enough that a cancel arrives within two seconds.
+fn heartbeat_every(ttl: Millis) -> Millis {
+    Millis::new(ttl.get() / 3).min(Millis::new(1000))
+}
+
+fn refused(refusal: Refusal) -> LeaseError {
+    match refusal {
+        Refusal::LeaseLost | Refusal::NotReady | Refusal::Ended | Refusal::NotWaiting => LeaseError::Lost,
+        Refusal::BadPlan => {
+            LeaseError::Refused(problem(ProblemKind::InvalidRequest, refusal.to_string(), "output"))
+        }
+        Refusal::BadVerdict => {
+            LeaseError::Refused(problem(ProblemKind::InvalidRequest, refusal.to_string(), "verdict"))
+        }
+    }
+}
+
+fn store_failed(error: StoreError) -> LeaseError {
+    tracing::warn!(error = &error as &dyn std::error::Error, "the store failed under a lease");
+    match error {
+        StoreError::Unreachable(_) => LeaseError::Busy { retry_after: BUSY },
+        StoreError::Unconfirmed(_) | StoreError::Corrupt(_) => LeaseError::Unreachable(Box::new(error)),
+    }
+}
+
+fn not_kept(error: PutError) -> LeaseError {
+    match error {
+        PutError::TooLarge { .. } => {
+            LeaseError::Refused(problem(ProblemKind::TooLarge, error.to_string(), None))
+        }
+        PutError::Unconfirmed(_) => LeaseError::Unreachable(Box::new(error)),
+    }
+}

@@ -1,0 +1,217 @@
+//! From what the store keeps to what a client sees. No decision is made here.
+
+use crate::stored::{PlanDocument, StepDocument};
+use octollm_contract::{
+    Document, TaskId, Timestamp,
+    api::{
+        ArtefactView, DeliveriesView, EventView, StepView, TaskError, TaskResult, TaskSummary, TaskView,
+        Timestamps, Usage,
+    },
+};
+use octollm_lifecycle::{Event, EventKind, Failure, StepState, TaskState};
+use octollm_plan::{StepOutput, compose};
+use octollm_store::{TaskLine, TaskRecord};
+use serde_json::{Value, json};
+
+type Unreadable = serde_json::Error;
+
+/// A task, whole.
+pub(crate) fn task(record: &TaskRecord) -> Result<TaskView, Unreadable> {
+    let task = &record.task;
+    let outputs = outputs(record)?;
+    Ok(TaskView {
+        task_id: task.id,
+        status: task.state.status(),
+        goal: record.goal.clone(),
+        priority: task.priority,
+        result: result(record, &outputs)?,
+        error: match &task.state {
+            TaskState::Failed { failure, .. } => Some(error(task.id, failure)),
+            TaskState::Queued
+            | TaskState::Planning
+            | TaskState::Running
+            | TaskState::Waiting { .. }
+            | TaskState::Stopping { .. }
+            | TaskState::Completed { .. }
+            | TaskState::Cancelled { .. } => None,
+        },
+        question: question(record)?,
+        steps: steps(record, &outputs)?,
+        usage: Usage { cost_usd: task.ledger.spent(), tokens: 0 },
+        timestamps: Timestamps {
+            accepted_at: task.terms.accepted_at,
+            started_at: task.started_at,
+            finished_at: task.state.ended_at(),
+            not_before: task.terms.not_before,
+            deadline: task.terms.deadline,
+        },
+    })
+}
+
+fn outputs(record: &TaskRecord) -> Result<Vec<Option<StepOutput>>, Unreadable> {
+    record.steps.iter().map(|step| step.output.as_ref().map(Document::read).transpose()).collect()
+}
+
+fn result(record: &TaskRecord, outputs: &[Option<StepOutput>]) -> Result<Option<TaskResult>, Unreadable> {
+    let TaskState::Completed { .. } = record.task.state else { return Ok(None) };
+    Ok(Some(compose(&result_outputs(record, outputs)?)))
+}
+
+fn result_outputs<'a>(
+    record: &TaskRecord,
+    outputs: &'a [Option<StepOutput>],
+) -> Result<Vec<&'a StepOutput>, Unreadable> {
+    let plan: PlanDocument = record.plan.read()?;
+    Ok(plan.result.iter().filter_map(|place| outputs.get(usize::from(*place))?.as_ref()).collect())
+}
+
+fn error(task: TaskId, failure: &Failure) -> TaskError {
+    TaskError {
+        reason: failure.reason.as_str().to_owned(),
+        message: failure.message.to_string(),
+        step_id: failure.place.map(|place| task.step(place)),
+    }
+}
+
+fn question(record: &TaskRecord) -> Result<Option<String>, Unreadable> {
+    let TaskState::Waiting { place } = record.task.state else { return Ok(None) };
+    let spec = record.steps.get(usize::from(place)).and_then(|step| step.spec.as_ref());
+    let spec: Option<StepDocument> = spec.map(Document::read).transpose()?;
+    Ok(spec.map(|spec| format!("May this step start: {}", spec.step.summary)))
+}
+
+fn steps(record: &TaskRecord, outputs: &[Option<StepOutput>]) -> Result<Vec<StepView>, Unreadable> {
+    let views =
+        record.task.places().zip(&record.steps).zip(outputs).map(|(((place, step), kept), output)| {
+            let spec: Option<StepDocument> = kept.spec.as_ref().map(Document::read).transpose()?;
+            let (name, instruction) = match spec {
+                Some(spec) => (spec.step.name.to_string(), spec.step.summary),
+                None => (format!("plan-{}", record.task.revisions), "write the next plan".to_owned()),
+            };
+            let provenance = output.as_ref().and_then(|output| output.provenance.as_ref());
+            Ok(StepView {
+                step_id: record.task.step_id(place),
+                name,
+                arm: step.arm,
+                instruction,
+                status: step.state.status(),
+                plan_version: step.plan_version,
+                deliveries: DeliveriesView {
+                    attempts: step.deliveries.attempts,
+                    failures: step.deliveries.failures,
+                    crashes: step.deliveries.crashes,
+                    releases: step.deliveries.releases,
+                },
+                error: match &step.state {
+                    StepState::Failed(failure) => Some(failure.message.to_string()),
+                    StepState::Blocked
+                    | StepState::Ready { .. }
+                    | StepState::Leased(_)
+                    | StepState::Done
+                    | StepState::Cancelled => None,
+                },
+                provenance: provenance.map(serde_json::to_value).transpose()?,
+            })
+        });
+    views.collect()
+}
+
+/// The file at `path`: of the result if it has one there, else of the last step that made one.
+pub(crate) fn artefact(record: &TaskRecord, path: &str) -> Result<Option<ArtefactView>, Unreadable> {
+    let outputs = outputs(record)?;
+    let of_result = result_outputs(record, &outputs)?;
+    let in_order = of_result.into_iter().rev().chain(outputs.iter().rev().flatten());
+    Ok(in_order.flat_map(|output| &output.artefacts).find(|made| made.path == path).cloned())
+}
+
+/// A line of a list.
+pub(crate) fn summary(line: TaskLine) -> TaskSummary {
+    TaskSummary {
+        task_id: line.id,
+        status: line.status,
+        goal: line.goal,
+        priority: line.priority,
+        reason: line.failure.map(|failure| failure.reason.as_str().to_owned()),
+        timestamps: Timestamps {
+            accepted_at: line.accepted_at,
+            started_at: line.started_at,
+            finished_at: line.ended_at,
+            not_before: line.not_before,
+            deadline: line.deadline,
+        },
+    }
+}
+
+/// An opaque name of the place in a list after `last`.
+pub(crate) fn cursor(last: TaskId) -> String {
+    last.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What [`cursor`] named.
+pub(crate) fn read_cursor(cursor: &str) -> Option<TaskId> {
+    let mut bytes = [0; 16];
+    if cursor.len() != 32 || !cursor.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        return None;
+    }
+    for (byte, at) in bytes.iter_mut().zip((0..32).step_by(2)) {
+        *byte = u8::from_str_radix(cursor.get(at..at + 2)?, 16).ok()?;
+    }
+    Some(TaskId::from_bytes(bytes))
+}
+
+/// An event as it is streamed.
+pub(crate) fn event(task: TaskId, event: Event) -> EventView {
+    EventView {
+        id: event.number,
+        event: event.kind.name().to_owned(),
+        task_id: task,
+        step_id: event.kind.place().map(|place| task.step(place)),
+        at: event.at,
+        data: event_data(&event.kind),
+    }
+}
+
+fn event_data(kind: &EventKind) -> Value {
+    let again = |from: &Timestamp| json!({ "retry_at": from });
+    match kind {
+        EventKind::TaskAccepted
+        | EventKind::TaskWaiting { .. }
+        | EventKind::TaskResumed { .. }
+        | EventKind::TaskCancelling
+        | EventKind::TaskCompleted
+        | EventKind::TaskCancelled
+        | EventKind::StepCheckpointed { .. }
+        | EventKind::StepCompleted { .. }
+        | EventKind::StepReleased { .. }
+        | EventKind::StepCancelled { .. } => Value::Null,
+        EventKind::TaskFailed(failure) | EventKind::StepFailed { failure, .. } => {
+            json!({ "reason": failure.reason.as_str(), "message": &*failure.message })
+        }
+        EventKind::PlanWritten { version } => json!({ "version": version }),
+        EventKind::StepStarted { worker, attempt, .. } => json!({ "worker": worker, "attempt": attempt }),
+        EventKind::StepRetrying { message, from, .. } => {
+            let mut data = again(from);
+            data["message"] = Value::from(&**message);
+            data
+        }
+        EventKind::StepLapsed { crashes, from, .. } => {
+            let mut data = again(from);
+            data["crashes"] = Value::from(*crashes);
+            data
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_back_and_nothing_else_is_one() {
+        let id = TaskId::from_bytes([0xa7; 16]);
+        assert_eq!(read_cursor(&cursor(id)), Some(id));
+        for bad in ["", "zz", &"g".repeat(32), &"A".repeat(32), "ä".repeat(16).as_str()] {
+            assert_eq!(read_cursor(bad), None, "{bad}");
+        }
+    }
+}

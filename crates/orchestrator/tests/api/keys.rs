@@ -1,0 +1,58 @@
+//! Keys over HTTP: made, shown once, revoked at once; none grants more than its maker has.
+
+use crate::harness::{Octo, wish};
+use octollm_access::{Policy, Role};
+use octollm_client::{
+    http::{Client, ClientError},
+    wire::KeyAsk,
+};
+use octollm_contract::ProblemKind;
+
+fn of(role: Role) -> KeyAsk {
+    KeyAsk { role, tenant: None, scopes: None, policy: None, label: String::new() }
+}
+
+fn kind<T: std::fmt::Debug>(result: Result<T, ClientError>) -> ProblemKind {
+    let Err(ClientError::Problem { problem, .. }) = result else { panic!("{result:?}") };
+    problem.known_kind().unwrap()
+}
+
+#[tokio::test]
+async fn a_made_key_works_until_it_is_revoked() {
+    let octo = Octo::start().await;
+    let admin = octo.client(&octo.admin);
+    let made = admin.create_key(&of(Role::User)).await.unwrap();
+    let user = Client::new(&octo.base(), made.key.parse().unwrap()).unwrap();
+    user.submit(&wish("List the files in /tmp"), None).await.unwrap();
+    let listed = admin.keys().await.unwrap().keys;
+    assert!(listed.contains(&made.about));
+    assert!(!serde_json::to_string(&listed).unwrap().contains(&made.key));
+    admin.revoke_key(&made.about.id).await.unwrap();
+    assert_eq!(kind(user.list(None, false, None, None).await), ProblemKind::Unauthenticated);
+    assert_eq!(kind(admin.revoke_key(&"nobody".parse().unwrap()).await), ProblemKind::NotFound);
+    octo.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_grants_no_more_than_its_maker_has() {
+    let octo = Octo::start().await;
+    let (admin, stranger) = (octo.client(&octo.admin), octo.client(&octo.stranger));
+    let wide = Policy { commands: ["sh".to_owned()].into(), ..Policy::default() };
+    let beyond = [
+        (&admin, KeyAsk { policy: Some(wide), ..of(Role::User) }),
+        (
+            &admin,
+            KeyAsk { policy: Some(Policy { any_public_host: true, ..Policy::default() }), ..of(Role::User) },
+        ),
+        (&stranger, KeyAsk { tenant: Some("default".parse().unwrap()), ..of(Role::User) }),
+        (&stranger, of(Role::Arm)),
+    ];
+    for (maker, ask) in beyond {
+        assert_eq!(kind(maker.create_key(&ask).await), ProblemKind::Forbidden, "{ask:?}");
+    }
+    let theirs = stranger.keys().await.unwrap().keys;
+    assert!(theirs.iter().all(|key| key.tenant.as_str() == "elsewhere"));
+    assert_eq!(kind(stranger.revoke_key(octo.admin.id()).await), ProblemKind::NotFound);
+    octo.client(&octo.admin).create_key(&of(Role::Arm)).await.unwrap();
+    octo.stop().await;
+}

@@ -1,0 +1,69 @@
+//! Long polls and event streams: they come when something happens, resume, and end.
+
+use crate::harness::{Octo, within};
+use octollm_client::{Completion, Leases as _, http::Events};
+use octollm_contract::{Millis, api::TaskStatus};
+use octollm_plan::StepOutput;
+
+async fn names(events: &mut Events) -> Vec<(u64, String)> {
+    let mut all = Vec::new();
+    while let Some(event) = within(events.next()).await.unwrap() {
+        all.push((event.id, event.event));
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_stream_tells_everything_once_and_ends_with_the_task() {
+    let octo = Octo::start().await;
+    let task = octo.submit().await;
+    let client = octo.client(&octo.user);
+    let mut events = client.events(task, 0).await.unwrap();
+    assert_eq!(within(events.next()).await.unwrap().unwrap().event, "task.accepted");
+    let grant = octo.lease().await;
+    octo.leases()
+        .complete(&grant.token, Completion { output: StepOutput::default(), verdict: None })
+        .await
+        .unwrap();
+    let rest = names(&mut events).await;
+    assert_eq!(rest.last().unwrap().1, "task.completed");
+    let whole: Vec<u64> = rest.iter().map(|(id, _)| *id).collect();
+    assert_eq!(whole, (2..2 + whole.len() as u64).collect::<Vec<_>>());
+    let resumed = names(&mut client.events(task, whole[0]).await.unwrap()).await;
+    assert_eq!(resumed, rest[1..]);
+    let after_the_end = names(&mut client.events(task, *whole.last().unwrap()).await.unwrap()).await;
+    assert_eq!(after_the_end, []);
+    octo.stop().await;
+}
+
+#[tokio::test]
+async fn a_long_poll_ends_with_the_task_and_with_its_time() {
+    let octo = Octo::start().await;
+    let task = octo.submit().await;
+    let client = octo.client(&octo.user);
+    let short = within(client.wait(task, Millis::new(50))).await.unwrap();
+    assert_eq!(short.status, TaskStatus::Queued);
+    let waiting = tokio::spawn(async move { client.wait(task, Millis::from_secs(60)).await });
+    octo.client(&octo.user).cancel(task).await.unwrap();
+    assert_eq!(within(waiting).await.unwrap().unwrap().status, TaskStatus::Cancelled);
+    octo.stop().await;
+}
+
+/// A drain ends streams, long polls and waiting workers at once, and the server returns.
+#[tokio::test]
+async fn a_drain_ends_whoever_waits() {
+    let octo = Octo::start().await;
+    let task = octo.submit().await;
+    let _held = octo.lease().await;
+    let client = octo.client(&octo.user);
+    let mut events = client.events(task, 0).await.unwrap();
+    let first = within(events.next()).await.unwrap().unwrap();
+    assert_eq!(first.event, "task.accepted");
+    let waiting = tokio::spawn(async move { client.wait(task, Millis::from_secs(60)).await });
+    octo.begin_shutdown();
+    within(names(&mut events)).await;
+    let waited = within(waiting).await.unwrap();
+    // The poll may have begun before the drain, or have come too late for it.
+    assert!(waited.is_err() || waited.is_ok_and(|task| task.status == TaskStatus::Running));
+    octo.stop().await;
+}
