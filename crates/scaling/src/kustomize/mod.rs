@@ -25,6 +25,10 @@ pub(crate) struct File {
 /// How deep kustomizations may build on each other.
 const MAX_LAYERS: usize = 32;
 
+/// How often, for each kustomization among the files, one may be built into another: layers that double at each level
+/// would otherwise grow without end (and kustomize refuses the objects that they repeat).
+const BUILDS_EACH: usize = 64;
+
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 /// Fields that are carried out; generator options only change how names are hashed.
@@ -140,9 +144,11 @@ pub(crate) fn build(files: Vec<File>, sources: &Sources) -> Built {
         left_out: Vec::new(),
         used: BTreeSet::new(),
         layers: Vec::new(),
+        builds_left: 0,
     };
     let kustomizations: Vec<String> =
         builder.files.keys().filter(|path| is_kustomization(path)).cloned().collect();
+    builder.builds_left = kustomizations.len().saturating_mul(BUILDS_EACH);
     let mut layers = Vec::new();
     for path in kustomizations {
         builder.layers.clear();
@@ -191,6 +197,7 @@ struct Builder<'a> {
     used: BTreeSet<String>,
     /// The kustomizations being built, outermost first.
     layers: Vec<String>,
+    builds_left: usize,
 }
 
 /// Adds a refusal once.
@@ -216,6 +223,12 @@ impl Builder<'_> {
             note(&mut self.circles, root.span, message);
             return nodes;
         }
+        let Some(left) = self.builds_left.checked_sub(1) else {
+            let message = "kustomizations repeat each other here without end; read each once".to_owned();
+            note(&mut self.circles, root.span, message);
+            return nodes;
+        };
+        self.builds_left = left;
         self.layers.push(path.to_owned());
         for entry in root.entries().iter().filter(|entry| !KNOWN.contains(&entry.key.as_str())) {
             note(

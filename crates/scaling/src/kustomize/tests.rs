@@ -137,3 +137,17 @@ fn generated_config_maps_exist_and_circles_end() {
     let objects = &loaded.sets.last().unwrap().objects;
     assert!(matches!(objects[0].detail, Detail::ConfigMap(_)));
 }
+
+#[test]
+fn layers_that_double_at_each_level_end() {
+    let mut files = vec![("k0/kustomization.yaml".to_owned(), "resources: [web.yaml]\n".to_owned())];
+    for level in 1..30 {
+        let below = level - 1;
+        let text = format!("resources: [../k{below}, ../k{below}]\n");
+        files.push((format!("k{level}/kustomization.yaml"), text));
+    }
+    files.push(("k0/web.yaml".to_owned(), WEB.to_owned()));
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let loaded = build(&files);
+    assert!(loaded.refused.iter().any(|refusal| refusal.message.contains("without end")));
+}
