@@ -8,7 +8,7 @@ use crate::manifest::{FaultKind, Object, ObjectId, Workload, WorkloadKind};
 use super::{Fixture, Rule};
 
 pub(super) const RULES: &[&Rule] =
-    &[&TINY_MEMORY, &NO_REQUESTS, &NO_PROBE, &NO_SPREAD, &NO_PRIORITY, &FROZEN_REGISTRY];
+    &[&TINY_MEMORY, &HUGE_CPU, &NO_REQUESTS, &NO_PROBE, &NO_SPREAD, &NO_PRIORITY, &FROZEN_REGISTRY];
 
 macro_rules! replicated {
     ($pod:expr) => {
@@ -201,6 +201,49 @@ static TINY_MEMORY: Rule = Rule {
         silent: concat!(
             "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec:\n  selector: {matchLabels: {app: a}}\n",
             "  template:\n    metadata: {labels: {app: a}}\n    spec: {containers: [{name: a, image: a, resources: {requests: {cpu: 100m, memory: 512Mi}}}]}\n"
+        ),
+    },
+};
+
+/// A hundred whole cores: few machines have as many, and no container asks for them in round figures.
+const MANY_CORES: i64 = 100;
+
+static HUGE_CPU: Rule = Rule {
+    id: "pod-cpu-cores",
+    severity: Severity::Warning,
+    title: "a hundred cores or more: the suffix `m` is missing",
+    explain: "CPU is counted in cores: `250` is 250 cores, `250m` a quarter of one. As a request it fits on no usual node \
+              and the pod stays Pending; as a limit it limits nothing.",
+    check: |context, sink| {
+        for (id, object, workload) in context.workloads() {
+            for container in workload.template.running() {
+                for (what, resources) in [("requests", &container.requests), ("limits", &container.limits)] {
+                    let many = resources.cpu.as_ref().filter(|at| at.value.milli() / 1000 >= MANY_CORES);
+                    let Some(at) = many else { continue };
+                    let written =
+                        context.sources().text(at.span.file)[at.span.range()].trim_matches(['"', '\'']);
+                    // `0.25k` or `1e3` was thought about; a bare number was not.
+                    if written.bytes().all(|byte| byte.is_ascii_digit()) {
+                        let message = format!(
+                            "{}: container {} {what} {written} whole cores; if thousandths are meant, write {written}m",
+                            object.label(),
+                            container.label()
+                        );
+                        sink.at(id, at.span, message)
+                            .fix(vec![Edit::replace(at.span, format!("{written}m"))]);
+                    }
+                }
+            }
+        }
+    },
+    fixture: Fixture {
+        fires: concat!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec:\n  selector: {matchLabels: {app: a}}\n",
+            "  template:\n    metadata: {labels: {app: a}}\n    spec: {containers: [{name: a, image: a, resources: {requests: {cpu: 250, memory: 64Mi}}}]}\n"
+        ),
+        silent: concat!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec:\n  selector: {matchLabels: {app: a}}\n",
+            "  template:\n    metadata: {labels: {app: a}}\n    spec: {containers: [{name: a, image: a, resources: {requests: {cpu: 250m, memory: 64Mi}}}]}\n"
         ),
     },
 };

@@ -4,10 +4,11 @@ use crate::duration::Duration;
 use crate::lint::finding::Severity;
 use crate::lint::fix::Edit;
 use crate::manifest::{MonitorKind, WorkloadKind};
+use crate::read::Node;
 
 use super::{Fixture, Rule};
 
-pub(super) const RULES: &[&Rule] = &[&HEADLESS, &SERVICE_PORT, &MONITOR_PORT, &MONITOR_INTERVAL];
+pub(super) const RULES: &[&Rule] = &[&HEADLESS, &SERVICE_PORT, &PROBE_PORT, &MONITOR_PORT, &MONITOR_INTERVAL];
 
 macro_rules! stateful {
     () => {
@@ -145,6 +146,57 @@ static SERVICE_PORT: Rule = Rule {
     fixture: Fixture {
         fires: concat!(stateful!(), service!("clusterIP: None, ports: [{port: 5432, targetPort: postgres}]")),
         silent: concat!(stateful!(), service!("clusterIP: None, ports: [{port: 5432, targetPort: sql}]")),
+    },
+};
+
+static PROBE_PORT: Rule = Rule {
+    id: "probe-port",
+    severity: Severity::Error,
+    title: "a probe names a port that its container does not have",
+    explain: "The kubelet finds no number for the name and the probe fails each time: without readiness the pod gets no \
+              requests and a rollout waits for ever, and liveness or startup restart it again and again. An HPA counts \
+              pods that were never ready as idle and does not scale up for them.",
+    check: |context, sink| {
+        for (id, object, _) in context.workloads() {
+            let Some(pod) = object.root.at(&["spec", "template", "spec"]) else { continue };
+            let lists = ["containers", "initContainers"].into_iter().filter_map(|key| pod.get(key));
+            for container in lists.flat_map(Node::items) {
+                let ports = container.get("ports").map_or(&[][..], Node::items);
+                let named: Vec<&str> = ports.iter().filter_map(|port| port.text_at(&["name"])).collect();
+                for probe in ["readinessProbe", "livenessProbe", "startupProbe"] {
+                    let handlers = ["httpGet", "tcpSocket"].into_iter();
+                    for port in handlers.filter_map(|handler| container.at(&[probe, handler, "port"])) {
+                        let Some(name) = port.text().filter(|name| name.parse::<u16>().is_err()) else {
+                            continue;
+                        };
+                        if !named.contains(&name) {
+                            let has = if named.is_empty() {
+                                "none with a name".to_owned()
+                            } else {
+                                named.join(", ")
+                            };
+                            let message = format!(
+                                "{}: {probe} asks at port `{name}`, which container {} does not have (it has {has}): it \
+                                 fails each time",
+                                object.label(),
+                                container.text_at(&["name"]).unwrap_or("without a name")
+                            );
+                            sink.at(id, port.span, message);
+                        }
+                    }
+                }
+            }
+        }
+    },
+    fixture: Fixture {
+        fires: concat!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec:\n  selector: {matchLabels: {app: a}}\n",
+            "  template:\n    metadata: {labels: {app: a}}\n    spec: {containers: [{name: a, image: a, ports: [{name: web, containerPort: 80}], readinessProbe: {httpGet: {path: /, port: http}}}]}\n"
+        ),
+        silent: concat!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec:\n  selector: {matchLabels: {app: a}}\n",
+            "  template:\n    metadata: {labels: {app: a}}\n    spec: {containers: [{name: a, image: a, ports: [{name: http, containerPort: 80}], readinessProbe: {httpGet: {path: /, port: http}}}]}\n"
+        ),
     },
 };
 
