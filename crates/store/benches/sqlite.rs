@@ -2,11 +2,14 @@
 //!
 //! `cargo bench -p octollm-store --bench sqlite` prints: a bare fsynced commit; durable accepts
 //! through the trait by 64 callers against a bare loop that commits the same rows 64 at a time;
-//! whole life cycles (accept, claim, complete, 50 at a time) against bare SQL of the same shape.
+//! whole life cycles (accept, claim, complete, 50 at a time) against bare SQL of the same shape;
+//! what 100,000 finished tasks do to single calls.
 //! `OCTOLLM_BENCH_ROUNDS` (default 3) repeats the pairs, so that drift of the disk shows.
 
 #[path = "sqlite/bare.rs"]
 mod bare;
+#[path = "sqlite/full.rs"]
+mod full;
 
 use octollm_access::TenantScope;
 use octollm_contract::{ArmName, ContentHash, Document, MicroUsd, Millis, Priority, TaskId, Timestamp};
@@ -67,10 +70,11 @@ fn main() {
             100.0 * ours / bare
         ));
     }
+    runtime.block_on(full::compare(folder.path()));
 }
 
 #[expect(clippy::print_stdout, reason = "the figures are what the program is for")]
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     println!("{line}");
 }
 
@@ -78,7 +82,7 @@ fn rate((count, took): (u32, Duration)) -> f64 {
     f64::from(count) / took.as_secs_f64()
 }
 
-fn open(folder: &Path) -> SqliteStore {
+pub(crate) fn open(folder: &Path) -> SqliteStore {
     SqliteStore::open(folder, Arc::new(SystemClock), Arc::new(OsEntropy), Options::default())
         .expect("the store opens")
 }

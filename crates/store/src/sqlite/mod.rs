@@ -1,13 +1,13 @@
 //! The store in a data folder: SQLite, nothing to install, one process.
 //!
-//! Promises: what the traits promise (P1–P4, P7). One thread writes ([`writer`]): it takes what
+//! Promises: what the traits promise (P1–P4, P7). One thread writes (`writer.rs`): it takes what
 //! is queued, runs it in one transaction, commits once for all of it and then answers, so that
 //! concurrent callers share the wait for the disk; a bad request fails alone. A few connections
 //! read. Claims, sweeps, lists and reads find their rows by index: what has ended does not slow
 //! them. The folder has one owner ([`OpenError::InUse`]); [`Failpoints`] name the places at which
 //! a test may kill it.
 //!
-//! Must not know: what a decision is. States are spelled as columns in [`rows`] and nowhere else.
+//! Must not know: what a decision is. States are spelled as columns in `rows` and nowhere else.
 
 mod apply;
 mod failpoints;

@@ -33,6 +33,13 @@ async fn a_bad_row_never_fails_its_neighbours() {
         let stored = store.task(samples::id(n), &TenantScope::System).await.unwrap().is_some();
         assert_eq!((answer.is_ok(), stored), (n % 7 != 0, n % 7 != 0), "{n}");
     }
+    let cancel = crate::Directed {
+        task: samples::id(7),
+        scope: TenantScope::System,
+        command: octollm_lifecycle::Command::Cancel,
+    };
+    let answers = store.decide(vec![cancel]).await;
+    assert!(matches!(answers[0], Err(DecideError::NotFound)), "the writer forgot what was rolled back");
     let claimed = store.claim(wanted(100)).await.unwrap().granted;
     assert_eq!(claimed.len(), 51);
     let mut commands: Vec<_> = claimed.iter().map(|c| complete(c.step, c.token)).collect();
