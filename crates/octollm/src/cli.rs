@@ -1,0 +1,288 @@
+//! The command line: what can be said, and how it is explained.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use octollm_access::HostPort;
+use octollm_contract::{KeyId, Priority, TaskId, api::TaskStatus};
+use std::{net::SocketAddr, path::PathBuf};
+
+/// Runs LLM agent tasks on your own machines and keeps its promises about latency, cost and
+/// lost work while it scales.
+#[derive(Debug, Parser)]
+#[command(name = "octollm", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// The configuration file (TOML). `octollm config show` lists what can stand in it.
+    #[arg(long, global = true, env = "OCTOLLM_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Reach a goal here and now, and print the result.
+    ///
+    /// Nothing needs to run. The goal may read the paths, fetch from the host and run the
+    /// program that it names, and nothing else. Without a model only the goals of
+    /// docs/offline-goals.md are understood; the rest is refused.
+    ///
+    /// Exit code: 0 completed, 1 failed or refused, 2 wrong usage.
+    Run(Run),
+    /// Take tasks over HTTP and do them with worker processes on this machine.
+    Serve(Serve),
+    /// Submit, read, watch and steer the tasks of a server.
+    Task {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        verb: TaskVerb,
+    },
+    /// Create, list and revoke the keys of a server.
+    Keys {
+        #[command(flatten)]
+        server: Server,
+        #[command(subcommand)]
+        verb: KeysVerb,
+    },
+    /// What the scaling manifests of a cluster will do: lint, explain, recommend, conformance.
+    Scale {
+        #[command(subcommand)]
+        verb: octollm_operate::scale::ScaleVerb,
+    },
+    /// What the configuration is, and where each value came from.
+    Config {
+        #[command(subcommand)]
+        verb: ConfigVerb,
+    },
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// A worker process; `serve` starts it.
+    #[command(hide = true)]
+    Worker,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// What is wanted, in plain English: "Count the lines of all .rs files in ./src".
+    pub(crate) goal: String,
+    /// One JSON object a line instead of text: the events, and last the task as the API gives it.
+    #[arg(long, env = "OCTOLLM_JSON")]
+    pub(crate) json: bool,
+    /// An OpenAI-compatible model server. Not honoured by this version.
+    #[arg(long, value_name = "URL")]
+    pub(crate) model: Option<String>,
+    /// The model's id. Not honoured by this version.
+    #[arg(long, value_name = "ID")]
+    pub(crate) model_name: Option<String>,
+    /// Fail if the goal is not reached within so many seconds.
+    #[arg(long, env = "OCTOLLM_MAX_TIME", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=604_800))]
+    pub(crate) max_time: Option<u32>,
+    /// A limit on the cost of model calls. Not honoured by this version.
+    #[arg(long, env = "OCTOLLM_MAX_COST", value_name = "USD")]
+    pub(crate) max_cost: Option<String>,
+    /// A host of this machine or its own network that the goal may fetch from.
+    #[arg(long, env = "OCTOLLM_ALLOW_HOST", value_name = "HOST", value_delimiter = ',')]
+    pub(crate) allow_host: Vec<HostPort>,
+    /// Keep the task in this data folder. Without it a temporary one is used and removed.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Where files that the task makes go; never overwrites. Default: ./octollm-<task id>.
+    #[arg(long, env = "OCTOLLM_OUT", value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The data folder. One process owns it; a second one is refused.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// The address to listen on.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Worker processes, such as executor=2,judge=1. Default: one for all arms.
+    #[arg(long, value_name = "ARM=N,…")]
+    pub(crate) workers: Option<String>,
+    /// How long a drain (SIGTERM) may take, such as 25s.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) drain_grace: Option<String>,
+    /// text or json, on standard error.
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log_format: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Server {
+    /// Where the server is.
+    #[arg(
+        long,
+        global = true,
+        env = "OCTOLLM_URL",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8410"
+    )]
+    pub(crate) url: String,
+    /// The key to call it with. Give it by the variable: arguments are visible to everyone.
+    #[arg(long, global = true, env = "OCTOLLM_KEY", value_name = "KEY", hide_env_values = true)]
+    pub(crate) key: Option<String>,
+    /// One JSON object a line instead of text.
+    #[arg(long, global = true, env = "OCTOLLM_JSON")]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TaskVerb {
+    /// Submit a goal; prints the task's id.
+    Submit(Submit),
+    /// A task, whole.
+    Get {
+        /// The task.
+        id: TaskId,
+        /// Wait for its end, up to a minute.
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Follow a task's events to its end. Exit code 0 if it completed, 1 otherwise.
+    Watch {
+        /// The task.
+        id: TaskId,
+    },
+    /// Tasks, newest first.
+    List {
+        /// Only tasks with this status.
+        #[arg(long, value_parser = status)]
+        status: Option<TaskStatus>,
+        /// Only tasks with a step that killed its workers three times.
+        #[arg(long)]
+        poison: bool,
+        /// At most so many.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=200))]
+        limit: u16,
+        /// Where the page before ended.
+        #[arg(long)]
+        cursor: Option<String>,
+    },
+    /// End a task. What its steps have done stays done.
+    Cancel {
+        /// The task.
+        id: TaskId,
+    },
+    /// Say whether the step that a task waits for may start.
+    Input {
+        /// The task.
+        id: TaskId,
+        /// It may.
+        #[arg(long, conflicts_with = "refuse", required_unless_present = "refuse")]
+        approve: bool,
+        /// It may not; the task fails.
+        #[arg(long)]
+        refuse: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Submit {
+    /// What is wanted, in plain English.
+    pub(crate) goal: String,
+    /// How urgent it is against your other tasks: low, medium, high, critical.
+    #[arg(long, default_value_t = Priority::Medium)]
+    pub(crate) priority: Priority,
+    /// Fail if it has not ended within so many seconds.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) max_time: Option<u32>,
+    /// Handled failures that each step may have and still be tried again.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_retries: Option<u32>,
+    /// Repeat with the same key to get the same task.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) idempotency_key: Option<String>,
+    /// Follow it to its end.
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysVerb {
+    /// Make a key; it is shown once.
+    Create(CreateKey),
+    /// All keys of your tenant, without their secrets.
+    List,
+    /// Revoke a key for ever.
+    Revoke {
+        /// Its id: the middle part of octo_<id>_<secret>.
+        id: KeyId,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateKey {
+    /// What kind of caller it is for.
+    #[arg(long, value_enum)]
+    pub(crate) role: RoleName,
+    /// Whose tasks it sees. Default: your own tenant.
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+    /// A word for people.
+    #[arg(long, default_value = "")]
+    pub(crate) label: String,
+    /// Below which its tasks may read; may be given several times.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) read_root: Vec<String>,
+    /// A host that its tasks may connect to; may be given several times.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) host: Vec<HostPort>,
+    /// A host of the server's own network that its tasks may connect to.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) private_host: Vec<HostPort>,
+    /// Its tasks may connect to every public host.
+    #[arg(long)]
+    pub(crate) any_public_host: bool,
+    /// A program that its tasks may run; may be given several times.
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) command: Vec<String>,
+    /// What a person must approve first: command, network, write.
+    #[arg(long, value_enum)]
+    pub(crate) approval: Vec<ApprovalName>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum RoleName {
+    Admin,
+    User,
+    Operator,
+    Arm,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ApprovalName {
+    Command,
+    Network,
+    Write,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigVerb {
+    /// Print every setting with its effective value and where it came from.
+    Show,
+}
+
+fn status(text: &str) -> Result<TaskStatus, String> {
+    let known = TaskStatus::ALL.iter().map(|s| s.as_str()).collect::<Vec<_>>().join(", ");
+    TaskStatus::ALL
+        .iter()
+        .copied()
+        .find(|s| s.as_str() == text)
+        .ok_or_else(|| format!("one of {known} is taken here"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,47 @@
+//! What is wrong with a configuration, and where.
+
+use super::Origin;
+use std::path::PathBuf;
+
+/// One fault of the configuration. Nothing was started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file cannot be read.
+    #[error("the configuration file {path} cannot be read")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("the configuration file {path} is not TOML: {message}")]
+    NotToml {
+        /// Which.
+        path: PathBuf,
+        /// Line, column and reason.
+        message: String,
+    },
+    /// No setting has this name.
+    #[error("{origin}: there is no setting {name}{}", nearest.as_ref().map_or(String::new(), |n| format!("; did you mean {n}?")))]
+    Unknown {
+        /// Where it stands.
+        origin: String,
+        /// The name.
+        name: String,
+        /// The nearest one that exists.
+        nearest: Option<String>,
+    },
+    /// A value cannot be read.
+    #[error("{origin}: {key} = {value:?}: {why}")]
+    Invalid {
+        /// Where it stands.
+        origin: Origin,
+        /// The setting.
+        key: &'static str,
+        /// The value as written.
+        value: String,
+        /// What is taken there.
+        why: String,
+    },
+}

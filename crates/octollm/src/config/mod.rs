@@ -1,0 +1,14 @@
+//! Configuration: a file, the environment and flags, in this order; the last one that names a
+//! setting wins.
+//!
+//! Promises: every setting stands in one table ([`SETTINGS`]) with its name, variable,
+//! default and meaning; each effective value knows where it came from; an unknown name is an
+//! error that suggests the nearest known one; a value that cannot be read names its place.
+
+mod error;
+mod settings;
+mod source;
+
+pub(crate) use error::ConfigError;
+pub(crate) use settings::{Config, SETTINGS, Shown, WorkerGroup};
+pub(crate) use source::{Origin, Sources};

@@ -1,0 +1,283 @@
+//! The table of settings, and the configuration that is read from it.
+
+use super::{ConfigError, Origin, Sources};
+use octollm_access::ApiKey;
+use octollm_contract::{ArmName, Millis};
+use std::{collections::BTreeSet, fmt::Display, net::SocketAddr, path::PathBuf, str::FromStr};
+
+/// One setting: parser, help, `config show` and the reference page follow from it.
+pub(crate) struct Setting {
+    /// Its name in the file.
+    pub(crate) key: &'static str,
+    /// Its variable.
+    pub(crate) variable: &'static str,
+    /// Its value when nobody sets it.
+    pub(crate) default: &'static str,
+    /// What it means.
+    pub(crate) meaning: &'static str,
+    /// Its value is not shown.
+    pub(crate) secret: bool,
+}
+
+impl Setting {
+    pub(crate) const fn variable(&self) -> &'static str {
+        self.variable
+    }
+}
+
+/// Whether a value may be printed.
+enum Value {
+    Open,
+    Secret,
+}
+
+macro_rules! settings {
+    ($($key:literal $variable:literal = $default:literal, $meaning:literal, $shown:ident;)+) => {
+        /// Every setting there is.
+        pub(crate) const SETTINGS: &[Setting] = &[$(Setting {
+            key: $key,
+            variable: $variable,
+            default: $default,
+            meaning: $meaning,
+            secret: matches!(Value::$shown, Value::Secret),
+        }),+];
+    };
+}
+
+settings! {
+    "data" "OCTOLLM_DATA" = "", "The data folder: tasks, keys, artefacts. Empty: octollm below $XDG_DATA_HOME, or ~/.local/share", Open;
+    "listen" "OCTOLLM_LISTEN" = "127.0.0.1:8410", "The address that `serve` listens on", Open;
+    "admin_key" "OCTOLLM_ADMIN_KEY" = "", "The first admin key (octo_<id>_<secret>). Empty: the first `serve` makes and prints one", Secret;
+    "workers" "OCTOLLM_WORKERS" = "", "Worker processes, such as executor=2,judge=1. Empty: one process for all arms", Open;
+    "slots" "OCTOLLM_SLOTS" = "4", "Steps that one worker process does at once", Open;
+    "lease_ttl" "OCTOLLM_LEASE_TTL" = "15s", "How long a lease lasts without a heartbeat", Open;
+    "drain_grace" "OCTOLLM_DRAIN_GRACE" = "25s", "How long a drain may take before what still runs is stopped", Open;
+    "retention" "OCTOLLM_RETENTION" = "720h", "How long ended tasks and their artefacts are kept", Open;
+    "max_connections" "OCTOLLM_MAX_CONNECTIONS" = "12000", "Open connections; more are answered 503 or refused", Open;
+    "artefact_bytes_max" "OCTOLLM_ARTEFACT_BYTES_MAX" = "67108864", "The largest artefact, in bytes", Open;
+    "log" "OCTOLLM_LOG" = "warn", "What is logged: error, warn, info, debug, trace, or a filter such as octollm_store=debug", Open;
+    "log_format" "OCTOLLM_LOG_FORMAT" = "text", "text or json, on standard error", Open;
+    "model_url" "OCTOLLM_MODEL_URL" = "", "An OpenAI-compatible server. Not honoured by this version: goals that need a model are refused", Open;
+    "model" "OCTOLLM_MODEL" = "", "The model's id. Not honoured by this version", Open;
+    "model_key" "OCTOLLM_MODEL_KEY" = "", "The model server's key. Not honoured by this version", Secret;
+}
+
+/// The effective configuration, every value checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// The data folder, if one is named.
+    pub(crate) data: Option<PathBuf>,
+    /// Where `serve` listens.
+    pub(crate) listen: SocketAddr,
+    /// The first admin key.
+    pub(crate) admin_key: Option<ApiKey>,
+    /// Worker processes.
+    pub(crate) workers: Vec<WorkerGroup>,
+    /// Steps that one worker process does at once.
+    pub(crate) slots: u16,
+    /// How long a lease lasts without a heartbeat.
+    pub(crate) lease_ttl: Millis,
+    /// How long a drain may take.
+    pub(crate) drain_grace: Millis,
+    /// How long ended tasks are kept.
+    pub(crate) retention: Millis,
+    /// Open connections.
+    pub(crate) max_connections: u32,
+    /// The largest artefact.
+    pub(crate) artefact_bytes_max: u64,
+    /// The log's filter.
+    pub(crate) log: String,
+    /// The log as JSON lines.
+    pub(crate) log_json: bool,
+    /// Somebody configured a model, which this version cannot use.
+    pub(crate) model_asked_for: bool,
+}
+
+/// The arms that one worker process serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WorkerGroup {
+    /// The arms; steps of each are leased.
+    pub(crate) arms: BTreeSet<ArmName>,
+}
+
+/// The arms that this version has code for.
+pub(crate) const BUILT_ARMS: &[ArmName] = &[ArmName::Executor, ArmName::Judge];
+/// A machine does not get more worker processes.
+const WORKERS_MAX: usize = 64;
+
+impl Config {
+    /// Checks every value; the error names the first that cannot be read.
+    pub(crate) fn read(sources: &Sources) -> Result<Self, ConfigError> {
+        let length = |key: &'static str, least: Millis, most: Millis| -> Result<Millis, ConfigError> {
+            let length: Millis = parsed(sources, key)?;
+            let fits = (least..=most).contains(&length);
+            if fits {
+                Ok(length)
+            } else {
+                Err(invalid(sources, key, format!("it must lie between {least} and {most}")))
+            }
+        };
+        Ok(Config {
+            data: optional(sources, "data").map(PathBuf::from),
+            listen: parsed(sources, "listen")?,
+            admin_key: optional(sources, "admin_key").map(|_| parsed(sources, "admin_key")).transpose()?,
+            workers: worker_groups(sources)?,
+            slots: bounded(sources, "slots", 1, 256)?,
+            lease_ttl: length("lease_ttl", Millis::from_secs(3), Millis::from_secs(600))?,
+            drain_grace: length("drain_grace", Millis::from_secs(1), Millis::from_secs(3600))?,
+            retention: length("retention", Millis::from_secs(60), Millis::from_secs(10 * 365 * 86_400))?,
+            max_connections: bounded(sources, "max_connections", 1, 1_000_000)?,
+            artefact_bytes_max: bounded(sources, "artefact_bytes_max", 1024, 1 << 32)?,
+            log: sources.get("log").0.to_owned(),
+            log_json: one_of(sources, "log_format", &["text", "json"])? == 1,
+            model_asked_for: ["model_url", "model", "model_key"]
+                .iter()
+                .any(|key| optional(sources, key).is_some()),
+        })
+    }
+}
+
+fn invalid(sources: &Sources, key: &'static str, why: String) -> ConfigError {
+    let (value, origin) = sources.get(key);
+    let secret = SETTINGS.iter().any(|s| s.key == key && s.secret);
+    let value = if secret { "…".to_owned() } else { value.to_owned() };
+    ConfigError::Invalid { origin: origin.clone(), key, value, why }
+}
+
+fn optional<'a>(sources: &'a Sources, key: &'static str) -> Option<&'a str> {
+    Some(sources.get(key).0).filter(|text| !text.is_empty())
+}
+
+fn parsed<T: FromStr<Err: Display>>(sources: &Sources, key: &'static str) -> Result<T, ConfigError> {
+    sources.get(key).0.parse().map_err(|error: T::Err| invalid(sources, key, error.to_string()))
+}
+
+fn bounded<T: FromStr<Err: Display> + PartialOrd + Display>(
+    sources: &Sources,
+    key: &'static str,
+    least: T,
+    most: T,
+) -> Result<T, ConfigError> {
+    let value: T = parsed(sources, key)?;
+    let fits = (&least..=&most).contains(&&value);
+    if fits {
+        Ok(value)
+    } else {
+        Err(invalid(sources, key, format!("it must lie between {least} and {most}")))
+    }
+}
+
+fn one_of(sources: &Sources, key: &'static str, choices: &[&str]) -> Result<usize, ConfigError> {
+    let text = sources.get(key).0;
+    let found = choices.iter().position(|choice| *choice == text);
+    found.ok_or_else(|| invalid(sources, key, format!("it must be one of {}", choices.join(", "))))
+}
+
+/// `executor=2,judge=1` → three processes; arms that are not named share one more, so that no
+/// step is left without a worker.
+fn worker_groups(sources: &Sources) -> Result<Vec<WorkerGroup>, ConfigError> {
+    let bad = |why: String| invalid(sources, "workers", why);
+    let mut groups = Vec::new();
+    let mut named = BTreeSet::new();
+    for entry in optional(sources, "workers").into_iter().flat_map(|text| text.split(',')) {
+        let (arm, count) =
+            entry.trim().split_once('=').ok_or_else(|| bad("it must look like executor=2,judge=1".into()))?;
+        let arm: ArmName =
+            arm.trim().parse().map_err(|error: octollm_contract::UnknownName| bad(error.to_string()))?;
+        let count: usize =
+            count.trim().parse().map_err(|_| bad(format!("{count:?} is not a number of processes")))?;
+        if !named.insert(arm) {
+            return Err(bad(format!("{arm} is named twice")));
+        }
+        if count == 0 || groups.len() + count > WORKERS_MAX {
+            return Err(bad(format!(
+                "an arm needs at least 1 process, and all together at most {WORKERS_MAX}"
+            )));
+        }
+        groups.extend((0..count).map(|_| WorkerGroup { arms: BTreeSet::from([arm]) }));
+    }
+    let shared: BTreeSet<ArmName> = BUILT_ARMS.iter().copied().filter(|arm| !named.contains(arm)).collect();
+    if !shared.is_empty() {
+        groups.push(WorkerGroup { arms: shared });
+    }
+    Ok(groups)
+}
+
+/// A setting as `config show` prints it.
+pub(crate) struct Shown<'a>(pub(crate) &'a Setting, pub(crate) &'a Sources);
+
+impl Shown<'_> {
+    /// The value, or that there is one.
+    pub(crate) fn value(&self) -> String {
+        let text = self.1.get(self.0.key).0;
+        match (self.0.secret, text.is_empty()) {
+            (true, false) => "(set, not shown)".into(),
+            (_, true) => "\"\"".into(),
+            (false, false) => text.to_owned(),
+        }
+    }
+
+    /// Where it came from.
+    pub(crate) fn origin(&self) -> &Origin {
+        self.1.get(self.0.key).1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn with(flags: &[(&'static str, &str)]) -> Result<Config, String> {
+        let flags: Vec<_> = flags.iter().map(|(k, v)| (*k, (*v).to_owned())).collect();
+        let sources = Sources::gather(None, &BTreeMap::new(), &[], &flags).unwrap();
+        Config::read(&sources).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_defaults_are_valid_and_give_one_shared_worker() {
+        let config = with(&[]).unwrap();
+        assert_eq!(config.workers, [WorkerGroup { arms: BUILT_ARMS.iter().copied().collect() }]);
+    }
+
+    #[test]
+    fn named_arms_get_processes_and_the_rest_share_one() {
+        let groups = with(&[("workers", "executor=2, coder=1")]).unwrap().workers;
+        let arms: Vec<Vec<&str>> =
+            groups.iter().map(|g| g.arms.iter().map(|a| a.as_str()).collect()).collect();
+        assert_eq!(arms, [vec!["executor"], vec!["executor"], vec!["coder"], vec!["judge"]]);
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_read_names_its_place() {
+        let cases = [
+            ("listen", "here", "flag --listen: listen = \"here\": invalid socket address syntax"),
+            ("slots", "0", "flag --slots: slots = \"0\": it must lie between 1 and 256"),
+            (
+                "lease_ttl",
+                "1 s",
+                "flag --lease-ttl: lease_ttl = \"1 s\": \"1 s\" is not a length of time such as 500ms, 30s, 5m or 2h",
+            ),
+            (
+                "workers",
+                "boss=1",
+                "flag --workers: workers = \"boss=1\": \"boss\" is not one of planner, executor, coder, judge, guardian, retriever",
+            ),
+            (
+                "workers",
+                "executor=0",
+                "flag --workers: workers = \"executor=0\": an arm needs at least 1 process, and all together at most 64",
+            ),
+            ("log_format", "xml", "flag --log-format: log_format = \"xml\": it must be one of text, json"),
+        ];
+        for (key, value, wanted) in cases {
+            assert_eq!(with(&[(key, value)]).unwrap_err(), wanted);
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_in_an_error() {
+        let error = with(&[("admin_key", "hunter2")]).unwrap_err();
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}

@@ -1,0 +1,86 @@
+//! Tasks, keys and settings as text.
+
+use crate::config::{SETTINGS, Shown, Sources};
+use octollm_contract::api::{TaskPage, TaskView};
+use std::fmt::Write as _;
+
+/// Every setting with its value, its origin and its meaning.
+pub(crate) fn config(sources: &Sources) -> String {
+    let mut text = String::new();
+    for setting in SETTINGS {
+        let shown = Shown(setting, sources);
+        let _infallible = write!(
+            text,
+            "{} = {}\n    from {}; variable {}\n    {}\n",
+            setting.key,
+            shown.value(),
+            shown.origin(),
+            setting.variable,
+            setting.meaning
+        );
+    }
+    text
+}
+
+/// A task, whole.
+pub(crate) fn task(view: &TaskView) -> String {
+    let mut text = format!("{}  {}  {}\n", view.task_id, view.status.as_str(), one_line(&view.goal, 80));
+    for step in &view.steps {
+        let deliveries = &step.deliveries;
+        let mut counts = Vec::new();
+        for (count, name) in [
+            (deliveries.failures, "failures"),
+            (deliveries.crashes, "crashes"),
+            (deliveries.releases, "releases"),
+        ] {
+            if count > 0 {
+                counts.push(format!("{count} {name}"));
+            }
+        }
+        let counts = if counts.is_empty() { String::new() } else { format!("  ({})", counts.join(", ")) };
+        let status = serde_json::to_value(step.status).unwrap_or_default();
+        let status = status.as_str().unwrap_or_default().to_owned();
+        let _infallible =
+            writeln!(text, "  {status:<9} {:<9} {}{counts}", step.arm, one_line(&step.instruction, 70));
+    }
+    if let Some(question) = &view.question {
+        let _infallible = writeln!(text, "waits: {question}");
+    }
+    if let Some(error) = &view.error {
+        let _infallible = writeln!(text, "failed ({}): {}", error.reason, error.message);
+    }
+    if let Some(result) = &view.result {
+        let _infallible = write!(text, "\n{}", result.text);
+    }
+    text
+}
+
+/// A page of tasks.
+pub(crate) fn task_list(page: &TaskPage) -> String {
+    let mut text = String::new();
+    for task in &page.tasks {
+        let reason = task.reason.as_deref().map_or(String::new(), |reason| format!(" ({reason})"));
+        let _infallible = writeln!(
+            text,
+            "{}  {}  {:<10} {}{reason}",
+            task.task_id,
+            task.timestamps.accepted_at,
+            task.status.as_str(),
+            one_line(&task.goal, 60)
+        );
+    }
+    if let Some(cursor) = &page.next_cursor {
+        let _infallible = writeln!(text, "more: --cursor {cursor}");
+    }
+    if page.tasks.is_empty() {
+        text.push_str("no tasks\n");
+    }
+    text
+}
+
+/// The start of a text that has one line and nothing that moves a cursor.
+fn one_line(text: &str, most: usize) -> String {
+    let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let cut: String = clean.clone().take(most).collect();
+    if clean.count() > most { format!("{cut}…") } else { cut }
+}

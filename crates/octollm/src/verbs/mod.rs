@@ -1,0 +1,75 @@
+//! One module a verb. Each wires what it needs and prints.
+
+mod data;
+mod keys;
+mod log;
+mod run;
+mod serve;
+mod signals;
+mod task;
+mod worker;
+
+use crate::{
+    Cli, CommandFactory, ConfigVerb, Verb,
+    config::{Config, Sources},
+    show, sources,
+};
+use std::process::ExitCode;
+
+/// A command line that cannot be meant; the text says what is taken instead.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+/// Does what was asked.
+pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    let flags = flags(&cli.verb);
+    // A worker is told everything by its supervisor; the environment of `serve` is not its own.
+    if let Verb::Worker = cli.verb {
+        return worker::work();
+    }
+    if let Verb::Completions { shell } = cli.verb {
+        let mut command = Cli::command();
+        clap_complete::generate(shell, &mut command, "octollm", &mut std::io::stdout());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let sources: Sources = sources(&cli, &flags)?;
+    let config = Config::read(&sources)?;
+    match cli.verb {
+        Verb::Run(run) => run::run(run, &config),
+        Verb::Serve(_) => serve::serve(config),
+        Verb::Task { server, verb } => task::task(&server, verb),
+        Verb::Keys { server, verb } => keys::keys(&server, verb),
+        Verb::Scale { verb } => {
+            let (mut input, mut out, mut err) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+            let mut console = octollm_operate::Console {
+                input: &mut input,
+                out: &mut out,
+                err: &mut err,
+                now: std::time::SystemTime::now(),
+            };
+            Ok(ExitCode::from(octollm_operate::scale::run(&verb, &mut console)?.code()))
+        }
+        Verb::Config { verb: ConfigVerb::Show } => {
+            show::text(&show::config(&sources));
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Completions { .. } | Verb::Worker => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// The settings that flags of this verb set.
+fn flags(verb: &Verb) -> Vec<(&'static str, String)> {
+    let Verb::Serve(serve) = verb else { return Vec::new() };
+    let data = serve.data.as_ref().map(|path| ("data", path.display().to_string()));
+    let listen = serve.listen.map(|address| ("listen", address.to_string()));
+    let workers = serve.workers.clone().map(|text| ("workers", text));
+    let grace = serve.drain_grace.clone().map(|text| ("drain_grace", text));
+    let format = serve.log_format.clone().map(|text| ("log_format", text));
+    [data, listen, workers, grace, format].into_iter().flatten().collect()
+}
+
+/// A runtime for a verb that waits for a server or a task.
+fn runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()
+}

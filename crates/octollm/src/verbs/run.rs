@@ -1,0 +1,260 @@
+//! `octollm run`: the whole stack in this process, for one goal.
+
+use super::{Usage, data, log, runtime, signals};
+use crate::{
+    cli::Run,
+    config::Config,
+    show::{self, Progress},
+};
+use anyhow::Context;
+use octollm_arms::{Arm, Executor, ExecutorSettings, Judge, Worker, WorkerSettings};
+use octollm_contract::{
+    Millis, Priority, TaskId,
+    api::{Budget, SubmitTask, TaskStatus, TaskView},
+};
+use octollm_orchestrator::{App, Caller, LocalLeases, Sweeper};
+use octollm_plan::rules::{self, Place};
+use octollm_store::sqlite::Durability;
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+
+/// How many events are read at once.
+const EVENTS_PAGE: usize = 100;
+/// How long a cancelled run waits for its steps to stop.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+pub(super) fn run(run: Run, config: &Config) -> anyhow::Result<ExitCode> {
+    refuse_what_nothing_honours(&run)?;
+    log::configured(config)?;
+    if config.model_asked_for {
+        show::note(
+            "note: a model is configured, but this version cannot use one; goals that need it are refused",
+        );
+    }
+    let place = Place { home: std::env::var("HOME").ok(), cwd: cwd() };
+    // Refused before anything is made: the plan of an understood goal says what it may touch.
+    let policy = match rules::plan(&run.goal, &place) {
+        Ok(plan) => plan.with_private_hosts(&run.allow_host).exactly(),
+        Err(why) => return Ok(refused(&why.to_string(), run.json)),
+    };
+    let temporary = temporary()?;
+    let (folder, durability) = match run.data.as_ref().or(config.data.as_ref()) {
+        Some(folder) => (folder.clone(), Durability::Full),
+        None => (temporary.path().join("data"), Durability::Process),
+    };
+    let code = runtime(2)?.block_on(async {
+        let (app, _) = data::open(&folder, durability, place, config)?;
+        let scratch = temporary.path().join("scratch");
+        fs::create_dir(&scratch).with_context(|| format!("{} cannot be made", scratch.display()))?;
+        reach(&app, Caller::local(policy), &run, config, &scratch).await
+    });
+    temporary.close().context("the temporary folder cannot be removed")?;
+    code
+}
+
+/// A folder that is removed at the end: not among the files of `/tmp`, which goals speak of.
+fn temporary() -> anyhow::Result<tempfile::TempDir> {
+    let cache = match (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
+        (Some(cache), _) if !cache.is_empty() => Some(PathBuf::from(cache)),
+        (_, Some(home)) if !home.is_empty() => Some(PathBuf::from(home).join(".cache")),
+        _ => None,
+    };
+    let make = |folder: &Path| tempfile::Builder::new().prefix(".octollm-run-").tempdir_in(folder);
+    let cached = cache.and_then(|cache| fs::create_dir_all(&cache).and_then(|()| make(&cache)).ok());
+    match cached {
+        Some(folder) => Ok(folder),
+        None => make(&std::env::temp_dir()).context("no temporary folder can be made"),
+    }
+}
+
+/// What the command line can say and this version cannot do.
+fn refuse_what_nothing_honours(run: &Run) -> Result<(), Usage> {
+    let asked = [
+        (
+            run.max_cost.is_some(),
+            "--max-cost: this version calls no model, so nothing would keep to a limit of its cost",
+        ),
+        (run.model.is_some(), "--model: this version cannot use a model"),
+        (run.model_name.is_some(), "--model-name: this version cannot use a model"),
+    ];
+    match asked.into_iter().find(|(asked, _)| *asked) {
+        Some((_, why)) => Err(Usage(format!("{why}; leave it out"))),
+        None => Ok(()),
+    }
+}
+
+fn cwd() -> Option<String> {
+    std::env::current_dir().ok()?.into_os_string().into_string().ok()
+}
+
+fn refused(why: &str, json: bool) -> ExitCode {
+    if json {
+        show::line(&serde_json::json!({"error": {"reason": "refused", "message": why}}).to_string());
+    }
+    show::note(&format!("refused: {why}"));
+    ExitCode::from(1)
+}
+
+async fn reach(
+    app: &Arc<App>,
+    caller: Caller,
+    run: &Run,
+    config: &Config,
+    scratch: &Path,
+) -> anyhow::Result<ExitCode> {
+    let shutdown = signals::shutdown()?;
+    let request = SubmitTask {
+        goal: run.goal.clone(),
+        priority: Priority::Medium,
+        constraints: Vec::new(),
+        context: serde_json::Map::new(),
+        acceptance_criteria: Vec::new(),
+        budget: Budget { max_time_seconds: run.max_time, ..Budget::default() },
+        deadline: None,
+        not_before: None,
+        session_id: None,
+    };
+    let task = match app.submit(&caller, request, None).await {
+        Ok(accepted) => accepted.task,
+        Err(why) => return Ok(refused(&why.to_string(), run.json)),
+    };
+    let sweeper = Sweeper::start(Arc::clone(app));
+    let drained = CancellationToken::new();
+    let worker = Worker::new(
+        Arc::new(LocalLeases::new(Arc::clone(app))),
+        arms(scratch),
+        WorkerSettings {
+            worker: format!("run-{}", std::process::id()).parse().expect("a number is a worker id"),
+            slots: config.slots,
+            // In one process a poll costs nothing, and the end waits for one.
+            poll: Millis::new(200),
+            grace: Millis::ZERO,
+        },
+    );
+    let working = tokio::spawn(worker.run(drained.clone()));
+    let view = follow(app, &caller, task, run.json, &shutdown).await?;
+    drained.cancel();
+    app.drain();
+    working.await.context("the worker failed")?;
+    sweeper.stop().await;
+    conclude(app, &caller, &view, run).await
+}
+
+/// The arms that this version has. Workspaces of steps lie below `scratch` while they run.
+pub(super) fn arms(scratch: &Path) -> Vec<Arc<dyn Arm>> {
+    let executor = Executor::new(ExecutorSettings {
+        scratch: scratch.to_owned(),
+        kernel: octollm_sandbox::Kernel::probe(),
+    });
+    vec![Arc::new(executor), Arc::new(Judge)]
+}
+
+/// Tells of the task's events until its end.
+async fn follow(
+    app: &App,
+    caller: &Caller,
+    task: TaskId,
+    json: bool,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<TaskView> {
+    let mut progress = Progress::new(json);
+    let mut watch = app.watch_task(task);
+    let mut told = 0;
+    let mut cancelled = false;
+    loop {
+        let view = app.task(caller, task).await?;
+        loop {
+            let events = app.events(caller, task, told, EVENTS_PAGE).await?;
+            let Some(last) = events.last() else { break };
+            told = last.id;
+            for event in &events {
+                progress.tell(event, &view.steps);
+            }
+        }
+        if view.status.is_terminal() {
+            progress.finish();
+            return Ok(app.task(caller, task).await?);
+        }
+        if view.status == TaskStatus::Waiting {
+            progress.finish();
+            anyhow::bail!("the task waits for an approval, which `run` cannot give");
+        }
+        tokio::select! {
+            () = watch.changed() => {}
+            () = shutdown.cancelled(), if !cancelled => {
+                cancelled = true;
+                app.cancel(caller, task).await?;
+            }
+            () = tokio::time::sleep(LAST_WORDS), if cancelled => {
+                progress.finish();
+                anyhow::bail!("interrupted; a step did not stop in time");
+            }
+        }
+    }
+}
+
+/// Prints the result or the reason, and puts files where they belong.
+async fn conclude(app: &App, caller: &Caller, view: &TaskView, run: &Run) -> anyhow::Result<ExitCode> {
+    let files = view.result.as_ref().map_or(&[][..], |result| &result.artefacts);
+    if !files.is_empty() {
+        let out = run.out.clone().unwrap_or_else(|| PathBuf::from(format!("octollm-{}", view.task_id)));
+        for file in files {
+            let bytes = app.artefact(caller, view.task_id, &file.path).await?;
+            write_new(&out, &file.path, &bytes)?;
+        }
+        show::note(&format!(
+            "{} file{} in {}",
+            files.len(),
+            if files.len() == 1 { "" } else { "s" },
+            out.display()
+        ));
+    }
+    if run.json {
+        show::line(&serde_json::to_string(view)?);
+    }
+    Ok(match (&view.result, &view.error) {
+        (Some(result), _) => {
+            if !run.json {
+                show::line(result.text.trim_end_matches('\n'));
+            }
+            ExitCode::SUCCESS
+        }
+        (None, Some(error)) => {
+            show::note(&format!("failed ({}): {}", error.reason, error.message));
+            ExitCode::from(1)
+        }
+        (None, None) => {
+            show::note(view.status.as_str());
+            ExitCode::from(1)
+        }
+    })
+}
+
+/// Writes a file below `out`; what exists is never overwritten.
+fn write_new(out: &Path, path: &str, bytes: &[u8]) -> anyhow::Result<()> {
+    let relative = Path::new(path);
+    let plain = relative.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+    anyhow::ensure!(
+        plain && !path.is_empty(),
+        "the task named a file {path:?}, which is no plain relative path"
+    );
+    let target = out.join(relative);
+    if let Some(folder) = target.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    }
+    let made = fs::OpenOptions::new().write(true).create_new(true).open(&target);
+    let mut file = made.with_context(|| {
+        format!(
+            "{} cannot be made; files are never overwritten, name another folder with --out",
+            target.display()
+        )
+    })?;
+    file.write_all(bytes).with_context(|| format!("{} cannot be written", target.display()))
+}

@@ -1,0 +1,235 @@
+//! `octollm serve`: the all-in-one shape. HTTP API, sweeper, retention and the supervisor of
+//! the worker processes, on one data folder.
+
+use super::{data, log, runtime, signals, worker::Order};
+use crate::{
+    config::{Config, WorkerGroup},
+    show,
+};
+use anyhow::Context;
+use octollm_access::{ApiKey, KeyRecord, Policy, Role};
+use octollm_contract::{KeyId, Millis, WorkerId};
+use octollm_orchestrator::{
+    App, Caller, NewKey, Retention, RetentionSettings, Sweeper,
+    http::{Metrics, Server, ServerSettings},
+};
+use octollm_plan::rules::Place;
+use octollm_store::{Clock, Store, SystemClock, sqlite::Durability};
+use octollm_supervisor::{Happening, OrderError, Orders, Program, Supervisor};
+use std::{
+    collections::HashMap,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::{net::TcpListener, sync::mpsc};
+use tokio_util::sync::CancellationToken;
+
+/// A worker may take this much longer than its grace before it is killed.
+const KILL_AFTER: Millis = Millis::from_secs(5);
+
+pub(super) fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    log::configured(&config)?;
+    runtime(2)?.block_on(serving(config))
+}
+
+async fn serving(config: Config) -> anyhow::Result<ExitCode> {
+    let shutdown = signals::shutdown()?;
+    let folder = data::folder(&config)?;
+    // A client's folder is not the server's: relative paths and `~` mean nothing here.
+    let (app, store) = data::open(&folder, Durability::Full, Place::default(), &config)?;
+    // Whoever held a lease was a worker of the process that owned this folder before: it is gone.
+    let lost = store.lose(None).await.context("the leases of an earlier process cannot be ended")?;
+    if lost.lapsed > 0 {
+        tracing::info!(steps = lost.lapsed, "leases of an earlier process were ended");
+    }
+    first_key(&app, &store, &config).await?;
+    let scratch = fresh_scratch(&folder)?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("{} cannot be listened on (setting listen)", config.listen))?;
+    let address = listener.local_addr()?;
+    if config.model_asked_for {
+        show::note(
+            "note: a model is configured, but this version cannot use one; goals that need it are refused",
+        );
+    }
+
+    let sweeper = Sweeper::start(Arc::clone(&app));
+    let retention = Retention::start(
+        Arc::clone(&app),
+        RetentionSettings { keep: config.retention, ..RetentionSettings::default() },
+    );
+    // The server outlives the workers: their last reports must be heard.
+    let closed = CancellationToken::new();
+    let settings =
+        ServerSettings { connections_max: config.max_connections as usize, ..ServerSettings::default() };
+    let metrics = Metrics::new(sweeper.finds());
+    let until = closed.clone().cancelled_owned();
+    let serving = tokio::spawn(Server::serve(listener, Arc::clone(&app), metrics, settings, until));
+    let workers = supervise(&app, &store, &config, address, scratch, shutdown.clone())?;
+    show::line(&format!("octollm listens on http://{address}"));
+    show::line(&format!("data folder: {}; API description: http://{address}/openapi.json", folder.display()));
+
+    shutdown.cancelled().await;
+    show::note("draining");
+    app.drain();
+    workers.await.context("the supervisor failed")?;
+    closed.cancel();
+    serving.await.context("the server failed")?;
+    retention.stop().await;
+    sweeper.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The folder of the steps' workspaces, without what a killed process left there. This process
+/// owns the data folder, and its workers have not started.
+fn fresh_scratch(folder: &Path) -> anyhow::Result<PathBuf> {
+    let scratch = folder.join("scratch");
+    if scratch.exists() {
+        fs::remove_dir_all(&scratch).with_context(|| format!("{} cannot be emptied", scratch.display()))?;
+    }
+    fs::create_dir_all(&scratch).with_context(|| format!("{} cannot be made", scratch.display()))?;
+    Ok(fs::canonicalize(&scratch)?)
+}
+
+/// The first admin key: the configured one, or a new one that is shown this once.
+async fn first_key(app: &App, store: &Arc<dyn Store>, config: &Config) -> anyhow::Result<()> {
+    let operator = Caller::local(Policy::default_admin());
+    if let Some(key) = &config.admin_key {
+        let known = store.key(key.id()).await?;
+        if known.is_some_and(|record| record.verifier.admits(key)) {
+            return Ok(());
+        }
+        let record = KeyRecord {
+            id: key.id().clone(),
+            verifier: key.verifier(),
+            role: Role::Admin,
+            scopes: Role::Admin.scopes(),
+            tenant: operator.tenant,
+            policy: Policy::default_admin(),
+            label: "admin key of the configuration".into(),
+            created_at: SystemClock.now(),
+            revoked_at: None,
+        };
+        return store.put_key(record).await.context("the admin key cannot be kept");
+    }
+    if !app.list_keys(&operator).await?.is_empty() {
+        return Ok(());
+    }
+    let new = NewKey {
+        role: Role::Admin,
+        tenant: None,
+        scopes: None,
+        policy: None,
+        label: "first admin key".into(),
+    };
+    let made = app.create_key(&operator, new).await?;
+    show::line("this is the first start on this data folder; its admin key is shown only now:");
+    show::line(&format!("  {}", made.key.reveal()));
+    Ok(())
+}
+
+/// Starts the worker processes. The handle ends once `shutdown` has fired and all are gone.
+fn supervise(
+    app: &Arc<App>,
+    store: &Arc<dyn Store>,
+    config: &Config,
+    address: SocketAddr,
+    scratch: PathBuf,
+    shutdown: CancellationToken,
+) -> anyhow::Result<tokio::task::JoinHandle<()>> {
+    let lent = Arc::new(Lent {
+        app: Arc::clone(app),
+        store: Arc::clone(store),
+        address,
+        config: config.clone(),
+        scratch,
+        keys: Mutex::default(),
+    });
+    let supervisor = Supervisor {
+        program: Program { path: own_path()?, arguments: vec!["worker".into()] },
+        groups: config.workers.clone(),
+        orders: Arc::clone(&lent),
+        grace: Millis::new(config.drain_grace.get() + KILL_AFTER.get()),
+    };
+    let (told, mut happenings) = mpsc::channel(64);
+    let listening = tokio::spawn(async move {
+        while let Some(happening) = happenings.recv().await {
+            match happening {
+                Happening::Started { worker, pid } => tracing::info!(%worker, pid, "a worker process runs"),
+                Happening::Gone { worker, how } => lent.gone(&worker, &how).await,
+            }
+        }
+    });
+    Ok(tokio::spawn(async move {
+        supervisor.run(shutdown, told).await;
+        if let Err(panic) = listening.await {
+            tracing::error!(%panic, "the end of a worker was not noted");
+        }
+    }))
+}
+
+/// This program, even if its file was replaced since it started.
+fn own_path() -> anyhow::Result<std::path::PathBuf> {
+    let linked = std::path::PathBuf::from("/proc/self/exe");
+    if linked.exists() { Ok(linked) } else { Ok(std::env::current_exe()?) }
+}
+
+/// The keys that worker processes were lent.
+struct Lent {
+    app: Arc<App>,
+    store: Arc<dyn Store>,
+    address: SocketAddr,
+    config: Config,
+    scratch: PathBuf,
+    keys: Mutex<HashMap<WorkerId, KeyId>>,
+}
+
+impl Lent {
+    /// A worker is gone: its key opens nothing any more, its leases are nobody's.
+    async fn gone(&self, worker: &WorkerId, how: &str) {
+        let key = self.keys.lock().unwrap_or_else(PoisonError::into_inner).remove(worker);
+        if let Some(key) = key {
+            self.app.take_back(&key);
+        }
+        tracing::info!(%worker, how, "a worker process is gone");
+        if let Err(error) = self.store.lose(Some(worker.clone())).await {
+            // The leases run out by themselves; this only takes longer.
+            tracing::warn!(%worker, error = &error as &dyn std::error::Error, "its leases could not be ended at once");
+        }
+    }
+}
+
+impl Orders<WorkerGroup> for Lent {
+    async fn order(&self, group: &WorkerGroup, worker: &WorkerId) -> Result<String, OrderError> {
+        let key: ApiKey = self.app.lend_arm_key(&format!("worker {worker}"));
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(worker.clone(), key.id().clone());
+        let order = Order {
+            url: format!("http://{}", reachable(self.address)),
+            key: key.reveal(),
+            worker: worker.clone(),
+            arms: group.arms.iter().copied().collect(),
+            slots: self.config.slots,
+            grace: self.config.drain_grace,
+            scratch: self.scratch.clone(),
+            log: self.config.log.clone(),
+            log_json: self.config.log_json,
+        };
+        serde_json::to_string(&order).map_err(|error| OrderError::NotMade(error.into()))
+    }
+}
+
+/// An address that this machine can connect to: a wildcard is reached by loopback.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let mut reachable = address;
+    if address.ip().is_unspecified() {
+        reachable.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    reachable
+}
