@@ -1,0 +1,126 @@
+//! `octollm run` and the other verbs, as a person or a program calls them.
+
+use crate::server::program;
+use serde_json::Value;
+use std::process::{Command, Output};
+
+fn octollm(arguments: &[&str]) -> Output {
+    let folder = tempfile::tempdir().expect("a folder");
+    octollm_in(folder.path(), arguments)
+}
+
+fn octollm_in(folder: &std::path::Path, arguments: &[&str]) -> Output {
+    Command::new(program())
+        .args(arguments)
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env("HOME", folder)
+        .output()
+        .expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn run_prints_the_result_and_exits_0() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("apple.txt"), "a\nb\n").expect("a file");
+    let out = octollm_in(
+        folder.path(),
+        &["run", &format!("List the files in {} directory", folder.path().display())],
+    );
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    assert!(text(&out.stdout).contains("apple.txt"));
+    assert!(text(&out.stderr).contains("done:"), "{}", text(&out.stderr));
+    let counted = octollm_in(folder.path(), &["run", "count the lines of apple.txt"]);
+    assert!(text(&counted.stdout).contains('2'), "{}", text(&counted.stdout));
+}
+
+/// P10: what needs a model is refused plainly, and says how to configure one.
+#[test]
+fn a_goal_that_needs_a_model_is_refused_with_the_setting_to_make() {
+    for goal in ["List the countries in Europe", "Write a Python function to sort a list"] {
+        let out = octollm(&["run", goal]);
+        assert_eq!(out.status.code(), Some(1));
+        assert!(text(&out.stderr).contains("OCTOLLM_MODEL_URL"), "{}", text(&out.stderr));
+        assert!(out.stdout.is_empty());
+    }
+}
+
+#[test]
+fn json_lines_end_with_the_task() {
+    let out = octollm(&["run", "List the files in /tmp directory", "--json"]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    let lines: Vec<Value> =
+        text(&out.stdout).lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+    let names: Vec<&str> = lines.iter().filter_map(|l| l["event"].as_str()).collect();
+    assert_eq!(names, ["task.accepted", "step.started", "step.completed", "task.completed"]);
+    assert_eq!(lines.last().expect("a line")["status"], "completed");
+}
+
+#[test]
+fn wrong_usage_exits_2_and_a_failed_goal_exits_1_with_the_reason() {
+    assert_eq!(octollm(&["run"]).status.code(), Some(2));
+    assert_eq!(octollm(&["run", "x", "--max-time", "soon"]).status.code(), Some(2));
+    assert_eq!(octollm(&["run", "Count the files in /tmp", "--max-cost", "1"]).status.code(), Some(2));
+    let missing = octollm(&["run", "read the file /tmp/there-is-no-such-file-here"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(text(&missing.stderr).contains("there-is-no-such-file-here"), "{}", text(&missing.stderr));
+}
+
+/// P6: `run` may read what the goal names, and a link out of it leads nowhere.
+#[test]
+fn run_reads_nothing_beyond_what_the_goal_names() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let inside = folder.path().join("inside");
+    std::fs::create_dir(&inside).expect("a folder");
+    std::fs::write(folder.path().join("secret.txt"), "needle\n").expect("a file");
+    std::os::unix::fs::symlink("../secret.txt", inside.join("link.txt")).expect("a link");
+    let out = octollm(&["run", &format!("search for needle in {}", inside.display())]);
+    assert!(!text(&out.stdout).contains("link.txt:1"), "{}", text(&out.stdout));
+    let beside = octollm(&["run", &format!("search for needle in {}", folder.path().display())]);
+    assert!(text(&beside.stdout).contains("secret.txt"), "{}", text(&beside.stdout));
+}
+
+/// P6: a named command runs in its room: it sees nothing of the caller's environment.
+#[test]
+fn a_named_command_runs_with_an_empty_environment() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = Command::new(program())
+        .args(["run", "run `env`"])
+        .env("SECRET_OF_THE_CALLER", "x")
+        .env("HOME", folder.path())
+        .output()
+        .expect("the program starts");
+    let (shown, said) = (text(&out.stdout), text(&out.stderr));
+    if out.status.code() == Some(1) && said.contains("landlock") {
+        println!("this kernel has no rooms: {said}");
+        return;
+    }
+    assert_eq!(out.status.code(), Some(0), "{said}");
+    assert!(shown.contains("PATH=") && !shown.contains("SECRET_OF_THE_CALLER"), "{shown}");
+}
+
+#[test]
+fn a_data_folder_has_one_owner() {
+    let octo = crate::server::Octo::start(&[]);
+    let data = octo.data();
+    let second = octollm(&["serve", "--listen", "127.0.0.1:0", "--data", &data.display().to_string()]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(text(&second.stderr).contains(&data.display().to_string()), "{}", text(&second.stderr));
+}
+
+#[test]
+fn an_unknown_setting_is_an_error_that_names_the_nearest_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("octollm.toml");
+    std::fs::write(&file, "lisen = \"127.0.0.1:1\"\n").expect("a file");
+    let out = octollm(&["--config", &file.display().to_string(), "config", "show"]);
+    assert_eq!(out.status.code(), Some(2));
+    assert!(text(&out.stderr).contains("did you mean listen?"), "{}", text(&out.stderr));
+    let shown = text(&octollm(&["config", "show"]).stdout);
+    assert!(shown.contains("listen = 127.0.0.1:8410") && shown.contains("from default"), "{shown}");
+}

@@ -1,0 +1,180 @@
+//! P1–P3 under kill -9: of the server, of its workers, of both, at random moments and at every
+//! commit and reply, under load from many clients.
+
+use crate::{
+    chance::Chance,
+    checker,
+    server::{Api, Octo},
+};
+use serde_json::{Value, json};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// What a client was told: an idempotency key and the id it stands for.
+type Told = Vec<(String, String, Value)>;
+
+/// Submits until told to stop; repeats each submit with its key until it is answered, and then
+/// once more: the answers must name the same task.
+async fn client(
+    api: Api,
+    name: String,
+    mut chance: Chance,
+    stop: Arc<AtomicBool>,
+    accepted: Arc<AtomicU64>,
+) -> Told {
+    let goals = [
+        "List the files in /tmp directory",
+        "Count the files in /tmp",
+        "Find all files in /tmp with the extension .none and then count the files in /tmp",
+    ];
+    let mut told = Told::new();
+    while !stop.load(Ordering::Relaxed) {
+        let key = format!("{name}-{}", told.len());
+        let body = json!({"goal": goals[chance.below(3) as usize]});
+        let first = until_answered(&api, &body, &key).await;
+        let Some(first) = first else { continue };
+        accepted.fetch_add(1, Ordering::Relaxed);
+        if chance.below(4) == 0
+            && let Some(second) = until_answered(&api, &body, &key).await
+        {
+            assert_eq!(first, second, "P3: one key, two tasks");
+        }
+        told.push((key, first, body));
+        tokio::time::sleep(Duration::from_millis(chance.below(40))).await;
+    }
+    told
+}
+
+/// The task's id, repeating across restarts; `None` when the server sheds load.
+async fn until_answered(api: &Api, body: &Value, key: &str) -> Option<String> {
+    let began = Instant::now();
+    loop {
+        match api.post("/api/v1/tasks", body, Some(key)).await {
+            Ok((202, answer)) => return Some(answer["task_id"].as_str().expect("an id").to_owned()),
+            Ok((503 | 429, _)) | Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            Ok((status, answer)) => panic!("a valid task was answered {status}: {answer}"),
+        }
+        assert!(began.elapsed() < Duration::from_secs(90), "the server does not come back");
+    }
+}
+
+/// P1, P2, P3: whatever is killed and whenever, every task that got a 202 reaches one end,
+/// each step's result is recorded once, and a key stands for one task.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_accepted_task_ends_once_whatever_is_killed() {
+    let minutes: u64 = std::env::var("OCTOLLM_TEST_SOAK_MINUTES").map_or(0, |m| m.parse().expect("a number"));
+    let faults_for = if minutes > 0 { Duration::from_secs(minutes * 60) } else { Duration::from_secs(20) };
+    let mut chance = Chance::for_test("every_accepted_task_ends_once_whatever_is_killed");
+    let mut octo = Octo::start(&["--workers", "executor=2"]);
+    let stop = Arc::new(AtomicBool::new(false));
+    let accepted = Arc::new(AtomicU64::new(0));
+    let clients: Vec<_> = (0..16)
+        .map(|n| {
+            let run = client(
+                octo.client(),
+                format!("client-{n}"),
+                chance.child(),
+                Arc::clone(&stop),
+                Arc::clone(&accepted),
+            );
+            tokio::spawn(run)
+        })
+        .collect();
+    // Act one: faults.
+    let began = Instant::now();
+    let (mut kills, mut worker_kills) = (0, 0);
+    while began.elapsed() < faults_for {
+        tokio::time::sleep(Duration::from_millis(100 + chance.below(900))).await;
+        match chance.below(4) {
+            0 => {
+                let workers = octo.workers();
+                if let Some(victim) = workers.get(chance.below(workers.len().max(1) as u64) as usize) {
+                    crate::server::kill(*victim, rustix::process::Signal::KILL);
+                    worker_kills += 1;
+                }
+            }
+            1 => {
+                octo.kill_server();
+                octo.start_again();
+                kills += 1;
+            }
+            _ => {
+                octo.kill_all();
+                octo.start_again();
+                kills += 1;
+            }
+        }
+    }
+    // Act two: no more faults; everything must end.
+    stop.store(true, Ordering::Relaxed);
+    let mut told = Told::new();
+    for client in clients {
+        told.extend(client.await.expect("no client saw a fault"));
+    }
+    println!("{} tasks accepted, {kills} kills of the server, {worker_kills} of a worker alone", told.len());
+    assert!(kills > 3 && told.len() > 50, "too little happened to prove anything");
+    check(&octo, &told).await;
+}
+
+/// P1–P3 at every commit and every reply: the process ends right there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_accepted_task_ends_once_at_every_failpoint() {
+    let mut chance = Chance::for_test("every_accepted_task_ends_once_at_every_failpoint");
+    let mut octo = Octo::start(&[]);
+    let stop = Arc::new(AtomicBool::new(false));
+    let accepted = Arc::new(AtomicU64::new(0));
+    let clients: Vec<_> = (0..8)
+        .map(|n| {
+            let run = client(
+                octo.client(),
+                format!("point-{n}"),
+                chance.child(),
+                Arc::clone(&stop),
+                Arc::clone(&accepted),
+            );
+            tokio::spawn(run)
+        })
+        .collect();
+    for point in ["store.before_commit", "store.after_commit", "store.before_reply"] {
+        for _ in 0..2 {
+            octo.kill_all();
+            let pass = 1 + chance.below(60);
+            octo.set_environment(&[("OCTOLLM_FAILPOINTS", &format!("{point}=exit:{pass}"))]);
+            if octo.try_start_again() {
+                crate::server::wait_until("the failpoint ends the server", || octo.has_ended().then_some(()));
+            }
+            assert_eq!(octo.reap(), Some(77), "{point}: the failpoint did not fire; {}", octo.log());
+            octo.set_environment(&[]);
+            octo.start_again();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    let mut told = Told::new();
+    for client in clients {
+        told.extend(client.await.expect("no client saw a fault"));
+    }
+    check(&octo, &told).await;
+}
+
+/// Every task that a client was told of has ended once, with a whole history, and its key
+/// still stands for it. The sweeper has found nothing between states.
+async fn check(octo: &Octo, told: &Told) {
+    let api = octo.client();
+    for (key, id, body) in told {
+        let task = api.ended(id).await;
+        let events = api.events(id).await;
+        let faults = checker::faults(&task, &events);
+        assert!(faults.is_empty(), "{id}: {faults:#?}\n{events:#?}");
+        let again = until_answered(&api, body, key).await;
+        assert_eq!(again.as_deref(), Some(&**id), "P3: the key {key} stands for another task now");
+    }
+    let (_, metrics) = api.get_text("/metrics").await.expect("metrics");
+    let found = metrics.lines().find(|l| l.starts_with("octollm_sweeper_repaired_total")).unwrap_or("none");
+    assert!(found.ends_with(" 0"), "the sweeper found tasks between states: {found}");
+}

@@ -1,0 +1,15 @@
+//! Whole-system tests: the program as it is built, real processes, real faults. One binary,
+//! so that it links once; each test has its own server, its own free port and its own folder.
+//!
+//! `OCTOLLM_TEST_SEED` repeats a random run; `OCTOLLM_TEST_SOAK_MINUTES` makes the long ones long.
+
+mod cancel;
+mod chance;
+mod checker;
+mod command_line;
+mod drain;
+mod kill;
+mod load;
+mod poison;
+mod readme;
+mod server;
