@@ -1,0 +1,84 @@
+//! Memory of an idle server with its worker, and how it grows with finished tasks.
+
+use crate::{
+    http::{Connection, get, submit},
+    server::{NOW, Server},
+};
+use anyhow::Context;
+use std::{fs, time::Duration};
+
+const TASKS: usize = 20_000;
+
+pub(crate) fn run() -> anyhow::Result<()> {
+    let server = Server::start()?;
+    let mut connection = Connection::open(&server.address)?;
+    std::thread::sleep(Duration::from_secs(2));
+    let idle = pss(server.pid())?;
+    println!("idle: {:.1} MB PSS over {} processes (wanted: at most 40)", megabytes(idle.0), idle.1);
+    for round in 1..=2 {
+        finish(&server, &mut connection, TASKS, round)?;
+        std::thread::sleep(Duration::from_secs(2));
+        let now = pss(server.pid())?;
+        println!("after {} finished tasks: {:.1} MB PSS", TASKS * round, megabytes(now.0));
+    }
+    Ok(())
+}
+
+/// Submits tasks from eight connections and waits until all have ended.
+pub(crate) fn finish(
+    server: &Server,
+    connection: &mut Connection,
+    tasks: usize,
+    round: usize,
+) -> anyhow::Result<()> {
+    let threads: Vec<_> = (0..8)
+        .map(|n| {
+            let address = server.address.clone();
+            std::thread::spawn(move || -> anyhow::Result<()> {
+                let mut connection = Connection::open(&address)?;
+                for task in 0..tasks / 8 {
+                    let (status, body) =
+                        connection.call(&submit(NOW, &format!("bench-{round}-{n}-{task}")))?;
+                    anyhow::ensure!(status == 202, "{status}: {body}");
+                }
+                Ok(())
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().map_err(|_| anyhow::anyhow!("a connection's thread failed"))??;
+    }
+    loop {
+        let (_, body) = connection.call(&get("/api/v1/scaling/executor"))?;
+        let scaling: serde_json::Value = serde_json::from_str(&body)?;
+        if scaling["ready"] == 0 && scaling["leased"] == 0 {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// Proportional set size of a process and its descendants, in kB, and how many they are.
+fn pss(pid: u32) -> anyhow::Result<(u64, usize)> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let own = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let own: u64 =
+        own.and_then(|text| text.split_whitespace().next()).and_then(|n| n.parse().ok()).context("a PSS")?;
+    let mut sum = (own, 1);
+    for entry in fs::read_dir("/proc")?.flatten() {
+        let Some(child) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
+        let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+        let parent =
+            stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)).and_then(|p| p.parse().ok());
+        if parent == Some(pid) {
+            let (more, processes) = pss(child)?;
+            sum = (sum.0 + more, sum.1 + processes);
+        }
+    }
+    Ok(sum)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "megabytes for people")]
+fn megabytes(kilobytes: u64) -> f64 {
+    kilobytes as f64 / 1024.0
+}

@@ -1,0 +1,58 @@
+//! Measurements of the whole program, with the generator on the same machine. What is compared
+//! is measured in the same run. `docs/benchmarks.md` says how to rerun and what bounds each figure.
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+
+mod accepts;
+mod figures;
+mod grown;
+mod http;
+mod idle;
+mod latency;
+mod overhead;
+mod raw;
+mod server;
+mod start;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+usage: cargo xtask bench [NAME…]
+
+  accepts    durable accepts/s over HTTP at 64 connections, against a bare loop of the same rows
+  latency    P50/P95/P99 of the 202 at 1,000/s and at 30 % of capacity, against a bare commit
+  overhead   submit to completed of a one-step task whose arm does nothing
+  idle       memory of an idle server with its worker, and its growth with finished tasks
+  grown      lists, reads and claims beside 100,000 finished tasks, against none
+  start      from a built binary to the first answer of `run`
+
+Without names: all of them.
+";
+
+type Bench = fn() -> anyhow::Result<()>;
+
+const BENCHES: &[(&str, Bench)] = &[
+    ("accepts", accepts::run),
+    ("latency", latency::run),
+    ("overhead", overhead::run),
+    ("idle", idle::run),
+    ("grown", grown::run),
+    ("start", start::run),
+];
+
+fn main() -> ExitCode {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = wanted.iter().find(|name| !BENCHES.iter().any(|(known, _)| known == name)) {
+        println!("there is no bench {unknown:?}\n\n{HELP}");
+        return ExitCode::from(2);
+    }
+    for (name, bench) in BENCHES {
+        if wanted.is_empty() || wanted.iter().any(|w| w == name) {
+            println!("\n== {name}");
+            if let Err(error) = bench() {
+                println!("{name} failed: {error:#}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}
