@@ -2,8 +2,8 @@
 //!
 //! A key grants no more than its maker has: no scope and no policy beyond the maker's own, and
 //! it belongs to the maker's tenant. The tenant [`HOME_TENANT`] is the operator's own: its
-//! admins may make keys for every tenant and for arms, and see and revoke all keys. The person
-//! who started the process ([`Caller::local`]) may grant any policy, for the machine is theirs.
+//! admins may make keys for every tenant and for arms, may grant any policy (the machine is
+//! theirs), and see and revoke all keys.
 
 use super::{App, Caller};
 use octollm_access::{ApiKey, Capability, KeyRecord, Policy, Role, Scope, TenantScope};
@@ -173,7 +173,7 @@ impl App {
         }
         let scopes = scopes(maker, new.role, new.scopes)?;
         let policy = new.policy.unwrap_or_else(|| (*maker.policy).clone());
-        if maker.key.is_some() {
+        if !is_operator(maker) {
             within(&maker.policy, &policy)
                 .map_err(|detail| KeyError::BeyondMaker { field: "policy", detail })?;
         }
