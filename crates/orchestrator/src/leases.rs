@@ -30,6 +30,7 @@ const WAIT_MAX: Millis = Millis::from_secs(60);
 const GRANTS_MAX: u16 = 64;
 /// One heartbeat is for at most so many.
 const BEATS_MAX: usize = 1024;
+const ASK_AGAIN: Millis = Millis::new(10);
 const BUSY: Millis = Millis::from_secs(1);
 
 /// The lease protocol over an [`App`].
@@ -198,7 +199,8 @@ impl Leases for LocalLeases {
             if !grants.is_empty() {
                 return Ok(grants);
             }
-            let next = next.map(|at| Instant::now() + at.since(self.app.now()).to_duration());
+            // A step that others are taking may be named as ready; asking again at once helps nobody.
+            let next = next.map(|at| Instant::now() + at.since(self.app.now()).max(ASK_AGAIN).to_duration());
             let ready = select_all(watches.iter_mut().map(|watch| Box::pin(watch.changed())));
             tokio::select! {
                 _ = ready => {}

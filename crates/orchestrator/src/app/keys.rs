@@ -6,12 +6,12 @@
 //! theirs), and see and revoke all keys.
 
 use super::{App, Caller};
-use octollm_access::{ApiKey, Capability, KeyRecord, Policy, Role, Scope, TenantScope};
+use octollm_access::{ApiKey, Capability, KeyRecord, Policy, Role, Scope, TenantScope, Verifier};
 use octollm_contract::{KeyId, TenantId};
 use octollm_store::StoreError;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::time::Instant;
@@ -82,8 +82,23 @@ pub enum KeyError {
 /// Keys read lately, and keys that live only in this process.
 #[derive(Default)]
 pub(super) struct Cache {
-    read: Mutex<BTreeMap<KeyId, (KeyRecord, Instant)>>,
-    lent: Mutex<BTreeMap<KeyId, KeyRecord>>,
+    read: Mutex<BTreeMap<KeyId, (Known, Instant)>>,
+    lent: Mutex<BTreeMap<KeyId, Known>>,
+}
+
+/// What it takes to admit a key.
+#[derive(Clone)]
+struct Known {
+    verifier: Verifier,
+    is_revoked: bool,
+    caller: Arc<Caller>,
+}
+
+impl From<&KeyRecord> for Known {
+    fn from(record: &KeyRecord) -> Self {
+        let caller = Arc::new(Caller::from(record));
+        Known { verifier: record.verifier, is_revoked: record.revoked_at.is_some(), caller }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -92,33 +107,61 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl App {
     /// The caller that `key` stands for; `None` when it opens nothing: unknown, wrong or revoked.
-    pub async fn admit(&self, key: &ApiKey) -> Result<Option<Caller>, StoreError> {
-        let record = self.known_key(key.id()).await?;
-        let open = record.filter(|record| record.verifier.admits(key) && record.revoked_at.is_none());
-        Ok(open.as_ref().map(Caller::from))
+    pub async fn admit(&self, key: &ApiKey) -> Result<Option<Arc<Caller>>, StoreError> {
+        let known = self.known_key(key.id()).await?;
+        let open = known.filter(|known| known.verifier.admits(key) && !known.is_revoked);
+        Ok(open.map(|known| known.caller))
     }
 
-    async fn known_key(&self, id: &KeyId) -> Result<Option<KeyRecord>, StoreError> {
-        if let Some(record) = lock(&self.key_cache.lent).get(id) {
-            return Ok(Some(record.clone()));
+    async fn known_key(&self, id: &KeyId) -> Result<Option<Known>, StoreError> {
+        let lent = lock(&self.key_cache.lent).get(id).cloned();
+        if lent.is_some() {
+            return Ok(lent);
         }
         let now = Instant::now();
         let fresh = lock(&self.key_cache.read)
             .get(id)
             .filter(|(_, read_at)| now.duration_since(*read_at) < BELIEVED)
-            .map(|(record, _)| record.clone());
+            .map(|(known, _)| known.clone());
         if fresh.is_some() {
             return Ok(fresh);
         }
-        let record = self.parts.store.key(id).await?;
+        let known = self.parts.store.key(id).await?.as_ref().map(Known::from);
         let mut read = lock(&self.key_cache.read);
-        if let Some(record) = &record {
+        if let Some(known) = &known {
             if read.len() >= REMEMBERED_MAX {
                 read.clear();
             }
-            read.insert(id.clone(), (record.clone(), now));
+            read.insert(id.clone(), (known.clone(), now));
         }
-        Ok(record)
+        Ok(known)
+    }
+
+    /// Sees to it that an admin of the home tenant can come in: `given` is made such a key, and
+    /// when nothing is given and there is no key yet, one is drawn. What was made is returned.
+    pub async fn first_key(
+        &self,
+        given: Option<ApiKey>,
+        policy: Policy,
+    ) -> Result<Option<CreatedKey>, KeyError> {
+        let owner = Caller::local(policy);
+        if given.is_none() && !self.parts.store.keys(&TenantScope::System).await?.is_empty() {
+            return Ok(None);
+        }
+        let new = NewKey {
+            role: Role::Admin,
+            tenant: None,
+            scopes: None,
+            policy: None,
+            label: "the first admin".to_owned(),
+        };
+        let (mut record, drawn) = self.drawn(&owner, new)?;
+        let key = given.unwrap_or(drawn);
+        record.id = key.id().clone();
+        record.verifier = key.verifier();
+        self.parts.store.put_key(record.clone()).await?;
+        lock(&self.key_cache.read).remove(&record.id);
+        Ok(Some(CreatedKey { record, key }))
     }
 
     /// Makes a key.
@@ -140,7 +183,7 @@ impl App {
         };
         let (record, key) =
             self.drawn(&Caller::local(Policy::default()), new).expect("the operator may make arm keys");
-        lock(&self.key_cache.lent).insert(record.id.clone(), record);
+        lock(&self.key_cache.lent).insert(record.id.clone(), Known::from(&record));
         key
     }
 

@@ -33,3 +33,41 @@ async fn measured(State(serving): State<Serving>, request: Request, next: Next) 
         Refused::new(ProblemKind::Internal, "the server failed; its log says why", None).into_response()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{App, LocalLeases, Parts, Settings, http::Metrics};
+    use axum::{body::Body, routing::get};
+    use octollm_store::{OsEntropy, SystemClock, memory::MemoryStore};
+    use std::{sync::Arc, time::Duration};
+    use tower::ServiceExt as _;
+
+    async fn defect() {
+        panic!("a defect")
+    }
+
+    /// P8: a defect is a problem, and whoever asked gets an answer.
+    #[tokio::test]
+    async fn a_panic_is_a_problem() {
+        let folder = tempfile::tempdir().unwrap();
+        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
+        let parts = Parts {
+            store: Arc::new(MemoryStore::new(clock.clone(), entropy.clone())),
+            artefacts: octollm_artefacts::Artefacts::in_folder(folder.path(), 1).unwrap(),
+            clock,
+            entropy,
+        };
+        let app = App::new(parts, Settings::default());
+        let serving = Serving {
+            leases: LocalLeases::new(Arc::clone(&app)),
+            app,
+            metrics: Metrics::new(Arc::default()),
+            openapi: "".into(),
+            body_within: Duration::from_secs(1),
+        };
+        let routes = around(Router::new().route("/", get(defect)), &serving).with_state(serving);
+        let response = routes.oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(response.status().as_u16(), crate::problem::status(ProblemKind::Internal));
+    }
+}

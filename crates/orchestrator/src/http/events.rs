@@ -65,7 +65,7 @@ fn written(event: &EventView) -> Result<Event, axum::Error> {
 /// One reader's place in a task's events.
 struct Reading {
     app: Arc<App>,
-    caller: Caller,
+    caller: Arc<Caller>,
     task: TaskId,
     after: u64,
     batch: VecDeque<EventView>,
@@ -74,7 +74,7 @@ struct Reading {
 }
 
 impl Reading {
-    async fn begin(app: Arc<App>, caller: Caller, task: TaskId, after: u64) -> Result<Self, ReadError> {
+    async fn begin(app: Arc<App>, caller: Arc<Caller>, task: TaskId, after: u64) -> Result<Self, ReadError> {
         let watch = app.watch_task(task);
         let batch = app.events(&caller, task, after, BATCH).await?.into();
         Ok(Reading { app, caller, task, after, batch, watch, ended: false })

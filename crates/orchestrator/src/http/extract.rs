@@ -12,12 +12,13 @@ use futures_util::StreamExt as _;
 use octollm_access::{ApiKey, Scope, StepToken};
 use octollm_contract::{IdempotencyKey, KeyId, ProblemKind, TaskId};
 use serde::de::DeserializeOwned;
-use std::{marker::PhantomData, str::FromStr, time::Duration};
+use std::{marker::PhantomData, str::FromStr, sync::Arc, time::Duration};
 
 /// A JSON body has at most so many bytes.
 pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
-/// A body that has not arrived by then is refused and the connection closed.
-const BODY_WITHIN: Duration = Duration::from_secs(10);
+/// What is over the limit is read and dropped up to here, so that the client has read the
+/// refusal before its connection closes.
+const DROPPED_BYTES_MAX: usize = 32 << 20;
 
 /// The scope that a route needs, as a type.
 pub(super) trait Needs: Send + Sync + 'static {
@@ -36,7 +37,7 @@ macro_rules! needs {
 needs!(TasksWrite, TasksRead, ArmsRead, KeysManage, ScalingRead, MetricsRead, Lease);
 
 /// A caller whose key has the scope `N`.
-pub(super) struct Authed<N>(pub(super) Caller, pub(super) PhantomData<N>);
+pub(super) struct Authed<N>(pub(super) Arc<Caller>, pub(super) PhantomData<N>);
 
 impl<N: Needs> FromRequestParts<Serving> for Authed<N> {
     type Rejection = Refused;
@@ -90,41 +91,45 @@ pub(super) struct Json<T, const MOST: usize = BODY_BYTES_MAX>(pub(super) T);
 impl<T: DeserializeOwned, const MOST: usize> FromRequest<Serving> for Json<T, MOST> {
     type Rejection = Refused;
 
-    async fn from_request(request: Request, _: &Serving) -> Result<Self, Refused> {
+    async fn from_request(request: Request, serving: &Serving) -> Result<Self, Refused> {
         let is_json = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let essence = is_json.map(|value| value.split(';').next().unwrap_or(value).trim());
         if !essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
             let detail = "the Content-Type must be application/json";
             return Err(Refused::new(ProblemKind::UnsupportedMediaType, detail, "Content-Type"));
         }
-        let bytes = body(request, MOST).await?;
+        let bytes = body(request, MOST, serving.body_within).await?;
         Ok(Json(strict::read(&bytes)?))
     }
 }
 
 /// The whole body, if it has at most `most` bytes and arrives in time.
-pub(super) async fn body(request: Request, most: usize) -> Result<Bytes, Refused> {
+async fn body(request: Request, most: usize, within: Duration) -> Result<Bytes, Refused> {
     let too_large =
         || Refused::new(ProblemKind::TooLarge, format!("a body has at most {most} bytes here"), "body");
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if announced.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length > most as u64) {
+    let announced = announced.and_then(|text| text.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > DROPPED_BYTES_MAX.max(most)) {
         return Err(too_large());
     }
     let mut stream = request.into_body().into_data_stream();
     let whole = async {
-        let mut bytes = BytesMut::new();
+        let (mut bytes, mut read) = (BytesMut::new(), 0);
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(|error| Refused::invalid("body", format!("it broke off: {error}")))?;
-            if bytes.len() + chunk.len() > most {
-                return Err(too_large());
+            read += chunk.len();
+            if read <= most {
+                bytes.extend_from_slice(&chunk);
+            } else if read > DROPPED_BYTES_MAX.max(most) {
+                break;
+            } else {
+                bytes = BytesMut::new();
             }
-            bytes.extend_from_slice(&chunk);
         }
-        Ok(bytes.freeze())
+        if read > most { Err(too_large()) } else { Ok(bytes.freeze()) }
     };
-    tokio::time::timeout(BODY_WITHIN, whole).await.unwrap_or_else(|_| {
-        let detail = format!("the body did not arrive within {} seconds", BODY_WITHIN.as_secs());
-        Err(Refused::invalid("body", detail))
+    tokio::time::timeout(within, whole).await.unwrap_or_else(|_| {
+        Err(Refused::invalid("body", format!("the body did not arrive within {within:?}")))
     })
 }
 
@@ -134,8 +139,8 @@ pub(super) struct Raw<const MOST: usize>(pub(super) Bytes);
 impl<const MOST: usize> FromRequest<Serving> for Raw<MOST> {
     type Rejection = Refused;
 
-    async fn from_request(request: Request, _: &Serving) -> Result<Self, Refused> {
-        body(request, MOST).await.map(Raw)
+    async fn from_request(request: Request, serving: &Serving) -> Result<Self, Refused> {
+        body(request, MOST, serving.body_within).await.map(Raw)
     }
 }
 

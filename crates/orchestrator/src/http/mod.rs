@@ -38,6 +38,8 @@ pub(crate) struct Serving {
     leases: LocalLeases,
     metrics: Arc<Metrics>,
     openapi: Arc<str>,
+    /// A body that has not arrived by then is refused and its connection closed.
+    body_within: std::time::Duration,
 }
 
 #[derive(OpenApi)]
@@ -64,12 +66,12 @@ impl Modify for KeyScheme {
 }
 
 /// Every route, over `app`.
-pub fn router(app: Arc<App>, metrics: Arc<Metrics>) -> Router {
+fn router(app: Arc<App>, metrics: Arc<Metrics>, body_within: std::time::Duration) -> Router {
     let (routes, document) = public().split_for_parts();
     // The router's way to write a parameter that holds slashes is not OpenAPI's.
     let openapi = document.to_pretty_json().expect("the document is JSON").replace("{*", "{");
     let openapi: Arc<str> = openapi.into();
-    let serving = Serving { leases: LocalLeases::new(Arc::clone(&app)), app, metrics, openapi };
+    let serving = Serving { leases: LocalLeases::new(Arc::clone(&app)), app, metrics, openapi, body_within };
     let routes = routes.merge(lease::routes()).fallback(pages::nothing_here);
     let routes = routes.method_not_allowed_fallback(pages::other_method);
     edge::around(routes, &serving).with_state(serving)

@@ -1,7 +1,7 @@
 //! The server's shell: connections in, answers out, and an end in bounded time.
 //!
 //! Promises (P9): at most so many connections, more get a 503 and are closed; a head that has
-//! not arrived within ten seconds closes the connection, and so does a body (`extract`); an
+//! not arrived in time closes the connection, and so does a body (`extract`); an
 //! idle connection costs a socket and a small task; a drain lets what is under way finish, ends
 //! streams and long polls, and takes no longer than its grace.
 
@@ -20,8 +20,8 @@ use tokio::{
     time::Instant,
 };
 
-/// A head that has not arrived by then closes the connection.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// An HTTP/2 connection is asked for a sign of life so often, and given as long to answer.
+const PING: Duration = Duration::from_secs(10);
 /// What HTTP/2 connections begin with (RFC 9113 §3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How often a preface that came in pieces is looked at again.
@@ -41,13 +41,22 @@ Retry-After: 1\r\nConnection: close\r\nContent-Length: 140\r\n\r\n\
 pub struct ServerSettings {
     /// Connections at once.
     pub connections_max: usize,
+    /// A head that has not arrived by then closes the connection; an idle connection, too.
+    pub head_within: Duration,
+    /// A body that has not arrived by then is refused and its connection closed.
+    pub body_within: Duration,
     /// How long what is under way may take after the shutdown began.
     pub grace: Duration,
 }
 
 impl Default for ServerSettings {
     fn default() -> Self {
-        ServerSettings { connections_max: 12_000, grace: Duration::from_secs(20) }
+        ServerSettings {
+            connections_max: 12_000,
+            head_within: Duration::from_secs(10),
+            body_within: Duration::from_secs(10),
+            grace: Duration::from_secs(20),
+        }
     }
 }
 
@@ -64,8 +73,9 @@ impl Server {
         settings: ServerSettings,
         shutdown: impl Future<Output = ()>,
     ) {
-        let service = TowerToHyperService::new(super::router(Arc::clone(&app), metrics));
-        let (http1, http2) = (Arc::new(http1()), Arc::new(http2()));
+        let service =
+            TowerToHyperService::new(super::router(Arc::clone(&app), metrics, settings.body_within));
+        let (http1, http2) = (Arc::new(http1(settings.head_within)), Arc::new(http2()));
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(settings.connections_max));
         let mut shutdown = std::pin::pin!(shutdown);
@@ -87,11 +97,17 @@ impl Server {
             };
             let (service, watcher) = (service.clone(), graceful.watcher());
             let (http1, http2) = (Arc::clone(&http1), Arc::clone(&http2));
+            let (draining, head_within) = (app.draining.clone(), settings.head_within);
             tokio::spawn(async move {
                 let _place = place;
                 let served = async {
                     stream.set_nodelay(true)?;
-                    let builder = if speaks_http2(&stream).await? { http2 } else { http1 };
+                    let speaks_http2 = tokio::select! {
+                        spoken = speaks_http2(&stream, head_within) => spoken?,
+                        // Nothing was asked on this connection yet.
+                        () = draining.cancelled() => return Ok(()),
+                    };
+                    let builder = if speaks_http2 { http2 } else { http1 };
                     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
                     watcher.watch(connection).await.map_err(io::Error::other)
                 };
@@ -110,9 +126,9 @@ impl Server {
     }
 }
 
-fn http1() -> auto::Builder<TokioExecutor> {
+fn http1(head_within: Duration) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN).max_buf_size(BUFFER_BYTES_MAX);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(head_within).max_buf_size(BUFFER_BYTES_MAX);
     builder
 }
 
@@ -122,15 +138,15 @@ fn http2() -> auto::Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
-        .keep_alive_interval(HEAD_WITHIN)
-        .keep_alive_timeout(HEAD_WITHIN);
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING);
     builder
 }
 
 /// Looks at a connection's first bytes, within the time that a head may take.
-async fn speaks_http2(stream: &TcpStream) -> io::Result<bool> {
+async fn speaks_http2(stream: &TcpStream, within: Duration) -> io::Result<bool> {
     let mut first = [0; HTTP2_PREFACE.len()];
-    let until = Instant::now() + HEAD_WITHIN;
+    let until = Instant::now() + within;
     loop {
         let read = tokio::time::timeout_at(until, stream.peek(&mut first)).await;
         let read = read.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;

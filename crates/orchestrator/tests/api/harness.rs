@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Octo {
+    pub(crate) app: Arc<App>,
     pub(crate) address: SocketAddr,
     pub(crate) admin: ApiKey,
     pub(crate) user: ApiKey,
@@ -77,6 +78,7 @@ impl Octo {
             arm: key(Role::Arm, "default").await,
             stranger: key(Role::Admin, "elsewhere").await,
             revoked,
+            app,
             address,
             shutdown,
             served,

@@ -34,6 +34,17 @@ async fn a_made_key_works_until_it_is_revoked() {
 }
 
 #[tokio::test]
+async fn the_first_key_is_made_once_or_given() {
+    let octo = Octo::start().await;
+    let made = octo.app.first_key(None, Policy::default_admin()).await.unwrap();
+    assert!(made.is_none(), "there are keys already");
+    let given = octollm_access::ApiKey::generate([9; 5], [9; 32]);
+    octo.app.first_key(Some(given.clone()), Policy::default_admin()).await.unwrap();
+    octo.client(&given).keys().await.unwrap();
+    octo.stop().await;
+}
+
+#[tokio::test]
 async fn a_key_grants_no_more_than_its_maker_has() {
     let octo = Octo::start().await;
     let (admin, stranger) = (octo.client(&octo.admin), octo.client(&octo.stranger));

@@ -3,7 +3,11 @@
 use crate::harness::{Octo, request, within};
 use octollm_orchestrator::http::ServerSettings;
 use std::time::Duration;
-use tokio::{io::AsyncReadExt as _, net::TcpStream};
+use std::time::Instant;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 #[tokio::test]
 async fn malformed_http_is_refused_and_closed() {
@@ -32,7 +36,7 @@ async fn malformed_http_is_refused_and_closed() {
 /// P9: over the limit a connection gets a 503 and the others go on.
 #[tokio::test]
 async fn a_connection_over_the_limit_is_refused() {
-    let settings = ServerSettings { connections_max: 2, grace: Duration::from_millis(200) };
+    let settings = ServerSettings { connections_max: 2, ..ServerSettings::default() };
     let octo = Octo::start_with(settings).await;
     let mut held = Vec::new();
     let mut refused = None;
@@ -52,5 +56,58 @@ async fn a_connection_over_the_limit_is_refused() {
         while octo.raw(&health).await.status != 200 {}
     })
     .await;
+    octo.stop().await;
+}
+
+/// P9: who sends nothing, half a head or half a body is cut after the time that the settings say.
+#[tokio::test]
+async fn a_slow_client_is_cut() {
+    let short = Duration::from_millis(300);
+    let octo =
+        Octo::start_with(ServerSettings { head_within: short, body_within: short, ..Default::default() })
+            .await;
+    let key = octo.user.reveal();
+    let half_body = format!(
+        "POST /api/v1/tasks HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\n\
+         Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{"
+    );
+    for (sent, answer) in
+        [("", ""), ("GET / HT", ""), ("PRI * HTTP/2.0", ""), (half_body.as_str(), "HTTP/1.1 400")]
+    {
+        let mut stream = TcpStream::connect(octo.address).await.unwrap();
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        let mut got = Vec::new();
+        // A connection that is closed with bytes unread is reset.
+        let cut = within(stream.read_to_end(&mut got)).await;
+        assert!(cut.is_ok() || answer.is_empty(), "{sent:?}: {cut:?}");
+        assert!(got.starts_with(answer.as_bytes()), "{sent:?}: {}", String::from_utf8_lossy(&got));
+    }
+    octo.stop().await;
+}
+
+/// P9: idle connections cost the others nothing.
+#[tokio::test]
+async fn ten_thousand_idle_connections_leave_the_others_alone() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();
+    // Both ends are in this process.
+    let most =
+        limit.maximum.map_or(10_000, |files| usize::try_from((files.saturating_sub(300)) / 2).unwrap());
+    let many = most.min(10_000);
+    if many < 10_000 {
+        println!("only {many} connections: the hard limit of open files is {:?}", limit.maximum);
+    }
+    let octo =
+        Octo::start_with(ServerSettings { head_within: Duration::from_secs(60), ..Default::default() }).await;
+    let mut idle = Vec::with_capacity(many);
+    for _ in 0..many {
+        idle.push(TcpStream::connect(octo.address).await.unwrap());
+    }
+    let begun = Instant::now();
+    octo.submit().await;
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?} with {many} idle connections");
+    drop(idle);
     octo.stop().await;
 }
