@@ -1,7 +1,7 @@
 //! The HTTP edge of the application layer (design §5).
 //!
 //! A handler takes extractors, makes one call of the application layer, and turns the answer
-//! into its wire form; [`refusal`] is the one function from error to problem. Every route but
+//! into its wire form; `refusal` is the one function from error to problem. Every route but
 //! the open ones names its scope in the OpenAPI document, which is generated from this code.
 //!
 //! Promises: P7, P8, P9. Must not know: states, stores, plans.
