@@ -51,11 +51,21 @@ pub(super) fn generate(root: &Node, nodes: &mut Vec<Node>) {
     }
 }
 
-/// Applies what `root` asks for to all nodes, in kustomize's order.
+/// Applies what `root` asks for to all nodes, with kustomize's result.
 pub(super) fn all(root: &Node, nodes: &mut [Node]) {
     if let Some(namespace) = root.get("namespace") {
         for node in nodes.iter_mut().filter(|node| is_namespaced(node)) {
             set(node, &["metadata", "namespace"], namespace.clone());
+        }
+    }
+    // Kustomize finds these by the names from before a prefix or suffix.
+    for item in root.get("replicas").map_or(&[][..], Node::items) {
+        let (Some(name), Some(count)) = (item.text_at(&["name"]), item.get("count")) else { continue };
+        for node in nodes.iter_mut() {
+            let scales = matches!(node.text_at(&["kind"]), Some("Deployment" | "StatefulSet" | "ReplicaSet"));
+            if scales && node.text_at(&["metadata", "name"]) == Some(name) {
+                set(node, &["spec", "replicas"], count.clone());
+            }
         }
     }
     let prefix = root.text_at(&["namePrefix"]).unwrap_or("");
@@ -84,15 +94,6 @@ pub(super) fn all(root: &Node, nodes: &mut [Node]) {
     }
     for item in root.get("images").map_or(&[][..], Node::items) {
         nodes.iter_mut().for_each(|node| image(node, item));
-    }
-    for item in root.get("replicas").map_or(&[][..], Node::items) {
-        let (Some(name), Some(count)) = (item.text_at(&["name"]), item.get("count")) else { continue };
-        for node in nodes.iter_mut() {
-            let scales = matches!(node.text_at(&["kind"]), Some("Deployment" | "StatefulSet" | "ReplicaSet"));
-            if scales && node.text_at(&["metadata", "name"]) == Some(name) {
-                set(node, &["spec", "replicas"], count.clone());
-            }
-        }
     }
 }
 

@@ -166,3 +166,23 @@ fn a_scaler_whose_target_has_a_removed_version_finds_none() {
     let (_, report) = findings(text);
     assert_eq!(of_rule(&report, "removed-api").len(), 1);
 }
+
+#[test]
+fn a_target_that_kustomize_did_not_rename_along_is_told() {
+    let text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  selector: {matchLabels: {a: b}}\n  template:\n    \
+                metadata: {labels: {a: b}}\n    spec: {containers: [{name: a, image: a}]}\n---\napiVersion: keda.sh/v1alpha1\n\
+                kind: ScaledObject\nmetadata: {name: web}\nspec:\n  scaleTargetRef: {name: web}\n  minReplicaCount: 2\n  triggers:\n    \
+                - type: cpu\n      metricType: Utilization\n      metadata: {value: \"70\"}\n";
+    let kustomization = "#=== a/kustomization.yaml\nresources: [../manifest.yaml]\nnamePrefix: dev-\nreplicas: [{name: web, count: 7}]\n";
+    let (loaded, report) = findings(&format!("{text}{kustomization}"));
+    let told = of_rule(&report, "target-not-found");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains("points at Deployment web, which is not in the set; Deployment dev-web is"),
+        "{told:?}"
+    );
+    // Kustomize finds what `replicas` names by the name from before the prefix.
+    let set = loaded.sets.iter().find(|set| set.name == "a").unwrap();
+    let workload = set.objects[0].workload().unwrap();
+    assert_eq!(workload.replicas.as_ref().unwrap().value, 7);
+}

@@ -274,8 +274,9 @@ static TARGET_TYPO: Rule = Rule {
     severity: Severity::Error,
     title: "a scaler or VPA points at a name that only a near miss of exists",
     explain: "An HPA whose target does not exist reports FailedGetScale and does nothing; a VPA never recommends. \
-              The rule speaks only when the set has a workload whose name is nearly the same, or the same name \
-              under another kind: elsewhere the target may simply live in another set.",
+              The rule speaks only when the set has a workload whose name is nearly the same, or the same with the \
+              prefix and suffix of the scaler (kustomize gives them to the target of an HPA, not to that of a \
+              ScaledObject or VPA): elsewhere the target may simply live in another set.",
     check: |context, sink| {
         let look = |id: ObjectId, object: &Object, target: &TargetRef, sink: &mut Sink<'_>| {
             if target.kind.is_empty() || context.target(object, target).is_some() {
@@ -287,7 +288,8 @@ static TARGET_TYPO: Rule = Rule {
                 // `shard-1` and `shard-2` are two things, not one misspelt.
                 let letters = |name: &str| name.replace(|c: char| c.is_ascii_digit(), "");
                 let numbered = letters(other.name()) == letters(wanted);
-                let close = distance <= 2 && distance * 4 <= wanted.len() && !numbered;
+                let close = distance <= 2 && distance * 4 <= wanted.len() && !numbered
+                    || prefixed_alike(object.name(), other.name(), wanted);
                 let taken = context.scalers_of(other).iter().any(|(_, scaler, _)| scaler.kind == object.kind);
                 other.shares_namespace(object) && close && !taken
             });
@@ -329,6 +331,16 @@ static TARGET_TYPO: Rule = Rule {
         ),
     },
 };
+
+/// Whether `other` is `wanted` with the prefix and suffix that the scaler's own name has too: kustomize renames an
+/// HPA's target along, a ScaledObject's and a VPA's not.
+fn prefixed_alike(scaler: &str, other: &str, wanted: &str) -> bool {
+    let Some((prefix, suffix)) = other.split_once(wanted).filter(|_| !wanted.is_empty()) else {
+        return false;
+    };
+    let is_renamed = prefix.ends_with('-') || suffix.starts_with('-');
+    is_renamed && scaler.starts_with(prefix) && scaler.ends_with(suffix)
+}
 
 static REPLICAS_FOUGHT_OVER: Rule = Rule {
     id: "replicas-and-scaler",

@@ -1,17 +1,18 @@
 //! Triggers of ScaledObjects: their types, their metadata, and what they measure.
 
-use crate::hpa::Reading;
+use crate::hpa::{Metric, Reading, ResourceTarget};
 use crate::keda::{self, TriggerKind};
 use crate::lint::finding::Severity;
 use crate::lint::fix::Edit;
 use crate::lint::what_if::{self, MOST_REPLICAS};
-use crate::manifest::ScaledObject;
+use crate::manifest::{At, ScaledObject};
 
 use super::hpa_signals::is_latency;
 use super::keda::triggers;
 use super::{Fixture, Rule};
 
-pub(super) const RULES: &[&Rule] = &[&METADATA, &UNKNOWN_TRIGGER, &LATENCY_QUERY];
+pub(super) const RULES: &[&Rule] =
+    &[&METADATA, &UNKNOWN_TRIGGER, &LATENCY_QUERY, &MEMORY_TRIGGER, &MISSING_REQUEST, &CRON_BEYOND_MAX];
 
 macro_rules! scaled {
     ($bounds:expr, $trigger:expr) => {
@@ -260,3 +261,153 @@ fn set_by_latency(scaled: &ScaledObject, index: usize) -> String {
          whatever the load is"
     )
 }
+
+static MEMORY_TRIGGER: Rule = Rule {
+    id: "keda-memory-trigger",
+    severity: Severity::Warning,
+    title: "a ScaledObject scales on memory",
+    explain: "Most programs keep the memory they once took (heap, caches, arenas): utilization does not fall when load \
+              falls, so memory blocks scale-down, or lets it happen in steps as new pods lower the average. Size memory \
+              with requests (a VPA recommends them) and scale on CPU or on work.",
+    check: |context, sink| {
+        for (id, object, scaled) in context.scaled_objects() {
+            for (index, trigger) in scaled.triggers.iter().enumerate() {
+                if trigger.kind.value == "memory" {
+                    let message = format!("{}: {}", object.label(), held_by_memory(scaled, index));
+                    sink.at(id, trigger.kind.span, message);
+                }
+            }
+        }
+    },
+    fixture: Fixture {
+        fires: scaled!(
+            "  minReplicaCount: 2\n  maxReplicaCount: 10\n",
+            "    - type: memory\n      metricType: Utilization\n      metadata: {value: \"80\"}\n"
+        ),
+        silent: scaled!(
+            "  minReplicaCount: 2\n  maxReplicaCount: 10\n",
+            "    - type: cpu\n      metricType: Utilization\n      metadata: {value: \"80\"}\n"
+        ),
+    },
+};
+
+/// The load is gone, the memory of each pod stays where it was.
+fn held_by_memory(scaled: &ScaledObject, index: usize) -> String {
+    let mut spec = scaled.spec().hpa();
+    let sound = spec.min_replicas <= spec.max_replicas && spec.max_replicas <= MOST_REPLICAS;
+    let percent = match spec.metrics.get(index).filter(|_| sound) {
+        Some(Metric::Resource { target: ResourceTarget::Utilization(percent), .. }) if *percent > 0 => {
+            i64::from(*percent)
+        }
+        Some(_) | None => {
+            return "memory that a program keeps after the load has gone holds the replicas up".to_owned();
+        }
+    };
+    spec.metrics = vec![spec.metrics.swap_remove(index)];
+    let peak = spec.max_replicas;
+    let kept = percent * 95 / 100;
+    let course =
+        what_if::run(&spec, peak, 120, &|replicas, now| vec![what_if::at_percent(replicas, kept, now)]);
+    let landed = course.last().copied().unwrap_or(peak);
+    format!(
+        "when the load has gone but each pod keeps its memory at {kept} % of its request (target {percent} %), {peak} \
+         replicas are still {landed} after 30 min where {} would do",
+        spec.min_replicas
+    )
+}
+
+static MISSING_REQUEST: Rule = Rule {
+    id: "keda-missing-request",
+    severity: Severity::Error,
+    title: "a cpu or memory trigger wants a share of a request that a container does not make",
+    explain: "The trigger becomes a Resource metric of the HPA: usage over request, summed over all containers of a pod. \
+              One container without a request fails it for the whole target, and a failed metric forbids scaling down. \
+              KEDA's webhook refuses such a ScaledObject. Sidecars count too.",
+    check: |context, sink| {
+        for (id, object, scaled) in context.scaled_objects() {
+            let target = scaled.target.as_ref().and_then(|target| context.target(object, target));
+            let Some((_, workload_object, workload)) = target else { continue };
+            if context.has_limit_range(workload_object) {
+                continue;
+            }
+            for trigger in &scaled.triggers {
+                let resource = trigger.kind.value.as_str();
+                let is_share = |key: &str| trigger.get(key).is_some_and(|at| at.value == "Utilization");
+                let shared = trigger.metric_type.as_ref().is_some_and(|at| at.value == "Utilization")
+                    || is_share("type");
+                let pod_asks = workload.template.requests.get(resource).is_some();
+                if !matches!(resource, "cpu" | "memory") || !shared || pod_asks {
+                    continue;
+                }
+                let wanted = trigger.get("containerName").map(|at| at.value.as_str());
+                let lacking = workload.template.running().find(|container| {
+                    wanted.is_none_or(|name| name == container.label())
+                        && container.requests.get(resource).is_none()
+                });
+                if let Some(container) = lacking {
+                    let message = format!(
+                        "{}: container {} of {} ({}) requests no {resource}: the trigger fails at every sync with \"missing \
+                         request for {resource}\", and nothing scales down",
+                        object.label(),
+                        container.label(),
+                        workload_object.label(),
+                        context.place(container.span)
+                    );
+                    sink.at(id, trigger.kind.span, message);
+                }
+            }
+        }
+    },
+    fixture: Fixture {
+        fires: concat!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  selector: {matchLabels: {app: web}}\n",
+            "  template:\n    metadata: {labels: {app: web}}\n    spec: {containers: [{name: web, image: web, resources: {requests: {memory: 64Mi}}}]}\n---\n",
+            scaled!(
+                "  minReplicaCount: 2\n",
+                "    - type: cpu\n      metricType: Utilization\n      metadata: {value: \"80\"}\n"
+            )
+        ),
+        silent: concat!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  selector: {matchLabels: {app: web}}\n",
+            "  template:\n    metadata: {labels: {app: web}}\n    spec: {containers: [{name: web, image: web, resources: {requests: {cpu: 100m, memory: 64Mi}}}]}\n---\n",
+            scaled!(
+                "  minReplicaCount: 2\n",
+                "    - type: cpu\n      metricType: Utilization\n      metadata: {value: \"80\"}\n"
+            )
+        ),
+    },
+};
+
+static CRON_BEYOND_MAX: Rule = Rule {
+    id: "keda-cron-beyond-max",
+    severity: Severity::Warning,
+    title: "a cron trigger asks for more replicas than the maximum",
+    explain: "The HPA that KEDA makes never goes above maxReplicaCount (100 where it is not written): the trigger gets the \
+              maximum and no more.",
+    check: |context, sink| {
+        for (id, object, scaled) in context.scaled_objects() {
+            let most = scaled.max_replicas();
+            let beyond = |at: &&At<String>| at.value.trim().parse::<i64>().is_ok_and(|wanted| wanted > most);
+            for trigger in scaled.triggers.iter().filter(|trigger| trigger.kind.value == "cron") {
+                if let Some(at) = trigger.get("desiredReplicas").filter(beyond) {
+                    let message = format!(
+                        "{}: this cron trigger asks for {} replicas and gets {most}, which is maxReplicaCount",
+                        object.label(),
+                        at.value.trim()
+                    );
+                    sink.at(id, at.span, message);
+                }
+            }
+        }
+    },
+    fixture: Fixture {
+        fires: scaled!(
+            "  minReplicaCount: 2\n  maxReplicaCount: 10\n",
+            "    - type: cron\n      metadata: {timezone: UTC, start: 0 8 * * *, end: 0 18 * * *, desiredReplicas: \"20\"}\n"
+        ),
+        silent: scaled!(
+            "  minReplicaCount: 2\n  maxReplicaCount: 20\n",
+            "    - type: cron\n      metadata: {timezone: UTC, start: 0 8 * * *, end: 0 18 * * *, desiredReplicas: \"20\"}\n"
+        ),
+    },
+};
