@@ -12,8 +12,8 @@ use octollm_client::wire::{KeyAsk, KeyList, KeyMade, KeyView};
 use octollm_contract::{KeyId, Problem};
 
 /// Make a key. Its secret is in this answer and nowhere else. A key grants no more than its
-/// maker has, and belongs to the maker's tenant; only admins of the tenant `default` make keys
-/// of other tenants and for arms.
+/// maker has, and belongs to the maker's tenant; only admins of the tenant `default` grant any
+/// policy, and make keys of other tenants and for arms.
 #[utoipa::path(
     post, path = "/api/v1/keys", tag = "keys",
     request_body = KeyAsk,

@@ -1,4 +1,4 @@
-//! A server on a free port over the store in memory, with keys of every kind.
+//! A server on a free port over the embedded store, with keys of every kind.
 
 use octollm_access::{ApiKey, Policy, Role};
 use octollm_artefacts::Artefacts;
@@ -9,7 +9,10 @@ use octollm_orchestrator::{
     App, Caller, NewKey, Parts, Settings, Sweeper,
     http::{Metrics, Server, ServerSettings},
 };
-use octollm_store::{OsEntropy, SystemClock, memory::MemoryStore};
+use octollm_store::{
+    OsEntropy, SystemClock,
+    sqlite::{Options, SqliteStore},
+};
 use serde_json::{Value, json};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -46,8 +49,16 @@ impl Octo {
         let folder = tempfile::tempdir().unwrap();
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
         let parts = Parts {
-            store: Arc::new(MemoryStore::new(clock.clone(), entropy.clone())),
-            artefacts: Artefacts::in_folder(folder.path(), 64 << 20).unwrap(),
+            store: Arc::new(
+                SqliteStore::open(
+                    &folder.path().join("db"),
+                    clock.clone(),
+                    entropy.clone(),
+                    Options::default(),
+                )
+                .unwrap(),
+            ),
+            artefacts: Artefacts::in_folder(&folder.path().join("artefacts"), 64 << 20).unwrap(),
             clock,
             entropy,
         };
