@@ -135,6 +135,22 @@ fn a_rule_is_explained_with_its_example() {
     insta::assert_snapshot!("explain", render::explain(rules::find("adapter-config-unread").unwrap()));
 }
 
+/// Found by mutated fixtures: each of these once panicked or asked for 32 GiB.
+#[test]
+fn numbers_at_the_edge_of_their_type_are_linted() {
+    let hpa = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: NAME}\nspec:\n  \
+               scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: a}\n  maxReplicas: 9223372036854775807\n  metrics:\n  \
+               - {type: Pods, pods: {metric: {name: queue_depth}, target: {type: AverageValue, averageValue: 9E}}}\n---\n";
+    let stateful = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: s}\nspec: {selector: {}, template: {}}\n---\n";
+    let scaled = "apiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nmetadata: {name: k}\nspec:\n  scaleTargetRef: {name: b}\n  \
+                  maxReplicaCount: 0\n  triggers:\n  - {type: cron, metadata: {timezone: UTC, start: 0 8 * * *, end: 0 9 * * *, \
+                  desiredReplicas: \"2147483647\"}}\n";
+    let (_, report) =
+        findings(&[hpa.replace("NAME", "x").as_str(), &hpa.replace("NAME", "y"), stateful, scaled].concat());
+    assert!(!of_rule(&report, "two-scalers").is_empty());
+    assert!(!of_rule(&report, "pod-no-priority").is_empty());
+}
+
 mod guide;
 
 #[test]

@@ -70,9 +70,9 @@ impl Pdb {
     /// How many of `replicas` healthy pods may be evicted at once.
     pub fn allowed(&self, replicas: i64) -> i64 {
         match (&self.min_available, &self.max_unavailable) {
-            (Some(min), _) => (replicas - min.value.of(replicas)).max(0),
+            (Some(min), _) => replicas.saturating_sub(min.value.of(replicas)).max(0),
             (None, Some(max)) => max.value.of(replicas).min(replicas),
-            (None, None) => replicas - 1,
+            (None, None) => replicas.saturating_sub(1),
         }
     }
 }

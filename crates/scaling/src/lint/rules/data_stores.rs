@@ -358,7 +358,7 @@ static CONNECTIONS: Rule = Rule {
             }
         }
         // Three connections are kept for superusers.
-        if let Some((id, span)) = last.filter(|_| sum > most - 3) {
+        if let Some((id, span)) = last.filter(|_| sum > most.saturating_sub(3)) {
             sink.at(
                 id,
                 span,

@@ -359,11 +359,9 @@ static ABOVE_LIMIT: Rule = Rule {
                 else {
                     continue;
                 };
-                let limits: Option<i64> = workload
-                    .template
-                    .running()
-                    .map(|container| container.limits.get(&name.value).map(|limit| limit.value.milli()))
-                    .sum();
+                let limits = workload.template.running().try_fold(0_i64, |sum, container| {
+                    container.limits.get(&name.value).map(|limit| sum.saturating_add(limit.value.milli()))
+                });
                 let Some(most) = limits.map(|limit| limit.saturating_mul(100) / request) else { continue };
                 // Within the tolerance of 10 % above the target nothing happens either.
                 if percent.value.saturating_mul(11) / 10 >= most {

@@ -218,7 +218,7 @@ fn held(hpa: &Hpa, index: usize) -> String {
     let metric = spec.metrics.swap_remove(index);
     spec.metrics = vec![metric];
     let peak = spec.max_replicas;
-    let kept = percent * 95 / 100;
+    let kept = percent.saturating_mul(95) / 100;
     let course =
         what_if::run(&spec, peak, 120, &|replicas, now| vec![what_if::at_percent(replicas, kept, now)]);
     let landed = course.last().copied().unwrap_or(peak);

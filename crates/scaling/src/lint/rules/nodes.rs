@@ -106,7 +106,7 @@ static ONE_A_NODE: Rule = Rule {
                 let have = nodes.map_or(String::new(), |nodes| {
                     format!(
                         "; the pools of the set end at {nodes} nodes, so {} pods stay Pending",
-                        (most - nodes).max(0)
+                        most.saturating_sub(nodes).max(0)
                     )
                 });
                 sink.at(

@@ -271,7 +271,8 @@ static NO_PRIORITY: Rule = Rule {
             .filter(|(_, _, workload)| workload.kind == WorkloadKind::StatefulSet)
             .collect();
         if let Some((id, object, _)) = stateful.first() {
-            let peak: i64 = context.scalers().filter_map(|(_, _, scaler)| scaler.max()).sum();
+            let maxima = context.scalers().filter_map(|(_, _, scaler)| scaler.max());
+            let peak = maxima.fold(0_i64, i64::saturating_add);
             sink.at(
                 *id,
                 object.span(),
