@@ -49,6 +49,12 @@ pub enum ReadError {
         /// The folder.
         path: String,
     },
+    /// A pipe, socket or device inside a folder: reading it might never end.
+    #[error("{path}: no regular file; name it by itself if it is meant")]
+    Special {
+        /// What it is.
+        path: String,
+    },
     /// A folder with nothing to read in it.
     #[error("{path}: no .yaml, .yml or .json file in this folder")]
     Empty {
@@ -181,8 +187,11 @@ impl Walk<'_> {
     }
 
     fn entry(&mut self, path: &str, name: &str) {
-        if Path::new(path).is_dir() {
+        let about = fs::metadata(path).ok();
+        if about.as_ref().is_some_and(fs::Metadata::is_dir) {
             self.folder(path);
+        } else if is_manifest(name) && about.as_ref().is_some_and(|about| !about.is_file()) {
+            self.errors.push(ReadError::Special { path: path.to_owned() });
         } else if is_manifest(name) && self.files.len() < MAX_FILES {
             self.files.push(path.to_owned());
         } else if is_manifest(name) && !matches!(self.errors.last(), Some(ReadError::TooMany { .. })) {
@@ -236,6 +245,18 @@ mod tests {
         assert!(errors.is_empty());
         let said = said(read_bytes(&files[1], &mut io::empty()));
         assert!(said.ends_with("self.yaml: Too many levels of symbolic links"), "{said}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_might_never_end_is_not_read_from_a_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        write(folder.path(), "a.yaml", b"a: 1");
+        let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("b.yaml")).expect("a socket");
+        let (files, errors) = files_below(folder.path().to_str().expect("UTF-8"));
+        assert_eq!((files.len(), errors.len()), (1, 1));
+        let said = errors[0].to_string();
+        assert!(said.ends_with("b.yaml: no regular file; name it by itself if it is meant"), "{said}");
     }
 
     #[test]

@@ -70,13 +70,14 @@ impl Gathered {
     }
 }
 
-/// The file behind a path that a kustomization names: itself, or the kustomization of a folder.
+/// The file behind a path that a kustomization names: itself, or the kustomization of a folder. A pipe or a
+/// device is none.
 fn existing(path: &str) -> Option<String> {
     if !Path::new(path).is_dir() {
-        return Path::new(path).exists().then(|| path.to_owned());
+        return Path::new(path).is_file().then(|| path.to_owned());
     }
     ["kustomization.yaml", "kustomization.yml", "Kustomization"]
         .iter()
         .map(|name| format!("{path}/{name}"))
-        .find(|file| Path::new(file).exists())
+        .find(|file| Path::new(file).is_file())
 }
