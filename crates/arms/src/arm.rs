@@ -78,7 +78,19 @@ impl From<NoLink> for Undone {
     }
 }
 
+/// A whole text is loaded into memory up to this size.
+const WHOLE_TEXT_BYTES: usize = 32 << 20;
+
 impl Work {
+    /// A text that an earlier step kept whole as an artefact.
+    pub(crate) async fn whole_text(&self, kept: ContentHash) -> Result<String, Undone> {
+        let bytes = self.link.get(kept).await?;
+        if bytes.len() > WHOLE_TEXT_BYTES {
+            return Err(Undone::for_good("the text of an earlier step is too large to work on"));
+        }
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// Who makes the result of this step, from what; finished now.
     #[must_use]
     pub fn provenance(&self, made_by: &str) -> Provenance {

@@ -14,6 +14,9 @@ use std::collections::BTreeMap;
 pub struct StepOutput {
     /// For people. Capped; `artefacts` holds the whole when it was cut.
     pub text: String,
+    /// Where the whole text lies when `text` is only its beginning; one of `artefacts`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole_text: Option<ContentHash>,
     /// For programs.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub data: Value,
@@ -67,6 +70,8 @@ pub struct Provenance {
 pub enum InputValue {
     /// A text.
     Text(String),
+    /// A text that its output holds only the beginning of; an artefact holds it whole.
+    WholeText(ContentHash),
     /// Absolute paths.
     Paths(Vec<String>),
     /// A whole number.
@@ -82,7 +87,11 @@ impl StepOutput {
     #[must_use]
     pub fn value(&self, wanted: ValueType) -> Option<InputValue> {
         match wanted {
-            ValueType::Text => Some(InputValue::Text(self.text.clone())),
+            // A later step that saw only the beginning would give a wrong answer (P10).
+            ValueType::Text => Some(match self.whole_text {
+                Some(whole) => InputValue::WholeText(whole),
+                None => InputValue::Text(self.text.clone()),
+            }),
             ValueType::Paths => self.paths.clone().map(InputValue::Paths),
             ValueType::Number => self.number.map(InputValue::Number),
             ValueType::Data => Some(InputValue::Data(self.data.clone())),

@@ -96,6 +96,7 @@ impl Arm for Executor {
             true => Some(Workspace::enter(&self.settings.scratch, &work).await?),
             false => None,
         };
+        let inputs = whole_inputs(&work).await?;
         let folder = workspace.as_ref().map(Workspace::path);
         let reach = Reach::new(&spec.capability, folder);
         let found = match call {
@@ -103,7 +104,7 @@ impl Arm for Executor {
                 tools::http_fetch::fetch(&url, &spec.capability, self.resolver.as_ref(), &work.cancel).await?
             }
             ToolCall::Shell { argv, stdin, any_exit } => {
-                let stdin = stdin.map(|arg| text_of(&arg, &work.grant.inputs)).transpose()?;
+                let stdin = stdin.map(|arg| text_of(&arg, &inputs)).transpose()?;
                 self.run_program(&argv, stdin, any_exit, &reach, folder, &work).await?
             }
             ToolCall::ShellString { script, any_exit } => {
@@ -125,7 +126,7 @@ impl Arm for Executor {
                     reach,
                     stop: Stop(stop.clone()),
                     now: work.started,
-                    inputs: work.grant.inputs.clone(),
+                    inputs,
                     workspace: folder.map(PathBuf::from),
                 };
                 off_the_async_threads(stop, move || tools::run(call, &site)).await?
@@ -216,6 +217,17 @@ async fn off_the_async_threads<T: Send + 'static>(
             Err(_) => Err(Undone::Stopped),
         },
     }
+}
+
+/// The step's inputs, with texts that were cut loaded whole.
+async fn whole_inputs(work: &Work) -> Result<BTreeMap<InputName, InputValue>, Undone> {
+    let mut inputs = work.grant.inputs.clone();
+    for value in inputs.values_mut() {
+        if let InputValue::WholeText(kept) = value {
+            *value = InputValue::Text(work.whole_text(*kept).await?);
+        }
+    }
+    Ok(inputs)
 }
 
 fn text_of(arg: &Arg<String>, inputs: &BTreeMap<InputName, InputValue>) -> Result<String, Undone> {

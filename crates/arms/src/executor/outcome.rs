@@ -46,6 +46,7 @@ pub(super) async fn finish(
         paths = None;
         text.push_str("(too many paths for a later step to work on)\n");
     }
+    let mut whole_text = None;
     if text.len() > TEXT_BYTES {
         let whole = Bytes::from(std::mem::take(&mut text));
         text = beginning(&whole);
@@ -57,9 +58,11 @@ pub(super) async fn finish(
         let bytes = whole.len() as u64;
         let sha256 = work.link.put(whole).await?;
         artefacts.push(ArtefactView { path, bytes, sha256 });
+        whole_text = Some(sha256);
     }
     Ok(StepOutput {
         text,
+        whole_text,
         data,
         paths,
         number,

@@ -9,7 +9,7 @@ use octollm_access::Capability;
 use octollm_artefacts::Manifest;
 use octollm_contract::ArmName;
 use octollm_plan::{
-    Arg, CountWhat, FindKind, HashKind, Instruction, SizeBound, SortBy, StepOutput, ToolCall,
+    Arg, CountWhat, FindKind, HashKind, InputName, Instruction, SizeBound, SortBy, StepOutput, ToolCall,
 };
 use octollm_sandbox::Kernel;
 use std::{
@@ -314,6 +314,26 @@ async fn a_large_folder_is_listed_whole_in_an_artefact() {
     assert_eq!(kept.path, "octollm-output/s0.txt");
     let whole = site.leases.artefact(kept.sha256).unwrap();
     assert_eq!(String::from_utf8_lossy(&whole).lines().count(), 20_000);
+}
+
+/// P10: a step that works on the text of a large answer sees all of it, not its beginning.
+#[tokio::test]
+async fn the_next_step_counts_the_whole_of_a_cut_text() {
+    let site = Site::new();
+    (0..20_000).for_each(|n| fs::write(site.open(&format!("file-{n:06}")), "").unwrap());
+    let listed = site.run(list(&site.path(""))).await;
+    let input: InputName = "t".parse().unwrap();
+    let call = ToolCall::Count {
+        what: CountWhat::Lines,
+        paths: None,
+        text: Some(Arg::Input(input.clone())),
+        name: None,
+        recursive: false,
+    };
+    let mut work = site.work(call);
+    let value = listed.value(octollm_plan::ValueType::Text).unwrap();
+    Arc::get_mut(&mut work.grant).unwrap().inputs.insert(input, value);
+    assert_eq!(site.perform(work).await.unwrap().number, Some(20_000));
 }
 
 #[tokio::test]

@@ -13,16 +13,13 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
-use crate::{Arm, Undone, Work, executor::outcome::WHOLE_OUTPUTS};
+use crate::{Arm, Undone, Work};
 use async_trait::async_trait;
 use check::Subject;
 use octollm_client::{Completion, VerdictReport};
 use octollm_contract::ArmName;
 use octollm_plan::{InputValue, Instruction, StepOutput, compose};
 use serde_json::json;
-
-/// A whole text is judged up to this size; a larger one refuses the criteria on text.
-const WHOLE_BYTES: u64 = 32 << 20;
 
 /// The arm that checks results by rule.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,7 +57,11 @@ impl Arm for Judge {
         for value in work.grant.inputs.values() {
             match value {
                 InputValue::Whole(output) => outputs.push(whole(output, &work).await?),
-                InputValue::Text(_) | InputValue::Paths(_) | InputValue::Number(_) | InputValue::Data(_) => {
+                InputValue::Text(_)
+                | InputValue::WholeText(_)
+                | InputValue::Paths(_)
+                | InputValue::Number(_)
+                | InputValue::Data(_) => {
                     return Err(Undone::for_good("the judge takes whole outputs"));
                 }
             }
@@ -83,13 +84,8 @@ impl Arm for Judge {
 /// The output with its whole text, where it was cut.
 async fn whole(output: &StepOutput, work: &Work) -> Result<StepOutput, Undone> {
     let mut output = output.clone();
-    let kept = output.artefacts.iter().find(|a| a.path.starts_with(WHOLE_OUTPUTS)).cloned();
-    if let Some(kept) = kept {
-        if kept.bytes > WHOLE_BYTES {
-            return Err(Undone::for_good("the result's text is too large to be judged"));
-        }
-        let bytes = work.link.get(kept.sha256).await?;
-        output.text = String::from_utf8_lossy(&bytes).into_owned();
+    if let Some(whole) = output.whole_text {
+        output.text = work.whole_text(whole).await?;
     }
     Ok(output)
 }

@@ -95,7 +95,7 @@ async fn a_cut_text_is_judged_whole() {
     let whole = bytes::Bytes::from_static(b"the beginning ... the end");
     let sha256 = leases.put_artefact(&token, whole.clone()).await.unwrap();
     let kept = ArtefactView { path: "octollm-output/s.txt".into(), bytes: whole.len() as u64, sha256 };
-    let output = StepOutput { artefacts: vec![kept], ..text("the beginning") };
+    let output = StepOutput { whole_text: Some(sha256), artefacts: vec![kept], ..text("the beginning") };
     Arc::get_mut(&mut work.grant)
         .unwrap()
         .inputs
