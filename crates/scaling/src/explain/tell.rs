@@ -178,7 +178,7 @@ fn keda_words(poll: &Poll, before: i32) -> String {
         Because::Active => "a trigger is active: the HPA decides",
         Because::CoolingDown { .. } => "no trigger is active, the cooldown is not over",
         Because::Deactivated => "no trigger has been active for the whole cooldown",
-        Because::Failing => "a source fails and there is no fallback: replicas stay",
+        Because::Failing => "a source fails and there is no fallback: KEDA itself changes nothing",
         Because::FallenBack => "sources fail: the fallback stands in",
         Because::RaisedToMin => "fewer than the minimum",
         Because::Inactive => "no trigger is active and nothing is to be done",
