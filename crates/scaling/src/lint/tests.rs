@@ -202,3 +202,14 @@ fn a_target_that_kustomize_did_not_rename_along_is_told() {
     let workload = set.objects[0].workload().unwrap();
     assert_eq!(workload.replicas.as_ref().unwrap().value, 7);
 }
+
+#[test]
+fn a_scaler_in_another_namespace_than_its_target_is_told() {
+    let text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: prod}\nspec:\n  selector: {matchLabels: {a: b}}\n  \
+                template:\n    metadata: {labels: {a: b}}\n    spec: {containers: [{name: a, image: a}]}\n---\napiVersion: autoscaling/v2\n\
+                kind: HorizontalPodAutoscaler\nmetadata: {name: web, namespace: prd}\nspec:\n  scaleTargetRef: {apiVersion: apps/v1, kind: \
+                Deployment, name: web}\n  minReplicas: 2\n  maxReplicas: 5\n";
+    assert_eq!(of_rule(&findings(text).1, "target-not-found").len(), 1);
+    let same = text.replace("namespace: prd", "namespace: prod");
+    assert!(of_rule(&findings(&same).1, "target-not-found").is_empty());
+}

@@ -276,7 +276,7 @@ static TARGET_TYPO: Rule = Rule {
     explain: "An HPA whose target does not exist reports FailedGetScale and does nothing; a VPA never recommends. \
               The rule speaks only when the set has a workload whose name is nearly the same, or the same with the \
               prefix and suffix of the scaler (kustomize gives them to the target of an HPA, not to that of a \
-              ScaledObject or VPA): elsewhere the target may simply live in another set.",
+              ScaledObject or VPA), or has the target in another namespace only: elsewhere the target may simply live in another set.",
     check: |context, sink| {
         let look = |id: ObjectId, object: &Object, target: &TargetRef, sink: &mut Sink<'_>| {
             if target.kind.is_empty() || context.target(object, target).is_some() {
@@ -303,6 +303,17 @@ static TARGET_TYPO: Rule = Rule {
                 );
                 let name = near.name().to_owned();
                 sink.at(id, target.name.span, message).fix(vec![Edit::replace(target.name.span, name)]);
+            } else if let Some(elsewhere) = in_another_namespace(context, object, target) {
+                let message = format!(
+                    "{} stands in namespace {} and points at {} {wanted}, which the set has in namespace {} ({}): a target is \
+                     looked for in the scaler's own namespace only",
+                    object.label(),
+                    object.namespace,
+                    target.kind,
+                    elsewhere.namespace,
+                    context.place(elsewhere.span())
+                );
+                sink.at(id, target.name.span, message);
             }
         };
         for (id, object, scaler) in context.scalers() {
@@ -331,6 +342,19 @@ static TARGET_TYPO: Rule = Rule {
         ),
     },
 };
+
+/// The target in a namespace that is not the scaler's, if nothing scales it there and the set has no workload at all
+/// in the scaler's.
+fn in_another_namespace<'a>(context: &Context<'a>, from: &Object, target: &TargetRef) -> Option<&'a Object> {
+    let has_company = context.workloads().any(|(_, other, _)| other.shares_namespace(from));
+    let mut namesakes = context.named(&target.name.value).map(|(_, other)| other);
+    namesakes.find(|other| {
+        !has_company
+            && other.kind == target.kind
+            && other.workload().is_some()
+            && context.scalers_of(other).is_empty()
+    })
+}
 
 /// Whether `other` is `wanted` with the prefix and suffix that the scaler's own name has too: kustomize renames an
 /// HPA's target along, a ScaledObject's and a VPA's not.
