@@ -93,6 +93,13 @@ pub trait TaskReads: Send + Sync + 'static {
     /// Whether the task has ever kept a document that refers to `artefact`.
     async fn refers(&self, task: TaskId, artefact: ContentHash) -> Result<bool, StoreError>;
 
+    /// The task that was accepted under `key` of `tenant`, and the hash of what was asked for.
+    async fn accepted_under(
+        &self,
+        tenant: &TenantId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<(TaskId, ContentHash)>, StoreError>;
+
     /// Every artefact that any kept document refers to, for garbage collection.
     async fn artefacts(&self) -> Result<BTreeSet<ContentHash>, StoreError>;
 

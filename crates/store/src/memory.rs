@@ -334,6 +334,13 @@ impl Memory {
         self.tasks.get(&task).is_some_and(|entry| entry.artefacts.contains(&artefact))
     }
 
+    /// See [`crate::TaskReads::accepted_under`].
+    #[must_use]
+    pub fn accepted_under(&self, tenant: &TenantId, key: &IdempotencyKey) -> Option<(TaskId, ContentHash)> {
+        let (hash, task) = self.idempotency.get(&(tenant.clone(), key.clone()))?;
+        Some((*task, *hash))
+    }
+
     /// See [`crate::TaskReads::artefacts`].
     #[must_use]
     pub fn artefacts(&self) -> BTreeSet<ContentHash> {

@@ -7,14 +7,14 @@ use crate::{
     show,
 };
 use anyhow::Context;
-use octollm_access::{ApiKey, KeyRecord, Policy, Role};
+use octollm_access::{ApiKey, Policy};
 use octollm_contract::{KeyId, Millis, WorkerId};
 use octollm_orchestrator::{
-    App, Caller, NewKey, Retention, RetentionSettings, Sweeper,
+    App, Retention, RetentionSettings, Sweeper,
     http::{Metrics, Server, ServerSettings},
 };
 use octollm_plan::rules::Place;
-use octollm_store::{Clock, Store, SystemClock, sqlite::Durability};
+use octollm_store::{Store, sqlite::Durability};
 use octollm_supervisor::{Happening, OrderError, Orders, Program, Supervisor};
 use std::{
     collections::HashMap,
@@ -45,7 +45,7 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
     if lost.lapsed > 0 {
         tracing::info!(steps = lost.lapsed, "leases of an earlier process were ended");
     }
-    first_key(&app, &store, &config).await?;
+    first_key(&app, &config).await?;
     let scratch = fresh_scratch(&folder)?;
     let listener = TcpListener::bind(config.listen)
         .await
@@ -96,39 +96,12 @@ fn fresh_scratch(folder: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// The first admin key: the configured one, or a new one that is shown this once.
-async fn first_key(app: &App, store: &Arc<dyn Store>, config: &Config) -> anyhow::Result<()> {
-    let operator = Caller::local(Policy::default_admin());
-    if let Some(key) = &config.admin_key {
-        let known = store.key(key.id()).await?;
-        if known.is_some_and(|record| record.verifier.admits(key)) {
-            return Ok(());
-        }
-        let record = KeyRecord {
-            id: key.id().clone(),
-            verifier: key.verifier(),
-            role: Role::Admin,
-            scopes: Role::Admin.scopes(),
-            tenant: operator.tenant,
-            policy: Policy::default_admin(),
-            label: "admin key of the configuration".into(),
-            created_at: SystemClock.now(),
-            revoked_at: None,
-        };
-        return store.put_key(record).await.context("the admin key cannot be kept");
+async fn first_key(app: &App, config: &Config) -> anyhow::Result<()> {
+    let made = app.first_key(config.admin_key.clone(), Policy::default_admin()).await?;
+    if let (Some(made), None) = (made, &config.admin_key) {
+        show::line("this is the first start on this data folder; its admin key is shown only now:");
+        show::line(&format!("  {}", made.key.reveal()));
     }
-    if !app.list_keys(&operator).await?.is_empty() {
-        return Ok(());
-    }
-    let new = NewKey {
-        role: Role::Admin,
-        tenant: None,
-        scopes: None,
-        policy: None,
-        label: "first admin key".into(),
-    };
-    let made = app.create_key(&operator, new).await?;
-    show::line("this is the first start on this data folder; its admin key is shown only now:");
-    show::line(&format!("  {}", made.key.reveal()));
     Ok(())
 }
 

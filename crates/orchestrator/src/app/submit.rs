@@ -71,26 +71,49 @@ impl App {
         key: Option<IdempotencyKey>,
     ) -> Result<Accepted, SubmitError> {
         let _place_in_the_queue = self.accepts.try_acquire().map_err(|_| SubmitError::Overloaded)?;
-        let order = self.order(caller, request, key)?;
+        let order = match self.order(caller, &request, key.clone()) {
+            Ok(order) => order,
+            Err(why) => return self.accepted_before(caller, &request, key, why).await,
+        };
         self.parts.store.accept(order).await.map_err(|error| match error {
             AcceptError::KeyReused { first, .. } => SubmitError::KeyReused { first },
             AcceptError::Store(error) => SubmitError::Store(error),
         })
     }
 
+    /// A retry is answered as the first attempt was, even when the request would be refused
+    /// today: its deadline may have passed, the key's policy may have changed (P3).
+    async fn accepted_before(
+        &self,
+        caller: &Caller,
+        request: &SubmitTask,
+        key: Option<IdempotencyKey>,
+        why: SubmitError,
+    ) -> Result<Accepted, SubmitError> {
+        let (Some(key), Ok(document)) = (key, Document::of(request)) else { return Err(why) };
+        match self.parts.store.accepted_under(&caller.tenant, &key).await? {
+            Some((task, hash)) if hash == ContentHash::of(document.as_str().as_bytes()) => {
+                let record = self.parts.store.task(task, &caller.scope()).await?;
+                let status = record.map(|record| record.task.state.status()).ok_or(why)?;
+                Ok(Accepted { task, status, replayed: true })
+            }
+            Some(_) | None => Err(why),
+        }
+    }
+
     fn order(
         &self,
         caller: &Caller,
-        request: SubmitTask,
+        request: &SubmitTask,
         key: Option<IdempotencyKey>,
     ) -> Result<Order, SubmitError> {
         let now = self.now();
-        let terms = terms(&request, now)?;
+        let terms = terms(request, now)?;
         check_goal(&request.goal)?;
-        refuse_what_nothing_honours(&request)?;
-        let document = Document::of(&request)
+        refuse_what_nothing_honours(request)?;
+        let document = Document::of(request)
             .map_err(|error| SubmitError::Invalid { field: "goal".into(), detail: error.to_string() })?;
-        let criteria = criteria::structured(request.acceptance_criteria)?;
+        let criteria = criteria::structured(request.acceptance_criteria.clone())?;
         let plan = rules::plan(&request.goal, &self.settings.place).map_err(not_understood)?;
         // Whoever wrote the policy named these hosts on purpose.
         let private = caller.policy.hosts.iter().filter(|own| own.private).map(|own| &own.host);
@@ -109,7 +132,7 @@ impl App {
         };
         let idempotency = key.map(|key| (key, ContentHash::of(document.as_str().as_bytes())));
         let plan = Document::of(&PlanDocument::of(&plan)).expect("a plan document is JSON");
-        Ok(Order { new, goal: request.goal, request: document, plan, specs, idempotency })
+        Ok(Order { new, goal: request.goal.clone(), request: document, plan, specs, idempotency })
     }
 }
 

@@ -191,3 +191,21 @@ async fn an_idempotency_key_names_one_task() {
     assert_eq!(client.list(None, false, None, None).await.unwrap().tasks.len(), 1);
     octo.stop().await;
 }
+
+/// P3: a retry is answered as the first attempt was, even when the request would be refused by now.
+#[tokio::test]
+async fn a_retry_after_the_deadline_still_names_the_first_task() {
+    use octollm_store::Clock as _;
+    let octo = Octo::start().await;
+    let (client, key) = (octo.client(&octo.user), "late".parse().unwrap());
+    let mut wish = crate::harness::wish("List the files in /tmp directory");
+    let deadline = octollm_store::SystemClock.now() + octollm_contract::Millis::new(200);
+    wish.deadline = Some(deadline);
+    let first = client.submit(&wish, Some(&key)).await.unwrap().task_id;
+    while octollm_store::SystemClock.now() <= deadline {
+        tokio::task::yield_now().await;
+    }
+    assert!(client.submit(&wish, None).await.is_err(), "without the key it is refused");
+    assert_eq!(client.submit(&wish, Some(&key)).await.unwrap().task_id, first);
+    octo.stop().await;
+}

@@ -7,7 +7,9 @@ use crate::{
 };
 use async_trait::async_trait;
 use octollm_access::{KeyRecord, TenantScope};
-use octollm_contract::{ArmName, ContentHash, KeyId, LeaseToken, StepId, TaskId, Timestamp, WorkerId};
+use octollm_contract::{
+    ArmName, ContentHash, IdempotencyKey, KeyId, LeaseToken, StepId, TaskId, TenantId, Timestamp, WorkerId,
+};
 use octollm_lifecycle::{Changes, Dice, Event, StepState};
 use std::{
     collections::BTreeSet,
@@ -147,6 +149,14 @@ impl TaskReads for MemoryStore {
 
     async fn refers(&self, task: TaskId, artefact: ContentHash) -> Result<bool, StoreError> {
         Ok(self.memory().refers(task, artefact))
+    }
+
+    async fn accepted_under(
+        &self,
+        tenant: &TenantId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<(TaskId, ContentHash)>, StoreError> {
+        Ok(self.memory().accepted_under(tenant, key))
     }
 
     async fn artefacts(&self) -> Result<BTreeSet<ContentHash>, StoreError> {

@@ -36,7 +36,9 @@ use async_trait::async_trait;
 use fault::{Fault, NoAnswer, WriterStopped};
 use folder::Folder;
 use octollm_access::{KeyRecord, TenantScope};
-use octollm_contract::{ArmName, ContentHash, KeyId, LeaseToken, StepId, TaskId, Timestamp, WorkerId};
+use octollm_contract::{
+    ArmName, ContentHash, IdempotencyKey, KeyId, LeaseToken, StepId, TaskId, TenantId, Timestamp, WorkerId,
+};
 use octollm_lifecycle::{Changes, Event};
 use reads::Readers;
 use requests::{Lose, Prune, PutKey, RevokeKey, Sweep};
@@ -225,6 +227,15 @@ impl TaskReads for SqliteStore {
 
     async fn refers(&self, task: TaskId, artefact: ContentHash) -> Result<bool, StoreError> {
         self.readers.read(move |c| reads::refers(c, task, artefact)).await
+    }
+
+    async fn accepted_under(
+        &self,
+        tenant: &TenantId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<(TaskId, ContentHash)>, StoreError> {
+        let (tenant, key) = (tenant.clone(), key.clone());
+        self.readers.read(move |c| reads::accepted_under(c, &tenant, &key)).await
     }
 
     async fn artefacts(&self) -> Result<BTreeSet<ContentHash>, StoreError> {

@@ -9,7 +9,9 @@ use super::{
 };
 use crate::{Backend, Backlog, Listing, StepRecord, StoreError, TaskLine, TaskRecord};
 use octollm_access::TenantScope;
-use octollm_contract::{ArmName, ContentHash, Document, LeaseToken, StepId, TaskId, Timestamp};
+use octollm_contract::{
+    ArmName, ContentHash, Document, IdempotencyKey, LeaseToken, StepId, TaskId, TenantId, Timestamp,
+};
 use octollm_lifecycle::Event;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use std::{
@@ -109,6 +111,8 @@ pub(super) mod sql {
     pub(crate) const LEASED: &str = "SELECT count(*) FROM lease WHERE arm = ?1";
     pub(crate) const FINISHED: &str = "SELECT steps FROM finished WHERE arm = ?1 AND minute = ?2";
     pub(crate) const LEASE: &str = "SELECT token, expires_at FROM lease WHERE task = ?1 AND place = ?2";
+    pub(crate) const ACCEPTED_UNDER: &str =
+        "SELECT task, hash FROM idempotency WHERE tenant = ?1 AND key = ?2";
     pub(crate) const REFERS: &str = "SELECT 1 FROM artefact WHERE task = ?1 AND hash = ?2";
     pub(crate) const ARTEFACTS: &str = "SELECT DISTINCT hash FROM artefact";
     pub(crate) const OPEN_TASKS: &str = "SELECT count(*) FROM task WHERE state = ?1";
@@ -133,6 +137,7 @@ pub(super) mod sql {
         ("LEASED", LEASED),
         ("FINISHED", FINISHED),
         ("LEASE", LEASE),
+        ("ACCEPTED_UNDER", ACCEPTED_UNDER),
         ("REFERS", REFERS),
         ("ARTEFACTS", ARTEFACTS),
         ("OPEN_TASKS", OPEN_TASKS),
@@ -337,6 +342,18 @@ pub(super) fn holds(
 
 pub(super) fn refers(connection: &Connection, task: TaskId, artefact: ContentHash) -> Result<bool, Fault> {
     Ok(connection.prepare_cached(sql::REFERS)?.exists((task.to_bytes(), artefact.to_bytes()))?)
+}
+
+pub(super) fn accepted_under(
+    connection: &Connection,
+    tenant: &TenantId,
+    key: &IdempotencyKey,
+) -> Result<Option<(TaskId, ContentHash)>, Fault> {
+    let mut statement = connection.prepare_cached(sql::ACCEPTED_UNDER)?;
+    let found = statement.query_row((tenant.as_str(), key.as_str()), |row| {
+        Ok((rows::task_id(row, 0)?, rows::content_hash(row, 1)?))
+    });
+    Ok(found.optional()?)
 }
 
 pub(super) fn artefacts(connection: &Connection) -> Result<BTreeSet<ContentHash>, Fault> {
