@@ -3,8 +3,9 @@
 use crate::figures::Sample;
 use octollm_access::Policy;
 use octollm_arms::{Worker, WorkerSettings, bench::NullArm};
+use octollm_artefacts::Artefacts;
 use octollm_contract::{ArmName, Millis, api::SubmitTask};
-use octollm_orchestrator::{App, Caller, LocalLeases, MemoryBlobs, Parts, Settings};
+use octollm_orchestrator::{App, Caller, LocalLeases, Parts, Settings};
 use octollm_store::{
     OsEntropy, SystemClock,
     sqlite::{Options, SqliteStore},
@@ -25,7 +26,8 @@ async fn measure() -> anyhow::Result<Sample> {
     let folder = tempfile::Builder::new().prefix("octollm-bench-").tempdir_in(".")?;
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
     let store = SqliteStore::open(folder.path(), clock.clone(), entropy.clone(), Options::default())?;
-    let parts = Parts { store: Arc::new(store), blobs: Arc::new(MemoryBlobs::default()), clock, entropy };
+    let artefacts = Artefacts::in_folder(&folder.path().join("artefacts"), 1 << 20)?;
+    let parts = Parts { store: Arc::new(store), artefacts, clock, entropy };
     let app = App::new(parts, Settings::default());
     let settings = WorkerSettings {
         worker: "bench".parse()?,
@@ -35,7 +37,7 @@ async fn measure() -> anyhow::Result<Sample> {
     };
     let shutdown = CancellationToken::new();
     let leases = Arc::new(LocalLeases::new(Arc::clone(&app)));
-    let worker = Worker::new(leases, vec![Arc::new(NullArm::new(ArmName::Executor))], settings);
+    let worker = Worker::new(leases, vec![Arc::new(NullArm(ArmName::Executor))], settings);
     let working = tokio::spawn(worker.run(shutdown.clone()));
     let caller = Caller::local(Policy::default_admin());
     let mut all = Vec::with_capacity(TASKS);

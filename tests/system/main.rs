@@ -2,6 +2,8 @@
 //! so that it links once; each test has its own server, its own free port and its own folder.
 //!
 //! `OCTOLLM_TEST_SEED` repeats a random run; `OCTOLLM_TEST_SOAK_MINUTES` makes the long ones long.
+#![expect(clippy::print_stdout, reason = "a test says its seed and, when it fails, the server's log")]
+#![expect(clippy::cast_possible_truncation, reason = "small random numbers and a clock as a seed")]
 
 mod cancel;
 mod chance;
