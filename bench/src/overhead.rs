@@ -2,7 +2,7 @@
 
 use crate::figures::Sample;
 use octollm_access::Policy;
-use octollm_arms::{Worker, WorkerSettings, bench::NullArm};
+use octollm_arms::{Arm, Worker, WorkerSettings, bench::NullArm};
 use octollm_artefacts::Artefacts;
 use octollm_contract::{ArmName, Millis, api::SubmitTask};
 use octollm_orchestrator::{App, Caller, LocalLeases, Parts, Settings};
@@ -37,7 +37,8 @@ async fn measure() -> anyhow::Result<Sample> {
     };
     let shutdown = CancellationToken::new();
     let leases = Arc::new(LocalLeases::new(Arc::clone(&app)));
-    let worker = Worker::new(leases, vec![Arc::new(NullArm(ArmName::Executor))], settings);
+    let arm: Arc<dyn Arm> = Arc::new(NullArm(ArmName::Executor));
+    let worker = Worker::new(leases, [arm], settings);
     let working = tokio::spawn(worker.run(shutdown.clone()));
     let caller = Caller::local(Policy::default_admin());
     let mut all = Vec::with_capacity(TASKS);
