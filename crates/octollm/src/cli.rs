@@ -88,7 +88,7 @@ pub(crate) struct Run {
     /// Keep the task in this data folder. Without it a temporary one is used and removed.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// Where files that the task makes go; never overwrites. Default: ./octollm-<task id>.
+    /// Where files that the task makes go; never overwrites. Default: octollm- and the id of the task.
     #[arg(long, env = "OCTOLLM_OUT", value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 }
@@ -210,7 +210,7 @@ pub(crate) enum KeysVerb {
     List,
     /// Revoke a key for ever.
     Revoke {
-        /// Its id: the middle part of octo_<id>_<secret>.
+        /// Its id: the part between octo_ and the second underscore.
         id: KeyId,
     },
 }
