@@ -81,7 +81,7 @@ fn lint() -> Result<(), String> {
     cargo(["fmt", "--all", "--check"])?;
     cargo(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     run(Command::new(cargo_path())
-        .args(["doc", "--locked", "--workspace", "--no-deps", "--document-private-items"])
+        .args(["doc", "--locked", "--workspace", "--no-deps"])
         .env("RUSTDOCFLAGS", "-D warnings"))
 }
 
