@@ -73,7 +73,7 @@ fn test() -> Result<(), String> {
     tidy::check()?;
     // The whole-system tests start the program itself.
     cargo(["build", "--locked", "--package", "octollm"])?;
-    cargo(["test", "--locked", "--workspace", "--all-targets"])?;
+    cargo(["test", "--locked", "--workspace", "--lib", "--bins", "--tests"])?;
     cargo(["test", "--locked", "--workspace", "--doc"])
 }
 

@@ -1,7 +1,7 @@
 //! Manifests: the objects of a set of files, typed as far as scaling needs them.
 //!
 //! Each object keeps its tree, so that every value has its place, and is checked against the field tables
-//! of its kind ([`check`]). What the tables refuse is a [`Fault`]; reading goes on with what is there, so
+//! of its kind (`check`). What the tables refuse is a [`Fault`]; reading goes on with what is there, so
 //! every typed field that may be missing is an `Option`. Kinds without a table are kept and listed.
 //! Knows no rules about what is wise: that is `lint`.
 
