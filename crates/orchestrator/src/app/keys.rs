@@ -71,6 +71,9 @@ pub enum KeyError {
         /// What goes beyond.
         detail: String,
     },
+    /// Another key has this id: give a key that was drawn afresh.
+    #[error("there is another key with the id {0}")]
+    Taken(KeyId),
     /// There is no such key, or it is another tenant's.
     #[error("there is no such key")]
     NotFound,
@@ -137,8 +140,9 @@ impl App {
         Ok(known)
     }
 
-    /// Sees to it that an admin of the home tenant can come in: `given` is made such a key, and
-    /// when nothing is given and there is no key yet, one is drawn. What was made is returned.
+    /// Sees to it that an admin of the home tenant can come in: `given` is made such a key unless
+    /// it is known already, and when nothing is given and there is no key yet, one is drawn. What
+    /// was made is returned. A key that is known stays as it is; one that was revoked stays revoked.
     pub async fn first_key(
         &self,
         given: Option<ApiKey>,
@@ -146,6 +150,17 @@ impl App {
     ) -> Result<Option<CreatedKey>, KeyError> {
         let owner = Caller::local(policy);
         if given.is_none() && !self.parts.store.keys(&TenantScope::System).await?.is_empty() {
+            return Ok(None);
+        }
+        if let Some(given) = &given
+            && let Some(known) = self.parts.store.key(given.id()).await?
+        {
+            if !known.verifier.admits(given) {
+                return Err(KeyError::Taken(known.id));
+            }
+            if known.revoked_at.is_some() {
+                tracing::warn!(key = %known.id, "the first admin key that is configured was revoked; it opens nothing");
+            }
             return Ok(None);
         }
         let new = NewKey {

@@ -7,6 +7,7 @@ use octollm_client::{
     wire::KeyAsk,
 };
 use octollm_contract::ProblemKind;
+use octollm_orchestrator::KeyError;
 
 fn of(role: Role) -> KeyAsk {
     KeyAsk { role, tenant: None, scopes: None, policy: None, label: String::new() }
@@ -41,6 +42,23 @@ async fn the_first_key_is_made_once_or_given() {
     let given = octollm_access::ApiKey::generate([9; 5], [9; 32]);
     octo.app.first_key(Some(given.clone()), Policy::default_admin()).await.unwrap();
     octo.client(&given).keys().await.unwrap();
+    octo.stop().await;
+}
+
+/// A restart with the same configuration undoes no revocation and takes over nobody's key.
+#[tokio::test]
+async fn a_given_key_that_is_known_stays_as_it_is() {
+    let octo = Octo::start().await;
+    let given = octollm_access::ApiKey::generate([9; 5], [9; 32]);
+    let first = octo.app.first_key(Some(given.clone()), Policy::default_admin()).await.unwrap();
+    assert!(first.is_some());
+    octo.client(&octo.admin).revoke_key(given.id()).await.unwrap();
+    let again = octo.app.first_key(Some(given.clone()), Policy::default()).await.unwrap();
+    assert!(again.is_none());
+    assert_eq!(kind(octo.client(&given).keys().await), ProblemKind::Unauthenticated);
+    let same_id = octollm_access::ApiKey::generate([9; 5], [8; 32]);
+    let taken = octo.app.first_key(Some(same_id), Policy::default_admin()).await;
+    assert!(matches!(taken, Err(KeyError::Taken(id)) if id == *given.id()));
     octo.stop().await;
 }
 
