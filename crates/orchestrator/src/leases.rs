@@ -68,7 +68,10 @@ impl LocalLeases {
                 Err(why) => {
                     tracing::error!(%step, %why, "a step cannot be handed out");
                     // Not for another attempt: it would read the same.
-                    self.fail(&token, why, false).await?;
+                    if let Err(error) = self.fail(&token, why, false).await {
+                        // It lapses. The other steps of this claim are not to lapse with it.
+                        tracing::error!(%step, %error, "nor can its failure be noted");
+                    }
                 }
             }
         }
