@@ -51,6 +51,37 @@ struct PutUnder {
     until: Timestamp,
 }
 
+/// Grants that nobody has taken yet. Dropped untaken, wherever that happens, they are released.
+struct Offered {
+    leases: LocalLeases,
+    grants: Vec<Grant>,
+}
+
+impl Offered {
+    fn take(mut self) -> Vec<Grant> {
+        std::mem::take(&mut self.grants)
+    }
+}
+
+impl Drop for Offered {
+    fn drop(&mut self) {
+        let grants = std::mem::take(&mut self.grants);
+        if grants.is_empty() {
+            return;
+        }
+        let leases = self.leases.clone();
+        // Without a runtime the process is ending, and the leases of its workers end with it.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            for grant in grants {
+                if let Err(error) = leases.release(&grant.token).await {
+                    tracing::debug!(step = %grant.step, %error, "a step lapses instead of being handed back");
+                }
+            }
+        });
+    }
+}
+
 impl LocalLeases {
     /// Serves the leases of `app`.
     #[must_use]
@@ -58,13 +89,13 @@ impl LocalLeases {
         LocalLeases { app, put: Arc::default() }
     }
 
-    async fn claim(&self, wanted: Wanted) -> Result<(Vec<Grant>, Option<Timestamp>), LeaseError> {
+    async fn claim(&self, wanted: Wanted) -> Result<(Offered, Option<Timestamp>), LeaseError> {
         let claims = self.app.parts.store.claim(wanted).await.map_err(store_failed)?;
-        let mut grants = Vec::with_capacity(claims.granted.len());
+        let mut offered = Offered { leases: self.clone(), grants: Vec::with_capacity(claims.granted.len()) };
         for claimed in claims.granted {
             let (token, step) = (self.token(&claimed), claimed.step);
             match self.grant(claimed, token.clone()) {
-                Ok(grant) => grants.push(grant),
+                Ok(grant) => offered.grants.push(grant),
                 Err(why) => {
                     tracing::error!(%step, %why, "a step cannot be handed out");
                     // Not for another attempt: it would read the same.
@@ -75,7 +106,7 @@ impl LocalLeases {
                 }
             }
         }
-        Ok((grants, claims.next))
+        Ok((offered, claims.next))
     }
 
     fn token(&self, claimed: &Claimed) -> StepToken {
@@ -119,16 +150,11 @@ impl LocalLeases {
         let (answer, asker) = tokio::sync::oneshot::channel();
         let own = self.clone();
         tokio::spawn(async move {
-            let claimed = own.claim(wanted).await;
-            if let Err(Ok((grants, _))) = answer.send(claimed) {
-                for grant in grants {
-                    if let Err(error) = own.release(&grant.token).await {
-                        tracing::debug!(step = %grant.step, %error, "a step lapses instead of being handed back");
-                    }
-                }
-            }
+            // Nobody may be there to receive it, now or later: what is offered hands itself back.
+            drop(answer.send(own.claim(wanted).await));
         });
-        asker.await.unwrap_or(Err(LeaseError::Busy { retry_after: BUSY }))
+        let (offered, next) = asker.await.unwrap_or(Err(LeaseError::Busy { retry_after: BUSY }))?;
+        Ok((offered.take(), next))
     }
 
     fn open(&self, token: &StepToken) -> Result<StepClaims, LeaseError> {
@@ -378,5 +404,40 @@ fn not_kept(error: PutError) -> LeaseError {
             LeaseError::Refused(problem(ProblemKind::TooLarge, error.to_string(), None))
         }
         PutError::Unconfirmed(_) => LeaseError::Unreachable(Box::new(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Caller, Parts, Settings};
+    use octollm_access::Policy;
+    use octollm_contract::ArmName;
+    use octollm_store::{OsEntropy, SystemClock, memory::MemoryStore};
+
+    /// P1: an answer that was sent but not received does not cost the step an attempt's time.
+    #[tokio::test]
+    async fn what_is_offered_and_not_taken_is_handed_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
+        let parts = Parts {
+            store: Arc::new(MemoryStore::new(clock.clone(), entropy.clone())),
+            artefacts: octollm_artefacts::Artefacts::in_folder(folder.path(), 1).unwrap(),
+            clock,
+            entropy,
+        };
+        let app = App::new(parts, Settings { lease_ttl: Millis::from_secs(600), ..Settings::default() });
+        let wish = serde_json::from_str(r#"{"goal": "List the files in /tmp"}"#).unwrap();
+        app.submit(&Caller::local(Policy::default_admin()), wish, None).await.unwrap();
+        let leases = LocalLeases::new(app);
+        let worker: WorkerId = "worker-1".parse().unwrap();
+        let arms = vec![ArmName::Executor];
+        let wanted =
+            Wanted { worker: worker.clone(), arms: arms.clone(), most: 1, ttl: Millis::from_secs(600) };
+        let (offered, _) = leases.claim(wanted).await.unwrap();
+        assert_eq!(offered.grants.len(), 1);
+        drop(offered);
+        let again = leases.lease(LeaseAsk { worker, arms, most: 1, wait: Millis::from_secs(10) }).await;
+        assert_eq!(again.unwrap().len(), 1);
     }
 }
