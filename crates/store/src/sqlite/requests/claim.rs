@@ -49,8 +49,25 @@ struct Heads {
     now: Vec<fair::Candidate>,
     arms: HashMap<StepId, ArmName>,
     next: Option<Timestamp>,
-    /// Some tenants were not looked at.
-    more: bool,
+}
+
+/// One way round an arm's tenants, each looked at once, from the one after the last claim's.
+struct Round {
+    arm: ArmName,
+    start: String,
+    /// The last tenant that was looked at.
+    after: String,
+    /// The end of the alphabet was passed; what is left goes up to `start`.
+    wrapped: bool,
+    /// Everyone was looked at.
+    done: bool,
+}
+
+impl Round {
+    fn begin(writer: &Writer<'_>, arm: ArmName) -> Self {
+        let start = writer.rotation.get(&arm).cloned().unwrap_or_default();
+        Round { arm, after: start.clone(), wrapped: start.is_empty(), start, done: false }
+    }
 }
 
 fn claim(writer: &mut Writer<'_>, wanted: &Wanted) -> Result<Claims, Fault> {
@@ -58,6 +75,7 @@ fn claim(writer: &mut Writer<'_>, wanted: &Wanted) -> Result<Claims, Fault> {
     // One moment for all of it: a clock set back in between must not make a ready step look early.
     let now = writer.now();
     let arms: BTreeSet<ArmName> = wanted.arms.iter().copied().collect();
+    let mut rounds: Vec<Round> = arms.into_iter().map(|arm| Round::begin(writer, arm)).collect();
     let mut claims = Claims::default();
     for _group in 0..GROUPS_MAX {
         let left = most - claims.granted.len();
@@ -65,16 +83,18 @@ fn claim(writer: &mut Writer<'_>, wanted: &Wanted) -> Result<Claims, Fault> {
             return Ok(Claims { next: None, ..claims });
         }
         let mut heads = Heads::default();
-        for arm in &arms {
-            look(writer, *arm, left, now, &mut heads)?;
+        for round in rounds.iter_mut().filter(|round| !round.done) {
+            look(writer, round, left, now, &mut heads)?;
         }
         for step in fair::choose(&heads.now, &writer.running, left, now) {
             claims.granted.extend(grant(writer, wanted, &heads, step, now)?);
         }
         claims.next = claims.next.into_iter().chain(heads.next).min();
-        if !heads.more {
+        if rounds.iter().all(|round| round.done) {
             break;
         }
+    }
+    if rounds.iter().any(|round| !round.done) {
         // Whoever was not looked at may have something now.
         claims.next = Some(now);
     }
@@ -87,14 +107,13 @@ fn claim(writer: &mut Writer<'_>, wanted: &Wanted) -> Result<Claims, Fault> {
 /// Adds the heads of an arm's queues.
 fn look(
     writer: &mut Writer<'_>,
-    arm: ArmName,
+    round: &mut Round,
     most: usize,
     now: Timestamp,
     heads: &mut Heads,
 ) -> Result<(), Fault> {
-    let (tenants, more) = turn(writer, arm)?;
-    heads.more |= more;
-    for name in tenants {
+    let arm = round.arm;
+    for name in turn(writer, round)? {
         let tenant: octollm_contract::TenantId = rows::word("tenant", &name).map_err(rows::RowError::from)?;
         for priority in Priority::ALL {
             let key = (arm.as_str(), &name, rows::priority_number(*priority), rows::limit(most));
@@ -114,34 +133,36 @@ fn look(
     Ok(())
 }
 
-/// The tenants whose turn it is, and whether there are others.
-fn turn(writer: &mut Writer<'_>, arm: ArmName) -> Result<(Vec<String>, bool), Fault> {
-    let start = writer.rotation.remove(&arm).unwrap_or_default();
+/// The tenants whose turn it is in the round. The arm's next claim begins after them, or
+/// anywhere when this was everyone.
+fn turn(writer: &mut Writer<'_>, round: &mut Round) -> Result<Vec<String>, Fault> {
     let mut tenants: Vec<String> = Vec::new();
-    let mut after = start.clone();
-    let mut wrapped = start.is_empty();
-    while tenants.len() <= TENANTS_AT_ONCE {
+    let mut after = round.after.clone();
+    let mut wrapped = round.wrapped;
+    loop {
         let next: Option<String> =
-            writer.sql.next_tenant.query_row((arm.as_str(), &after), |row| row.get(0)).optional()?;
+            writer.sql.next_tenant.query_row((round.arm.as_str(), &after), |row| row.get(0)).optional()?;
         match next {
-            Some(tenant) if wrapped && !start.is_empty() && tenant > start => break,
+            Some(tenant) if wrapped && !round.start.is_empty() && tenant > round.start => round.done = true,
+            Some(_) if tenants.len() == TENANTS_AT_ONCE => break,
             Some(tenant) => {
                 after.clone_from(&tenant);
                 tenants.push(tenant);
             }
-            None if wrapped => break,
+            None if wrapped => round.done = true,
             None => {
                 wrapped = true;
                 after = String::new();
             }
         }
+        if round.done {
+            writer.rotation.remove(&round.arm);
+            return Ok(tenants);
+        }
     }
-    let more = tenants.len() > TENANTS_AT_ONCE;
-    tenants.truncate(TENANTS_AT_ONCE);
-    if more && let Some(last) = tenants.last() {
-        writer.rotation.insert(arm, last.clone());
-    }
-    Ok((tenants, more))
+    writer.rotation.insert(round.arm, after.clone());
+    (round.after, round.wrapped) = (after, wrapped);
+    Ok(tenants)
 }
 
 fn grant(

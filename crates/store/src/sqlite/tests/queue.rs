@@ -71,6 +71,31 @@ async fn an_empty_answer_says_when_the_next_step_is_ready() {
     assert_eq!((claims.granted.len(), claims.next), (1, None));
 }
 
+/// An idle worker sleeps until something can be ready, however many tenants wait.
+#[tokio::test]
+async fn many_tenants_that_wait_are_not_asked_again_before_the_first_is_ready() {
+    let bench = Bench::new();
+    for n in 0..200 {
+        let mut new = samples::new(n);
+        new.tenant = format!("t{n}").parse().unwrap();
+        new.terms.not_before = Some(Timestamp::from_millis(50_000 + i64::from(n)));
+        bench.store.accept(samples::order(new)).await.unwrap();
+    }
+    for _ in 0..2 {
+        let claims = bench.store.claim(wanted(3)).await.unwrap();
+        assert_eq!((claims.granted.len(), claims.next), (0, Some(Timestamp::from_millis(50_000))));
+    }
+    // A full claim leaves the rotation in the middle; the next one still goes all the way round.
+    bench.advance(Millis::from_secs(60));
+    let mut served = 0;
+    for _ in 0..4 {
+        served += bench.claim(3).await.len();
+    }
+    assert_eq!(served, 12);
+    served += bench.claim(200).await.len();
+    assert_eq!(served, 200);
+}
+
 /// P1: what a crash could have left is put right and counted; a healthy store has nothing.
 #[tokio::test]
 async fn the_audit_puts_back_what_the_queue_lost() {
