@@ -111,7 +111,7 @@ async fn sweep(app: Arc<App>, finds: Arc<Finds>, stop: CancellationToken) {
             }
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a sweep failed");
-                (AFTER_A_FAILURE, LOOK_AGAIN)
+                (AFTER_A_FAILURE, AFTER_A_FAILURE)
             }
         };
         let due = Instant::now() + wait.max(pause);
