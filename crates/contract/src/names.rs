@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use utoipa::ToSchema;
 
+/// The files that mark a data folder of `serve`: its owner's lock and its database. Tools go
+/// into no folder that holds both, whatever they may read: it holds every tenant's tasks (P7).
+pub const DATA_FOLDER_MARKS: [&str; 2] = ["owner.lock", "tasks.sqlite3"];
+
 /// A text that is not one of a closed set of names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not one of {}", known.join(", "))]

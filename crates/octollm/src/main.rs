@@ -20,6 +20,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match verbs::dispatch(cli) {
+        Ok(_) if show::output_was_lost() => ExitCode::from(1),
         Ok(code) => code,
         Err(error) => {
             show::failure(&error);

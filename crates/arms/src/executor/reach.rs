@@ -8,6 +8,7 @@
 
 use super::text::shown_path;
 use octollm_access::Capability;
+use octollm_contract::names::DATA_FOLDER_MARKS;
 use rustix::{
     fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat},
     io::Errno,
@@ -138,6 +139,9 @@ impl Reach {
     pub(super) fn real_roots(&self) -> Result<Vec<PathBuf>, NoAccess> {
         let real = |root: &PathBuf| {
             let real = root.canonicalize().map_err(|e| NoAccess::of(root, e))?;
+            if in_a_data_folder(&real) {
+                return Err(NoAccess::Special(shown_path(root), "part of a server's data folder"));
+            }
             if self.fenced(&real) { Ok(real) } else { Err(NoAccess::LeadsOut(shown_path(root))) }
         };
         self.roots.iter().map(real).collect()
@@ -158,9 +162,17 @@ impl Reach {
             .filter(|root| real.starts_with(root) && self.fenced(root))
             .max_by_key(|root| root.as_os_str().len())
             .ok_or_else(|| NoAccess::LeadsOut(name()))?;
+        if in_a_data_folder(&real) {
+            return Err(NoAccess::Special(name(), "part of a server's data folder"));
+        }
         let below = real.strip_prefix(&root).map_err(|_| NoAccess::LeadsOut(name()))?;
         open_below(&root, given, below)
     }
+}
+
+/// Whether a path lies in a folder that holds the tasks of a server (P7).
+fn in_a_data_folder(real: &Path) -> bool {
+    real.ancestors().any(|folder| DATA_FOLDER_MARKS.iter().all(|mark| folder.join(mark).exists()))
 }
 
 /// Opens `below` from `root`, which holds no links, following none; errors call it `named`.
@@ -205,6 +217,10 @@ pub(super) fn open_entry(folder: BorrowedFd<'_>, name: &OsStr, named: &Path) -> 
     let stat = rustix::fs::fstat(&fd).map_err(told)?;
     if is_magic(fd.as_fd()) {
         return Err(special("part of the kernel's own file systems"));
+    }
+    let marked = |mark: &str| rustix::fs::statat(&fd, mark, AtFlags::SYMLINK_NOFOLLOW).is_ok();
+    if kind(&stat) == Kind::Folder && DATA_FOLDER_MARKS.iter().all(|mark| marked(mark)) {
+        return Err(special("a server's data folder"));
     }
     match kind(&stat) {
         Kind::Folder => Ok(Opened::Folder(fd)),

@@ -300,6 +300,28 @@ async fn hostile_names_are_shown_safely() {
     assert_eq!(output.paths, None, "a name that is not text is not handed on as another");
 }
 
+/// P7: a server's data folder holds every tenant's tasks; no tool goes into it, whatever it may read.
+#[tokio::test]
+async fn a_data_folder_is_closed_to_every_tool() {
+    let site = Site::new();
+    fs::create_dir(site.open("data")).unwrap();
+    for mark in octollm_contract::names::DATA_FOLDER_MARKS {
+        fs::write(site.open(&format!("data/{mark}")), "needle").unwrap();
+    }
+    fs::write(site.open("beside"), "needle").unwrap();
+    let said = site.refused(list(&site.path("data"))).await;
+    assert!(said.contains("data folder"), "{said}");
+    let search = ToolCall::Search {
+        pattern: "needle".into(),
+        regex: false,
+        ignore_case: false,
+        paths: Some(Arg::Given(vec![site.path("")])),
+        text: None,
+        name: None,
+    };
+    assert_eq!(site.run(search).await.paths, Some(vec![site.path("beside")]));
+}
+
 /// P10: a large answer is cut for people and kept whole.
 #[tokio::test]
 async fn a_large_folder_is_listed_whole_in_an_artefact() {

@@ -21,7 +21,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Talks to the server at `base`, such as `http://127.0.0.1:8787`. Nothing is sent yet.
+    /// Talks to the server at `base`, such as `http://127.0.0.1:8410`. Nothing is sent yet.
     pub fn new(base: &str, key: ApiKey) -> Result<Self, BadBase> {
         Ok(Client { transport: Transport::new(base)?, key })
     }

@@ -37,7 +37,7 @@ pub enum ClientError {
 
 /// A text that is not the address of a server.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is not an address such as http://127.0.0.1:8787")]
+#[error("{0:?} is not an address such as http://127.0.0.1:8410")]
 pub struct BadBase(String);
 
 #[derive(Clone)]

@@ -6,7 +6,10 @@ mod tables;
 pub(crate) use progress::Progress;
 pub(crate) use tables::{config, task, task_list};
 
-use std::io::{IsTerminal, Write};
+use std::{
+    io::{IsTerminal, Write},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 /// Prints an error with all its causes, and nothing twice.
 pub(crate) fn failure(error: &anyhow::Error) {
@@ -22,15 +25,35 @@ pub(crate) fn failure(error: &anyhow::Error) {
 }
 
 /// A line for people, on standard error.
-#[expect(clippy::print_stderr, reason = "the program's voice")]
 pub(crate) fn note(text: &str) {
-    eprintln!("{text}");
+    // Whoever listened may have gone; there is nobody left to tell.
+    let _listener_may_be_gone = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// A line of output. A reader that went away (`| head`) is no error.
+/// Output that could not be written, though its reader is still there.
+static OUTPUT_LOST: AtomicBool = AtomicBool::new(false);
+
+/// Whether some output was lost: the program then ends with 1.
+pub(crate) fn output_was_lost() -> bool {
+    OUTPUT_LOST.load(Ordering::Relaxed)
+}
+
+fn written(outcome: std::io::Result<()>) {
+    // A reader that went away (`| head`) has what it wanted.
+    if let Err(error) = outcome
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+        && !OUTPUT_LOST.swap(true, Ordering::Relaxed)
+    {
+        note(&format!("error: the output cannot be written: {error}"));
+    }
+}
+
+/// A line of output.
 pub(crate) fn line(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _reader_may_be_gone = writeln!(out, "{text}").and_then(|()| out.flush());
+    let outcome = writeln!(out, "{text}").and_then(|()| out.flush());
+    drop(out);
+    written(outcome);
 }
 
 /// Standard error is a terminal that can redraw lines.
@@ -41,5 +64,7 @@ pub(crate) fn on_terminal() -> bool {
 /// Text that has its own line ends.
 pub(crate) fn text(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _reader_may_be_gone = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let outcome = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    drop(out);
+    written(outcome);
 }

@@ -10,6 +10,8 @@ use octollm_store::{
     sqlite::{Durability, Failpoints, Options, SqliteStore},
 };
 use std::{
+    fs,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -34,6 +36,9 @@ pub(super) fn open(
     place: Place,
     config: &Config,
 ) -> anyhow::Result<(Arc<App>, Arc<dyn Store>)> {
+    // What is in it is nobody else's business; a folder that was there keeps its mode.
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.with_context(|| format!("the data folder {} cannot be made", folder.display()))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
     let failpoints = match std::env::var("OCTOLLM_FAILPOINTS") {

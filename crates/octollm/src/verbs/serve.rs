@@ -186,7 +186,8 @@ impl Orders<WorkerGroup> for Lent {
             worker: worker.clone(),
             arms: group.arms.iter().copied().collect(),
             slots: self.config.slots,
-            grace: self.config.drain_grace,
+            // What is left of the grace is for the last reports and for the server's own end.
+            grace: Millis::new(self.config.drain_grace.get() * 3 / 4),
             scratch: self.scratch.clone(),
             log: self.config.log.clone(),
             log_json: self.config.log_json,

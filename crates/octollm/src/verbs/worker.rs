@@ -67,6 +67,13 @@ async fn working() -> anyhow::Result<ExitCode> {
     let settings =
         WorkerSettings { worker: order.worker, slots: order.slots, poll: POLL, grace: order.grace };
     let shutdown = signals::shutdown()?;
+    if arms.is_empty() {
+        // Nothing to ask for; the process is there until it is told to go.
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
+            () = lifeline.cut() => return Ok(ExitCode::from(1)),
+        }
+    }
     let worker = Worker::new(Arc::new(leases), arms, settings).run(shutdown);
     tokio::select! {
         () = worker => Ok(ExitCode::SUCCESS),

@@ -54,6 +54,9 @@ pub enum SubmitError {
     /// Repeat later.
     #[error("more accepts wait than are taken at once")]
     Overloaded,
+    /// Repeat with the server that follows this one.
+    #[error("the server is going away and accepts nothing any more")]
+    Draining,
     /// A plan of the rules that its own checks refuse: a defect.
     #[error("the plan for the goal does not hold: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     BadPlan(Vec<PlanFault>),
@@ -70,6 +73,9 @@ impl App {
         request: SubmitTask,
         key: Option<IdempotencyKey>,
     ) -> Result<Accepted, SubmitError> {
+        if self.is_draining() {
+            return Err(SubmitError::Draining);
+        }
         let _place_in_the_queue = self.accepts.try_acquire().map_err(|_| SubmitError::Overloaded)?;
         let order = match self.order(caller, &request, key.clone()) {
             Ok(order) => order,

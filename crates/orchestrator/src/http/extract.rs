@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use octollm_access::{ApiKey, Scope, StepToken};
 use octollm_contract::{IdempotencyKey, KeyId, ProblemKind, TaskId};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use std::{marker::PhantomData, str::FromStr, sync::Arc, time::Duration};
 
 /// A JSON body has at most so many bytes.
@@ -88,7 +88,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Refused> {
 /// A JSON body of type `T`, read strictly.
 pub(super) struct Json<T, const MOST: usize = BODY_BYTES_MAX>(pub(super) T);
 
-impl<T: DeserializeOwned, const MOST: usize> FromRequest<Serving> for Json<T, MOST> {
+impl<T: DeserializeOwned + Serialize, const MOST: usize> FromRequest<Serving> for Json<T, MOST> {
     type Rejection = Refused;
 
     async fn from_request(request: Request, serving: &Serving) -> Result<Self, Refused> {

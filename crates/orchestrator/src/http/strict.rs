@@ -5,7 +5,8 @@
 //! JSON at all is left to the parser, which names the place. The error names the field.
 
 use octollm_contract::{Problem, ProblemKind};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use std::{borrow::Cow, collections::HashSet, fmt::Write as _};
 
 use crate::problem::problem;
@@ -16,7 +17,7 @@ const DEPTH_MAX: usize = 64;
 const PATH_CHARACTERS_MAX: usize = 200;
 
 /// Reads `bytes` as a `T`, or says which field is at fault.
-pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub(super) fn read<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let detail = format!("the body is not UTF-8: byte {} is at fault", error.valid_up_to());
         invalid(detail, "body")
@@ -34,7 +35,39 @@ pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         invalid(inner.to_string(), field)
     })?;
     deserializer.end().map_err(|error| invalid(error.to_string(), "body"))?;
+    if text.contains('[') {
+        objects_stay_objects(text, &value)?;
+    }
     Ok(value)
+}
+
+/// Serde takes an array for a struct, field by field; the API takes objects only.
+fn objects_stay_objects<T: Serialize>(text: &str, read: &T) -> Result<(), Problem> {
+    let told = |error: serde_json::Error| invalid(error.to_string(), "body");
+    let sent: Value = serde_json::from_str(text).map_err(told)?;
+    let meant = serde_json::to_value(read).map_err(told)?;
+    match array_for_object(&sent, &meant, String::new()) {
+        Some(path) => {
+            let field = if path.is_empty() { "body" } else { &path };
+            Err(invalid("an object is wanted, not an array".to_owned(), field))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Where `sent` has an array and `meant` an object.
+fn array_for_object(sent: &Value, meant: &Value, path: String) -> Option<String> {
+    match (sent, meant) {
+        (Value::Array(_), Value::Object(_)) => Some(path),
+        (Value::Array(sent), Value::Array(meant)) => {
+            let pairs = sent.iter().zip(meant).enumerate();
+            pairs.into_iter().find_map(|(at, (s, m))| array_for_object(s, m, format!("{path}[{at}]")))
+        }
+        (Value::Object(sent), Value::Object(meant)) => sent
+            .iter()
+            .find_map(|(key, s)| meant.get(key).and_then(|m| array_for_object(s, m, joined(&path, key)))),
+        _ => None,
+    }
 }
 
 /// The field that serde names in its text when the path does not reach it: one that is missing

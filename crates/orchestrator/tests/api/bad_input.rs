@@ -117,6 +117,27 @@ async fn bad_input_is_refused_with_its_field_and_nothing_is_stored() {
             "acceptance_criteria[0].path",
         ),
         ("needs a model", with("goal", json!("List the countries in Europe")), 422, "needs-model", "goal"),
+        (
+            "an array for the body",
+            json!(["list /tmp"]).to_string().into_bytes(),
+            400,
+            "invalid-request",
+            "body",
+        ),
+        (
+            "an array for the budget",
+            with("budget", json!([null, null, 60, 1])),
+            400,
+            "invalid-request",
+            "budget",
+        ),
+        (
+            "an array for a criterion",
+            with("acceptance_criteria", json!([["contains", "x"]])),
+            400,
+            "invalid-request",
+            "acceptance_criteria[0]",
+        ),
         ("beyond the policy", with("goal", json!("List the files in /etc")), 403, "beyond-policy", "goal"),
     ];
     for (what, body, status, kind, field) in cases {

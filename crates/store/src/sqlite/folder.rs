@@ -1,14 +1,15 @@
 //! The data folder: its one owner, its database file, how connections to it are made.
 
 use super::schema;
+use octollm_contract::names::DATA_FOLDER_MARKS;
 use rusqlite::{Connection, OpenFlags};
 use std::{
     fs::{File, TryLockError},
     path::{Path, PathBuf},
 };
 
-const DATABASE: &str = "tasks.sqlite3";
-const LOCK: &str = "owner.lock";
+const DATABASE: &str = DATA_FOLDER_MARKS[1];
+const LOCK: &str = DATA_FOLDER_MARKS[0];
 
 /// Why a data folder could not be opened: one variant for each thing its owner can do.
 #[derive(Debug, thiserror::Error)]
