@@ -405,6 +405,14 @@ pub struct EventView {
     pub data: Value,
 }
 
+impl EventView {
+    /// Whether it is the last event of its task.
+    #[must_use]
+    pub fn is_terminal(&self) -> bool {
+        matches!(self.event.as_str(), "task.completed" | "task.failed" | "task.cancelled")
+    }
+}
+
 /// `GET /arms`: an arm and the workers seen for it lately.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ArmView {

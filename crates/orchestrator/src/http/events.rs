@@ -89,7 +89,7 @@ impl Reading {
             }
             if let Some(event) = self.batch.pop_front() {
                 self.after = event.id;
-                self.ended = is_terminal(&event);
+                self.ended = event.is_terminal();
                 return Some(event);
             }
             let has_ended = self.app.task(&self.caller, self.task).await.ok()?.status.is_terminal();
@@ -106,8 +106,4 @@ impl Reading {
             }
         }
     }
-}
-
-fn is_terminal(event: &EventView) -> bool {
-    matches!(event.event.as_str(), "task.completed" | "task.failed" | "task.cancelled")
 }
