@@ -22,7 +22,8 @@ async fn measured(State(serving): State<Serving>, request: Request, next: Next) 
     let waits = request.uri().query().is_some_and(|query| query.contains("wait="));
     let endpoint = Endpoint::of(request.method(), route).filter(|_| !waits);
     let begun = Instant::now();
-    let in_flight = serving.metrics.request_begins();
+    // What only waits is no load that another process would take over.
+    let in_flight = endpoint.map(|_| serving.metrics.request_begins());
     let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     drop(in_flight);
     if let Some(endpoint) = endpoint {
