@@ -45,7 +45,11 @@ impl FromRequestParts<Serving> for Spoken {
     async fn from_request_parts(parts: &mut Parts, _: &Serving) -> Result<Self, Refused> {
         let said = parts.headers.get(PROTOCOL_HEADER).and_then(|value| value.to_str().ok());
         match said.and_then(|text| text.parse::<u32>().ok()) {
-            Some(version) if version == PROTOCOL_VERSION || version + 1 == PROTOCOL_VERSION => Ok(Spoken),
+            Some(version)
+                if version == PROTOCOL_VERSION || version.checked_add(1) == Some(PROTOCOL_VERSION) =>
+            {
+                Ok(Spoken)
+            }
             Some(_) | None => {
                 let detail = format!("version {PROTOCOL_VERSION} of the lease protocol is spoken here");
                 Err(Refused::invalid(PROTOCOL_HEADER, detail))
