@@ -74,6 +74,7 @@ impl Folder {
     /// Takes the folder, makes it if it is missing, and brings its database to the newest schema.
     pub(super) fn take(path: &Path, durability: Durability) -> Result<Self, OpenError> {
         let unusable = |source| OpenError::Folder { folder: path.to_owned(), source };
+        let made_in = parents_of_missing(path);
         std::fs::create_dir_all(path).map_err(unusable)?;
         let lock = File::options()
             .create(true)
@@ -89,8 +90,10 @@ impl Folder {
         let connection = folder.writer()?;
         schema::migrate(&connection, &folder.database.display().to_string())?;
         if durability == Durability::Full {
-            // The names of new files are durable too.
-            File::open(path).and_then(|folder| folder.sync_all()).map_err(unusable)?;
+            // The names of new files are durable too, and those of the folders on the way.
+            for folder in made_in.into_iter().chain([path]) {
+                File::open(folder).and_then(|folder| folder.sync_all()).map_err(unusable)?;
+            }
         }
         Ok(folder)
     }
@@ -129,6 +132,13 @@ impl Folder {
     }
 }
 
+/// The folders that get a new entry when `path` is made with all its parents, the lowest first.
+fn parents_of_missing(path: &Path) -> Vec<&Path> {
+    let missing = path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+    let parents = missing.filter_map(Path::parent);
+    parents.map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent }).collect()
+}
+
 /// The WAL is copied into the database when it has grown to so many pages: more is faster, less
 /// keeps the slowest commits short.
 const WAL_PAGES: u32 = 2000;
@@ -136,3 +146,18 @@ const WAL_PAGES: u32 = 2000;
 const JOURNAL_BYTES_MAX: u32 = 64 << 20;
 const WRITER_CACHE_KIB: u32 = 16 << 10;
 const READER_CACHE_KIB: u32 = 1 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_folder_on_the_way_gets_its_name_synced() {
+        let there = tempfile::tempdir().unwrap();
+        let there = there.path();
+        assert_eq!(parents_of_missing(there), Vec::<&Path>::new());
+        assert_eq!(parents_of_missing(&there.join("a")), [there]);
+        assert_eq!(parents_of_missing(&there.join("a/b/c")), [&there.join("a/b"), &there.join("a"), there]);
+        assert_eq!(parents_of_missing(Path::new("not-made-yet")), [Path::new(".")]);
+    }
+}
