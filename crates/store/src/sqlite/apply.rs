@@ -313,7 +313,23 @@ impl Writer<'_> {
                 return Ok(());
             }
             (Some(was), is) if was == is => return Ok(()),
-            _ => {}
+            (
+                None
+                | Some(
+                    StepState::Blocked
+                    | StepState::Ready { .. }
+                    | StepState::Leased(_)
+                    | StepState::Done
+                    | StepState::Failed(_)
+                    | StepState::Cancelled,
+                ),
+                StepState::Blocked
+                | StepState::Ready { .. }
+                | StepState::Leased(_)
+                | StepState::Done
+                | StepState::Failed(_)
+                | StepState::Cancelled,
+            ) => {}
         }
         match was {
             Some(StepState::Ready { from }) => {
