@@ -69,6 +69,15 @@ fn flags(verb: &Verb) -> Vec<(&'static str, String)> {
     [data, listen, workers, grace, format].into_iter().flatten().collect()
 }
 
+/// Says so when a model is configured, for nothing here calls one.
+fn note_unused_model(config: &Config) {
+    if config.model_asked_for {
+        show::note(
+            "note: a model is configured, but this version cannot use one; goals that need it are refused",
+        );
+    }
+}
+
 /// A runtime for a verb that waits for a server or a task.
 fn runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()

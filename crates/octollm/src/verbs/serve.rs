@@ -1,7 +1,7 @@
 //! `octollm serve`: the all-in-one shape. HTTP API, sweeper, retention and the supervisor of
 //! the worker processes, on one data folder.
 
-use super::{data, log, runtime, signals, worker::Order};
+use super::{data, log, note_unused_model, runtime, signals, worker::Order};
 use crate::{
     config::{Config, WorkerGroup},
     show,
@@ -24,7 +24,7 @@ use std::{
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
 };
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinError};
 use tokio_util::sync::CancellationToken;
 
 /// A worker may take this much longer than its grace before it is killed.
@@ -51,11 +51,7 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
         .await
         .with_context(|| format!("{} cannot be listened on (setting listen)", config.listen))?;
     let address = listener.local_addr()?;
-    if config.model_asked_for {
-        show::note(
-            "note: a model is configured, but this version cannot use one; goals that need it are refused",
-        );
-    }
+    note_unused_model(&config);
 
     let sweeper = Sweeper::start(Arc::clone(&app));
     let retention = Retention::start(
@@ -68,20 +64,52 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
         ServerSettings { connections_max: config.max_connections as usize, ..ServerSettings::default() };
     let metrics = Metrics::new(sweeper.finds());
     let until = closed.clone().cancelled_owned();
-    let serving = tokio::spawn(Server::serve(listener, Arc::clone(&app), metrics, settings, until));
-    let workers = supervise(&app, &store, &config, address, scratch, shutdown.clone())?;
+    let mut serving = tokio::spawn(Server::serve(listener, Arc::clone(&app), metrics, settings, until));
+    let mut workers = supervise(&app, &store, &config, address, scratch, shutdown.clone())?;
     show::line(&format!("octollm listens on http://{address}"));
     show::line(&format!("data folder: {}; API description: http://{address}/openapi.json", folder.display()));
 
-    shutdown.cancelled().await;
+    let ended = tokio::select! {
+        () = shutdown.cancelled() => None,
+        how = &mut serving => Some(Part::Server(how)),
+        how = &mut workers => Some(Part::Supervisor(how)),
+    };
     show::note("draining");
     app.drain();
-    workers.await.context("the supervisor failed")?;
+    // Tells the supervisor, if no signal has.
+    shutdown.cancel();
+    let workers = match &ended {
+        Some(Part::Supervisor(_)) => Ok(()),
+        Some(Part::Server(_)) | None => workers.await,
+    };
     closed.cancel();
-    serving.await.context("the server failed")?;
+    let server = match &ended {
+        Some(Part::Server(_)) => Ok(()),
+        Some(Part::Supervisor(_)) | None => serving.await,
+    };
     retention.stop().await;
     sweeper.stop().await;
+    // What ended first is why the rest had to.
+    match ended {
+        Some(Part::Server(how)) => {
+            how.context("the server failed")?;
+            anyhow::bail!("the server ended without being told to");
+        }
+        Some(Part::Supervisor(how)) => {
+            how.context("the supervisor failed")?;
+            anyhow::bail!("the supervisor ended without being told to");
+        }
+        None => {}
+    }
+    workers.context("the supervisor failed")?;
+    server.context("the server failed")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What ran ahead of its end, and how it ended.
+enum Part {
+    Server(Result<(), JoinError>),
+    Supervisor(Result<(), JoinError>),
 }
 
 /// The folder of the steps' workspaces, without what a killed process left there. This process
