@@ -6,15 +6,23 @@ use crate::{
     show::{self, Progress},
 };
 use anyhow::Context;
-use octollm_client::http::Client;
+use octollm_client::http::{Client, ClientError};
 use octollm_contract::{
-    Millis, TaskId,
-    api::{Budget, SubmitTask, TaskInput, TaskStatus, TaskView},
+    Millis, ProblemKind, TaskId,
+    api::{Budget, EventView, SubmitTask, TaskInput, TaskStatus, TaskView},
 };
-use std::process::ExitCode;
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 /// How long one call waits for the end of a task.
 const WAIT: Millis = Millis::from_secs(60);
+/// The first and the longest pause between streams that were cut.
+const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// A server that tells nothing for so long is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A client of the server that the command line names.
 pub(super) fn client(server: &Server) -> anyhow::Result<Client> {
@@ -83,22 +91,100 @@ async fn submitted(client: &Client, submit: Submit, json: bool) -> anyhow::Resul
     Ok(ExitCode::SUCCESS)
 }
 
+/// Tells what one stream brings, until it is cut or the task's last event has come.
+async fn tell(
+    client: &Client,
+    id: TaskId,
+    told: &mut u64,
+    mut each: impl FnMut(&EventView),
+) -> Result<(), ClientError> {
+    let mut events = client.events(id, *told).await?;
+    while let Some(event) = events.next().await? {
+        *told = event.id;
+        each(&event);
+    }
+    Ok(())
+}
+
+/// Whether waiting may help: the server is away, starts anew or has no room.
+fn passes(error: &ClientError) -> bool {
+    match error {
+        ClientError::Unreachable(_) => true,
+        ClientError::Problem { problem, .. } => {
+            matches!(problem.known_kind(), Some(ProblemKind::Overloaded | ProblemKind::Unavailable))
+        }
+        ClientError::Unreadable { .. } => false,
+    }
+}
+
+/// How long to pause between streams, and when to give up.
+struct Patience {
+    pause: Duration,
+    fruitless: Duration,
+}
+
+impl Patience {
+    const fn new() -> Self {
+        Patience { pause: PAUSE, fruitless: Duration::ZERO }
+    }
+
+    /// The pause after a stream for which `spent` went by; `None` when enough were in vain.
+    fn pause(&mut self, progressed: bool, spent: Duration) -> Option<Duration> {
+        if progressed {
+            *self = Patience::new();
+            self.pause = (PAUSE * 2).min(PAUSE_MAX);
+            return Some(PAUSE);
+        }
+        let pause = self.pause;
+        self.fruitless += spent + pause;
+        self.pause = (pause * 2).min(PAUSE_MAX);
+        (self.fruitless <= PATIENCE).then_some(pause)
+    }
+}
+
 async fn watched(client: &Client, id: TaskId, json: bool) -> anyhow::Result<ExitCode> {
     let mut progress = Progress::new(json);
     let steps = client.task(id).await?.steps;
     let mut told = 0;
+    let mut patience = Patience::new();
     loop {
-        let mut events = client.events(id, told).await?;
+        let asked = Instant::now();
+        let before = told;
         let mut ended = false;
-        while let Some(event) = events.next().await? {
-            told = event.id;
-            ended = matches!(event.event.as_str(), "task.completed" | "task.failed" | "task.cancelled");
-            progress.tell(&event, &steps);
-        }
-        // A stream that ends before its task was cut; the next one goes on behind it.
-        if ended || client.task(id).await?.status.is_terminal() {
+        let cut = match tell(client, id, &mut told, |event| {
+            ended = event.is_terminal();
+            progress.tell(event, &steps);
+        })
+        .await
+        {
+            Ok(()) => None,
+            Err(error) if passes(&error) => Some(error),
+            Err(error) => return Err(error.into()),
+        };
+        if ended {
             break;
         }
+        // A stream that stayed open is no sign of a server that is away, even if nothing happened.
+        let progressed = told > before || (cut.is_none() && asked.elapsed() > PAUSE_MAX);
+        // A stream that ends before its task was cut; the next one goes on behind it.
+        match client.task(id).await {
+            Ok(task) if task.status.is_terminal() => break,
+            Ok(_) => {}
+            Err(error) if passes(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let Some(pause) = patience.pause(progressed, asked.elapsed()) else {
+            progress.finish();
+            let gone = anyhow::anyhow!(
+                "the server has told nothing of the task for {} s; `octollm task watch {id}` goes on when it is back",
+                PATIENCE.as_secs()
+            );
+            return Err(match cut {
+                Some(error) => anyhow::Error::from(error).context(gone.to_string()),
+                None => gone,
+            });
+        };
+        tokio::time::sleep(pause).await;
     }
     progress.finish();
     let task = client.task(id).await.context("the task's end cannot be read")?;
@@ -113,4 +199,21 @@ fn shown(task: &TaskView, json: bool) -> anyhow::Result<ExitCode> {
         show::text(&show::task(task));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_in_vain_are_asked_ever_more_slowly_and_not_for_ever() {
+        let mut patience = Patience::new();
+        let pauses: Vec<Duration> =
+            std::iter::from_fn(|| patience.pause(false, Duration::from_millis(1))).collect();
+        assert_eq!(pauses[..5], [200, 400, 800, 1600, 2000].map(Duration::from_millis));
+        let all: Duration = pauses.iter().sum();
+        assert!(all > Duration::from_secs(55) && all <= PATIENCE, "{all:?}");
+        assert_eq!(patience.pause(true, Duration::from_secs(300)), Some(PAUSE));
+        assert_eq!(patience.pause(false, Duration::ZERO), Some(PAUSE * 2));
+    }
 }
