@@ -1,6 +1,6 @@
 //! `octollm run`: the whole stack in this process, for one goal.
 
-use super::{Usage, data, log, runtime, signals};
+use super::{Usage, data, log, note_unused_model, runtime, signals};
 use crate::{
     cli::Run,
     config::Config,
@@ -33,11 +33,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 pub(super) fn run(run: Run, config: &Config) -> anyhow::Result<ExitCode> {
     refuse_what_nothing_honours(&run)?;
     log::configured(config)?;
-    if config.model_asked_for {
-        show::note(
-            "note: a model is configured, but this version cannot use one; goals that need it are refused",
-        );
-    }
+    note_unused_model(config);
     let place = Place { home: std::env::var("HOME").ok(), cwd: cwd() };
     // Refused before anything is made: the plan of an understood goal says what it may touch.
     let policy = match rules::plan(&run.goal, &place) {
@@ -55,8 +51,11 @@ pub(super) fn run(run: Run, config: &Config) -> anyhow::Result<ExitCode> {
         fs::create_dir(&scratch).with_context(|| format!("{} cannot be made", scratch.display()))?;
         reach(&app, Caller::local(policy), &run, config, &scratch).await
     });
-    temporary.close().context("the temporary folder cannot be removed")?;
-    code
+    let removed = temporary.close();
+    // What went wrong first is told; what is left behind is only told when nothing else did.
+    let code = code?;
+    removed.context("the temporary folder cannot be removed")?;
+    Ok(code)
 }
 
 /// A folder that is removed at the end: not among the files of `/tmp`, which goals speak of.
@@ -200,26 +199,13 @@ async fn follow(
     }
 }
 
-/// Prints the result or the reason, and puts files where they belong.
+/// Prints the result or the reason, then puts files where they belong: what the task found is
+/// not lost when a file cannot be written.
 async fn conclude(app: &App, caller: &Caller, view: &TaskView, run: &Run) -> anyhow::Result<ExitCode> {
-    let files = view.result.as_ref().map_or(&[][..], |result| &result.artefacts);
-    if !files.is_empty() {
-        let out = run.out.clone().unwrap_or_else(|| PathBuf::from(format!("octollm-{}", view.task_id)));
-        for file in files {
-            let bytes = app.artefact(caller, view.task_id, &file.path).await?;
-            write_new(&out, &file.path, &bytes)?;
-        }
-        show::note(&format!(
-            "{} file{} in {}",
-            files.len(),
-            if files.len() == 1 { "" } else { "s" },
-            out.display()
-        ));
-    }
     if run.json {
         show::line(&serde_json::to_string(view)?);
     }
-    Ok(match (&view.result, &view.error) {
+    let code = match (&view.result, &view.error) {
         (Some(result), _) => {
             if !run.json {
                 show::line(result.text.trim_end_matches('\n'));
@@ -234,7 +220,22 @@ async fn conclude(app: &App, caller: &Caller, view: &TaskView, run: &Run) -> any
             show::note(view.status.as_str());
             ExitCode::from(1)
         }
-    })
+    };
+    let files = view.result.as_ref().map_or(&[][..], |result| &result.artefacts);
+    if !files.is_empty() {
+        let out = run.out.clone().unwrap_or_else(|| PathBuf::from(format!("octollm-{}", view.task_id)));
+        for file in files {
+            let bytes = app.artefact(caller, view.task_id, &file.path).await?;
+            write_new(&out, &file.path, &bytes)?;
+        }
+        show::note(&format!(
+            "{} file{} in {}",
+            files.len(),
+            if files.len() == 1 { "" } else { "s" },
+            out.display()
+        ));
+    }
+    Ok(code)
 }
 
 /// Writes a file below `out`; what exists is never overwritten.
