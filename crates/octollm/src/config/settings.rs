@@ -54,7 +54,7 @@ settings! {
     "drain_grace" "OCTOLLM_DRAIN_GRACE" = "25s", "How long a drain may take before what still runs is stopped", Open;
     "retention" "OCTOLLM_RETENTION" = "720h", "How long ended tasks and their artefacts are kept", Open;
     "max_connections" "OCTOLLM_MAX_CONNECTIONS" = "12000", "Open connections; more are answered 503 or refused", Open;
-    "artefact_bytes_max" "OCTOLLM_ARTEFACT_BYTES_MAX" = "67108864", "The largest artefact, in bytes", Open;
+    "artefact_bytes_max" "OCTOLLM_ARTEFACT_BYTES_MAX" = "67108864", "The largest artefact, in bytes; 64 MiB at most", Open;
     "log" "OCTOLLM_LOG" = "warn", "What is logged: error, warn, info, debug, trace, or a filter such as octollm_store=debug", Open;
     "log_format" "OCTOLLM_LOG_FORMAT" = "text", "text or json, on standard error", Open;
     "model_url" "OCTOLLM_MODEL_URL" = "", "An OpenAI-compatible server. Not honoured by this version: goals that need a model are refused", Open;
@@ -104,6 +104,8 @@ pub(crate) struct WorkerGroup {
 pub(crate) const BUILT_ARMS: &[ArmName] = &[ArmName::Executor, ArmName::Judge];
 /// A machine does not get more worker processes.
 const WORKERS_MAX: usize = 64;
+/// What a worker can hand over in one request.
+const ARTEFACT_BYTES_CAP: u64 = 64 << 20;
 
 impl Config {
     /// Checks every value; the error names the first that cannot be read.
@@ -127,7 +129,7 @@ impl Config {
             drain_grace: length("drain_grace", Millis::from_secs(1), Millis::from_secs(3600))?,
             retention: length("retention", Millis::from_secs(60), Millis::from_secs(10 * 365 * 86_400))?,
             max_connections: bounded(sources, "max_connections", 1, 1_000_000)?,
-            artefact_bytes_max: bounded(sources, "artefact_bytes_max", 1024, 1 << 32)?,
+            artefact_bytes_max: bounded(sources, "artefact_bytes_max", 1024, ARTEFACT_BYTES_CAP)?,
             log: sources.get("log").0.to_owned(),
             log_json: one_of(sources, "log_format", &["text", "json"])? == 1,
             model_asked_for: ["model_url", "model", "model_key"]
@@ -267,6 +269,11 @@ mod tests {
                 "workers",
                 "executor=0",
                 "flag --workers: workers = \"executor=0\": an arm needs at least 1 process, and all together at most 64",
+            ),
+            (
+                "artefact_bytes_max",
+                "67108865",
+                "flag --artefact-bytes-max: artefact_bytes_max = \"67108865\": it must lie between 1024 and 67108864",
             ),
             ("log_format", "xml", "flag --log-format: log_format = \"xml\": it must be one of text, json"),
         ];
