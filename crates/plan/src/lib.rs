@@ -17,6 +17,6 @@ mod step;
 mod tool;
 
 pub use check::{CheckedPlan, CheckedStep, MAX_STEPS, PlanFault};
-pub use output::{InputValue, Provenance, StepOutput, compose};
+pub use output::{Body, InputValue, Provenance, StepOutput, compose};
 pub use step::{BadPlanName, InputName, Instruction, Plan, PlanStep, Reference, StepName, ValueType};
 pub use tool::{Arg, CountWhat, FindKind, HashKind, SizeBound, SortBy, ToolCall, ToolName};

@@ -17,6 +17,9 @@ pub struct StepOutput {
     /// Where the whole text lies when `text` is only its beginning; one of `artefacts`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whole_text: Option<ContentHash>,
+    /// What later steps work on, when that is not the text for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Body>,
     /// For programs.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub data: Value,
@@ -41,6 +44,19 @@ pub struct StepOutput {
     /// Who made this, from what.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Provenance>,
+}
+
+/// What a step made, where its text for people holds more: remarks, and what a program said of
+/// itself. A later step must not count or search those (P10).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Body {
+    /// All of it.
+    Text(String),
+    /// All of it, kept as one of the output's artefacts.
+    Whole(ContentHash),
+    /// Some of it was not kept: no later step can work on it.
+    Partial,
 }
 
 /// Who made a result, from what, and at what cost.
@@ -70,7 +86,7 @@ pub struct Provenance {
 pub enum InputValue {
     /// A text.
     Text(String),
-    /// A text that its output holds only the beginning of; an artefact holds it whole.
+    /// A text that an artefact holds.
     WholeText(ContentHash),
     /// Absolute paths.
     Paths(Vec<String>),
@@ -87,11 +103,16 @@ impl StepOutput {
     #[must_use]
     pub fn value(&self, wanted: ValueType) -> Option<InputValue> {
         match wanted {
-            // A later step that saw only the beginning would give a wrong answer (P10).
-            ValueType::Text => Some(match self.whole_text {
-                Some(whole) => InputValue::WholeText(whole),
-                None => InputValue::Text(self.text.clone()),
-            }),
+            // A later step that saw only a part would give a wrong answer (P10).
+            ValueType::Text => match &self.body {
+                None => Some(match self.whole_text {
+                    Some(kept) => InputValue::WholeText(kept),
+                    None => InputValue::Text(self.text.clone()),
+                }),
+                Some(Body::Text(body)) => Some(InputValue::Text(body.clone())),
+                Some(Body::Whole(kept)) => Some(InputValue::WholeText(*kept)),
+                Some(Body::Partial) => None,
+            },
             ValueType::Paths => self.paths.clone().map(InputValue::Paths),
             ValueType::Number => self.number.map(InputValue::Number),
             ValueType::Data => Some(InputValue::Data(self.data.clone())),

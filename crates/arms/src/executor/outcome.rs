@@ -4,7 +4,7 @@ use super::{text::size, workspace::Committed};
 use crate::{Undone, Work};
 use bytes::Bytes;
 use octollm_contract::{ContentHash, api::ArtefactView};
-use octollm_plan::StepOutput;
+use octollm_plan::{Body, StepOutput};
 use serde_json::Value;
 
 /// An output's text is cut at this many bytes; an artefact holds the whole.
@@ -25,6 +25,20 @@ pub(super) struct Found {
     pub(super) paths: Option<Vec<String>>,
     pub(super) number: Option<u64>,
     pub(super) exit_code: Option<i32>,
+    /// What later steps work on, when it is not `text`.
+    pub(super) body: Content,
+}
+
+/// What later steps work on.
+#[derive(Debug, Default)]
+pub(super) enum Content {
+    /// The text for people.
+    #[default]
+    AsShown,
+    /// This, without the remarks that the text for people has.
+    Only(String),
+    /// Nothing: some of it was not kept.
+    Partial,
 }
 
 /// Makes the step's output.
@@ -34,7 +48,7 @@ pub(super) async fn finish(
     committed: Option<Committed>,
     work: &Work,
 ) -> Result<StepOutput, Undone> {
-    let Found { mut text, data, mut paths, number, exit_code } = found;
+    let Found { mut text, data, mut paths, number, exit_code, body: content } = found;
     let (workspace, mut artefacts): (Option<ContentHash>, Vec<ArtefactView>) = match committed {
         Some(Committed { manifest, files }) => (Some(manifest), files),
         None => (None, Vec::new()),
@@ -46,6 +60,19 @@ pub(super) async fn finish(
         paths = None;
         text.push_str("(too many paths for a later step to work on)\n");
     }
+    let body = match content {
+        Content::AsShown => None,
+        Content::Only(body) if body == text => None,
+        Content::Only(body) if body.len() > TEXT_BYTES => {
+            let whole = Bytes::from(body);
+            let path = format!("{WHOLE_OUTPUTS}{}.body.txt", work.grant.spec.name);
+            let (bytes, sha256) = (whole.len() as u64, work.link.put(whole).await?);
+            artefacts.push(ArtefactView { path, bytes, sha256 });
+            Some(Body::Whole(sha256))
+        }
+        Content::Only(body) => Some(Body::Text(body)),
+        Content::Partial => Some(Body::Partial),
+    };
     let mut whole_text = None;
     if text.len() > TEXT_BYTES {
         let whole = Bytes::from(std::mem::take(&mut text));
@@ -63,6 +90,7 @@ pub(super) async fn finish(
     Ok(StepOutput {
         text,
         whole_text,
+        body,
         data,
         paths,
         number,

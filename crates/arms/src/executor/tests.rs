@@ -300,6 +300,22 @@ async fn hostile_names_are_shown_safely() {
     assert_eq!(output.paths, None, "a name that is not text is not handed on as another");
 }
 
+/// P10: what a tool remarks for people is not what a later step counts.
+#[tokio::test]
+async fn remarks_are_not_handed_to_the_next_step() {
+    let site = Site::new();
+    site.write("empty", "");
+    let call = ToolCall::ReadFile {
+        paths: Arg::Given(vec![site.path("empty")]),
+        first_lines: None,
+        last_lines: None,
+    };
+    let output = site.run(call).await;
+    assert!(output.text.contains("is empty"), "{}", output.text);
+    let handed_on = output.value(octollm_plan::ValueType::Text);
+    assert_eq!(handed_on, Some(octollm_plan::InputValue::Text(String::new())));
+}
+
 /// P7: a server's data folder holds every tenant's tasks; no tool goes into it, whatever it may read.
 #[tokio::test]
 async fn a_data_folder_is_closed_to_every_tool() {

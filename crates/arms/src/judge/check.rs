@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// A compiled pattern takes at most so many bytes.
-const PATTERN_SIZE: usize = 10 << 20;
+const PATTERN_SIZE: usize = 1 << 20;
 /// A criterion is quoted, and evidence given, up to this many characters.
 const QUOTED: usize = 200;
 

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use check::Subject;
 use octollm_client::{Completion, VerdictReport};
 use octollm_contract::ArmName;
-use octollm_plan::{InputValue, Instruction, StepOutput, compose};
+use octollm_plan::{Body, InputValue, Instruction, StepOutput, compose};
 use serde_json::json;
 
 /// The arm that checks results by rule.
@@ -84,6 +84,9 @@ impl Arm for Judge {
 /// The output with its whole text, where it was cut.
 async fn whole(output: &StepOutput, work: &Work) -> Result<StepOutput, Undone> {
     let mut output = output.clone();
+    if output.body == Some(Body::Partial) {
+        return Err(Undone::for_good("nothing can be said of a result whose text was not kept whole"));
+    }
     if let Some(whole) = output.whole_text {
         output.text = work.whole_text(whole).await?;
     }

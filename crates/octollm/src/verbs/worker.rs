@@ -37,9 +37,9 @@ pub(super) struct Order {
 const POLL: Millis = Millis::from_secs(20);
 
 pub(super) fn work() -> anyhow::Result<ExitCode> {
-    // One thread for the loop; tools block threads of their own.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(working())
+    // The loop with its heartbeats has this thread to itself; steps have one more, and tools that
+    // block have threads of their own. A step that computes long must not cost the others' leases.
+    super::runtime(1)?.block_on(working())
 }
 
 async fn working() -> anyhow::Result<ExitCode> {

@@ -68,5 +68,11 @@ pub(super) fn find(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
     }
     tally.remarks().iter().for_each(|remark| sheet.line(remark));
     let data = rows_data(&rows, total, tally.unreadable == 0 && !tally.cut);
-    Ok(Found { text: sheet.finish(), data, paths: exact_paths(&rows), number: Some(total), exit_code: None })
+    Ok(Found {
+        text: sheet.finish(),
+        data,
+        paths: if tally.cut { None } else { exact_paths(&rows) },
+        number: Some(total),
+        ..Found::default()
+    })
 }

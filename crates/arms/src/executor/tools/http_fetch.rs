@@ -9,7 +9,7 @@ use super::address;
 use crate::{
     Undone,
     executor::{
-        outcome::Found,
+        outcome::{Content, Found},
         text::{shown, size},
     },
 };
@@ -180,13 +180,15 @@ async fn body(url: &Url, answer: &mut reqwest::Response) -> Result<Found, Undone
         let retryable = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
         return Err(Undone::Failed { message, retryable });
     }
+    let mut body = Content::AsShown;
     if std::str::from_utf8(&bytes).is_err() {
+        body = Content::Only(text.clone());
         text.push_str("\n(not all of it is UTF-8 text; what is not is shown as \u{fffd})\n");
     }
     let data = json!({
         "url": url.as_str(), "status": status.as_u16(), "content_type": kind, "bytes": bytes.len(),
     });
-    Ok(Found { text, data, ..Found::default() })
+    Ok(Found { text, data, body, ..Found::default() })
 }
 
 fn brief(url: &str) -> String {

@@ -46,7 +46,13 @@ pub(super) fn list(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
     }
     tally.remarks().iter().for_each(|remark| sheet.line(remark));
     let data = rows_data(&rows, total, tally.unreadable == 0 && !tally.cut);
-    Ok(Found { text: sheet.finish(), data, paths: exact_paths(&rows), number: Some(total), exit_code: None })
+    Ok(Found {
+        text: sheet.finish(),
+        data,
+        paths: if tally.cut { None } else { exact_paths(&rows) },
+        number: Some(total),
+        ..Found::default()
+    })
 }
 
 fn nothing(path: &str, wish: &Wish) -> String {

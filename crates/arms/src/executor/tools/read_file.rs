@@ -5,7 +5,7 @@ use crate::{
     Undone,
     executor::{
         files::{Faults, pieces},
-        outcome::Found,
+        outcome::{Content, Found},
         text::{SHEET_BYTES, Sheet, shown_path, size},
     },
 };
@@ -23,6 +23,7 @@ pub(super) fn read_file(
 ) -> Result<Found, Undone> {
     let (mut faults, mut sheet) = (Faults::default(), Sheet::default());
     let mut rows: Vec<Value> = Vec::new();
+    let (mut whole, mut cut) = (String::new(), false);
     for path in paths {
         let (path, file, stat) = match site.reach.file(path) {
             Ok(opened) => opened,
@@ -44,6 +45,8 @@ pub(super) fn read_file(
         }
         let text = String::from_utf8_lossy(&part.bytes).replace('\0', "\u{fffd}");
         let utf8 = std::str::from_utf8(&part.bytes).is_ok();
+        whole.push_str(&text);
+        cut |= part.cut;
         let body = text.strip_suffix('\n').unwrap_or(&text);
         if !text.is_empty() {
             sheet.line(body);
@@ -61,7 +64,8 @@ pub(super) fn read_file(
     let remarks = faults.remarks(rows.len() as u64)?;
     remarks.iter().for_each(|remark| sheet.line(remark));
     let data = json!({ "files": rows, "unreadable": faults.count() });
-    Ok(Found { text: sheet.finish(), data, ..Found::default() })
+    let body = if cut { Content::Partial } else { Content::Only(whole) };
+    Ok(Found { text: sheet.finish(), data, body, ..Found::default() })
 }
 
 struct Part {

@@ -57,7 +57,7 @@ pub(super) fn search(site: &Site, wish: &Wish, from: Source) -> Result<Found, Un
                 data,
                 paths: Some(Vec::new()),
                 number: Some(number),
-                exit_code: None,
+                ..Found::default()
             })
         }
         Source::Paths(paths) => in_files(site, wish, &pattern, &paths),
@@ -113,7 +113,7 @@ fn in_files(site: &Site, wish: &Wish, pattern: &Regex, paths: &[String]) -> Resu
     with.sort();
     let data = data(total, &matches, with.len(), &tally, faults.count());
     let paths = with.iter().map(|path| exact(path)).collect();
-    Ok(Found { text: sheet.finish(), data, paths, number: Some(total), exit_code: None })
+    Ok(Found { text: sheet.finish(), data, paths, number: Some(total), ..Found::default() })
 }
 
 fn data(total: u64, matches: &[Value], files: usize, tally: &Tally, faults: u64) -> Value {

@@ -7,7 +7,7 @@
 use crate::{
     Undone,
     executor::{
-        outcome::Found,
+        outcome::{Content, Found},
         text::{counted, shown},
     },
 };
@@ -73,6 +73,10 @@ pub(crate) async fn run(
             "took_ms": u64::try_from(ended.took.as_millis()).unwrap_or(u64::MAX),
         }),
         exit_code: Some(exit_code),
+        body: match ended.stdout.is_cut() {
+            true => Content::Partial,
+            false => Content::Only(lossy(&ended.stdout.bytes)),
+        },
         ..Found::default()
     })
 }
