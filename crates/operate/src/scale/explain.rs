@@ -33,7 +33,7 @@ pub struct Args {
 pub(super) fn run(args: &Args, console: &mut Console<'_>) -> io::Result<Exit> {
     let Some(loaded) = accept(&args.files, console)? else { return Ok(Exit::Unreadable) };
     let mut values = Values::default();
-    for given in &args.values {
+    for given in args.values.iter().flat_map(|given| pairs(given)) {
         if let Err(why) = take(&mut values, given, console.input) {
             writeln!(console.err, "{why}")?;
             return Ok(Exit::Unreadable);
@@ -62,6 +62,12 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> io::Result<Exit> {
 }
 
 /// Takes a `key=value`, or a file of them; a file that is there wins over a key that looks like its name.
+/// `replicas=5,cpu=24` is two pairs; a file's name is left as it is.
+fn pairs(given: &str) -> Vec<&str> {
+    let parts: Vec<&str> = given.split(',').collect();
+    if parts.iter().all(|part| part.contains('=')) { parts } else { vec![given] }
+}
+
 fn take(values: &mut Values, given: &str, input: &mut dyn Read) -> Result<(), String> {
     let is_file = given == STANDARD_INPUT || !given.contains('=') || Path::new(given).is_file();
     if !is_file {
@@ -74,4 +80,14 @@ fn take(values: &mut Values, given: &str, input: &mut dyn Read) -> Result<(), St
 fn moment(now: SystemTime) -> Moment {
     let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Moment::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn pairs_may_stand_behind_one_another_with_commas() {
+        assert_eq!(super::pairs("replicas=5,cpu=24"), ["replicas=5", "cpu=24"]);
+        assert_eq!(super::pairs("a,b.yaml"), ["a,b.yaml"]);
+        assert_eq!(super::pairs("-"), ["-"]);
+    }
 }
