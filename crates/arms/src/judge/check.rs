@@ -30,20 +30,11 @@ pub(super) async fn check(criterion: StructuredCriterion, subject: &Arc<Subject>
         }
         StructuredCriterion::Regex { pattern } => {
             let named = format!("regex {:?}", clip(&pattern));
-            let compiled =
-                RegexBuilder::new(&pattern).size_limit(PATTERN_SIZE).dfa_size_limit(PATTERN_SIZE).build();
-            match compiled {
-                Err(error) => {
-                    finding(named, false, format!("the pattern cannot be used: {}", clip(&error.to_string())))
-                }
-                Ok(compiled) => {
-                    let hit = compiled.find(text);
-                    let told = |hit: regex::Match<'_>| {
-                        format!("{:?} matches in {}", clip(hit.as_str()), line_at(text, hit.start()))
-                    };
-                    finding(named, hit.is_some(), hit.map_or_else(|| nothing_like(text), told))
-                }
-            }
+            let subject = Arc::clone(subject);
+            // A client's pattern over a large text may take long: not on the threads of the heartbeats.
+            let searching =
+                tokio::task::spawn_blocking(move || matched(named, &pattern, &subject.result.text));
+            searching.await.map_err(|_| Undone::for_now("the pattern could not be searched for"))?
         }
         StructuredCriterion::ExitCode { equals } => {
             let found = match subject.exit_code {
@@ -72,6 +63,22 @@ pub(super) async fn check(criterion: StructuredCriterion, subject: &Arc<Subject>
             finding("json_schema".to_owned(), holds, evidence)
         }
     })
+}
+
+fn matched(named: String, pattern: &str, text: &str) -> Finding {
+    let compiled = RegexBuilder::new(pattern).size_limit(PATTERN_SIZE).dfa_size_limit(PATTERN_SIZE).build();
+    match compiled {
+        Err(error) => {
+            finding(named, false, format!("the pattern cannot be used: {}", clip(&error.to_string())))
+        }
+        Ok(compiled) => {
+            let hit = compiled.find(text);
+            let told = |hit: regex::Match<'_>| {
+                format!("{:?} matches in {}", clip(hit.as_str()), line_at(text, hit.start()))
+            };
+            finding(named, hit.is_some(), hit.map_or_else(|| nothing_like(text), told))
+        }
+    }
 }
 
 fn finding(criterion: String, holds: bool, evidence: String) -> Finding {

@@ -37,9 +37,9 @@ pub(super) struct Order {
 const POLL: Millis = Millis::from_secs(20);
 
 pub(super) fn work() -> anyhow::Result<ExitCode> {
-    // The loop with its heartbeats has this thread to itself; steps have one more, and tools that
-    // block have threads of their own. A step that computes long must not cost the others' leases.
-    super::runtime(1)?.block_on(working())
+    // Two threads, so that a step that computes for a moment does not hold up the heartbeats of
+    // the others; what may compute long, and what blocks, has threads of its own.
+    super::runtime(2)?.block_on(working())
 }
 
 async fn working() -> anyhow::Result<ExitCode> {

@@ -64,7 +64,7 @@ pub(super) fn read_file(
     let remarks = faults.remarks(rows.len() as u64)?;
     remarks.iter().for_each(|remark| sheet.line(remark));
     let data = json!({ "files": rows, "unreadable": faults.count() });
-    let body = if cut { Content::Partial } else { Content::Only(whole) };
+    let body = if cut || faults.count() > 0 { Content::Partial } else { Content::Only(whole) };
     Ok(Found { text: sheet.finish(), data, body, ..Found::default() })
 }
 

@@ -112,7 +112,7 @@ fn in_files(site: &Site, wish: &Wish, pattern: &Regex, paths: &[String]) -> Resu
     remarks.iter().chain(&tally.remarks()).for_each(|remark| sheet.line(remark));
     with.sort();
     let data = data(total, &matches, with.len(), &tally, faults.count());
-    let paths = with.iter().map(|path| exact(path)).collect();
+    let paths = if tally.cut { None } else { with.iter().map(|path| exact(path)).collect() };
     Ok(Found { text: sheet.finish(), data, paths, number: Some(total), ..Found::default() })
 }
 
