@@ -5,6 +5,7 @@
 //! then; `test` installs what the tests need where it may, and says what is missing where not.
 
 mod arrows;
+mod deny;
 mod needs;
 mod tidy;
 
@@ -24,7 +25,7 @@ usage: cargo xtask COMMAND
   sim ARGS…    the deterministic simulation (--seed N --schedules M)
   soak         the long tests: hours if you let them (OCTOLLM_SOAK_MINUTES, default 20)
   bench ARGS…  the benchmarks of docs/benchmarks.md
-  deny         licences, sources and duplicate dependencies (installs cargo-deny when missing)
+  deny         licences, sources and duplicate versions of dependencies, by deny.toml
 ";
 
 fn main() -> ExitCode {
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
         "sim" => sim(rest),
         "soak" => soak(),
         "bench" => bench(rest),
-        "deny" => deny(),
+        "deny" => deny::check(),
         "help" | "--help" | "-h" => {
             say(HELP);
             Ok(())
@@ -110,16 +111,6 @@ fn bench(rest: &[String]) -> Result<(), String> {
     let mut arguments = vec!["run", "--locked", "--release", "--package", "octollm-bench", "--"];
     arguments.extend(rest.iter().map(String::as_str));
     cargo(arguments)
-}
-
-fn deny() -> Result<(), String> {
-    let present =
-        Command::new(cargo_path()).args(["deny", "--version"]).output().is_ok_and(|o| o.status.success());
-    if !present {
-        cargo(["install", "--locked", "cargo-deny"])?;
-    }
-    // Advisories need a database that is fetched; the other checks need nothing but the lock file.
-    cargo(["deny", "--locked", "check", "bans", "licenses", "sources"])
 }
 
 fn cargo<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(arguments: I) -> Result<(), String> {
