@@ -10,6 +10,7 @@
 pub mod api;
 mod hash;
 mod id;
+pub mod model;
 mod money;
 pub mod names;
 pub mod problem;
