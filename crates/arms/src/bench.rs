@@ -22,6 +22,6 @@ impl Arm for NullArm {
     }
 
     async fn perform(&self, _: Work) -> Result<Completion, Undone> {
-        Ok(Completion { output: StepOutput::default(), verdict: None })
+        Ok(Completion::of(StepOutput::default()))
     }
 }

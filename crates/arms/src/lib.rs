@@ -21,5 +21,5 @@ mod worker;
 pub use arm::{Arm, Undone, Work};
 pub use executor::{Executor, Settings as ExecutorSettings};
 pub use judge::Judge;
-pub use link::{Link, NoLink};
+pub use link::{Link, NoAnswer, NoLink};
 pub use worker::{Settings as WorkerSettings, Worker};

@@ -1,15 +1,20 @@
-//! A step's line to the orchestrator: artefacts and checkpoints, bound to its token.
+//! A step's line to the orchestrator: artefacts, checkpoints and models, bound to its token.
 
 use crate::worker::pace::Pace;
 use bytes::Bytes;
 use octollm_access::StepToken;
-use octollm_client::{LeaseError, Leases};
-use octollm_contract::{ContentHash, Document, Problem};
+use octollm_client::{LeaseError, Leases, ThinkAsk, ThinkError, whole};
+use octollm_contract::{
+    ContentHash, Document, Problem,
+    model::{Answer, Ask},
+};
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 /// How long a call is repeated while the orchestrator is away.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a question is repeated while no provider takes it: a limited rate passes in a minute.
+const PATIENCE_WITH_MODELS: Duration = Duration::from_secs(150);
 
 /// What an arm may ask for while it does a step.
 #[derive(Clone)]
@@ -32,6 +37,26 @@ pub enum NoLink {
     Away,
 }
 
+/// Why a question brought no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAnswer {
+    /// The lease is gone: stop.
+    #[error("the lease is no longer held")]
+    Lost,
+    /// The task's budget does not cover the question. Ask for less, or give up for good.
+    #[error("{0}")]
+    OverBudget(String),
+    /// The question cannot be asked like this.
+    #[error("{0}")]
+    Refused(String),
+    /// The model was asked and gave no whole answer. Another try takes the next number.
+    #[error("{0}")]
+    Failed(String),
+    /// Nobody could be asked for longer than it is waited for; nothing was paid.
+    #[error("no model could be asked: {0}")]
+    Away(String),
+}
+
 impl Link {
     /// The line of the step that `token` opens.
     #[must_use]
@@ -52,6 +77,34 @@ impl Link {
     /// Saves where the step is; the next attempt finds it in its grant.
     pub async fn checkpoint(&self, state: &Document, artefacts: &[ContentHash]) -> Result<(), NoLink> {
         patiently(|| self.leases.checkpoint(&self.token, state.clone(), artefacts.to_vec())).await
+    }
+}
+
+impl Link {
+    /// The whole answer to the step's question of this `number`. It is repeated while nobody can
+    /// be asked; the gateway answers a repetition from its record.
+    pub async fn think(&self, number: u32, ask: &Ask) -> Result<Answer, NoAnswer> {
+        let (until, mut pace) = (Instant::now() + PATIENCE_WITH_MODELS, Pace::new());
+        loop {
+            let question = ThinkAsk { number, ask: ask.clone() };
+            let answer = match self.leases.think(&self.token, question).await {
+                Ok(thinking) => whole(thinking).await,
+                Err(error) => Err(error),
+            };
+            let (wait, why) = match answer {
+                Ok(answer) => return Ok(answer),
+                Err(ThinkError::Lost) => return Err(NoAnswer::Lost),
+                Err(ThinkError::OverBudget(why)) => return Err(NoAnswer::OverBudget(why)),
+                Err(ThinkError::Refused(why)) => return Err(NoAnswer::Refused(why)),
+                Err(ThinkError::Failed(why)) => return Err(NoAnswer::Failed(why)),
+                Err(ThinkError::Busy { retry_after, why }) => (pace.at_least(retry_after), why),
+                Err(error @ ThinkError::Unreachable(_)) => (pace.next_wait(), error.to_string()),
+            };
+            if Instant::now() + wait > until {
+                return Err(NoAnswer::Away(why));
+            }
+            sleep(wait).await;
+        }
     }
 }
 
@@ -80,5 +133,45 @@ where
             return Err(NoLink::Away);
         }
         sleep(wait).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::unreliable::{UnreliableLeases, grant};
+    use octollm_contract::{
+        ArmName, Millis,
+        model::{Chunk, Counted, Finish, Message, Usage},
+    };
+    use octollm_plan::Instruction;
+
+    const USAGE: Usage =
+        Usage { input: 1, output: 1, cache_read: 0, cache_write: 0, counted: Counted::Exact };
+
+    fn answer(text: &str) -> Vec<Result<Chunk, ThinkError>> {
+        let begun = Chunk::Begun { model: "m".into(), simulated: true };
+        let said = Chunk::Text { text: text.into() };
+        vec![Ok(begun), Ok(said), Ok(Chunk::Usage(USAGE)), Ok(Chunk::End { finish: Finish::Stop })]
+    }
+
+    /// P5: what may have been paid is asked again only under its own number.
+    #[tokio::test(start_paused = true)]
+    async fn a_question_is_repeated_under_its_number_until_it_is_answered() {
+        let leases = UnreliableLeases::new();
+        let mut half = answer("lost");
+        half.truncate(2);
+        leases.next_thought(Err(ThinkError::Busy { retry_after: Millis::from_secs(2), why: String::new() }));
+        leases.next_thought(Ok(half));
+        leases.next_thought(Ok(answer("yes")));
+        let token = grant(0, ArmName::Coder, Instruction::Think("x".into())).token;
+        let link = Link::new(leases.clone(), token);
+        let ask = Ask::new("", vec![Message::user("?")], 10);
+        assert_eq!(link.think(3, &ask).await.unwrap().text, "yes");
+        let numbers: Vec<u32> = leases.asked().iter().map(|asked| asked.number).collect();
+        assert_eq!(numbers, [3, 3, 3]);
+        leases.next_thought(Err(ThinkError::Failed("cut".into())));
+        assert!(matches!(link.think(4, &ask).await, Err(NoAnswer::Failed(_))));
+        assert!(matches!(link.think(5, &ask).await, Err(NoAnswer::Away(_))));
     }
 }

@@ -1,11 +1,12 @@
 //! The lease protocol, as a worker sees it. The orchestrator serves it over HTTP and, for
 //! `octollm run`, in the same process; the worker loop cannot tell which.
 
+use crate::{ThinkAsk, ThinkError, Thinking};
 use async_trait::async_trait;
 use bytes::Bytes;
 use octollm_access::StepToken;
 use octollm_contract::{ArmName, ContentHash, Document, Millis, Problem, StepId, Timestamp, WorkerId};
-use octollm_plan::{InputName, InputValue, PlanStep, StepOutput};
+use octollm_plan::{InputName, InputValue, Plan, PlanStep, StepOutput};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -43,6 +44,10 @@ pub trait Leases: Send + Sync + 'static {
     /// Keeps bytes; they live as long as a document that refers to them.
     async fn put_artefact(&self, token: &StepToken, bytes: Bytes) -> Result<ContentHash, LeaseError>;
 
+    /// Has a model think for the step. An error before the first piece is an error of the call,
+    /// a later one the last item of the stream.
+    async fn think(&self, token: &StepToken, ask: ThinkAsk) -> Result<Thinking, ThinkError>;
+
     /// Bytes that the step's task refers to.
     async fn get_artefact(&self, token: &StepToken, hash: ContentHash) -> Result<Bytes, LeaseError>;
 }
@@ -79,12 +84,26 @@ pub struct Grant {
     /// Where an earlier attempt was, as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<serde_json::Value>,
+    /// The models that the step may ask, the default first; none when no provider is configured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<ModelTerms>,
     /// When the lease lapses without a heartbeat, by the orchestrator's clock.
     pub expires_at: Timestamp,
     /// How often to beat. Cancels travel on the answers, within two seconds.
     pub heartbeat_every: Millis,
     /// How long the attempt may take.
     pub time_limit: Millis,
+}
+
+/// A model that may be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelTerms {
+    /// Its id, for [`octollm_contract::model::Ask::model`].
+    pub model: String,
+    /// Tokens that question and answer may have together.
+    pub context_tokens: u64,
+    /// Tokens that one answer may have.
+    pub output_tokens_max: u32,
 }
 
 /// The answer to a heartbeat.
@@ -104,9 +123,30 @@ pub enum Beat {
 pub struct Completion {
     /// What the step gives back.
     pub output: StepOutput,
-    /// From a judge, and only from one: what it says of the result of others.
+    /// What a judge or a planner has decided; nobody else decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub verdict: Option<VerdictReport>,
+    pub decision: Option<Decision>,
+}
+
+impl Completion {
+    /// The result of an arm that decides nothing.
+    #[must_use]
+    pub const fn of(output: StepOutput) -> Self {
+        Completion { output, decision: None }
+    }
+}
+
+/// What an arm decides about its task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// A judge's.
+    Verdict(VerdictReport),
+    /// A planner's. A plan that does not hold is refused with all its faults, and the step stays
+    /// with its worker.
+    Plan(Plan),
+    /// A planner's: the client must answer this before there can be a plan.
+    Question(String),
 }
 
 /// What a judge says.

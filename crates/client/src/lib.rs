@@ -8,6 +8,11 @@
 
 pub mod http;
 mod leases;
+mod think;
 pub mod wire;
 
-pub use leases::{Beat, Completion, Grant, LeaseAsk, LeaseError, Leases, PROTOCOL_VERSION, VerdictReport};
+pub use leases::{
+    Beat, Completion, Decision, Grant, LeaseAsk, LeaseError, Leases, ModelTerms, PROTOCOL_VERSION,
+    VerdictReport,
+};
+pub use think::{ThinkAsk, ThinkError, ThinkLine, Thinking, whole};

@@ -13,7 +13,10 @@ use bytes::Bytes;
 use futures_util::future::select_all;
 use octollm_access::{StepClaims, StepToken, TenantScope};
 use octollm_artefacts::{GetError, PutError};
-use octollm_client::{Beat, Completion, Grant, LeaseAsk, LeaseError, Leases, VerdictReport};
+use octollm_client::{
+    Beat, Completion, Decision, Grant, LeaseAsk, LeaseError, Leases, ThinkAsk, ThinkError, Thinking,
+    VerdictReport,
+};
 use octollm_contract::{ContentHash, Document, Millis, ProblemKind, Timestamp, WorkerId};
 use octollm_lifecycle::{Command, Refusal, STOP_GRACE, Verdict};
 use octollm_plan::StepOutput;
@@ -135,6 +138,7 @@ impl LocalLeases {
             inputs,
             workspace,
             checkpoint: claimed.checkpoint.as_ref().map(Document::read).transpose().map_err(unreadable)?,
+            models: Vec::new(),
             expires_at: claimed.expires_at,
             heartbeat_every: heartbeat_every(self.app.settings.lease_ttl),
             time_limit: claimed.time_limit,
@@ -292,10 +296,12 @@ impl Leases for LocalLeases {
         let output = Document::of(&done.output).map_err(|error| {
             LeaseError::Refused(problem(ProblemKind::InvalidRequest, error.to_string(), "output"))
         })?;
-        let verdict = done.verdict.map(|verdict| match verdict {
-            VerdictReport::Accepted => Verdict::Accepted,
-            VerdictReport::Refused(evidence) => Verdict::Refused { evidence },
-        });
+        let verdict = match done.decision {
+            None => None,
+            Some(Decision::Verdict(VerdictReport::Accepted)) => Some(Verdict::Accepted),
+            Some(Decision::Verdict(VerdictReport::Refused(evidence))) => Some(Verdict::Refused { evidence }),
+            Some(Decision::Plan(_) | Decision::Question(_)) => return Err(refused(Refusal::BadPlan)),
+        };
         let command = |claims: &StepClaims| Command::Complete {
             place: claims.step.place,
             token: claims.lease,
@@ -326,6 +332,11 @@ impl Leases for LocalLeases {
         let hash = self.app.parts.artefacts.put(bytes).await.map_err(not_kept)?;
         self.put.note(&claims, hash, self.app.now());
         Ok(hash)
+    }
+
+    async fn think(&self, token: &StepToken, _: ThinkAsk) -> Result<Thinking, ThinkError> {
+        self.open(token).map_err(|_| ThinkError::Lost)?;
+        Err(ThinkError::Refused("no model is configured".to_owned()))
     }
 
     async fn get_artefact(&self, token: &StepToken, hash: ContentHash) -> Result<Bytes, LeaseError> {

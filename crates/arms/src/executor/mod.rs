@@ -137,7 +137,7 @@ impl Arm for Executor {
             Some(_) | None => None,
         };
         let output = finish(found, tool, committed, &work).await?;
-        Ok(Completion { output, verdict: None })
+        Ok(Completion::of(output))
     }
 }
 

@@ -16,7 +16,7 @@ mod tests;
 use crate::{Arm, Undone, Work};
 use async_trait::async_trait;
 use check::Subject;
-use octollm_client::{Completion, VerdictReport};
+use octollm_client::{Completion, Decision, VerdictReport};
 use octollm_contract::ArmName;
 use octollm_plan::{Body, InputValue, Instruction, StepOutput, compose};
 use serde_json::json;
@@ -114,5 +114,5 @@ fn verdict(findings: &[Finding], work: &Work) -> Completion {
     } else {
         VerdictReport::Refused(failed.trim_end().to_owned())
     };
-    Completion { output, verdict: Some(verdict) }
+    Completion { output, decision: Some(Decision::Verdict(verdict)) }
 }

@@ -5,7 +5,7 @@ use crate::{
     Arm, Link, Undone, Work,
     worker::unreliable::{UnreliableLeases, grant},
 };
-use octollm_client::{Leases, VerdictReport};
+use octollm_client::{Decision, Leases, VerdictReport};
 use octollm_contract::{
     ArmName, ContentHash, Timestamp,
     api::{ArtefactView, StructuredCriterion},
@@ -32,9 +32,10 @@ fn work(criteria: Vec<StructuredCriterion>, outputs: Vec<StepOutput>, leases: Ar
 async fn judge(criterion: StructuredCriterion, outputs: Vec<StepOutput>) -> Result<String, String> {
     let work = work(vec![criterion], outputs, UnreliableLeases::new());
     let done = Judge.perform(work).await.expect("a verdict");
-    match done.verdict.expect("a judge gives one") {
-        VerdictReport::Accepted => Ok(done.output.text),
-        VerdictReport::Refused(why) => Err(why),
+    match done.decision.expect("a judge decides") {
+        Decision::Verdict(VerdictReport::Accepted) => Ok(done.output.text),
+        Decision::Verdict(VerdictReport::Refused(why)) => Err(why),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -79,7 +80,9 @@ async fn one_refused_criterion_refuses_and_all_are_told() {
     let contains = |text: &str| StructuredCriterion::Contains { text: text.into() };
     let work = work(vec![contains("a"), contains("z")], vec![text("a"), text("b")], UnreliableLeases::new());
     let done = Judge.perform(work).await.unwrap();
-    let Some(VerdictReport::Refused(why)) = done.verdict else { panic!("{:?}", done.verdict) };
+    let Some(Decision::Verdict(VerdictReport::Refused(why))) = done.decision else {
+        panic!("{:?}", done.decision)
+    };
     assert!(why.starts_with("contains \"z\" does not hold") && !why.contains("\"a\" holds"), "{why}");
     assert_eq!(done.output.data["criteria"][0]["holds"], json!(true));
     assert!(done.output.provenance.is_some());
@@ -100,7 +103,7 @@ async fn a_cut_text_is_judged_whole() {
         .unwrap()
         .inputs
         .insert("r".parse().unwrap(), InputValue::Whole(Box::new(output)));
-    assert_eq!(Judge.perform(work).await.unwrap().verdict, Some(VerdictReport::Accepted));
+    assert_eq!(Judge.perform(work).await.unwrap().decision, Some(Decision::Verdict(VerdictReport::Accepted)));
 }
 
 /// Criteria that mean harm end in a refusal that says why, soon.

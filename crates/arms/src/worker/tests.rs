@@ -43,7 +43,7 @@ impl Arm for Scripted {
         let Instruction::Think(sentence) = &work.grant.spec.instruction else {
             return Err(Undone::for_good("not a sentence"));
         };
-        let done = Ok(Completion { output: StepOutput::default(), verdict: None });
+        let done = Ok(Completion::of(StepOutput::default()));
         match sentence.as_str() {
             "at once" => done,
             "soon" => {

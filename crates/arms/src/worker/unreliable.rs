@@ -4,8 +4,10 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use octollm_access::{SigningKey, StepClaims, StepToken};
-use octollm_client::{Beat, Completion, Grant, LeaseAsk, LeaseError, Leases};
-use octollm_contract::{ArmName, ContentHash, Document, LeaseToken, Millis, TaskId, Timestamp, WorkerId};
+use octollm_client::{Beat, Completion, Grant, LeaseAsk, LeaseError, Leases, ThinkAsk, ThinkError, Thinking};
+use octollm_contract::{
+    ArmName, ContentHash, Document, LeaseToken, Millis, TaskId, Timestamp, WorkerId, model::Chunk,
+};
 use octollm_plan::{Instruction, PlanStep};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -41,6 +43,8 @@ struct State {
     told: Vec<Told>,
     artefacts: BTreeMap<ContentHash, Bytes>,
     checkpoints: Vec<Document>,
+    thoughts: VecDeque<Result<Vec<Result<Chunk, ThinkError>>, ThinkError>>,
+    asked: Vec<ThinkAsk>,
     lease_faults: VecDeque<Fault>,
     report_faults: VecDeque<Fault>,
     lease_calls: usize,
@@ -76,6 +80,7 @@ pub(crate) fn grant(place: u16, arm: ArmName, instruction: Instruction) -> Grant
         inputs: BTreeMap::new(),
         workspace: None,
         checkpoint: None,
+        models: Vec::new(),
         expires_at: Timestamp::from_millis(0),
         heartbeat_every: Millis::new(800),
         time_limit: Millis::from_secs(60),
@@ -102,6 +107,16 @@ impl UnreliableLeases {
 
     pub(crate) fn next_report(&self, fault: Fault) {
         self.state().report_faults.push_back(fault);
+    }
+
+    /// What the model says next. When nothing is left, nobody can be asked.
+    pub(crate) fn next_thought(&self, thought: Result<Vec<Result<Chunk, ThinkError>>, ThinkError>) {
+        self.state().thoughts.push_back(thought);
+    }
+
+    /// Every question so far.
+    pub(crate) fn asked(&self) -> Vec<ThinkAsk> {
+        self.state().asked.clone()
     }
 
     pub(crate) fn answer_beats_of(&self, place: u16, beat: Beat) {
@@ -241,5 +256,13 @@ impl Leases for UnreliableLeases {
 
     async fn get_artefact(&self, _: &StepToken, hash: ContentHash) -> Result<Bytes, LeaseError> {
         self.artefact(hash).ok_or(LeaseError::Lost)
+    }
+
+    async fn think(&self, _: &StepToken, ask: ThinkAsk) -> Result<Thinking, ThinkError> {
+        let mut state = self.state();
+        state.asked.push(ask);
+        let next = state.thoughts.pop_front();
+        let pieces = next.unwrap_or_else(|| Err(ThinkError::Unreachable("no thought is left".into())))?;
+        Ok(Box::pin(futures_util::stream::iter(pieces)))
     }
 }

@@ -1,8 +1,11 @@
 //! The lease protocol over HTTP.
 
-use super::transport::{ANSWER_WITHIN, BadBase, ClientError, Transport, answered, read};
+use super::{
+    think::thinking,
+    transport::{ANSWER_WITHIN, BadBase, ClientError, Transport, answered, read},
+};
 use crate::{
-    Beat, Completion, Grant, LeaseAsk, LeaseError, Leases, PROTOCOL_VERSION,
+    Beat, Completion, Grant, LeaseAsk, LeaseError, Leases, PROTOCOL_VERSION, ThinkAsk, ThinkError, Thinking,
     wire::{ArtefactPut, CheckpointReport, FailReport, HeartbeatAsk, PROTOCOL_HEADER},
 };
 use async_trait::async_trait;
@@ -14,6 +17,8 @@ use std::time::Duration;
 
 /// Large artefacts take their time.
 const ARTEFACT_WITHIN: Duration = Duration::from_secs(120);
+/// No answer of a model takes longer than a step may.
+const THINKING_MAX: Duration = Duration::from_secs(3600);
 const BUSY: Millis = Millis::from_secs(1);
 
 /// A worker's way to an orchestrator: its arm key for asking, a step's token for reporting.
@@ -88,6 +93,19 @@ impl Leases for HttpLeases {
         let request = request.header(header::CONTENT_TYPE, "application/octet-stream").body(bytes);
         let put: ArtefactPut = read(request).await.map_err(lease_error)?;
         Ok(put.sha256)
+    }
+
+    async fn think(&self, token: &StepToken, ask: ThinkAsk) -> Result<Thinking, ThinkError> {
+        let request = self.report("think", token).timeout(THINKING_MAX).json(&ask);
+        let response = answered(request).await.map_err(|error| match lease_error(error) {
+            LeaseError::Lost => ThinkError::Lost,
+            LeaseError::Busy { retry_after } => {
+                ThinkError::Busy { retry_after, why: "the orchestrator takes no work now".to_owned() }
+            }
+            LeaseError::Refused(problem) => ThinkError::Refused(problem.to_string()),
+            LeaseError::Unreachable(why) => ThinkError::Unreachable(why),
+        })?;
+        Ok(thinking(response))
     }
 
     async fn get_artefact(&self, token: &StepToken, hash: ContentHash) -> Result<Bytes, LeaseError> {

@@ -3,6 +3,7 @@
 mod events;
 mod leases;
 mod tasks;
+mod think;
 mod transport;
 
 pub use events::Events;

@@ -8,21 +8,28 @@ use super::{
 };
 use axum::{
     Json as Answer, Router,
+    body::{Body, Bytes},
     extract::{FromRequestParts, State},
     http::{StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use futures_util::{StreamExt as _, future::ready, stream};
 use octollm_client::{
-    Beat, Completion, Grant, LeaseAsk, Leases as _, PROTOCOL_VERSION,
+    Beat, Completion, Grant, LeaseAsk, LeaseError, Leases as _, PROTOCOL_VERSION, ThinkAsk, ThinkError,
+    ThinkLine,
     wire::{ArtefactPut, CheckpointReport, FailReport, HeartbeatAsk, PROTOCOL_HEADER},
 };
 use octollm_contract::{ContentHash, Document};
+use std::{convert::Infallible, time::Duration};
+use tokio::time::Instant;
 
 /// A report has at most so many bytes; what is larger is an artefact.
 const REPORT_BYTES_MAX: usize = 8 << 20;
 /// An artefact has at most so many bytes over HTTP.
 const ARTEFACT_BYTES_MAX: usize = 64 << 20;
+/// How often an answer that has nothing to tell shows that it is alive.
+const ALIVE_EVERY: Duration = Duration::from_secs(15);
 
 pub(super) fn routes() -> Router<Serving> {
     Router::new()
@@ -32,6 +39,7 @@ pub(super) fn routes() -> Router<Serving> {
         .route("/internal/v1/step/complete", post(complete))
         .route("/internal/v1/step/fail", post(fail))
         .route("/internal/v1/step/release", post(release))
+        .route("/internal/v1/step/think", post(think))
         .route("/internal/v1/step/artefacts", post(put_artefact))
         .route("/internal/v1/step/artefacts/{hash}", get(get_artefact))
 }
@@ -114,6 +122,32 @@ async fn release(
 ) -> Result<StatusCode, Refused> {
     serving.leases.release(&token).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// One JSON value a line, as it comes; an empty line every so often, so that silence means loss.
+async fn think(
+    State(serving): State<Serving>,
+    OfStep(token): OfStep,
+    _: Spoken,
+    Json(ask): Json<ThinkAsk, REPORT_BYTES_MAX>,
+) -> Result<Response, Refused> {
+    let thinking = match serving.leases.think(&token, ask).await {
+        Ok(thinking) => thinking,
+        Err(ThinkError::Lost) => return Err(LeaseError::Lost.into()),
+        Err(error) => Box::pin(stream::once(async { Err(error) })),
+    };
+    let lines = thinking.map(|said| {
+        let mut line = serde_json::to_vec(&ThinkLine::from(said)).unwrap_or_default();
+        line.push(b'\n');
+        Bytes::from(line)
+    });
+    let mut alive = tokio::time::interval_at(Instant::now() + ALIVE_EVERY, ALIVE_EVERY);
+    let alive =
+        stream::poll_fn(move |context| alive.poll_tick(context).map(|_| Some(Bytes::from_static(b"\n"))));
+    let over = lines.map(Some).chain(stream::once(async { None }));
+    let body = stream::select(over, alive.map(Some)).take_while(|line| ready(line.is_some()));
+    let body = Body::from_stream(body.map(|line| Ok::<_, Infallible>(line.unwrap_or_default())));
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }
 
 async fn put_artefact(

@@ -10,7 +10,7 @@ use octollm_contract::{
 use octollm_plan::StepOutput;
 
 fn says(text: &str) -> Completion {
-    Completion { output: StepOutput { text: text.into(), ..StepOutput::default() }, verdict: None }
+    Completion::of(StepOutput { text: text.into(), ..StepOutput::default() })
 }
 
 #[tokio::test]

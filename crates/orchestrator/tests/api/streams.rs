@@ -21,10 +21,7 @@ async fn a_stream_tells_everything_once_and_ends_with_the_task() {
     let mut events = client.events(task, 0).await.unwrap();
     assert_eq!(within(events.next()).await.unwrap().unwrap().event, "task.accepted");
     let grant = octo.lease().await;
-    octo.leases()
-        .complete(&grant.token, Completion { output: StepOutput::default(), verdict: None })
-        .await
-        .unwrap();
+    octo.leases().complete(&grant.token, Completion::of(StepOutput::default())).await.unwrap();
     let rest = names(&mut events).await;
     assert_eq!(rest.last().unwrap().1, "task.completed");
     let whole: Vec<u64> = rest.iter().map(|(id, _)| *id).collect();

@@ -1,0 +1,144 @@
+//! How a step has a model think: through the orchestrator's gateway, with the step's token.
+
+use futures_util::Stream;
+use octollm_contract::{
+    Millis,
+    model::{Answer, Ask, Chunk, Gathering},
+};
+use serde::{Deserialize, Serialize};
+use std::pin::Pin;
+
+/// A question of a step to a model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ThinkAsk {
+    /// Which question of the step this is, from 1. The same number with the same question is
+    /// asked once: a repetition gets the first answer, and nothing is paid again.
+    pub number: u32,
+    /// The question. Without a model the gateway chooses.
+    pub ask: Ask,
+}
+
+/// An answer while it comes. It ends after [`Chunk::End`] or after an error.
+pub type Thinking = Pin<Box<dyn Stream<Item = Result<Chunk, ThinkError>> + Send>>;
+
+/// Why there is no answer, or no more of it.
+#[derive(Debug, thiserror::Error)]
+pub enum ThinkError {
+    /// Drop the work: the lease is gone, or its task is being stopped.
+    #[error("the lease is no longer held")]
+    Lost,
+    /// The task's budget does not cover what the call may cost at most. Ask for less, or give up.
+    #[error("{0}")]
+    OverBudget(String),
+    /// The question cannot be asked like this: change it.
+    #[error("{0}")]
+    Refused(String),
+    /// No provider takes it now and nothing was paid. Ask again under the same number.
+    #[error("no model can be asked now: {why}")]
+    Busy {
+        /// Not before this has passed.
+        retry_after: Millis,
+        /// What a provider said last.
+        why: String,
+    },
+    /// The call was made and brought no whole answer; what it used is charged. Another attempt
+    /// takes the next number.
+    #[error("{0}")]
+    Failed(String),
+    /// The orchestrator's answer did not come, or broke off. Ask again under the same number.
+    #[error("the orchestrator cannot be reached")]
+    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A stream that ended before its answer did.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer broke off")]
+pub(crate) struct BrokeOff;
+
+/// The whole answer.
+pub async fn whole(mut thinking: Thinking) -> Result<Answer, ThinkError> {
+    use futures_util::StreamExt as _;
+    let mut gathering = Gathering::default();
+    while let Some(chunk) = thinking.next().await {
+        gathering.push(chunk?);
+    }
+    gathering.answer().ok_or_else(|| ThinkError::Unreachable(Box::new(BrokeOff)))
+}
+
+/// A line of the answer to `POST /internal/v1/step/think`, which is one JSON value a line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ThinkLine {
+    /// The next piece.
+    Chunk(Chunk),
+    /// See [`ThinkError::Lost`]. Like the other errors it is the last line.
+    Lost,
+    /// See [`ThinkError::OverBudget`].
+    OverBudget(String),
+    /// See [`ThinkError::Refused`].
+    Refused(String),
+    /// See [`ThinkError::Busy`].
+    Busy {
+        /// Not before this has passed, in milliseconds.
+        retry_after: Millis,
+        /// What a provider said last.
+        why: String,
+    },
+    /// See [`ThinkError::Failed`].
+    Failed(String),
+    /// The orchestrator could not do its part.
+    Away(String),
+}
+
+impl From<Result<Chunk, ThinkError>> for ThinkLine {
+    fn from(said: Result<Chunk, ThinkError>) -> Self {
+        match said {
+            Ok(chunk) => ThinkLine::Chunk(chunk),
+            Err(ThinkError::Lost) => ThinkLine::Lost,
+            Err(ThinkError::OverBudget(why)) => ThinkLine::OverBudget(why),
+            Err(ThinkError::Refused(why)) => ThinkLine::Refused(why),
+            Err(ThinkError::Busy { retry_after, why }) => ThinkLine::Busy { retry_after, why },
+            Err(ThinkError::Failed(why)) => ThinkLine::Failed(why),
+            Err(ThinkError::Unreachable(why)) => ThinkLine::Away(why.to_string()),
+        }
+    }
+}
+
+impl From<ThinkLine> for Result<Chunk, ThinkError> {
+    fn from(line: ThinkLine) -> Self {
+        Err(match line {
+            ThinkLine::Chunk(chunk) => return Ok(chunk),
+            ThinkLine::Lost => ThinkError::Lost,
+            ThinkLine::OverBudget(why) => ThinkError::OverBudget(why),
+            ThinkLine::Refused(why) => ThinkError::Refused(why),
+            ThinkLine::Busy { retry_after, why } => ThinkError::Busy { retry_after, why },
+            ThinkLine::Failed(why) => ThinkError::Failed(why),
+            ThinkLine::Away(why) => ThinkError::Unreachable(why.into()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_reads_back_as_what_was_said() {
+        let lines = [
+            ThinkLine::Chunk(Chunk::Text { text: "a\nb".into() }),
+            ThinkLine::Lost,
+            ThinkLine::OverBudget("x".into()),
+            ThinkLine::Refused("x".into()),
+            ThinkLine::Busy { retry_after: Millis::new(5), why: "x".into() },
+            ThinkLine::Failed("x".into()),
+            ThinkLine::Away("x".into()),
+        ];
+        for line in lines {
+            let text = serde_json::to_string(&line).unwrap();
+            assert!(!text.contains('\n'));
+            let read: ThinkLine = serde_json::from_str(&text).unwrap();
+            assert_eq!(ThinkLine::from(Result::from(read)), line);
+        }
+    }
+}
