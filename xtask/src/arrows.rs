@@ -14,6 +14,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("store", 2, &[]),
     ("artefacts", 2, &[]),
     ("sandbox", 2, &[]),
+    ("llm", 2, &[]),
     ("supervisor", 3, &[]),
     ("client", 3, &[]),
     ("orchestrator", 4, &[]),
