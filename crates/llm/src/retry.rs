@@ -88,9 +88,10 @@ fn evenly(dice: u64, max: u64) -> u64 {
     u64::try_from(scaled).unwrap_or(max)
 }
 
-/// The header `Retry-After`: seconds (whole or with a fraction) or an HTTP date, as of `now`.
+/// The header `Retry-After`: seconds (whole or with a fraction) or an HTTP date, as of `now`, which
+/// is the answer's own `Date`: two dates of one clock. A date without it means nothing.
 #[must_use]
-pub fn retry_after(text: &str, now: Timestamp) -> Option<Millis> {
+pub fn retry_after(text: &str, now: Option<Timestamp>) -> Option<Millis> {
     let text = text.trim();
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(Millis::from_secs(seconds));
@@ -100,11 +101,18 @@ pub fn retry_after(text: &str, now: Timestamp) -> Option<Millis> {
         if digits(whole) && digits(part) {
             let thousandths: u64 = format!("{part:0<3}").get(..3)?.parse().ok()?;
             // Rounded up: never earlier than asked.
-            return Some(Millis::new(whole.parse::<u64>().ok()? * 1000 + thousandths + 1));
+            return Some(Millis::new(
+                whole.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(thousandths + 1)?,
+            ));
         }
     }
-    let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
-    Some(Timestamp::from_millis(at.as_millisecond()).since(now))
+    Some(date(text)?.since(now?))
+}
+
+/// A date in a header (RFC 9110 §5.6.7, the form that is sent).
+pub(crate) fn date(text: &str) -> Option<Timestamp> {
+    let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()?;
+    Some(Timestamp::from_millis(at.as_millisecond()))
 }
 
 #[cfg(test)]
@@ -159,7 +167,7 @@ mod tests {
             ("", None),
             ("99999999999999999999", None),
         ] {
-            assert_eq!(retry_after(text, now), wait.map(Millis::new), "{text}");
+            assert_eq!(retry_after(text, Some(now)), wait.map(Millis::new), "{text}");
         }
     }
 
@@ -182,7 +190,7 @@ mod tests {
 
         #[test]
         fn any_header_is_read_without_panic(text: String, now: i64) {
-            let _wait = retry_after(&text, Timestamp::from_millis(now));
+            let _wait = retry_after(&text, Some(Timestamp::from_millis(now)));
         }
 
         #[test]

@@ -1,0 +1,291 @@
+//! An answer while it comes: bytes in, chunks out, within time and bounds.
+//!
+//! Promises: [`Answering::next`] gives every chunk once, or one error and then nothing; it may be
+//! dropped while it waits without losing anything; dropping [`Answering`] closes the connection
+//! (HTTP/1.1) or the stream (HTTP/2), so that the server stops. An answer is whole only if its end
+//! came: a stream that closes before it is cut, whatever text had come.
+
+use crate::{
+    Bounds, CallError, Phase, anthropic,
+    draft::{Draft, Wrong},
+    openai,
+    sse::{BadStream, Decoder, Event},
+};
+use futures_util::Stream;
+use octollm_contract::{
+    Millis,
+    model::{Chunk, Usage},
+};
+use reqwest::Response;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// How long after an answer's last word its connection's end is waited for, so that the connection
+/// can be used again. Servers send both at once.
+const LAST_BYTES_WITHIN: Duration = Duration::from_millis(20);
+
+/// How long each part of a call may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// To connect, TLS included.
+    pub connect: Millis,
+    /// From the sending of the request to the first piece of the answer. Local servers load a
+    /// model in it.
+    pub first_token: Millis,
+    /// From one piece to the next. Comments and pings are no pieces.
+    pub between_tokens: Millis,
+    /// For the whole call.
+    pub total: Millis,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Times {
+            connect: Millis::from_secs(10),
+            first_token: Millis::from_secs(120),
+            between_tokens: Millis::from_secs(60),
+            total: Millis::from_secs(600),
+        }
+    }
+}
+
+impl Times {
+    /// The deadlines of a call that began at `started` and whose request is sent at `sent`.
+    pub(crate) fn from(self, started: Instant, sent: Instant) -> Deadlines {
+        Deadlines {
+            times: self,
+            total: started + self.total.to_duration(),
+            piece: sent + self.first_token.to_duration(),
+            begun: false,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Deadlines {
+    times: Times,
+    total: Instant,
+    piece: Instant,
+    begun: bool,
+}
+
+impl Deadlines {
+    /// The deadline that comes first, and what it means.
+    pub(crate) fn first(&self) -> (Instant, Phase, Millis) {
+        if self.total <= self.piece {
+            (self.total, Phase::Total, self.times.total)
+        } else if self.begun {
+            (self.piece, Phase::BetweenTokens, self.times.between_tokens)
+        } else {
+            (self.piece, Phase::FirstToken, self.times.first_token)
+        }
+    }
+
+    fn piece_came(&mut self) {
+        self.begun = true;
+        self.piece = Instant::now() + self.times.between_tokens.to_duration();
+    }
+}
+
+/// Who translates.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reader {
+    OpenAi,
+    Anthropic,
+}
+
+impl Reader {
+    pub(crate) fn event(self, data: &str, draft: &mut Draft) -> Result<(), Wrong> {
+        match self {
+            Reader::OpenAi => openai::event(data, draft),
+            Reader::Anthropic => anthropic::event(data, draft),
+        }
+    }
+
+    pub(crate) fn whole(self, body: &str, draft: &mut Draft) -> Result<(), Wrong> {
+        match self {
+            Reader::OpenAi => openai::whole(body, draft),
+            Reader::Anthropic => anthropic::whole(body, draft),
+        }
+    }
+}
+
+/// What the body turned out to be, by its first byte that is no white space.
+#[derive(Debug)]
+enum Body {
+    /// Nothing yet.
+    Unseen,
+    /// A stream of events.
+    Events(Decoder),
+    /// One JSON document: the server does not stream, or reports an error.
+    Whole(Vec<u8>),
+}
+
+/// An answer while it comes.
+#[derive(Debug)]
+pub struct Answering {
+    /// `None` once nothing more is read.
+    response: Option<Response>,
+    reader: Reader,
+    draft: Draft,
+    body: Body,
+    bytes: usize,
+    bounds: Bounds,
+    deadlines: Deadlines,
+}
+
+impl Answering {
+    pub(crate) fn new(
+        response: Response,
+        reader: Reader,
+        draft: Draft,
+        bounds: Bounds,
+        deadlines: Deadlines,
+    ) -> Self {
+        Answering { response: Some(response), reader, draft, body: Body::Unseen, bytes: 0, bounds, deadlines }
+    }
+
+    /// The next chunk; `None` after the end or after an error.
+    pub async fn next(&mut self) -> Option<Result<Chunk, CallError>> {
+        loop {
+            if let Some(chunk) = self.draft.pop() {
+                return Some(Ok(chunk));
+            }
+            let response = self.response.as_mut()?;
+            let (until, phase, limit) = self.deadlines.first();
+            let read = timeout_at(until, response.chunk()).await;
+            let outcome = match read {
+                Err(_) => {
+                    let usage = self.draft.has_begun().then(|| self.draft.usage());
+                    Err(CallError::TimedOut { phase, limit, usage })
+                }
+                Ok(Err(error)) => Err(self.broken(&crate::provider::chain(&error))),
+                Ok(Ok(None)) => self.closed(),
+                Ok(Ok(Some(bytes))) => self.take(&bytes).map_err(|wrong| self.draft.error(wrong)),
+            };
+            if self.draft.has_ended() && outcome.is_ok() {
+                self.let_go().await;
+            }
+            if let Err(error) = outcome {
+                self.response = None;
+                return Some(Err(error));
+            }
+        }
+    }
+
+    /// What has been used so far: for whoever stops listening before the end.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.draft.usage()
+    }
+
+    /// As a stream of the same items.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Chunk, CallError>> + Send {
+        futures_util::stream::unfold(self, |mut answering| async move {
+            let item = answering.next().await?;
+            Some((item, answering))
+        })
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Wrong> {
+        self.bytes += bytes.len();
+        let limit = self.bounds.body_bytes_max;
+        if self.bytes > limit {
+            return Err(Wrong::TooLarge { what: "bytes", limit });
+        }
+        if let Body::Unseen = self.body {
+            match bytes.iter().find(|b| !b.is_ascii_whitespace()) {
+                None => return Ok(()),
+                Some(b'{' | b'[') => self.body = Body::Whole(Vec::new()),
+                Some(b'<') => {
+                    return Err(Wrong::Malformed("it is a page, not an answer of a model".to_owned()));
+                }
+                Some(_) => self.body = Body::Events(Decoder::new(limit)),
+            }
+        }
+        match &mut self.body {
+            Body::Unseen => Ok(()),
+            Body::Whole(body) => {
+                body.extend_from_slice(bytes);
+                Ok(())
+            }
+            Body::Events(decoder) => {
+                let mut events = Vec::new();
+                let read = decoder.push(bytes, &mut events);
+                self.events(&events)?;
+                match read {
+                    // What follows the end does not matter.
+                    _ if self.draft.has_ended() => Ok(()),
+                    Ok(()) => Ok(()),
+                    Err(BadStream::TooLong) => Err(Wrong::TooLarge { what: "bytes in a line", limit }),
+                    Err(error @ BadStream::NotUtf8) => Err(Wrong::Malformed(error.to_string())),
+                }
+            }
+        }
+    }
+
+    fn events(&mut self, events: &[Event]) -> Result<(), Wrong> {
+        for event in events {
+            if self.draft.has_ended() {
+                break;
+            }
+            if event.name == "ping" || event.data.trim().is_empty() {
+                continue;
+            }
+            self.reader.event(&event.data, &mut self.draft)?;
+            self.deadlines.piece_came();
+        }
+        Ok(())
+    }
+
+    /// The body has ended: was the answer whole?
+    fn closed(&mut self) -> Result<(), CallError> {
+        self.response = None;
+        match std::mem::replace(&mut self.body, Body::Unseen) {
+            Body::Unseen => {}
+            Body::Whole(body) => {
+                let read = match std::str::from_utf8(&body) {
+                    Ok(body) => self.reader.whole(body, &mut self.draft),
+                    Err(_) => Err(Wrong::Malformed("it is not UTF-8".to_owned())),
+                };
+                return read.map_err(|wrong| self.draft.error(wrong));
+            }
+            Body::Events(decoder) => {
+                if let Some(event) = decoder.end() {
+                    // A last event without its end may be half of one: then it is no event.
+                    match self.events(std::slice::from_ref(&event)) {
+                        Ok(()) | Err(Wrong::Malformed(_)) => {}
+                        Err(wrong @ (Wrong::TooLarge { .. } | Wrong::Failed { .. })) => {
+                            return Err(self.draft.error(wrong));
+                        }
+                    }
+                }
+                // Some servers leave [DONE] out.
+                if self.draft.has_finished() && !self.draft.has_ended() {
+                    self.draft.end().map_err(|wrong| self.draft.error(wrong))?;
+                }
+            }
+        }
+        if self.draft.has_ended() { Ok(()) } else { Err(self.broken("it closed before its end")) }
+    }
+
+    fn broken(&self, why: &str) -> CallError {
+        if self.draft.has_begun() {
+            CallError::Cut { why: why.to_owned(), usage: self.draft.usage() }
+        } else {
+            CallError::Unknown { why: why.to_owned() }
+        }
+    }
+
+    /// Reads the end of a body whose last word came, so that its connection can be used again.
+    async fn let_go(&mut self) {
+        let Some(mut response) = self.response.take() else { return };
+        let until = Instant::now() + LAST_BYTES_WITHIN;
+        while let Ok(Ok(Some(_))) = timeout_at(until, response.chunk()).await {
+            // A server that goes on after its end is not listened to for longer than that.
+            if Instant::now() >= until {
+                break;
+            }
+        }
+    }
+}
