@@ -1,10 +1,11 @@
-//! What lies around every handler: requests are counted and timed, and a panic is a problem,
-//! not a broken connection.
+//! What lies around every handler: requests are counted and timed, a head that HTTP does not
+//! allow is refused and its connection closed, and a panic is a problem, not a broken connection.
 
 use super::{Serving, metrics::Endpoint, refusal::Refused};
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},
+    http::{HeaderValue, Version, header, uri::Authority},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
@@ -24,7 +25,16 @@ async fn measured(State(serving): State<Serving>, request: Request, next: Next) 
     let begun = Instant::now();
     // What only waits is no load that another process would take over.
     let in_flight = endpoint.map(|_| serving.metrics.request_begins());
-    let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    // Behind a chunked body nothing looks for what hyper hides (`heads`).
+    let last = request.headers().contains_key(header::TRANSFER_ENCODING);
+    let answer = async {
+        match misshapen(&request) {
+            Some(refused) => closing(refused.into_response()),
+            None if last => closing(next.run(request).await),
+            None => next.run(request).await,
+        }
+    };
+    let response = AssertUnwindSafe(answer).catch_unwind().await;
     drop(in_flight);
     if let Some(endpoint) = endpoint {
         serving.metrics.answered(endpoint, begun.elapsed());
@@ -33,6 +43,43 @@ async fn measured(State(serving): State<Serving>, request: Request, next: Next) 
     response.unwrap_or_else(|_| {
         Refused::new(ProblemKind::Internal, "the server failed; its log says why", None).into_response()
     })
+}
+
+/// What HTTP does not allow in a head although hyper does, and encodings that are not taken.
+fn misshapen(request: &Request) -> Option<Refused> {
+    let headers = request.headers();
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host_is_needed = request.version() == Version::HTTP_11;
+    match (hosts.next(), hosts.next()) {
+        (None, _) if host_is_needed => {
+            return Some(Refused::invalid("Host", "HTTP/1.1 needs a Host header"));
+        }
+        (Some(_), Some(_)) => return Some(Refused::invalid("Host", "the header is there twice")),
+        (Some(host), None) if !names_a_host(host) => {
+            return Some(Refused::invalid("Host", "the header names no host"));
+        }
+        (None, _) | (Some(_), None) => {}
+    }
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let chunked = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    if codings.next().is_some_and(|coding| !chunked(coding)) || codings.next().is_some() {
+        return Some(Refused::invalid("Transfer-Encoding", "only chunked is taken, and once"));
+    }
+    let plain = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity");
+    let encoded = headers.get_all(header::CONTENT_ENCODING).iter().find(|value| !plain(value))?;
+    let detail = format!("send the body as it is; the encoding {encoded:?} is not taken");
+    Some(Refused::new(ProblemKind::UnsupportedMediaType, detail, "Content-Encoding"))
+}
+
+/// A host, with or without a port; or nothing, which a target without an authority has.
+fn names_a_host(value: &HeaderValue) -> bool {
+    value.is_empty()
+        || Authority::try_from(value.as_bytes()).is_ok_and(|authority| !authority.as_str().contains('@'))
+}
+
+fn closing(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 #[cfg(test)]
@@ -68,7 +115,8 @@ mod tests {
             body_within: Duration::from_secs(1),
         };
         let routes = around(Router::new().route("/", get(defect)), &serving).with_state(serving);
-        let response = routes.oneshot(Request::new(Body::empty())).await.unwrap();
+        let request = Request::builder().header(header::HOST, "a").body(Body::empty()).unwrap();
+        let response = routes.oneshot(request).await.unwrap();
         assert_eq!(response.status().as_u16(), crate::problem::status(ProblemKind::Internal));
     }
 }

@@ -9,6 +9,7 @@
 mod edge;
 mod events;
 mod extract;
+mod heads;
 mod keys;
 mod lease;
 mod metrics;

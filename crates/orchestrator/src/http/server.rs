@@ -5,7 +5,10 @@
 //! idle connection costs a socket and a small task; a drain lets what is under way finish, ends
 //! streams and long polls, and takes no longer than its grace.
 
-use super::Metrics;
+use super::{
+    Metrics,
+    heads::{HEAD_BYTES_MAX, Watched},
+};
 use crate::App;
 use futures_util::FutureExt as _;
 use hyper_util::{
@@ -28,7 +31,6 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// After an accept failed, such as for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
-const BUFFER_BYTES_MAX: usize = 64 * 1024;
 const STREAMS_MAX: u32 = 256;
 
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n\
@@ -107,7 +109,11 @@ impl Server {
                         // Nothing was asked on this connection yet.
                         () = draining.cancelled() => return Ok(()),
                     };
-                    let builder = if speaks_http2 { http2 } else { http1 };
+                    let (builder, stream) = if speaks_http2 {
+                        (http2, Watched::http2(stream))
+                    } else {
+                        (http1, Watched::http1(stream))
+                    };
                     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
                     watcher.watch(connection).await.map_err(io::Error::other)
                 };
@@ -128,7 +134,7 @@ impl Server {
 
 fn http1(head_within: Duration) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(head_within).max_buf_size(BUFFER_BYTES_MAX);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(head_within).max_buf_size(HEAD_BYTES_MAX);
     builder
 }
 
