@@ -10,11 +10,13 @@
 mod capability;
 mod key;
 mod policy;
+mod policy_ask;
 mod scope;
 mod step_token;
 
 pub use capability::{Capability, HostPort, InvalidHost, NetworkGrant};
 pub use key::{ApiKey, InvalidKey, KeyRecord, Verifier};
 pub use policy::{Approval, BeyondPolicy, Policy};
+pub use policy_ask::{InvalidPolicy, PolicyAsk};
 pub use scope::{Role, Scope, TenantScope};
 pub use step_token::{InvalidToken, SigningKey, StepClaims, StepToken, VerifyingKey};

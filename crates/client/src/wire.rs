@@ -1,7 +1,7 @@
 //! The bodies of the lease protocol and of `/api/v1/keys`: what client and orchestrator must
 //! agree on beyond `octollm_contract::api`.
 
-use octollm_access::{Policy, Role, Scope, StepToken};
+use octollm_access::{Policy, PolicyAsk, Role, Scope, StepToken};
 use octollm_contract::{ContentHash, KeyId, TenantId, Timestamp, WorkerId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -63,7 +63,7 @@ pub struct KeyAsk {
     pub scopes: Option<BTreeSet<Scope>>,
     /// What its tasks may do; the maker's policy when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub policy: Option<Policy>,
+    pub policy: Option<PolicyAsk>,
     /// A word for people: at most 100 characters.
     #[serde(default)]
     pub label: String,

@@ -14,7 +14,7 @@ pub(crate) const fn status(kind: ProblemKind) -> u16 {
         ProblemKind::Conflict | ProblemKind::KeyReused | ProblemKind::LeaseLost => 409,
         ProblemKind::TooLarge => 413,
         ProblemKind::UnsupportedMediaType => 415,
-        ProblemKind::NeedsModel | ProblemKind::NotHonoured => 422,
+        ProblemKind::InvalidPolicy | ProblemKind::NeedsModel | ProblemKind::NotHonoured => 422,
         ProblemKind::Internal => 500,
         ProblemKind::Overloaded | ProblemKind::Unavailable | ProblemKind::Unconfirmed => 503,
     }

@@ -128,6 +128,7 @@ fn lease_error(error: ClientError) -> LeaseError {
             Some(
                 ProblemKind::InvalidRequest
                 | ProblemKind::NotHonoured
+                | ProblemKind::InvalidPolicy
                 | ProblemKind::NeedsModel
                 | ProblemKind::BeyondPolicy
                 | ProblemKind::Unauthenticated

@@ -5,7 +5,7 @@ use crate::{
     cli::{ApprovalName, CreateKey, KeysVerb, RoleName, Server},
     show,
 };
-use octollm_access::{Approval, NetworkGrant, Policy, Role};
+use octollm_access::{Approval, NetworkGrant, PolicyAsk, Role};
 use octollm_client::wire::{KeyAsk, KeyView};
 use std::process::ExitCode;
 
@@ -43,14 +43,18 @@ fn ask(create: CreateKey) -> Result<KeyAsk, Usage> {
     let tenant = create.tenant.map(|text| text.parse()).transpose();
     let public = create.host.into_iter().map(|host| NetworkGrant { host, private: false });
     let private = create.private_host.into_iter().map(|host| NetworkGrant { host, private: true });
-    let policy = Policy {
-        read_roots: create.read_root.into_iter().collect(),
+    let policy = PolicyAsk {
+        read_roots: create.read_root,
         hosts: public.chain(private).collect(),
         any_public_host: create.any_public_host,
-        commands: create.command.into_iter().collect(),
+        commands: create.command,
         shell: false,
         approvals: create.approval.into_iter().map(approval).collect(),
     };
+    policy
+        .clone()
+        .checked()
+        .map_err(|invalid| Usage(format!("{}: {}", flag(&invalid.field), invalid.detail)))?;
     Ok(KeyAsk {
         role: match create.role {
             RoleName::Admin => Role::Admin,
@@ -61,9 +65,20 @@ fn ask(create: CreateKey) -> Result<KeyAsk, Usage> {
         tenant: tenant.map_err(|error| Usage(format!("--tenant: {error}")))?,
         scopes: None,
         // Nothing said of what it may do: what its maker may.
-        policy: Some(policy).filter(|policy| *policy != Policy::default()),
+        policy: Some(policy).filter(|policy| *policy != PolicyAsk::default()),
         label: create.label,
     })
+}
+
+/// The flag that an entry of the policy came from.
+fn flag(field: &str) -> &'static str {
+    match field.split('[').next() {
+        Some("read_roots") => "--read-root",
+        Some("hosts") => "--host, --private-host",
+        Some("commands") => "--command",
+        Some("approvals") => "--approval",
+        Some(_) | None => "the policy",
+    }
 }
 
 fn approval(name: ApprovalName) -> Approval {

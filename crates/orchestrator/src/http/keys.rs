@@ -7,7 +7,7 @@ use super::{
 };
 use crate::NewKey;
 use axum::{Json as Answer, extract::State, http::StatusCode};
-use octollm_access::KeyRecord;
+use octollm_access::{KeyRecord, PolicyAsk};
 use octollm_client::wire::{KeyAsk, KeyList, KeyMade, KeyView};
 use octollm_contract::{KeyId, Problem};
 
@@ -29,6 +29,7 @@ pub(super) async fn create(
     Json(ask): Json<KeyAsk>,
 ) -> Result<(StatusCode, Answer<KeyMade>), Refused> {
     let KeyAsk { role, tenant, scopes, policy, label } = ask;
+    let policy = policy.map(PolicyAsk::checked).transpose()?;
     let made = serving.app.create_key(&caller, NewKey { role, tenant, scopes, policy, label }).await?;
     let answer = KeyMade { key: made.key.reveal(), about: view(made.record) };
     Ok((StatusCode::CREATED, Answer(answer)))

@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use octollm_access::InvalidPolicy;
 use octollm_artefacts::GetError;
 use octollm_client::LeaseError;
 use octollm_contract::{Millis, Problem, ProblemKind};
@@ -33,6 +34,7 @@ impl Refused {
             ProblemKind::Overloaded | ProblemKind::Unavailable | ProblemKind::Unconfirmed => Some(SOON),
             ProblemKind::InvalidRequest
             | ProblemKind::NotHonoured
+            | ProblemKind::InvalidPolicy
             | ProblemKind::NeedsModel
             | ProblemKind::BeyondPolicy
             | ProblemKind::Unauthenticated
@@ -155,6 +157,12 @@ impl From<KeyError> for Refused {
             KeyError::NotFound => Refused::nothing_here(),
             KeyError::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<InvalidPolicy> for Refused {
+    fn from(error: InvalidPolicy) -> Self {
+        Refused::new(ProblemKind::InvalidPolicy, error.detail, format!("policy.{}", error.field).as_str())
     }
 }
 

@@ -1,13 +1,14 @@
 //! Keys over HTTP: made, shown once, revoked at once; none grants more than its maker has.
 
 use crate::harness::{Octo, wish};
-use octollm_access::{Policy, Role};
+use octollm_access::{Policy, PolicyAsk, Role};
 use octollm_client::{
     http::{Client, ClientError},
     wire::KeyAsk,
 };
 use octollm_contract::ProblemKind;
 use octollm_orchestrator::KeyError;
+use serde_json::json;
 
 fn of(role: Role) -> KeyAsk {
     KeyAsk { role, tenant: None, scopes: None, policy: None, label: String::new() }
@@ -66,12 +67,15 @@ async fn a_given_key_that_is_known_stays_as_it_is() {
 async fn a_key_grants_no_more_than_its_maker_has() {
     let octo = Octo::start().await;
     let (admin, stranger) = (octo.client(&octo.admin), octo.client(&octo.stranger));
-    let wide = Policy { commands: ["sh".to_owned()].into(), ..Policy::default() };
+    let wide = PolicyAsk { commands: vec!["sh".to_owned()], ..PolicyAsk::default() };
     let beyond = [
         (&stranger, KeyAsk { policy: Some(wide.clone()), ..of(Role::User) }),
         (
             &stranger,
-            KeyAsk { policy: Some(Policy { any_public_host: true, ..Policy::default() }), ..of(Role::User) },
+            KeyAsk {
+                policy: Some(PolicyAsk { any_public_host: true, ..PolicyAsk::default() }),
+                ..of(Role::User)
+            },
         ),
         (&stranger, KeyAsk { tenant: Some("default".parse().unwrap()), ..of(Role::User) }),
         (&stranger, of(Role::Arm)),
@@ -85,5 +89,34 @@ async fn a_key_grants_no_more_than_its_maker_has() {
     // The operator's admins may grant any policy, and make keys for arms.
     admin.create_key(&of(Role::Arm)).await.unwrap();
     admin.create_key(&KeyAsk { policy: Some(wide), ..of(Role::User) }).await.unwrap();
+    octo.stop().await;
+}
+
+/// P8: no key is made whose policy could not be honoured; the problem names the entry.
+#[tokio::test]
+async fn a_policy_that_cannot_be_honoured_makes_no_key() {
+    let octo = Octo::start().await;
+    let before = octo.client(&octo.admin).keys().await.unwrap();
+    for (policy, status, field) in [
+        (json!({ "read_roots": ["tmp"] }), 422, "policy.read_roots[0]"),
+        (json!({ "read_roots": ["/usr", "/tmp/../etc"] }), 422, "policy.read_roots[1]"),
+        (json!({ "read_roots": ["/usr", "/usr"] }), 422, "policy.read_roots[1]"),
+        (json!({ "commands": ["ls", "ls -l"] }), 422, "policy.commands[1]"),
+        (json!({ "commands": [""] }), 422, "policy.commands[0]"),
+        (json!({ "commands": ["bin/ls"] }), 422, "policy.commands[0]"),
+        (
+            json!({ "hosts": [{ "host": "a.org" }, { "host": "A.org", "private": true }] }),
+            422,
+            "policy.hosts[1]",
+        ),
+        (json!({ "approvals": ["write", "write"] }), 422, "policy.approvals[1]"),
+        (json!({ "hosts": [{ "host": "http://a.org" }] }), 400, "policy.hosts[0].host"),
+        (json!({ "hosts": [{ "host": "a.org:65536" }] }), 400, "policy.hosts[0].host"),
+    ] {
+        let body = json!({ "role": "user", "policy": policy }).to_string();
+        let reply = octo.call("POST", "/api/v1/keys", Some(&octo.admin.reveal()), body.as_bytes()).await;
+        assert_eq!((reply.status, reply.field().as_str()), (status, field), "{policy}: {reply:?}");
+    }
+    assert_eq!(octo.client(&octo.admin).keys().await.unwrap(), before);
     octo.stop().await;
 }
