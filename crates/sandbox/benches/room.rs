@@ -38,7 +38,7 @@ async fn main() {
 }
 
 fn spec(workspace: PathBuf) -> RoomSpec {
-    RoomSpec { workspace, read_roots: vec![], limits: Limits::default() }
+    RoomSpec { workspace, read_roots: vec![], closed: vec![], limits: Limits::default() }
 }
 
 fn print(name: &str, mut took: Vec<Duration>) {

@@ -161,7 +161,7 @@ fn has_seccomp() -> bool {
 fn probe_room(abi: u32, namespaces: bool, pid_max: Option<u32>) -> Result<(), SetupFailure> {
     let refused = |stage| SetupFailure { stage, errno: libc::EIO };
     let workspace = Path::new("/usr");
-    let ruleset = view::ruleset(abi, workspace, &[]).map_err(|_| refused(Stage::Landlock))?;
+    let ruleset = view::ruleset(abi, workspace, &[], &[]).map_err(|_| refused(Stage::Landlock))?;
     let filters = filter::programs(setup::duties(namespaces, abi)).map_err(|_| refused(Stage::Filter))?;
     let channels = channels(None).map_err(|_| SetupFailure { stage: Stage::Streams, errno: libc::EMFILE })?;
     let setup = Setup {

@@ -36,6 +36,9 @@ pub struct RoomSpec {
     pub workspace: PathBuf,
     /// Files and directories that commands may read, and execute programs from.
     pub read_roots: Vec<PathBuf>,
+    /// Directories that commands may not read although they lie below a root, such as the
+    /// server's own data; they must exist. The workspace may lie in one.
+    pub closed: Vec<PathBuf>,
     /// Bounds of one command.
     pub limits: Limits,
 }
@@ -102,6 +105,7 @@ impl Room {
             return Err(RoomError::Path { path: workspace, source: io::ErrorKind::NotADirectory.into() });
         }
         let read_roots = spec.read_roots.iter().map(|p| real(p)).collect::<Result<Vec<_>, _>>()?;
+        let closed = spec.closed.iter().map(|p| real(p)).collect::<Result<Vec<_>, _>>()?;
         let (abi, namespaces) = (kernel.landlock_abi(), kernel.has_namespaces());
         let filters = filter::programs(setup::duties(namespaces, abi))
             .map_err(|_| RoomError::Setup(SetupFailure { stage: Stage::Filter, errno: libc::ENOSYS }))?;
@@ -110,7 +114,7 @@ impl Room {
             executable: view::executable_roots(&workspace, &read_roots),
             limits: spec.limits,
             namespaces,
-            ruleset: Arc::new(view::ruleset(abi, &workspace, &read_roots)?),
+            ruleset: Arc::new(view::ruleset(abi, &workspace, &read_roots, &closed)?),
             filters: Arc::new(filters),
             workspace,
         })

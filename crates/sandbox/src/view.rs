@@ -2,17 +2,24 @@
 //!
 //! The ruleset is made in the parent and only enforced in the child. Rules bind to inodes, so
 //! a path that is replaced later is not granted. What is not listed here cannot be opened.
+//!
+//! Grants only add up: what lies below a granted directory cannot be taken out again. A directory
+//! that holds one that stays closed is therefore not granted itself, but all in it that does not
+//! lead there: such a directory cannot be listed, and what is made in it later cannot be opened.
 
 use crate::error::RoomError;
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
-    RulesetAttr, RulesetCreated, RulesetCreatedAttr, Scope,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
+    RulesetCreated, RulesetCreatedAttr, Scope,
 };
 use std::{
-    io,
-    os::fd::OwnedFd,
+    fs, io,
+    os::{fd::OwnedFd, unix::fs::OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
+
+/// A directory on the way to one that stays closed has at most so many entries.
+const PARTS_MAX: usize = 4096;
 
 /// Programs and libraries: read and execute. Those that are links into `/usr` cost nothing.
 const SYSTEM: [&str; 7] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
@@ -57,7 +64,14 @@ pub(crate) fn executable_roots(workspace: &Path, read_roots: &[PathBuf]) -> Vec<
 ///
 /// System paths that this machine lacks are left out; a granted path that cannot be opened is
 /// an error, because the command would fail without saying why.
-pub(crate) fn ruleset(abi: u32, workspace: &Path, read_roots: &[PathBuf]) -> Result<OwnedFd, RoomError> {
+///
+/// Nothing below `closed` is granted, except the workspace.
+pub(crate) fn ruleset(
+    abi: u32,
+    workspace: &Path,
+    read_roots: &[PathBuf],
+    closed: &[PathBuf],
+) -> Result<OwnedFd, RoomError> {
     let abi = known(abi);
     let look = AccessFs::ReadFile | AccessFs::ReadDir;
     let run = look | AccessFs::Execute;
@@ -65,29 +79,72 @@ pub(crate) fn ruleset(abi: u32, workspace: &Path, read_roots: &[PathBuf]) -> Res
     let own = AccessFs::from_all(abi)
         & !(AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::MakeSock | AccessFs::IoctlDev);
 
-    let mut ruleset = closed(abi).map_err(refused)?;
+    let mut ruleset = nothing_allowed(abi).map_err(refused)?;
     let optional = SYSTEM
         .map(|p| (p, run))
         .into_iter()
         .chain(SETTINGS.map(|p| (p, look)))
         .chain(SINKS.map(|p| (p, device)))
         .chain(SOURCES.map(|p| (p, AccessFs::ReadFile.into())));
+    let unopened = |path: &Path, source| RoomError::Path { path: path.to_owned(), source };
     for (path, access) in optional {
-        if let Ok(fd) = PathFd::new(path) {
-            ruleset = allow(ruleset, fd, access, Path::new(path), abi).map_err(refused)?;
+        let Ok(real) = Path::new(path).canonicalize() else { continue };
+        for part in open_parts(&real, closed).map_err(|e| unopened(&real, e))? {
+            if let Ok(fd) = opened(&part) {
+                ruleset = allow(ruleset, fd, access, &part, abi).map_err(refused)?;
+            }
         }
     }
-    let granted = read_roots.iter().map(|p| (p.as_path(), run)).chain([(workspace, own)]);
-    for (path, access) in granted {
-        let fd = PathFd::new(path)
-            .map_err(|e| RoomError::Path { path: path.to_owned(), source: io::Error::other(e) })?;
-        ruleset = allow(ruleset, fd, access, path, abi).map_err(refused)?;
+    for root in read_roots {
+        for part in open_parts(root, closed).map_err(|e| unopened(root, e))? {
+            match opened(&part) {
+                Ok(fd) => ruleset = allow(ruleset, fd, run, &part, abi).map_err(refused)?,
+                // An entry that went away meanwhile.
+                Err(error) if part != *root && error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(unopened(&part, error)),
+            }
+        }
     }
+    let fd = opened(workspace).map_err(|e| unopened(workspace, e))?;
+    ruleset = allow(ruleset, fd, own, workspace, abi).map_err(refused)?;
     Option::<OwnedFd>::from(ruleset).ok_or_else(|| refused(io::ErrorKind::Unsupported.into()))
 }
 
+/// What of `root` is granted so that nothing of `closed` is: itself when nothing of it lies below.
+fn open_parts(root: &Path, closed: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
+    if closed.iter().any(|closed| root.starts_with(closed)) {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is closed to commands"));
+    }
+    if !closed.iter().any(|closed| closed.starts_with(root)) {
+        return Ok(vec![root.to_owned()]);
+    }
+    let mut parts = Vec::new();
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        let path = entry.path();
+        // A link would grant what it leads to.
+        if entry.file_type()?.is_symlink() || closed.contains(&path) {
+            continue;
+        }
+        parts.extend(open_parts(&path, closed)?);
+        if parts.len() > PARTS_MAX {
+            let why = format!(
+                "it holds a closed folder and more than {PARTS_MAX} other entries; grant those that are needed"
+            );
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, why));
+        }
+    }
+    Ok(parts)
+}
+
+/// Opens a path that holds no links, as it stands; a link that took its place is not followed.
+fn opened(path: &Path) -> io::Result<OwnedFd> {
+    let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    fs::File::options().read(true).custom_flags(flags).open(path).map(OwnedFd::from)
+}
+
 /// A ruleset that allows nothing of what this ABI can forbid.
-fn closed(abi: ABI) -> io::Result<RulesetCreated> {
+fn nothing_allowed(abi: ABI) -> io::Result<RulesetCreated> {
     let made = || {
         let mut ruleset = Ruleset::default()
             .set_compatibility(CompatLevel::HardRequirement)
@@ -105,7 +162,7 @@ fn closed(abi: ABI) -> io::Result<RulesetCreated> {
 
 fn allow(
     ruleset: RulesetCreated,
-    fd: PathFd,
+    fd: OwnedFd,
     access: BitFlags<AccessFs>,
     path: &Path,
     abi: ABI,

@@ -37,6 +37,9 @@ pub struct Settings {
     /// The folder in which steps get private folders for their workspaces. They are removed
     /// when the step ends; what a killed process left there may be removed when none runs.
     pub scratch: PathBuf,
+    /// Folders that no program may read whatever it is granted: the data folder of the server that
+    /// this is part of. The built-in tools know a data folder by what is in it.
+    pub closed: Vec<PathBuf>,
     /// What the kernel offers for rooms; where it lacks something, programs are refused and
     /// the built-in tools go on.
     pub kernel: &'static Kernel,
@@ -153,7 +156,12 @@ impl Executor {
     ) -> Result<Found, Undone> {
         let folder = folder.ok_or_else(|| Undone::for_good("a program needs a workspace"))?;
         let read_roots = reach.real_roots().map_err(|error| Undone::for_good(error.to_string()))?;
-        let place = tools::shell::Place { workspace: folder, read_roots, wall: work.grant.time_limit };
+        let place = tools::shell::Place {
+            workspace: folder,
+            read_roots,
+            closed: self.settings.closed.clone(),
+            wall: work.grant.time_limit,
+        };
         tools::shell::run(argv, stdin, any_exit, place, self.settings.kernel, &work.cancel).await
     }
 }

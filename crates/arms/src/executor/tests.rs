@@ -67,7 +67,8 @@ impl Site {
     }
 
     async fn perform(&self, work: Work) -> Result<StepOutput, Undone> {
-        let settings = Settings { scratch: self.folder.path().join("scratch"), kernel: Kernel::probe() };
+        let settings =
+            Settings { scratch: self.folder.path().join("scratch"), closed: vec![], kernel: Kernel::probe() };
         let done = Executor::new(settings).perform(work).await;
         let left = fs::read_dir(self.folder.path().join("scratch")).unwrap().count();
         assert_eq!(left, 0, "the workspace is removed");
@@ -439,7 +440,7 @@ async fn a_program_runs_in_the_room_or_is_refused() {
 
 #[test]
 fn every_tool_is_listed_by_its_name() {
-    let settings = Settings { scratch: Path::new("/").to_owned(), kernel: Kernel::probe() };
+    let settings = Settings { scratch: Path::new("/").to_owned(), closed: vec![], kernel: Kernel::probe() };
     let tools = Executor::new(settings).tools();
     assert!(tools.contains(&"list") && tools.contains(&"http_fetch"));
     assert_eq!(tools.contains(&"shell"), Kernel::probe().can_lock().is_ok());

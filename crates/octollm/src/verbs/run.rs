@@ -27,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How many events are read at once.
 const EVENTS_PAGE: usize = 100;
+/// As shells say that a program was ended by Ctrl-C.
+const INTERRUPTED: u8 = 130;
 /// How long a cancelled run waits for its steps to stop.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -49,7 +51,8 @@ pub(super) fn run(run: Run, config: &Config) -> anyhow::Result<ExitCode> {
         let (app, _) = data::open(&folder, durability, place, config)?;
         let scratch = temporary.path().join("scratch");
         fs::create_dir(&scratch).with_context(|| format!("{} cannot be made", scratch.display()))?;
-        reach(&app, Caller::local(policy), &run, config, &scratch).await
+        let arms = arms(&scratch, &folder);
+        reach(&app, Caller::local(policy), &run, config, arms).await
     });
     let removed = temporary.close();
     // What went wrong first is told; what is left behind is only told when nothing else did.
@@ -106,7 +109,7 @@ async fn reach(
     caller: Caller,
     run: &Run,
     config: &Config,
-    scratch: &Path,
+    arms: Vec<Arc<dyn Arm>>,
 ) -> anyhow::Result<ExitCode> {
     let shutdown = signals::shutdown()?;
     let request = SubmitTask {
@@ -128,7 +131,7 @@ async fn reach(
     let drained = CancellationToken::new();
     let worker = Worker::new(
         Arc::new(LocalLeases::new(Arc::clone(app))),
-        arms(scratch),
+        arms,
         WorkerSettings {
             worker: format!("run-{}", std::process::id()).parse().expect("a number is a worker id"),
             slots: config.slots,
@@ -146,10 +149,12 @@ async fn reach(
     conclude(app, &caller, &view, run).await
 }
 
-/// The arms that this version has. Workspaces of steps lie below `scratch` while they run.
-pub(super) fn arms(scratch: &Path) -> Vec<Arc<dyn Arm>> {
+/// The arms that this version has. Workspaces of steps lie below `scratch` while they run; no
+/// program that a step runs may read the `data` folder.
+pub(super) fn arms(scratch: &Path, data: &Path) -> Vec<Arc<dyn Arm>> {
     let executor = Executor::new(ExecutorSettings {
         scratch: scratch.to_owned(),
+        closed: vec![data.to_owned()],
         kernel: octollm_sandbox::Kernel::probe(),
     });
     vec![Arc::new(executor), Arc::new(Judge)]
@@ -216,9 +221,10 @@ async fn conclude(app: &App, caller: &Caller, view: &TaskView, run: &Run) -> any
             show::note(&format!("failed ({}): {}", error.reason, error.message));
             ExitCode::from(1)
         }
+        // Only an interrupt cancels a task of `run`.
         (None, None) => {
             show::note(view.status.as_str());
-            ExitCode::from(1)
+            ExitCode::from(INTERRUPTED)
         }
     };
     let files = view.result.as_ref().map_or(&[][..], |result| &result.artefacts);

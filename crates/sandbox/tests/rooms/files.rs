@@ -18,6 +18,37 @@ async fn a_command_reads_what_is_granted_and_nothing_else() {
     assert_eq!(out(&listed), "");
 }
 
+/// P6, P7: a grant of what lies above a closed folder does not open it, not by a link either, and the
+/// rest stays readable.
+#[tokio::test]
+async fn a_closed_folder_below_a_granted_root_stays_closed() {
+    let Some(lab) = Lab::new() else { return };
+    let root = lab.granted();
+    let (closed, beside) = (root.join("srv/data"), root.join("srv/beside"));
+    std::fs::create_dir_all(&closed).unwrap();
+    std::fs::create_dir_all(&beside).unwrap();
+    std::fs::write(closed.join("db"), "secret").unwrap();
+    std::fs::write(beside.join("page"), "page").unwrap();
+    symlink(&closed, root.join("link")).unwrap();
+    symlink(closed.join("db"), root.join("srv/link")).unwrap();
+    let room = lab.room_without(root.clone(), closed.clone()).unwrap();
+    let cat = async |path: &std::path::Path| {
+        let argv = ["cat".to_owned(), path.display().to_string()];
+        room.run(&argv, None, &tokio_util::sync::CancellationToken::new()).await.unwrap()
+    };
+    assert_eq!(out(&cat(&root.join("note")).await), "granted");
+    assert_eq!(out(&cat(&beside.join("page")).await), "page");
+    for way in [closed.join("db"), root.join("link/db"), root.join("srv/link")] {
+        let refused = cat(&way).await;
+        assert_eq!((refused.ending, out(&refused).as_str()), (Ending::Exited(1), ""), "{}", way.display());
+        assert!(err(&refused).contains("Permission denied"), "{}", err(&refused));
+    }
+    for root in [closed.clone(), closed.join("db")] {
+        let refused = lab.room_without(root, closed.clone()).unwrap_err();
+        assert!(matches!(refused, octollm_sandbox::RoomError::Path { .. }), "{refused}");
+    }
+}
+
 #[tokio::test]
 async fn a_command_writes_its_workspace_and_nothing_else() {
     let Some(lab) = Lab::new() else { return };

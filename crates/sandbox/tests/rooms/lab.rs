@@ -63,7 +63,16 @@ impl Lab {
     }
 
     fn spec(&self) -> RoomSpec {
-        RoomSpec { workspace: self.workspace(), read_roots: vec![self.granted()], limits: self.limits }
+        self.spec_of(self.granted(), vec![])
+    }
+
+    fn spec_of(&self, root: PathBuf, closed: Vec<PathBuf>) -> RoomSpec {
+        RoomSpec { workspace: self.workspace(), read_roots: vec![root], closed, limits: self.limits }
+    }
+
+    /// A room that may read `root`, except what is `closed`.
+    pub(crate) fn room_without(&self, root: PathBuf, closed: PathBuf) -> Result<Room, RoomError> {
+        Room::open(&self.spec_of(root, vec![closed]), &self.kernel)
     }
 
     pub(crate) fn room(&self) -> Room {

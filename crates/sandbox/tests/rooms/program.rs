@@ -45,7 +45,12 @@ async fn a_grant_that_cannot_be_opened_is_an_error_not_a_silent_refusal() {
     let Some(lab) = Lab::new() else { return };
     let kernel = Kernel::probe();
     let missing = lab.outside().join("missing");
-    let spec = |workspace, root| RoomSpec { workspace, read_roots: vec![root], limits: Limits::default() };
+    let spec = |workspace, root| RoomSpec {
+        workspace,
+        read_roots: vec![root],
+        closed: vec![],
+        limits: Limits::default(),
+    };
     for spec in [spec(lab.workspace(), missing.clone()), spec(missing.clone(), lab.granted())] {
         let error = Room::open(&spec, kernel).unwrap_err();
         assert!(matches!(&error, RoomError::Path { path, .. } if *path == missing), "{error:?}");

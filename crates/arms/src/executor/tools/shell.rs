@@ -32,6 +32,7 @@ const TAIL_BYTES: usize = 2000;
 pub(crate) struct Place<'a> {
     pub(crate) workspace: &'a Path,
     pub(crate) read_roots: Vec<PathBuf>,
+    pub(crate) closed: Vec<PathBuf>,
     pub(crate) wall: Millis,
 }
 
@@ -45,7 +46,12 @@ pub(crate) async fn run(
 ) -> Result<Found, Undone> {
     let wall = place.wall.to_duration().max(Duration::from_secs(1));
     let limits = Limits { wall, cpu: wall, output_bytes: OUTPUT_BYTES, ..Limits::default() };
-    let spec = RoomSpec { workspace: place.workspace.to_owned(), read_roots: place.read_roots, limits };
+    let spec = RoomSpec {
+        workspace: place.workspace.to_owned(),
+        read_roots: place.read_roots,
+        closed: place.closed,
+        limits,
+    };
     let room = Room::open(&spec, kernel).map_err(|e| refusal(&e))?;
     let ended = room.run(argv, stdin.map(String::into_bytes), cancel).await.map_err(|e| refusal(&e))?;
     let exit_code = match ended.ending {
