@@ -67,13 +67,55 @@ pub struct Budget {
 }
 
 /// One condition on a result: structured, or a sentence that a model judges.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum Criterion {
     /// Checked by rule.
     Structured(StructuredCriterion),
     /// Judged by a model.
     FreeText(String),
+}
+
+impl<'de> Deserialize<'de> for Criterion {
+    /// Reads member by member, so that an error names the one at fault.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::String(text) => Ok(Criterion::FreeText(text)),
+            Value::Object(members) => structured(members).map(Criterion::Structured),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
+                Err("an object with a `type`, or a sentence, is wanted".to_owned())
+            }
+        }
+        .map_err(serde::de::Error::custom)
+    }
+}
+
+/// The criterion that `members` mean. The text of an error begins as serde's do: with "missing field"
+/// or "field", and the name.
+fn structured(mut members: Map<String, Value>) -> Result<StructuredCriterion, String> {
+    let kind: String = member(&mut members, "type")?;
+    let criterion = match kind.as_str() {
+        "contains" => StructuredCriterion::Contains { text: member(&mut members, "text")? },
+        "regex" => StructuredCriterion::Regex { pattern: member(&mut members, "pattern")? },
+        "exit_code" => StructuredCriterion::ExitCode { equals: member(&mut members, "equals")? },
+        "json_schema" => StructuredCriterion::JsonSchema { schema: member(&mut members, "schema")? },
+        "artefact_exists" => StructuredCriterion::ArtefactExists { path: member(&mut members, "path")? },
+        _ => {
+            let kind: String = kind.chars().take(80).collect();
+            return Err(format!(
+                "field `type`: {kind:?} is not one of contains, regex, exit_code, json_schema, artefact_exists"
+            ));
+        }
+    };
+    match members.keys().next() {
+        Some(name) => Err(format!("field `{name}`: a criterion of the type {kind} has no such field")),
+        None => Ok(criterion),
+    }
+}
+
+fn member<T: serde::de::DeserializeOwned>(members: &mut Map<String, Value>, name: &str) -> Result<T, String> {
+    let value = members.remove(name).ok_or_else(|| format!("missing field `{name}`"))?;
+    serde_json::from_value(value).map_err(|error| format!("field `{name}`: {error}"))
 }
 
 /// A condition that is checked by rule, without a model.

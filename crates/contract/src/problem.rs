@@ -74,9 +74,12 @@ kinds! {
     /// A field asks for something that nothing honours yet.
     NotHonoured = "not-honoured", "A field asks for something that is not honoured yet",
         "The field is part of the API, but this server has nothing that would honour it, and accepting it would be a promise it cannot keep. Nothing was stored. Leave the field out.";
+    /// A key's policy grants something that cannot be granted.
+    InvalidPolicy = "invalid-policy", "The policy cannot be honoured",
+        "An entry of the policy grants nothing that there can be: a path that is not absolute, a command with its arguments, an entry that is there twice. No key was made. `field` names the entry and `detail` says what is taken there.";
     /// The goal needs a model and none is configured.
     NeedsModel = "needs-model", "The goal needs a model",
-        "Without a model only the goals of docs/offline-goals.md are understood, and this one is not among them. Nothing was stored. Rephrase the goal, or set OCTOLLM_MODEL_URL to an OpenAI-compatible server.";
+        "Without a model only the goals of docs/offline-goals.md are understood, and this one is not among them. Nothing was stored. `detail` says which words were not understood and what can be done.";
     /// The plan asks for more than the key's policy grants.
     BeyondPolicy = "beyond-policy", "The key's policy does not allow this",
         "The goal needs a path, host or command that the key was not granted. Nothing was stored. Ask for a key whose policy grants it (`octollm keys create --help`).";
@@ -104,9 +107,9 @@ kinds! {
     /// The body is over the limit.
     TooLarge = "too-large", "The request is too large",
         "The body or a field in it is over the limit that `detail` names. Nothing was stored.";
-    /// The body is not JSON by its Content-Type.
-    UnsupportedMediaType = "unsupported-media-type", "The body must be application/json",
-        "The Content-Type is not application/json. Nothing was stored.";
+    /// The body is not plain JSON by its headers.
+    UnsupportedMediaType = "unsupported-media-type", "The body's type or encoding is not taken",
+        "The Content-Type is not application/json, or the Content-Encoding is not identity. Nothing was stored. `field` names the header; send plain JSON.";
     /// More work is open than the server takes.
     Overloaded = "overloaded", "The server is at its limit",
         "More requests or tasks are open than the server takes at once. Nothing was stored, and accepted tasks go on. Repeat after the time in Retry-After.";

@@ -74,7 +74,7 @@ fn array_for_object(sent: &Value, meant: &Value, path: String) -> Option<String>
 /// or unknown.
 fn named(error: &serde_json::Error) -> Option<String> {
     let text = error.to_string();
-    let rest = text.strip_prefix("missing field `")?;
+    let rest = text.strip_prefix("missing field `").or_else(|| text.strip_prefix("field `"))?;
     rest.split_once('`').map(|(name, _)| name.to_owned())
 }
 
@@ -218,12 +218,41 @@ mod tests {
             (r#"{"goal":"a","budget":{"max_retries":-1}}"#, "budget.max_retries"),
             (r#"{"goal":"a","budget":{"max_retires":1}}"#, "budget.max_retires"),
             (r#"{"goal":"a","deadline":"yesterday"}"#, "deadline"),
-            (r#"{"goal":"a","acceptance_criteria":[{"type":"guess"}]}"#, "acceptance_criteria[0]"),
+            (r#"{"goal":"a","acceptance_criteria":[7]}"#, "acceptance_criteria[0]"),
+            (r#"{"goal":"a","acceptance_criteria":["x",{}]}"#, "acceptance_criteria[1].type"),
+            (r#"{"goal":"a","acceptance_criteria":[{"type":"guess"}]}"#, "acceptance_criteria[0].type"),
+            (r#"{"goal":"a","acceptance_criteria":[{"type":7}]}"#, "acceptance_criteria[0].type"),
+            (r#"{"goal":"a","acceptance_criteria":[{"type":"regex"}]}"#, "acceptance_criteria[0].pattern"),
+            (
+                r#"{"goal":"a","acceptance_criteria":[{"pattern":7,"type":"regex"}]}"#,
+                "acceptance_criteria[0].pattern",
+            ),
+            (
+                r#"{"goal":"a","acceptance_criteria":[{"type":"exit_code","equals":2147483648}]}"#,
+                "acceptance_criteria[0].equals",
+            ),
+            (
+                r#"{"goal":"a","acceptance_criteria":[{"type":"contains","text":"a","path":"b"}]}"#,
+                "acceptance_criteria[0].path",
+            ),
         ] {
             assert_eq!(field_of(json).as_deref(), Some(field), "{json}");
         }
         assert!(field_of(&deep).is_some_and(|field| field.starts_with("context.a[0][0]")));
         assert_eq!(read::<SubmitTask>(b"{\"goal\":\"\xff\"}").unwrap_err().field.as_deref(), Some("body"));
+    }
+
+    /// P8: whoever guesses a type is told those that there are.
+    #[test]
+    fn an_unknown_type_of_criterion_is_answered_with_the_known_ones() {
+        let json = r#"{"goal":"a","acceptance_criteria":[{"type":"guess"}]}"#;
+        let detail = read::<SubmitTask>(json.as_bytes()).unwrap_err().detail;
+        assert!(detail.contains(r#""guess" is not one of contains, regex, exit_code"#), "{detail}");
+        for known in ["contains", "regex", "exit_code", "json_schema", "artefact_exists"] {
+            let json = format!(r#"{{"goal":"a","acceptance_criteria":[{{"type":"{known}"}}]}}"#);
+            let detail = read::<SubmitTask>(json.as_bytes()).unwrap_err().detail;
+            assert!(detail.starts_with("missing field") && detail.len() < 80, "{known}: {detail}");
+        }
     }
 
     #[test]

@@ -79,6 +79,20 @@ async fn bad_input_is_refused_with_its_field_and_nothing_is_stored() {
             "acceptance_criteria[0]",
         ),
         (
+            "unknown criterion",
+            with("acceptance_criteria", json!([{ "type": "is_polite" }])),
+            400,
+            "invalid-request",
+            "acceptance_criteria[0].type",
+        ),
+        (
+            "no pattern",
+            with("acceptance_criteria", json!([{ "type": "regex", "patern": "a" }])),
+            400,
+            "invalid-request",
+            "acceptance_criteria[0].pattern",
+        ),
+        (
             "bad pattern",
             with("acceptance_criteria", json!([{ "type": "regex", "pattern": "(" }])),
             400,
@@ -169,6 +183,8 @@ async fn headers_and_parameters_are_refused_by_name() {
     for (headers, status, field) in [
         ("", 415, "Content-Type"),
         ("Content-Type: text/plain\r\n", 415, "Content-Type"),
+        (&format!("{json}Content-Encoding: gzip\r\n"), 415, "Content-Encoding"),
+        (&format!("{json}Content-Encoding: identity, br\r\n"), 415, "Content-Encoding"),
         (&format!("{json}Idempotency-Key: a b\r\n"), 400, "Idempotency-Key"),
         (&format!("{json}Idempotency-Key: {}\r\n", "k".repeat(256)), 400, "Idempotency-Key"),
         (&format!("{json}Idempotency-Key: a\r\nIdempotency-Key: b\r\n"), 400, "Idempotency-Key"),
