@@ -82,7 +82,7 @@ impl HostPort {
     /// Whether a connection to `host` at `port` is meant.
     #[must_use]
     pub fn covers(&self, host: &str, port: u16) -> bool {
-        self.host.eq_ignore_ascii_case(host) && self.port.is_none_or(|own| own == port)
+        self.host == spelled(host) && self.port.is_none_or(|own| own == port)
     }
 
     /// Whether everything that `other` means is meant by `self` too.
@@ -90,6 +90,12 @@ impl HostPort {
     pub fn includes(&self, other: &HostPort) -> bool {
         self.host == other.host && (self.port.is_none() || self.port == other.port)
     }
+}
+
+/// A host in the one spelling that is kept: `::ffff:127.0.0.1` and `::FFFF:7f00:1` are the same.
+fn spelled(host: &str) -> String {
+    let address = host.parse::<std::net::Ipv6Addr>();
+    address.map_or_else(|_| host.to_ascii_lowercase(), |address| address.to_string())
 }
 
 /// A text that is not a host with an optional port.
@@ -123,7 +129,7 @@ impl FromStr for HostPort {
             None if rest.is_empty() => None,
             None => return Err(refusal()),
         };
-        Ok(HostPort { host: host.to_ascii_lowercase(), port })
+        Ok(HostPort { host: spelled(host), port })
     }
 }
 
@@ -171,6 +177,17 @@ impl ToSchema for HostPort {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// However a URL spells an address, the grant of it is found.
+    #[test]
+    fn an_address_is_granted_in_every_spelling() {
+        let spellings = ["::ffff:127.0.0.1", "::ffff:7f00:1", "::FFFF:7F00:0001", "0:0:0:0:0:ffff:127.0.0.1"];
+        for grant in spellings {
+            let grant: HostPort = format!("[{grant}]:80").parse().unwrap();
+            assert!(spellings.iter().all(|asked| grant.covers(asked, 80)), "{grant}");
+            assert!(!grant.covers("::ffff:127.0.0.2", 80) && !grant.covers("::ffff:127.0.0.1", 81));
+        }
+    }
 
     #[test]
     fn a_host_reads_back_as_itself_or_is_refused() {

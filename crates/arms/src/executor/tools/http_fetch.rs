@@ -150,6 +150,7 @@ async fn ask(
         .map_err(|e| Undone::for_now(chain("the HTTP client cannot be made", &e)))?;
     client
         .get(url.clone())
+        .header(header::ACCEPT_ENCODING, "identity")
         .send()
         .await
         .map_err(|e| Undone::for_now(chain(&format!("{named} cannot be fetched"), &e)))
@@ -159,6 +160,14 @@ async fn body(url: &Url, answer: &mut reqwest::Response) -> Result<Found, Undone
     let (status, named) = (answer.status(), brief(url.as_str()));
     let kind =
         answer.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
+    let coded = answer.headers().get_all(header::CONTENT_ENCODING).iter();
+    if let Some(coding) =
+        coded.into_iter().find(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
+        return Err(Undone::for_good(format!(
+            "{named} sends its body as {coding:?} although it was asked not to; it cannot be read"
+        )));
+    }
     let mut bytes: Vec<u8> = Vec::new();
     loop {
         let piece =
