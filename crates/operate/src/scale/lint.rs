@@ -70,7 +70,16 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> io::Result<Exit> {
         (loaded, report, true)
     };
     all_read &= gathered.errors.is_empty() && report.unreadable.is_empty();
-    print(args.format, &loaded.sources, &report, console)?;
+    // No manifests is no pass: whoever named them meant some.
+    let nothing =
+        all_read && report.findings.is_empty() && loaded.sets.iter().all(|set| set.objects.is_empty());
+    if nothing {
+        writeln!(console.err, "nothing was found to lint in {}", args.files.join(", "))?;
+        all_read = false;
+    }
+    if !(nothing && args.format == Format::Text) {
+        print(args.format, &loaded.sources, &report, console)?;
+    }
     Ok(if !all_read {
         Exit::Unreadable
     } else if report.findings.is_empty() {

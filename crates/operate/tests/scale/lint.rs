@@ -18,6 +18,17 @@ fn a_manifest_without_faults_has_no_findings() {
 }
 
 #[test]
+fn where_there_is_nothing_to_lint_it_says_so() {
+    for nothing in ["", "\n", "# soon\n", "---\n---\n"] {
+        let said = Transcript::of(&["lint", "-f", "@/empty.yaml"]).file("empty.yaml", nothing).show();
+        assert!(
+            said.contains("! nothing was found to lint in ") && said.ends_with("exit 2"),
+            "{nothing:?}: {said}"
+        );
+    }
+}
+
+#[test]
 fn a_finding_has_place_consequence_and_patch() {
     let lint = |format| Transcript::of(&["lint", "-f", "-", "--format", format]).input(&faulty()).show();
     insta::assert_snapshot!(lint("text"), @r#"
