@@ -59,6 +59,9 @@ pub struct LeaseAsk {
     pub worker: WorkerId,
     /// For which arms.
     pub arms: Vec<ArmName>,
+    /// What each of them can be asked for on this worker's machine, for people to see.
+    #[serde(default)]
+    pub tools: BTreeMap<ArmName, Vec<String>>,
     /// At most so many.
     pub most: u16,
     /// How long to wait for the first, in milliseconds.

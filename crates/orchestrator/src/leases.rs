@@ -221,7 +221,7 @@ impl Leases for LocalLeases {
             if self.app.is_draining() {
                 return Err(LeaseError::Busy { retry_after: BUSY });
             }
-            self.app.workers.asked(&ask.worker, &ask.arms, self.app.now());
+            self.app.workers.asked(&ask.worker, &ask.arms, &ask.tools, self.app.now());
             let wanted = Wanted {
                 worker: ask.worker.clone(),
                 arms: ask.arms.clone(),
@@ -448,7 +448,9 @@ mod tests {
         let (offered, _) = leases.claim(wanted).await.unwrap();
         assert_eq!(offered.grants.len(), 1);
         drop(offered);
-        let again = leases.lease(LeaseAsk { worker, arms, most: 1, wait: Millis::from_secs(10) }).await;
+        let again = leases
+            .lease(LeaseAsk { worker, arms, tools: [].into(), most: 1, wait: Millis::from_secs(10) })
+            .await;
         assert_eq!(again.unwrap().len(), 1);
     }
 }

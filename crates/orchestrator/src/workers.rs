@@ -2,7 +2,7 @@
 
 use octollm_contract::{ArmName, Millis, Timestamp, WorkerId};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
 };
 
@@ -10,6 +10,9 @@ use std::{
 const LATELY: Millis = Millis::from_secs(60);
 /// So many are remembered at most.
 const WORKERS_MAX: usize = 10_000;
+/// Of an arm's tools so many are remembered, and so much of each name.
+const TOOLS_MAX: usize = 64;
+const TOOL_CHARACTERS_MAX: usize = 64;
 
 #[derive(Default)]
 pub(crate) struct Workers {
@@ -17,17 +20,27 @@ pub(crate) struct Workers {
 }
 
 struct Seen {
-    arms: Vec<ArmName>,
+    /// The arms that it asked for, each with its tools.
+    arms: BTreeMap<ArmName, Vec<String>>,
     at: Timestamp,
 }
 
 impl Workers {
-    /// A worker asked for steps of these arms.
-    pub(crate) fn asked(&self, worker: &WorkerId, arms: &[ArmName], now: Timestamp) {
+    /// A worker asked for steps of these arms, which have these tools.
+    pub(crate) fn asked(
+        &self,
+        worker: &WorkerId,
+        arms: &[ArmName],
+        tools: &BTreeMap<ArmName, Vec<String>>,
+        now: Timestamp,
+    ) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.retain(|_, other| now.since(other.at) <= LATELY);
         if seen.len() < WORKERS_MAX || seen.contains_key(worker) {
-            seen.insert(worker.clone(), Seen { arms: arms.to_vec(), at: now });
+            let cut = |tool: &String| tool.chars().take(TOOL_CHARACTERS_MAX).collect();
+            let of = |arm| tools.get(arm).into_iter().flatten().take(TOOLS_MAX).map(cut).collect();
+            let arms = arms.iter().map(|arm| (*arm, of(arm))).collect();
+            seen.insert(worker.clone(), Seen { arms, at: now });
         }
     }
 
@@ -42,8 +55,16 @@ impl Workers {
     /// How many workers of `arm` were seen within a minute.
     pub(crate) fn seen_lately(&self, arm: ArmName, now: Timestamp) -> u32 {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let lately = seen.values().filter(|w| now.since(w.at) <= LATELY && w.arms.contains(&arm));
+        let lately = seen.values().filter(|w| now.since(w.at) <= LATELY && w.arms.contains_key(&arm));
         u32::try_from(lately.count()).unwrap_or(u32::MAX)
+    }
+
+    /// What workers of `arm` that were seen within a minute can be asked for.
+    pub(crate) fn tools(&self, arm: ArmName, now: Timestamp) -> Vec<String> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let lately = seen.values().filter(|worker| now.since(worker.at) <= LATELY);
+        let tools: BTreeSet<&String> = lately.filter_map(|worker| worker.arms.get(&arm)).flatten().collect();
+        tools.into_iter().cloned().collect()
     }
 }
 
@@ -56,7 +77,11 @@ mod tests {
         let workers = Workers::default();
         let at = |seconds: i64| Timestamp::from_millis(seconds * 1000);
         let worker: WorkerId = "w-1".parse().unwrap();
-        workers.asked(&worker, &[ArmName::Executor], at(0));
+        let tools = BTreeMap::from([(ArmName::Executor, vec!["list".to_owned(), "find".to_owned()])]);
+        workers.asked(&worker, &[ArmName::Executor], &tools, at(0));
+        assert_eq!(workers.tools(ArmName::Executor, at(60)), ["find", "list"]);
+        assert!(workers.tools(ArmName::Judge, at(60)).is_empty());
+        assert!(workers.tools(ArmName::Executor, at(61)).is_empty(), "nobody is there to use them");
         workers.beat(&worker, at(30));
         assert_eq!(workers.seen_lately(ArmName::Executor, at(90)), 1);
         assert_eq!(workers.seen_lately(ArmName::Judge, at(90)), 0);

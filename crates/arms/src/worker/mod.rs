@@ -66,6 +66,7 @@ pub struct Settings {
 pub struct Worker {
     leases: Arc<dyn Leases>,
     arms: BTreeMap<ArmName, Arc<dyn Arm>>,
+    tools: BTreeMap<ArmName, Vec<String>>,
     settings: Settings,
 }
 
@@ -93,7 +94,10 @@ impl Worker {
         arms: impl IntoIterator<Item = Arc<dyn Arm>>,
         settings: Settings,
     ) -> Self {
-        Worker { leases, arms: arms.into_iter().map(|arm| (arm.name(), arm)).collect(), settings }
+        let arms: BTreeMap<_, _> = arms.into_iter().map(|arm| (arm.name(), arm)).collect();
+        let told = |arm: &Arc<dyn Arm>| arm.tools().into_iter().map(str::to_owned).collect();
+        let tools = arms.iter().map(|(name, arm)| (*name, told(arm))).collect();
+        Worker { leases, arms, tools, settings }
     }
 
     /// Works until `shutdown` fires, then drains: asks for no more, lets running steps finish
@@ -126,6 +130,7 @@ impl Worker {
         let ask = LeaseAsk {
             worker: self.settings.worker.clone(),
             arms: self.arms.keys().copied().collect(),
+            tools: self.tools.clone(),
             most,
             wait: self.settings.poll,
         };

@@ -5,7 +5,6 @@ use octollm_contract::{
     ArmName, Component, Timestamp,
     api::{ArmView, ScalingView},
 };
-use octollm_plan::ToolName;
 use octollm_store::{Backlog, StoreError};
 
 impl App {
@@ -16,7 +15,7 @@ impl App {
             let backlog = self.parts.store.backlog(name).await?;
             arms.push(ArmView {
                 name,
-                tools: tools(name),
+                tools: self.workers.tools(name, self.now()),
                 workers: self.workers.seen_lately(name, self.now()),
                 running: u32::try_from(backlog.leased).unwrap_or(u32::MAX),
             });
@@ -54,12 +53,4 @@ pub(crate) fn oldest_seconds(backlog: &Backlog, now: Timestamp) -> f64 {
 
 pub(crate) fn per_second(in_a_minute: u64) -> f64 {
     f64::from(u32::try_from(in_a_minute).unwrap_or(u32::MAX)) / 60.0
-}
-
-fn tools(arm: ArmName) -> Vec<String> {
-    match arm {
-        ArmName::Executor => ToolName::ALL.iter().map(|tool| tool.as_str().to_owned()).collect(),
-        ArmName::Judge => vec!["judge".to_owned()],
-        ArmName::Planner | ArmName::Coder | ArmName::Guardian | ArmName::Retriever => Vec::new(),
-    }
 }

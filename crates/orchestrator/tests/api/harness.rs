@@ -165,6 +165,7 @@ pub(crate) fn ask(wait: Millis) -> LeaseAsk {
     LeaseAsk {
         worker: "worker-1".parse().unwrap(),
         arms: vec![ArmName::Executor, ArmName::Judge],
+        tools: [(ArmName::Executor, vec!["list".to_owned()])].into(),
         most: 1,
         wait,
     }
