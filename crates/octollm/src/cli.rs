@@ -25,7 +25,7 @@ pub(crate) enum Verb {
     /// program that it names, and nothing else. Without a model only the goals of
     /// docs/offline-goals.md are understood; the rest is refused.
     ///
-    /// Exit code: 0 completed, 1 failed or refused, 2 wrong usage.
+    /// Exit code: 0 completed, 1 failed or refused, 2 wrong usage, 130 interrupted.
     Run(Run),
     /// Take tasks over HTTP and do them with worker processes on this machine.
     Serve(Serve),
@@ -140,7 +140,7 @@ pub(crate) enum TaskVerb {
         /// The task.
         id: TaskId,
         /// Wait for its end, up to a minute.
-        #[arg(long)]
+        #[arg(long, env = "OCTOLLM_WAIT")]
         wait: bool,
     },
     /// Follow a task's events to its end. Exit code 0 if it completed, 1 otherwise.
@@ -151,13 +151,13 @@ pub(crate) enum TaskVerb {
     /// Tasks, newest first.
     List {
         /// Only tasks with this status.
-        #[arg(long, value_parser = status)]
+        #[arg(long, env = "OCTOLLM_LIST_STATUS", value_parser = status)]
         status: Option<TaskStatus>,
         /// Only tasks with a step that killed its workers three times.
-        #[arg(long)]
+        #[arg(long, env = "OCTOLLM_LIST_POISON")]
         poison: bool,
         /// At most so many.
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=200))]
+        #[arg(long, env = "OCTOLLM_LIST_LIMIT", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=200))]
         limit: u16,
         /// Where the page before ended.
         #[arg(long)]
@@ -186,19 +186,19 @@ pub(crate) struct Submit {
     /// What is wanted, in plain English.
     pub(crate) goal: String,
     /// How urgent it is against your other tasks: low, medium, high, critical.
-    #[arg(long, default_value_t = Priority::Medium)]
+    #[arg(long, env = "OCTOLLM_PRIORITY", default_value_t = Priority::Medium)]
     pub(crate) priority: Priority,
     /// Fail if it has not ended within so many seconds.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, env = "OCTOLLM_MAX_TIME", value_name = "SECONDS")]
     pub(crate) max_time: Option<u32>,
     /// Handled failures that each step may have and still be tried again.
-    #[arg(long, value_name = "N")]
+    #[arg(long, env = "OCTOLLM_MAX_RETRIES", value_name = "N")]
     pub(crate) max_retries: Option<u32>,
     /// Repeat with the same key to get the same task.
     #[arg(long, value_name = "KEY")]
     pub(crate) idempotency_key: Option<String>,
     /// Follow it to its end.
-    #[arg(long)]
+    #[arg(long, env = "OCTOLLM_WATCH")]
     pub(crate) watch: bool,
 }
 

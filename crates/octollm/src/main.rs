@@ -2,7 +2,7 @@
 //! one shape together, and prints. It decides nothing.
 //!
 //! Exit codes: 0 done, 1 failed or refused, 2 wrong usage (of the command line or the
-//! configuration).
+//! configuration), 130 `run` was interrupted.
 
 mod cli;
 mod config;
@@ -55,6 +55,53 @@ fn option_variables(command: &clap::Command) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Options without a variable, and why.
+    const WITHOUT_VARIABLE: &[(&str, &[&str])] = &[
+        (
+            "it names a setting, whose variable config show prints",
+            &["config", "data", "listen", "workers", "drain-grace", "log-format", "model", "model-name"],
+        ),
+        (
+            "it belongs to one call: left in the environment it would answer or repeat another",
+            &["idempotency-key", "cursor", "approve", "refuse"],
+        ),
+        (
+            "what a key grants stands where it is made",
+            &[
+                "role",
+                "tenant",
+                "label",
+                "read-root",
+                "host",
+                "private-host",
+                "any-public-host",
+                "command",
+                "approval",
+            ],
+        ),
+    ];
+
+    /// The design's word on options: each has a variable, or stands above with the reason.
+    #[test]
+    fn every_option_has_a_variable_or_a_reason() {
+        fn check(command: &clap::Command, unused: &mut Vec<&str>, faults: &mut Vec<String>) {
+            for argument in command.get_arguments() {
+                let Some(long) = argument.get_long() else { continue };
+                let excused = WITHOUT_VARIABLE.iter().any(|(_, names)| names.contains(&long));
+                unused.retain(|name| *name != long);
+                if argument.get_env().is_none() && !excused && !matches!(long, "help" | "version") {
+                    faults.push(format!("{} --{long}", command.get_name()));
+                }
+            }
+            command.get_subcommands().for_each(|inner| check(inner, unused, faults));
+        }
+        let mut unused: Vec<&str> =
+            WITHOUT_VARIABLE.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        let mut faults = Vec::new();
+        check(&Cli::command(), &mut unused, &mut faults);
+        assert_eq!((faults, unused), (Vec::new(), Vec::new()));
+    }
 
     #[test]
     fn options_of_inner_verbs_are_known_variables() {

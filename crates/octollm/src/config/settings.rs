@@ -4,6 +4,7 @@ use super::{ConfigError, Origin, Sources};
 use octollm_access::ApiKey;
 use octollm_contract::{ArmName, Millis};
 use std::{collections::BTreeSet, fmt::Display, net::SocketAddr, path::PathBuf, str::FromStr};
+use tracing_subscriber::EnvFilter;
 
 /// One setting: parser, help, `config show` and the reference page follow from it.
 pub(crate) struct Setting {
@@ -130,7 +131,7 @@ impl Config {
             retention: length("retention", Millis::from_secs(60), Millis::from_secs(10 * 365 * 86_400))?,
             max_connections: bounded(sources, "max_connections", 1, 1_000_000)?,
             artefact_bytes_max: bounded(sources, "artefact_bytes_max", 1024, ARTEFACT_BYTES_CAP)?,
-            log: sources.get("log").0.to_owned(),
+            log: log_filter(sources)?,
             log_json: one_of(sources, "log_format", &["text", "json"])? == 1,
             model_asked_for: ["model_url", "model", "model_key"]
                 .iter()
@@ -151,7 +152,22 @@ fn optional<'a>(sources: &'a Sources, key: &'static str) -> Option<&'a str> {
 }
 
 fn parsed<T: FromStr<Err: Display>>(sources: &Sources, key: &'static str) -> Result<T, ConfigError> {
-    sources.get(key).0.parse().map_err(|error: T::Err| invalid(sources, key, error.to_string()))
+    let text = sources.get(key).0;
+    if text.is_empty() {
+        let default =
+            SETTINGS.iter().find(|setting| setting.key == key).map_or("", |setting| setting.default);
+        return Err(invalid(sources, key, format!("it is empty; leave it out to have {default}")));
+    }
+    text.parse().map_err(|error: T::Err| invalid(sources, key, error.to_string()))
+}
+
+/// The filter as it stands, once it can be read.
+fn log_filter(sources: &Sources) -> Result<String, ConfigError> {
+    let text = sources.get("log").0;
+    match EnvFilter::builder().parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(invalid(sources, "log", format!("it is no filter: {error}"))),
+    }
 }
 
 fn bounded<T: FromStr<Err: Display> + PartialOrd + Display>(
@@ -254,6 +270,12 @@ mod tests {
     fn a_value_that_cannot_be_read_names_its_place() {
         let cases = [
             ("listen", "here", "flag --listen: listen = \"here\": invalid socket address syntax"),
+            ("slots", "", "flag --slots: slots = \"\": it is empty; leave it out to have 4"),
+            (
+                "log",
+                "octollm=loud",
+                "flag --log: log = \"octollm=loud\": it is no filter: error parsing level filter: expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5",
+            ),
             ("slots", "0", "flag --slots: slots = \"0\": it must lie between 1 and 256"),
             (
                 "lease_ttl",

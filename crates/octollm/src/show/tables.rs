@@ -28,13 +28,15 @@ pub(crate) fn task(view: &TaskView) -> String {
     for step in &view.steps {
         let deliveries = &step.deliveries;
         let mut counts = Vec::new();
-        for (count, name) in [
-            (deliveries.failures, "failures"),
-            (deliveries.crashes, "crashes"),
-            (deliveries.releases, "releases"),
+        for (count, one, more) in [
+            (deliveries.failures, "failure", "failures"),
+            (deliveries.crashes, "crash", "crashes"),
+            (deliveries.releases, "release", "releases"),
         ] {
-            if count > 0 {
-                counts.push(format!("{count} {name}"));
+            match count {
+                0 => {}
+                1 => counts.push(format!("1 {one}")),
+                _ => counts.push(format!("{count} {more}")),
             }
         }
         let counts = if counts.is_empty() { String::new() } else { format!("  ({})", counts.join(", ")) };
