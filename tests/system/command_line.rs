@@ -124,3 +124,42 @@ fn an_unknown_setting_is_an_error_that_names_the_nearest_one() {
     let shown = text(&octollm(&["config", "show"]).stdout);
     assert!(shown.contains("listen = 127.0.0.1:8410") && shown.contains("from default"), "{shown}");
 }
+
+/// P8: a key's policy is checked before anything is sent: nothing listens at the address here.
+#[test]
+fn a_policy_that_cannot_be_honoured_is_refused_with_its_flag() {
+    for (flag, value) in [("--read-root", "tmp"), ("--command", "ls -l"), ("--read-root", "/tmp/..")] {
+        let key = crate::server::ADMIN;
+        let out = octollm(&[
+            "keys",
+            "create",
+            "--role",
+            "user",
+            flag,
+            value,
+            "--key",
+            key,
+            "--url",
+            "http://127.0.0.1:9",
+        ]);
+        assert_eq!(out.status.code(), Some(2), "{flag} {value}");
+        assert!(text(&out.stderr).contains(flag), "{}", text(&out.stderr));
+    }
+}
+
+/// P8: a log filter that cannot be read is refused by every verb, with its name and place.
+#[test]
+fn a_bad_log_filter_is_refused_before_anything_starts() {
+    for arguments in [&["config", "show"][..], &["serve"], &["run", "List the files in /tmp"]] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let out = Command::new(program())
+            .args(arguments)
+            .env_clear()
+            .env("HOME", folder.path())
+            .env("OCTOLLM_LOG", "octollm=loud")
+            .output()
+            .expect("the program starts");
+        assert_eq!(out.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&out.stderr).contains("environment OCTOLLM_LOG: log = "), "{}", text(&out.stderr));
+    }
+}

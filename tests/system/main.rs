@@ -5,11 +5,13 @@
 #![expect(clippy::print_stdout, reason = "a test says its seed and, when it fails, the server's log")]
 #![expect(clippy::cast_possible_truncation, reason = "small random numbers and a clock as a seed")]
 
+mod bad_input;
 mod cancel;
 mod chance;
 mod checker;
 mod command_line;
 mod drain;
+mod interrupt;
 mod kill;
 mod load;
 mod poison;
