@@ -122,8 +122,17 @@ impl From<ReadError> for Refused {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the artefacts failed");
                 Refused::new(ProblemKind::Unavailable, "the artefacts cannot be reached now", None)
             }
-            ReadError::Artefact(GetError::Corrupt { .. } | GetError::TooLarge { .. })
-            | ReadError::Unreadable(_) => Refused::internal(&error),
+            ReadError::Artefact(GetError::Corrupt { .. }) => Refused {
+                problem: problem(
+                    ProblemKind::Internal,
+                    "the artefact's bytes are not those that were kept; the server's log names it",
+                    None,
+                ),
+                ..Refused::internal(&error)
+            },
+            ReadError::Artefact(GetError::TooLarge { .. }) | ReadError::Unreadable(_) => {
+                Refused::internal(&error)
+            }
         }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) struct Octo {
     shutdown: CancellationToken,
     served: JoinHandle<()>,
     sweeper: Sweeper,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Octo {
@@ -94,8 +94,13 @@ impl Octo {
             shutdown,
             served,
             sweeper,
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// Where the bytes of artefacts lie.
+    pub(crate) fn artefacts(&self) -> std::path::PathBuf {
+        self.folder.path().join("artefacts")
     }
 
     pub(crate) fn base(&self) -> String {

@@ -4,7 +4,7 @@ use crate::harness::{Octo, ask, within};
 use bytes::Bytes;
 use octollm_client::{Beat, Completion, LeaseError, Leases as _};
 use octollm_contract::{
-    ContentHash, Document, Millis,
+    ArmName, ContentHash, Document, Millis,
     api::{ArtefactView, TaskStatus},
 };
 use octollm_plan::StepOutput;
@@ -34,6 +34,41 @@ async fn a_task_is_done_through_leases_and_its_result_is_read() {
     assert_eq!(view.status, TaskStatus::Completed);
     assert_eq!(view.result.unwrap().text, "a\nb");
     assert_eq!(client.artefact(task, "out/made file.txt").await.unwrap(), bytes);
+    octo.stop().await;
+}
+
+/// The bytes of every file below `folder` that are `was` become others.
+fn tamper(folder: &std::path::Path, was: &[u8]) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut tampered = 0;
+    for path in entries {
+        if path.is_dir() {
+            tampered += tamper(&path, was);
+        } else if std::fs::read(&path).unwrap() == was {
+            std::fs::remove_file(&path).unwrap();
+            std::fs::write(&path, b"made by a thief").unwrap();
+            tampered += 1;
+        }
+    }
+    tampered
+}
+
+/// P10: bytes that were changed on the disk are an error that says so, and never the answer.
+#[tokio::test]
+async fn a_tampered_artefact_is_an_error_and_not_an_answer() {
+    let octo = Octo::start().await;
+    let task = octo.submit().await;
+    let (leases, grant) = (octo.leases(), octo.lease().await);
+    let hash = leases.put_artefact(&grant.token, Bytes::from_static(b"made by a step")).await.unwrap();
+    let mut done = says("");
+    done.output.artefacts = vec![ArtefactView { path: "made".into(), bytes: 14, sha256: hash }];
+    leases.complete(&grant.token, done).await.unwrap();
+    octo.client(&octo.user).wait(task, Millis::from_secs(10)).await.unwrap();
+    assert_eq!(tamper(&octo.artefacts(), b"made by a step"), 1);
+    let path = format!("/api/v1/tasks/{task}/artefacts/made");
+    let reply = octo.call("GET", &path, Some(&octo.user.reveal()), b"").await;
+    assert_eq!((reply.status, reply.kind().as_str()), (500, "internal"));
+    assert!(reply.json()["detail"].as_str().unwrap().contains("not those that were kept"), "{reply:?}");
     octo.stop().await;
 }
 
@@ -88,6 +123,11 @@ async fn a_waiting_worker_gets_the_step_when_it_comes() {
         }
     })
     .await;
+    // What it said it can do is what people are told.
+    let views = octo.client(&octo.user).arms().await.unwrap();
+    let told: Vec<_> = views.iter().filter(|arm| !arm.tools.is_empty()).collect();
+    assert_eq!(told.len(), 1);
+    assert_eq!((told[0].name, told[0].tools.as_slice()), (ArmName::Executor, &["list".to_owned()][..]));
     let task = octo.submit().await;
     let grants = within(waiting).await.unwrap().unwrap();
     assert_eq!(grants[0].step.task, task);
