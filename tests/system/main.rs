@@ -11,6 +11,7 @@ mod chance;
 mod checker;
 mod command_line;
 mod drain;
+mod full_disk;
 mod interrupt;
 mod kill;
 mod load;

@@ -1,0 +1,97 @@
+//! A data folder whose disk is full: accepts are refused, nothing is half done, and when there is
+//! space again the server goes on by itself.
+
+use crate::server::{Octo, PATIENCE};
+use serde_json::json;
+use std::{
+    fs,
+    io::Write as _,
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+/// A small disk over a folder, for as long as this lives.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Nothing where this process may not mount one.
+    fn over(folder: PathBuf) -> Option<Self> {
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=12m,mode=700", "tmpfs"])
+            .arg(&folder)
+            .output();
+        mount.is_ok_and(|output| output.status.success()).then_some(SmallDisk(folder))
+    }
+
+    /// Fills the disk to the last byte; the file that does.
+    fn fill(&self) -> PathBuf {
+        let path = self.0.join("filler");
+        let mut file = fs::File::create(&path).expect("a file");
+        while file.write_all(&[0; 4096]).is_ok() {}
+        path
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // The server may still run there.
+        let _best_effort = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+/// P1, P3: a refused accept has stored nothing, its key is free, and what was accepted ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_accepts_until_there_is_space() {
+    let mut octo = Octo::start(&[]);
+    octo.terminate();
+    let Some(disk) = SmallDisk::over(octo.data()) else {
+        println!("not tried: mounting a small disk takes root");
+        return;
+    };
+    octo.start_again();
+    let api = octo.client();
+    let goal = json!({"goal": "List the files in /tmp"});
+    let first = api.submit(&goal).await;
+    api.ended(&first).await;
+    let filler = disk.fill();
+    // What SQLite has in its files already may take a few more.
+    let mut accepted = vec![first];
+    let mut refused = None;
+    for n in 0..200 {
+        let (status, answer) =
+            api.post("/api/v1/tasks", &goal, Some(&format!("full-{n}"))).await.expect("an answer");
+        match status {
+            202 => accepted.push(answer["task_id"].as_str().expect("an id").to_owned()),
+            _ => {
+                assert_eq!(
+                    (status, answer["type"].as_str()),
+                    (503, Some("/problems/unavailable")),
+                    "{answer}"
+                );
+                refused = Some(n);
+                break;
+            }
+        }
+    }
+    let refused = refused.expect("a full disk refuses in the end");
+    let (_, page) = api.get("/api/v1/tasks?limit=200").await.expect("reads go on");
+    assert_eq!(page["tasks"].as_array().map(Vec::len), Some(accepted.len()), "nothing is half done");
+    fs::remove_file(filler).expect("a file");
+    let key = format!("full-{refused}");
+    let began = Instant::now();
+    let again = loop {
+        match api.post("/api/v1/tasks", &goal, Some(&key)).await.expect("an answer") {
+            (202, answer) => break answer["task_id"].as_str().expect("an id").to_owned(),
+            (status, answer) => {
+                assert!(began.elapsed() < PATIENCE, "there is space, and still {status}: {answer}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    };
+    accepted.push(again);
+    for id in accepted {
+        assert_eq!(api.ended(&id).await["status"], "completed", "{id}");
+    }
+    assert_eq!(octo.terminate(), Some(0));
+}
