@@ -6,6 +6,7 @@
 
 mod arrows;
 mod deny;
+mod manifests;
 mod needs;
 mod tidy;
 
@@ -22,6 +23,7 @@ usage: cargo xtask COMMAND
   lint         format, clippy with warnings as errors, docs without warnings
   arrows       dependency arrows point down; pure crates reach no I/O
   tidy         house rules that are checked as text
+  manifests    deploy/ against the published schemas of every supported Kubernetes (needs kubectl)
   sim ARGS…    the deterministic simulation (--seed N --schedules M)
   soak         the long tests: hours if you let them (OCTOLLM_SOAK_MINUTES, default 20)
   bench ARGS…  the benchmarks of docs/benchmarks.md
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         "lint" => lint(),
         "arrows" => arrows::check(),
         "tidy" => tidy::check(),
+        "manifests" => manifests::check(),
         "sim" => sim(rest),
         "soak" => soak(),
         "bench" => bench(rest),
