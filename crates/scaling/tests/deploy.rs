@@ -2,30 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test helper that cannot go on has nothing to return")]
 
-use std::path::{Path, PathBuf};
+mod deployed;
 
+use deployed::load_deploy as deploy;
 use octollm_scaling::lint::{lint, render};
-use octollm_scaling::manifest::{Detail, Input, Loaded, Set, load};
-
-fn deploy() -> Loaded {
-    let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy"));
-    let mut inputs = Vec::new();
-    collect(&root, &root, &mut inputs);
-    inputs.sort_by(|a, b| a.path.cmp(&b.path));
-    load(inputs)
-}
-
-fn collect(root: &Path, folder: &Path, inputs: &mut Vec<Input>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            collect(root, &path, inputs);
-        } else if path.extension().is_some_and(|extension| extension == "yaml") {
-            let name = path.strip_prefix(root).unwrap().to_string_lossy().replace('\\', "/");
-            inputs.push(Input { path: format!("deploy/{name}"), bytes: std::fs::read(&path).unwrap() });
-        }
-    }
-}
+use octollm_scaling::manifest::{Detail, Loaded, Set};
 
 fn set<'a>(loaded: &'a Loaded, name: &str) -> &'a Set {
     loaded.sets.iter().find(|set| set.name == format!("deploy/overlays/{name}")).unwrap()
