@@ -103,7 +103,10 @@ enum Samples {
     Step {
         at_minute: i64,
         #[serde(alias = "else", alias = "base", alias = "from")]
-        before: Usage,
+        before: Option<Usage>,
+        /// The usage before, where it stands beside `after` as it does in a constant case.
+        #[serde(flatten)]
+        beside: Beside,
         after: Usage,
     },
     List {
@@ -118,6 +121,20 @@ struct Usage {
     cpu_m: i64,
     mem_mi: Option<i64>,
     mem_b: Option<i64>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+struct Beside {
+    cpu_m: i64,
+    mem_mi: Option<i64>,
+    mem_b: Option<i64>,
+}
+
+impl Beside {
+    fn usage(self) -> Usage {
+        Usage { cpu_m: self.cpu_m, mem_mi: self.mem_mi, mem_b: self.mem_b }
+    }
 }
 
 impl Usage {
@@ -167,11 +184,11 @@ impl Samples {
                 let spikes = minute.checked_rem(*n) == Some(*offset);
                 if spikes { spike.amounts() } else { r#else.amounts() }
             }
-            Samples::Step { at_minute, before, after } => {
+            Samples::Step { at_minute, before, beside, after } => {
                 if minute >= *at_minute {
                     after.amounts()
                 } else {
-                    before.amounts()
+                    before.unwrap_or(beside.usage()).amounts()
                 }
             }
             Samples::List { cpu_m, mem_b } => (nth_or_last(cpu_m, minute), nth_or_last(mem_b, minute)),

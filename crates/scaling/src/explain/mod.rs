@@ -117,7 +117,32 @@ pub fn explain(
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         return Err(ExplainError::NoScaler { which, known });
     }
+    all_used(values, &explanations, name)?;
     Ok(explanations)
+}
+
+/// A value that nothing looks at is most likely a slip: a misspelt metric, a pod beyond the last one.
+fn all_used(values: &Values, explanations: &[Explanation], name: Option<&str>) -> Result<(), ExplainError> {
+    let pods = explanations.iter().map(|explanation| explanation.replicas).max().unwrap_or(0);
+    let beyond = |index: &&usize| i32::try_from(**index).map_or(true, |index| index >= pods);
+    if let Some(index) = values.pods.keys().find(beyond) {
+        let why = format!("there are {pods} pods, counted from 0; correct it, or give replicas=");
+        return Err(ExplainError::Value { key: format!("pods.{index}"), why });
+    }
+    // Values for other scalers may stand beside; a trigger of KEDA's may be called by several names.
+    if name.is_some() || explanations.iter().any(|explanation| explanation.keda.is_some()) {
+        return Ok(());
+    }
+    let known: Vec<&str> = explanations.iter().flat_map(|e| &e.given).map(|(key, _)| key.as_str()).collect();
+    let stray =
+        values.readings.keys().find(|key| key.starts_with("metric.") && !known.contains(&key.as_str()));
+    match stray {
+        Some(key) => {
+            let why = format!("no metric goes by it; there are: {}", known.join(", "));
+            Err(ExplainError::Value { key: key.clone(), why })
+        }
+        None => Ok(()),
+    }
 }
 
 fn one(

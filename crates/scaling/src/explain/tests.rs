@@ -144,3 +144,15 @@ fn what_cannot_be_explained_says_why() {
             .starts_with("replicas: ")
     );
 }
+
+#[test]
+fn a_value_that_nothing_looks_at_is_refused() {
+    let refused = |pairs: &[&str]| {
+        let loaded = load(vec![Input { path: "a.yaml".to_owned(), bytes: HPA.as_bytes().to_vec() }]);
+        let mut values = Values::default();
+        pairs.iter().for_each(|pair| values.set_pair(pair).unwrap());
+        explain(&loaded, None, &values, Moment::from_millis(0)).unwrap_err().to_string()
+    };
+    assert!(refused(&["replicas=3", "metric.job=4"]).contains("there are: cpu, metric.jobs"));
+    assert!(refused(&["replicas=3", "pods.3.cpu=4"]).contains("there are 3 pods"));
+}

@@ -57,6 +57,22 @@ const KNOWN: [&str; 22] = [
     "buildMetadata",
 ];
 
+/// Fields that kustomize has and that are not carried out.
+const NOT_CARRIED_OUT: [&str; 12] = [
+    "crds",
+    "configurations",
+    "generators",
+    "helmCharts",
+    "helmChartInflationGenerator",
+    "helmGlobals",
+    "imageTags",
+    "openapi",
+    "replacements",
+    "transformers",
+    "validators",
+    "vars",
+];
+
 /// Whether a path is that of a kustomization.
 pub fn is_kustomization(path: &str) -> bool {
     NAMES.contains(&path.rsplit('/').next().unwrap_or(path))
@@ -231,11 +247,23 @@ impl Builder<'_> {
         self.builds_left = left;
         self.layers.push(path.to_owned());
         for entry in root.entries().iter().filter(|entry| !KNOWN.contains(&entry.key.as_str())) {
-            note(
-                &mut self.left_out,
-                entry.key_span,
-                format!("`{}` is not carried out; lint the output of `kustomize build`", entry.key),
-            );
+            let key = entry.key.as_str();
+            if NOT_CARRIED_OUT.contains(&key) {
+                let message = format!("`{key}` is not carried out; lint the output of `kustomize build`");
+                note(&mut self.left_out, entry.key_span, message);
+            } else {
+                let names = KNOWN.iter().chain(&NOT_CARRIED_OUT);
+                let meant = names.min_by_key(|name| {
+                    strsim::damerau_levenshtein(&name.to_lowercase(), &key.to_lowercase())
+                });
+                let near = meant.filter(|name| {
+                    strsim::damerau_levenshtein(&name.to_lowercase(), &key.to_lowercase()) <= 2
+                });
+                let advice = near.map_or("remove it".to_owned(), |name| format!("did you mean `{name}`?"));
+                let message =
+                    format!("`{key}` is no field of a Kustomization, `kustomize build` refuses it; {advice}");
+                note(&mut self.refused, entry.key_span, message);
+            }
         }
         for key in ["resources", "bases"] {
             for item in root.get(key).map_or(&[][..], Node::items) {

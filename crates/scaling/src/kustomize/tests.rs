@@ -151,3 +151,10 @@ fn layers_that_double_at_each_level_end() {
     let loaded = build(&files);
     assert!(loaded.refused.iter().any(|refusal| refusal.message.contains("without end")));
 }
+
+#[test]
+fn a_field_that_kustomize_lacks_is_refused() {
+    let loaded = build(&[("kustomization.yaml", "resources: []\nnameprefix: x-\n")]);
+    let refused = &loaded.refused[0].message;
+    assert!(refused.contains("`nameprefix` is no field") && refused.contains("`namePrefix`"), "{refused}");
+}

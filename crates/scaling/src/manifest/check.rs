@@ -61,6 +61,36 @@ pub(super) fn check(node: &Node, name: &'static str) -> Vec<Fault> {
     checker.faults
 }
 
+/// Whole numbers that the API keeps in 32 bits; the published schemas do not tell them from those of 64.
+const NARROW: [&str; 21] = [
+    "replicas",
+    "minReplicas",
+    "maxReplicas",
+    "minReplicaCount",
+    "maxReplicaCount",
+    "idleReplicaCount",
+    "pollingInterval",
+    "cooldownPeriod",
+    "initialCooldownPeriod",
+    "averageUtilization",
+    "stabilizationWindowSeconds",
+    "periodSeconds",
+    "value",
+    "port",
+    "containerPort",
+    "nodePort",
+    "revisionHistoryLimit",
+    "minReadySeconds",
+    "progressDeadlineSeconds",
+    "initialDelaySeconds",
+    "failureThreshold",
+];
+
+/// `-0` is 0.
+fn is_zero(text: &str) -> bool {
+    text.parse::<Quantity>().is_ok_and(|quantity| quantity.milli() == 0)
+}
+
 enum Step<'a> {
     Key(&'a str),
     Index(usize),
@@ -90,6 +120,19 @@ impl<'a> Checker<'a> {
 
     fn fault(&mut self, span: Span, what: FaultKind) {
         self.faults.push(Fault { path: self.path(), span, what });
+    }
+
+    /// The field's own name.
+    fn key(&self) -> Option<&'a str> {
+        match self.path.last() {
+            Some(Step::Key(key)) => Some(key),
+            Some(Step::Index(_)) | None => None,
+        }
+    }
+
+    /// Whether the value stands under `requests` or `limits`.
+    fn is_amount(&self) -> bool {
+        matches!(self.path.as_slice(), [.., Step::Key("requests" | "limits"), Step::Key(_)])
     }
 
     fn wrong(&mut self, node: &Node, wanted: &'static str) {
@@ -166,8 +209,13 @@ impl<'a> Checker<'a> {
                 }
             }
             Shape::Integer => {
+                let bits = if self.key().is_some_and(|key| NARROW.contains(&key)) { 32 } else { 64 };
                 if kind != PlainKind::Integer {
                     self.wrong(node, shape.words());
+                } else if scalar.integer().is_none_or(|value| bits == 32 && i32::try_from(value).is_err()) {
+                    let wanted =
+                        if bits == 32 { "a whole number of 32 bits" } else { "a whole number of 64 bits" };
+                    self.fault(node.span, FaultKind::WrongType { wanted, got: "a number beyond them" });
                 }
             }
             Shape::Number => {
@@ -192,6 +240,9 @@ impl<'a> Checker<'a> {
                     let near = nearest_quantity(&scalar.text);
                     let hint = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
                     self.fault(node.span, FaultKind::BadQuantity { why: format!("{error}{hint}") });
+                } else if self.is_amount() && scalar.text.starts_with('-') && !is_zero(&scalar.text) {
+                    let why = "a request or limit is not below 0; write how much is wanted".to_owned();
+                    self.fault(node.span, FaultKind::BadQuantity { why });
                 }
             }
             Shape::OneOf(allowed) => {

@@ -137,3 +137,30 @@ fn folders_with_the_same_objects_are_sets_of_their_own() {
     let loaded = load(vec![input("k/a.yaml", "a"), input("k/b.yaml", "a"), input("k/c/c.yaml", "c")]);
     assert_eq!(loaded.sets.len(), 1);
 }
+
+#[test]
+fn a_number_that_its_field_cannot_hold_is_a_fault() {
+    let hpa = |max: &str| {
+        faults(&format!(
+            "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {{name: a}}\nspec:\n  scaleTargetRef: \
+             {{kind: Deployment, name: a}}\n  maxReplicas: {max}\n"
+        ))
+    };
+    assert_eq!(hpa("2147483647"), Vec::<String>::new());
+    for max in ["2147483648", "-2147483649", "99999999999999999999999"] {
+        let found = hpa(max);
+        assert!(found.len() == 1 && found[0].contains("32 bits"), "{max}: {found:?}");
+    }
+}
+
+#[test]
+fn a_request_below_zero_is_a_fault() {
+    let cpu = |amount: &str| {
+        faults(&format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: a}}\nspec: {{containers: [{{name: a, image: a, resources: \
+             {{requests: {{cpu: {amount}}}}}}}]}}\n"
+        ))
+    };
+    assert_eq!(cpu("-0"), Vec::<String>::new());
+    assert!(cpu("-1")[0].contains("not below 0"), "{:?}", cpu("-1"));
+}

@@ -183,7 +183,7 @@ impl Sources {
                 let templated = self.file(id).text.contains("{{");
                 let hint = if templated {
                     "; this looks like a Helm template: lint the output of `helm template`"
-                } else if detail.contains('\t') || detail.contains("tab") {
+                } else if detail.contains('\t') || detail.contains("tabs") {
                     "; indent with spaces"
                 } else {
                     ""

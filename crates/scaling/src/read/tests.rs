@@ -114,3 +114,15 @@ fn json_reads_to_the_same_tree() {
     let (_, bad) = sources.read("e.json", b"{\"a\" 1}".to_vec());
     assert_eq!(bad.unwrap_err().to_string(), "e.json:1:6: not JSON: no `:` after a key");
 }
+
+#[test]
+fn an_alias_inside_its_own_anchor_is_refused() {
+    let error = read("a: &a\n  b: *a\n").unwrap_err();
+    assert_eq!(error.to_string(), "a.yaml:2:6: not YAML: this alias stands inside its own anchor");
+}
+
+#[test]
+fn only_tabs_are_answered_with_spaces() {
+    assert!(read("a:\n\tb: 1\n").unwrap_err().to_string().ends_with("; indent with spaces"));
+    assert!(!read("a: \0b\n").unwrap_err().to_string().contains("spaces"));
+}

@@ -213,11 +213,12 @@ impl<'a> Builder<'a> {
     fn alias(&mut self, anchor: usize, start: usize, end: usize) -> Result<(), Fault> {
         self.last_end = end;
         let span = self.span(start, end);
-        // An alias inside its own anchor has no value yet; the decoder refuses it, here it is empty.
-        let copy = match self.anchors.get(&anchor) {
-            Some(node) => Node { span, value: node.value.clone() },
-            None => Node { span, value: Value::Null },
+        // An alias inside its own anchor has no value yet; the API server's decoder refuses it too.
+        let Some(node) = self.anchors.get(&anchor) else {
+            let why = Why::Syntax("this alias stands inside its own anchor".to_owned());
+            return Err(Fault { at: span.start as usize, why });
         };
+        let copy = Node { span, value: node.value.clone() };
         self.pay_for(&copy)?;
         self.add(copy, 0)
     }
