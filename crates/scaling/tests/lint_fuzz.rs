@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use octollm_scaling::lint::{apply_safe, lint, render, rules};
-use octollm_scaling::manifest::{Input, load};
+use octollm_scaling::manifest::{Input, Loaded, load};
 
 /// SplitMix64: small, seeded, good enough to choose bytes.
 struct Dice(u64);
@@ -95,6 +95,38 @@ fn files(bytes: &[u8]) -> Vec<Input> {
     parts.into_iter().map(|(path, bytes)| Input { path, bytes }).collect()
 }
 
+/// Writes safe fixes until none is left: a few rounds are enough, and no file becomes unreadable by it.
+fn settle(mut inputs: Vec<Input>) {
+    for _ in 0..8 {
+        let loaded = load(inputs.clone());
+        let texts = apply_safe(&loaded.sources, &lint(&loaded));
+        if texts.is_empty() {
+            return;
+        }
+        for (path, text) in texts {
+            for input in inputs.iter_mut().filter(|input| input.path == path) {
+                input.bytes = text.clone().into_bytes();
+            }
+        }
+        let after = load(inputs.clone());
+        let count = |loaded: &Loaded| loaded.sets.iter().map(|set| set.objects.len()).sum::<usize>();
+        assert!(
+            after.unreadable.len() <= loaded.unreadable.len(),
+            "a fix broke the file: {:?}",
+            after.unreadable
+        );
+        assert_eq!(count(&after), count(&loaded), "a fix lost an object");
+    }
+    panic!("after 8 rounds of fixes there is still one to write");
+}
+
+#[test]
+fn the_fixes_of_every_rule_settle() {
+    for rule in rules() {
+        settle(files(rule.fixture.fires.as_bytes()));
+    }
+}
+
 #[test]
 fn mutated_manifests_never_panic_or_hang() {
     let number = |name: &str, default: u64| {
@@ -123,11 +155,17 @@ fn mutated_manifests_never_panic_or_hang() {
                 render::json(&loaded.sources, &report);
                 apply_safe(&loaded.sources, &report);
             }
+            settle(files(&bytes));
         });
         let shown = String::from_utf8_lossy(&bytes).into_owned();
         assert!(outcome.is_ok(), "OCTOLLM_FUZZ_SEED={seed} round {round} panics on:\n{shown}");
         assert!(began.elapsed() < Duration::from_secs(5), "seed {seed} round {round} hangs on:\n{shown}");
     }
+}
+
+/// A text many times over, with a name of its own for each `N`.
+fn numbered(count: usize, text: &str) -> String {
+    (0..count).map(|index| text.replace('N', &format!("n{index}"))).collect()
 }
 
 #[test]
@@ -143,6 +181,14 @@ fn hostile_shapes_end_quickly() {
         "&a ".repeat(50_000),
         format!("a: \"{}", "\\u".repeat(100_000)),
         format!("x: |\n{}", " \n".repeat(200_000)),
+        numbered(20_000, "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: N}\n"),
+        numbered(
+            1500,
+            "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: N}\nspec: {replicas: 2, selector: {matchLabels: {a: N}}, \
+             template: {metadata: {labels: {a: N}}, spec: {containers: [{name: a, image: a}]}}}\n---\napiVersion: v1\nkind: \
+             Service\nmetadata: {name: N}\nspec: {selector: {a: N}, ports: [{port: 80}]}\n---\napiVersion: policy/v1\nkind: \
+             PodDisruptionBudget\nmetadata: {name: N}\nspec: {maxUnavailable: 1, selector: {matchLabels: {a: N}}}\n",
+        ),
     ];
     for (index, shape) in shapes.into_iter().enumerate() {
         let began = Instant::now();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::index::Index;
 use crate::manifest::{
     AdapterRules, Behavior, Dashboard, Detail, Hpa, Loaded, Monitor, NodePool, Object, ObjectId, Pdb,
     PromRules, ScaledObject, Service, Set, TargetRef, Vpa, Workload,
@@ -14,7 +15,7 @@ pub struct Context<'a> {
     pub loaded: &'a Loaded,
     /// The set that is linted.
     pub set: &'a Set,
-    by_name: BTreeMap<&'a str, Vec<ObjectId>>,
+    index: Index<'a>,
 }
 
 /// What scales a workload.
@@ -25,6 +26,14 @@ pub(super) enum Scaler<'a> {
 }
 
 impl<'a> Scaler<'a> {
+    fn of(object: &'a Object) -> Option<Self> {
+        match &object.detail {
+            Detail::Hpa(hpa) => Some(Self::Hpa(hpa)),
+            Detail::ScaledObject(scaled) => Some(Self::Keda(scaled)),
+            _ => None,
+        }
+    }
+
     /// The fewest replicas it lets the workload have while it is in use; KEDA's 0 counts as 0.
     pub(super) fn min(self) -> i64 {
         match self {
@@ -72,11 +81,7 @@ macro_rules! of_kind {
 
 impl<'a> Context<'a> {
     pub(super) fn new(loaded: &'a Loaded, set: &'a Set) -> Self {
-        let mut by_name: BTreeMap<&str, Vec<ObjectId>> = BTreeMap::new();
-        for (id, object) in set.iter() {
-            by_name.entry(object.name()).or_default().push(id);
-        }
-        Self { loaded, set, by_name }
+        Self { loaded, set, index: Index::new(set) }
     }
 
     pub(super) fn sources(&self) -> &'a Sources {
@@ -107,17 +112,12 @@ impl<'a> Context<'a> {
 
     /// All HPAs and ScaledObjects.
     pub(super) fn scalers(&self) -> impl Iterator<Item = (ObjectId, &'a Object, Scaler<'a>)> + use<'a> {
-        self.set.iter().filter_map(|(id, object)| match &object.detail {
-            Detail::Hpa(hpa) => Some((id, object, Scaler::Hpa(hpa))),
-            Detail::ScaledObject(scaled) => Some((id, object, Scaler::Keda(scaled))),
-            _ => None,
-        })
+        self.set.iter().filter_map(|(id, object)| Some((id, object, Scaler::of(object)?)))
     }
 
     /// The objects with this name.
     pub(super) fn named(&self, name: &str) -> impl Iterator<Item = (ObjectId, &'a Object)> + use<'_, 'a> {
-        let ids = self.by_name.get(name).map_or(&[][..], Vec::as_slice);
-        ids.iter().map(|id| (*id, self.set.get(*id)))
+        self.index.named(name).iter().map(|id| (*id, self.set.get(*id)))
     }
 
     /// The workload that a scaler or VPA points at.
@@ -133,13 +133,12 @@ impl<'a> Context<'a> {
 
     /// What scales the workload `object`.
     pub(super) fn scalers_of(&self, object: &'a Object) -> Vec<(ObjectId, &'a Object, Scaler<'a>)> {
-        self.scalers()
+        let named = self.index.scalers_of(object.name()).iter();
+        named
+            .filter_map(|id| Some((*id, self.set.get(*id), Scaler::of(self.set.get(*id))?)))
             .filter(|(_, scaler_object, scaler)| {
-                scaler.target().is_some_and(|target| {
-                    target.kind == object.kind
-                        && target.name.value == object.name()
-                        && scaler_object.shares_namespace(object)
-                })
+                scaler.target().is_some_and(|target| target.kind == object.kind)
+                    && scaler_object.shares_namespace(object)
             })
             .collect()
     }
@@ -165,11 +164,47 @@ impl<'a> Context<'a> {
         object: &'a Object,
         workload: &Workload,
     ) -> Vec<(ObjectId, &'a Object, &'a Service)> {
-        self.services()
+        let near = self.index.services_for(&workload.template.labels).into_iter();
+        near.map(|id| (id, self.set.get(id)))
+            .filter_map(|(id, other)| match &other.detail {
+                Detail::Service(service) => Some((id, other, service)),
+                _ => None,
+            })
             .filter(|(_, service_object, service)| {
                 !service.selector.is_empty()
                     && service_object.shares_namespace(object)
                     && service.selector.matches(&workload.template.labels)
+            })
+            .collect()
+    }
+
+    /// The workloads that a budget covers.
+    pub(super) fn covered_by(&self, object: &Object, pdb: &Pdb) -> Vec<(ObjectId, &'a Object, &'a Workload)> {
+        let Some(selector) = &pdb.selector else { return Vec::new() };
+        let near = self.index.may_be_selected(selector).iter().map(|id| (*id, self.set.get(*id)));
+        near.filter_map(|(id, other)| Some((id, other, other.workload()?)))
+            .filter(|(_, other, workload)| {
+                other.shares_namespace(object) && selector.matches(&workload.template.labels)
+            })
+            .collect()
+    }
+
+    /// The budgets that cover a workload.
+    pub(super) fn budgets_of(
+        &self,
+        object: &Object,
+        workload: &Workload,
+    ) -> Vec<(ObjectId, &'a Object, &'a Pdb)> {
+        let near = self.index.budgets_for(&workload.template.labels).into_iter();
+        near.map(|id| (id, self.set.get(id)))
+            .filter_map(|(id, other)| match &other.detail {
+                Detail::Pdb(pdb) => Some((id, other, pdb)),
+                _ => None,
+            })
+            .filter(|(_, other, pdb)| {
+                let selector = pdb.selector.as_ref();
+                other.shares_namespace(object)
+                    && selector.is_some_and(|selector| selector.matches(&workload.template.labels))
             })
             .collect()
     }

@@ -14,6 +14,7 @@
 mod context;
 mod finding;
 mod fix;
+mod index;
 pub mod render;
 mod rules;
 mod silence;

@@ -141,7 +141,7 @@ fn numbers_at_the_edge_of_their_type_are_linted() {
     let hpa = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: NAME}\nspec:\n  \
                scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: a}\n  maxReplicas: 9223372036854775807\n  metrics:\n  \
                - {type: Pods, pods: {metric: {name: queue_depth}, target: {type: AverageValue, averageValue: 9E}}}\n---\n";
-    let stateful = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: s}\nspec: {selector: {}, template: {}}\n---\n";
+    let stateful = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: s}\nspec: {selector: {}, template: {}, volumeClaimTemplates: [{}]}\n---\n";
     let scaled = "apiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nmetadata: {name: k}\nspec:\n  scaleTargetRef: {name: b}\n  \
                   maxReplicaCount: 0\n  triggers:\n  - {type: cron, metadata: {timezone: UTC, start: 0 8 * * *, end: 0 9 * * *, \
                   desiredReplicas: \"2147483647\"}}\n";
@@ -149,6 +149,34 @@ fn numbers_at_the_edge_of_their_type_are_linted() {
         findings(&[hpa.replace("NAME", "x").as_str(), &hpa.replace("NAME", "y"), stateful, scaled].concat());
     assert!(!of_rule(&report, "two-scalers").is_empty());
     assert!(!of_rule(&report, "pod-no-priority").is_empty());
+}
+
+const WEB: &str = "\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: \"web:1\", resources: {requests: {cpu: 300m}, limits: {cpu: LIMIT}}}]}
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: web}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
+  minReplicas: 2
+  maxReplicas: 20
+  metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 100}}}]
+";
+
+#[test]
+fn no_behavior_is_told_only_where_a_burst_can_outgrow_one_step() {
+    let (_, report) = findings(&WEB.replace("LIMIT", "600m"));
+    assert_eq!(of_rule(&report, "hpa-no-behavior"), Vec::<&str>::new());
+    let (_, report) = findings(&WEB.replace("LIMIT", "700m"));
+    assert_eq!(of_rule(&report, "hpa-no-behavior").len(), 1);
 }
 
 mod guide;

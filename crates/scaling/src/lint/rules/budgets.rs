@@ -3,7 +3,7 @@
 use crate::lint::context::Context;
 use crate::lint::finding::Severity;
 use crate::lint::fix::Edit;
-use crate::manifest::{Object, ObjectId, Pdb, Workload, WorkloadKind};
+use crate::manifest::{Object, ObjectId, Workload, WorkloadKind};
 
 use super::{Fixture, Rule};
 
@@ -31,11 +31,6 @@ macro_rules! pdb {
     };
 }
 
-fn covers(object: &Object, pdb: &Pdb, workload_object: &Object, workload: &Workload) -> bool {
-    object.shares_namespace(workload_object)
-        && pdb.selector.as_ref().is_some_and(|selector| selector.matches(&workload.template.labels))
-}
-
 static ABSENT: Rule = Rule {
     id: "pdb-absent",
     severity: Severity::Warning,
@@ -51,9 +46,7 @@ static ABSENT: Rule = Rule {
                 && (workload.kind == WorkloadKind::StatefulSet
                     || workload.kind == WorkloadKind::Deployment && scaled)
                 && !workload.template.containers.is_empty();
-            if !concerned
-                || context.pdbs().any(|(_, pdb_object, pdb)| covers(pdb_object, pdb, object, workload))
-            {
+            if !concerned || !context.budgets_of(object, workload).is_empty() {
                 continue;
             }
             sink.at(
@@ -82,10 +75,7 @@ static BLOCKS_DRAIN: Rule = Rule {
               where a quiet night leaves the fleet. Prefer maxUnavailable: 1.",
     check: |context, sink| {
         for (id, object, pdb) in context.pdbs() {
-            for (_, workload_object, workload) in context.workloads() {
-                if !covers(object, pdb, workload_object, workload) {
-                    continue;
-                }
+            for (_, workload_object, workload) in context.covered_by(object, pdb) {
                 let (least, most) = context.replicas_of(workload_object, workload);
                 // At zero replicas there is nothing to drain: look at the first one.
                 let least = least.max(1);
@@ -159,8 +149,7 @@ static SELECTS_NOTHING: Rule = Rule {
                 other.root.span.file == object.root.span.file && other.shares_namespace(object)
             };
             let Some((_, near, _)) = context.workloads().find(here) else { continue };
-            let matches =
-                context.workloads().any(|(_, other, workload)| covers(object, pdb, other, workload));
+            let matches = !context.covered_by(object, pdb).is_empty();
             let selector = pdb.selector.as_ref().filter(|selector| !selector.is_empty());
             if let Some(selector) = selector.filter(|_| !matches) {
                 let span = object.root.at(&["spec", "selector"]).map_or(object.span(), |node| node.span);
@@ -217,10 +206,10 @@ static TWO_BUDGETS: Rule = Rule {
 
 fn covering<'a>(context: &Context<'a>, object: &Object, workload: &Workload) -> Vec<(ObjectId, &'a Object)> {
     let mut found: Vec<(ObjectId, &Object)> = Vec::new();
-    for (id, pdb_object, pdb) in context.pdbs() {
+    for (id, pdb_object, _) in context.budgets_of(object, workload) {
         // The same object twice is `duplicate-object`.
         let known = found.iter().any(|(_, other)| other.name() == pdb_object.name());
-        if !known && covers(pdb_object, pdb, object, workload) {
+        if !known {
             found.push((id, pdb_object));
         }
     }

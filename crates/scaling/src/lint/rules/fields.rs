@@ -1,10 +1,13 @@
 //! What the API server's strict decoding refuses, and what it lets pass in silence.
 
+use std::collections::BTreeMap;
+
 use crate::lint::context::Context;
 use crate::lint::finding::Severity;
 use crate::lint::fix::Edit;
 use crate::manifest::nearest_quantity;
-use crate::manifest::{Fault, FaultKind, Object, ObjectId};
+use crate::manifest::{Fault, FaultKind, Object, ObjectId, Set};
+use crate::read::{FileId, Span};
 
 use super::{Fixture, Rule};
 
@@ -19,25 +22,28 @@ static DUPLICATE_KEY: Rule = Rule {
               `kubectl --validate=strict` lets it pass. Whatever the first one asked for is gone. Merge both \
               into one key.",
     check: |context, sink| {
+        if context.loaded.duplicates.is_empty() {
+            return;
+        }
+        let here = Places::of(std::iter::once(context.set));
+        let everywhere = Places::of(context.loaded.sets.iter());
         for duplicate in &context.loaded.duplicates {
             let at = duplicate.again;
-            let holds = |object: &Object| {
-                let span = object.root.span;
-                span.file == at.file && span.start <= at.start && at.start <= span.end
-            };
-            let owner = context.set.iter().find(|(_, object)| holds(object));
-            let owned = context.loaded.sets.iter().flat_map(|set| &set.objects).any(holds);
+            let owner = here.holding(at);
+            let owned = everywhere.holding(at).is_some();
             // What belongs to no object (Helm values, a kustomization) is said once, with the first set.
             let is_first = std::ptr::eq(context.set, &context.loaded.sets[0]);
             let first = context.line(duplicate.first);
+            let dropped = match context.line(at).saturating_sub(1) {
+                last if last > first => format!("what lines {first} to {last} ask for"),
+                _ => "what the first one asks for".to_owned(),
+            };
             let message = format!(
-                "`{}` stands on line {first} and again here: what lines {first} to {} ask for is dropped, only the \
-                 last one counts; merge them",
-                duplicate.key,
-                context.line(at) - 1
+                "`{}` stands on line {first} and again here: {dropped} is dropped, only the last one counts; merge them",
+                duplicate.key
             );
             match owner {
-                Some((id, _)) => {
+                Some(id) => {
                     sink.at(id, at, message);
                 }
                 None if !owned && is_first => {
@@ -69,6 +75,22 @@ spec:
 ",
     },
 };
+
+/// Where objects begin and end, in the order of the text.
+struct Places(BTreeMap<(FileId, u32), (u32, ObjectId)>);
+
+impl Places {
+    fn of<'a>(sets: impl Iterator<Item = &'a Set>) -> Self {
+        let objects = sets.flat_map(Set::iter);
+        let spans = objects.map(|(id, object)| (object.root.span, id));
+        Self(spans.map(|(span, id)| ((span.file, span.start), (span.end, id))).collect())
+    }
+
+    fn holding(&self, at: Span) -> Option<ObjectId> {
+        let ((file, _), (end, id)) = self.0.range(..=(at.file, at.start)).next_back()?;
+        (*file == at.file && at.start <= *end).then_some(*id)
+    }
+}
 
 fn faults<'a>(context: &Context<'a>) -> impl Iterator<Item = (ObjectId, &'a Object, &'a Fault)> + use<'a> {
     context.set.iter().flat_map(|(id, object)| object.faults.iter().map(move |fault| (id, object, fault)))

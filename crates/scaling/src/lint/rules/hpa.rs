@@ -169,13 +169,18 @@ static SINGLE_REPLICA_MIN: Rule = Rule {
             let node = object.root.at(&["spec", key]);
             let span = node.map_or(object.span(), |node| node.span);
             let target = scaler.target().map_or("the target", |target| target.name.value.as_str());
+            let has_vpa = context.vpas().any(|(_, other, vpa)| {
+                vpa.acts_on_running_pods()
+                    && other.shares_namespace(object)
+                    && vpa.target.as_ref().is_some_and(|of| of.name.value == target)
+            });
+            let skipped = if has_vpa { ", and the VPA skips a target with one replica" } else { "" };
             let reported = sink.at(
                 id,
                 span,
                 format!(
                     "{}: at the minimum one pod of {target} carries everything: each drain or crash is an outage \
-                     until its successor is ready (90 s a day is 99.896 %), and a VPA in Recreate mode skips it; \
-                     the range is 1 to {max}",
+                     until its successor is ready (90 s a day is 99.896 %){skipped}; the range is 1 to {max}",
                     object.label()
                 ),
             );
@@ -284,12 +289,16 @@ static TARGET_TYPO: Rule = Rule {
             }
             let wanted = target.name.value.as_str();
             let near = context.workloads().map(|(_, other, _)| other).find(|other| {
+                let alike = prefixed_alike(object.name(), other.name(), wanted);
+                // Names of other lengths are further apart than a slip of the finger.
+                if !alike && other.name().len().abs_diff(wanted.len()) > 2 {
+                    return false;
+                }
                 let distance = strsim::damerau_levenshtein(other.name(), wanted);
                 // `shard-1` and `shard-2` are two things, not one misspelt.
                 let letters = |name: &str| name.replace(|c: char| c.is_ascii_digit(), "");
                 let numbered = letters(other.name()) == letters(wanted);
-                let close = distance <= 2 && distance * 4 <= wanted.len() && !numbered
-                    || prefixed_alike(object.name(), other.name(), wanted);
+                let close = alike || distance <= 2 && distance * 4 <= wanted.len() && !numbered;
                 let taken = context.scalers_of(other).iter().any(|(_, scaler, _)| scaler.kind == object.kind);
                 other.shares_namespace(object) && close && !taken
             });

@@ -4,7 +4,7 @@ use crate::lint::context::Context;
 use crate::lint::finding::Severity;
 use crate::lint::fix::{Edit, indent_of};
 use crate::lint::what_if;
-use crate::manifest::{At, Object, ObjectId, Rules};
+use crate::manifest::{At, Hpa, MetricSource, Object, ObjectId, Rules};
 
 use super::{Fixture, Rule};
 
@@ -29,13 +29,37 @@ macro_rules! behavior_fixture {
     };
 }
 
+/// Whether the pods cannot ask for more than one step of the default rate: CPU and memory are all that is looked at, and
+/// pods that use all that their limits allow stay within max(2 × start, 4).
+fn burst_is_bounded(context: &Context<'_>, object: &Object, hpa: &Hpa, start: i32) -> bool {
+    let target = hpa.target.as_ref().and_then(|target| context.target(object, target));
+    let Some((_, _, workload)) = target else { return false };
+    let step = i128::from(start.saturating_mul(2).max(4));
+    hpa.metrics.iter().all(|metric| {
+        let resource = metric.label();
+        let is_resource =
+            matches!(metric.source, MetricSource::Resource) && matches!(resource, "cpu" | "memory");
+        let limits = workload.template.running().map(|container| container.limits.get(resource));
+        let most = limits.map(|limit| limit.map(|at| at.value.milli())).sum::<Option<i64>>();
+        let request = workload.template.request_milli(resource);
+        let percent = metric.target.utilization.as_ref().map(|percent| percent.value);
+        let (true, Some(most), Some(request), Some(percent)) = (is_resource, most, request, percent) else {
+            return false;
+        };
+        let wanted = i128::from(start) * i128::from(most) * 100;
+        wanted <= step * i128::from(request) * i128::from(percent)
+    })
+}
+
 static NO_BEHAVIOR: Rule = Rule {
     id: "hpa-no-behavior",
     severity: Severity::Info,
     title: "an HPA without `behavior` doubles or adds four every 15 seconds",
     explain: "Without `behavior` the controller takes its oldest code path: up to max(2 × current, 4) replicas \
               at each sync of 15 seconds on the word of a single sample, and down to the target at once when \
-              the 300-second window ends. Write the rates that the target can start and drain at.",
+              the 300-second window ends. Write the rates that the target can start and drain at. The rule is \
+              silent where CPU and memory are all that is looked at and the limits of the target's containers keep a burst \
+              within one such step.",
     check: |context, sink| {
         for (id, object, hpa) in context.hpas() {
             // The first version of the API has no behavior to write.
@@ -49,6 +73,9 @@ static NO_BEHAVIOR: Rule = Rule {
             // A burst: one metric at ten times its target, nothing else to hold it.
             spec.metrics = vec![crate::hpa::Metric::Pods { name: "load".to_owned(), average_milli: 1000 }];
             let start = spec.min_replicas.max(1);
+            if burst_is_bounded(context, object, hpa, start) {
+                continue;
+            }
             let course = what_if::run(&spec, start, 40, &|replicas, now| {
                 vec![what_if::per_pod(replicas, 10_000, now)]
             });

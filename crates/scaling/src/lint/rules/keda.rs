@@ -25,6 +25,8 @@ macro_rules! scaled {
     };
 }
 
+pub(super) use scaled;
+
 /// Every trigger of the set with its object.
 pub(super) fn triggers<'a>(
     context: &Context<'a>,
@@ -40,16 +42,26 @@ static CRON_INVALID: Rule = Rule {
     title: "a cron trigger with an expression or time zone that cannot be read",
     explain: "KEDA reads five fields (minute, hour, day of month, month, day of week) and IANA time zones. A trigger \
               that cannot be read fails at every poll; the replicas stay where they are. `start` and `end` must \
-              differ.",
+              differ, and both must come: 31 February does not.",
     check: |context, sink| {
         for (id, object, trigger) in triggers(context).filter(|(_, _, trigger)| trigger.kind.value == "cron")
         {
             let label = object.label();
             for key in ["start", "end"] {
-                if let Some(at) = trigger.get(key)
-                    && let Err(error) = Cron::parse(&at.value)
-                {
-                    sink.at(id, at.span, format!("{label}: `{key}: {}`: {error}", at.value));
+                let Some(at) = trigger.get(key) else { continue };
+                match Cron::parse(&at.value) {
+                    Err(error) => {
+                        sink.at(id, at.span, format!("{label}: `{key}: {}`: {error}", at.value));
+                    }
+                    Ok(cron) if Zone::named("UTC").is_ok_and(|utc| cron.next(&utc, NOW).is_none()) => {
+                        let message = format!(
+                            "{label}: `{key}: {}` names a day that no year has: the trigger never turns; write one that \
+                             comes",
+                            at.value
+                        );
+                        sink.at(id, at.span, message);
+                    }
+                    Ok(_) => {}
                 }
             }
             if let Some(zone) = trigger.get("timezone")

@@ -8,23 +8,11 @@ use crate::lint::what_if::{self, MOST_REPLICAS};
 use crate::manifest::{At, ScaledObject};
 
 use super::hpa_signals::is_latency;
-use super::keda::triggers;
+use super::keda::{scaled, triggers};
 use super::{Fixture, Rule};
 
 pub(super) const RULES: &[&Rule] =
     &[&METADATA, &UNKNOWN_TRIGGER, &LATENCY_QUERY, &MEMORY_TRIGGER, &MISSING_REQUEST, &CRON_BEYOND_MAX];
-
-macro_rules! scaled {
-    ($bounds:expr, $trigger:expr) => {
-        concat!(
-            "apiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nmetadata: {name: a}\nspec:\n",
-            "  scaleTargetRef: {name: web}\n",
-            $bounds,
-            "  triggers:\n",
-            $trigger
-        )
-    };
-}
 
 /// What a trigger's metadata must hold; `a|b` is one of them. Values may come from an authentication.
 const REQUIRED: [(&str, &[&str]); 8] = [

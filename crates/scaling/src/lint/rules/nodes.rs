@@ -162,11 +162,16 @@ static UNREAD_POD_FIELDS: Rule = Rule {
     check: |context, sink| {
         for (id, object) in context.set.iter() {
             let crate::manifest::Detail::ConfigMap(contents) = &object.detail else { continue };
-            let mounted = context.workloads().any(|(_, other, workload)| {
-                other.shares_namespace(object)
-                    && workload.template.config_maps.iter().any(|name| name == object.name())
-            });
-            for content in contents.iter().filter(|_| !mounted) {
+            let is_mounted = || {
+                context.workloads().any(|(_, other, workload)| {
+                    other.shares_namespace(object)
+                        && workload.template.config_maps.iter().any(|name| name == object.name())
+                })
+            };
+            if contents.is_empty() || is_mounted() {
+                continue;
+            }
+            for content in contents {
                 let held: Vec<&str> = ["nodeSelector", "tolerations", "affinity"]
                     .into_iter()
                     .filter(|key| {

@@ -179,15 +179,18 @@ static TINY_MEMORY: Rule = Rule {
                     let written =
                         context.sources().text(at.span.file)[at.span.range()].trim_matches(['"', '\'']);
                     let digits = written.trim_end_matches('m');
+                    let meant =
+                        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| format!("{digits}Mi"));
+                    let advice = meant.as_deref().unwrap_or("it in Mi or Gi");
                     let message = format!(
-                        "{}: container {} {what} {written} of memory, which is {}; write {digits}Mi",
+                        "{}: container {} {what} {written} of memory, which is {}; write {advice}",
                         object.label(),
                         container.label(),
                         in_bytes(at.value.milli())
                     );
                     let reported = sink.at(id, at.span, message);
-                    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
-                        reported.fix(vec![Edit::replace(at.span, format!("{digits}Mi"))]);
+                    if let Some(meant) = meant {
+                        reported.fix(vec![Edit::replace(at.span, meant)]);
                     }
                 }
             }
@@ -258,7 +261,7 @@ static NO_PRIORITY: Rule = Rule {
     title: "nothing says which pods come first when nodes are full",
     explain: "When a pool is at its maximum, pods without a priority are equal: a burst of workers can keep a database \
               or the front door Pending. Give what must run a PriorityClass above what may wait. The rule speaks once \
-              for a set that has scalers and stateful pods together and names no priority.",
+              for a set that has scalers and StatefulSets with volumes together and names no priority.",
     check: |context, sink| {
         let any_priority =
             context.workloads().any(|(_, _, workload)| workload.template.priority_class.is_some());
@@ -268,7 +271,11 @@ static NO_PRIORITY: Rule = Rule {
         }
         let stateful: Vec<_> = context
             .workloads()
-            .filter(|(_, _, workload)| workload.kind == WorkloadKind::StatefulSet)
+            .filter(|(_, object, workload)| {
+                let claims = object.root.at(&["spec", "volumeClaimTemplates"]);
+                workload.kind == WorkloadKind::StatefulSet
+                    && claims.is_some_and(|claims| !claims.items().is_empty())
+            })
             .collect();
         if let Some((id, object, _)) = stateful.first() {
             let maxima = context.scalers().filter_map(|(_, _, scaler)| scaler.max());
@@ -288,10 +295,12 @@ static NO_PRIORITY: Rule = Rule {
     fixture: Fixture {
         fires: concat!(
             replicated!("      containers: [{name: a, image: a}]\n"),
+            "  volumeClaimTemplates: [{metadata: {name: data}}]\n",
             "---\napiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: h}\nspec:\n  scaleTargetRef: {kind: Deployment, name: b}\n  maxReplicas: 9\n"
         ),
         silent: concat!(
             replicated!("      priorityClassName: data\n      containers: [{name: a, image: a}]\n"),
+            "  volumeClaimTemplates: [{metadata: {name: data}}]\n",
             "---\napiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: h}\nspec:\n  scaleTargetRef: {kind: Deployment, name: b}\n  maxReplicas: 9\n"
         ),
     },

@@ -32,6 +32,8 @@ macro_rules! deployment {
     };
 }
 
+pub(super) use {deployment, vpa};
+
 macro_rules! hpa {
     ($metric:expr) => {
         concat!(

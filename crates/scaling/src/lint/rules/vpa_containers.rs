@@ -3,33 +3,11 @@
 use crate::lint::finding::Severity;
 use crate::lint::fix::Edit;
 
+use super::vpa::{deployment, vpa};
 use super::{Fixture, Rule};
 
 pub(super) const RULES: &[&Rule] =
     &[&CONTAINER_NAME, &CONTAINER_UNCHECKED, &CONTAINER_OFF, &BOUNDS, &BEYOND_NODE];
-
-macro_rules! vpa {
-    ($mode:expr, $policy:expr) => {
-        concat!(
-            "apiVersion: autoscaling.k8s.io/v1\nkind: VerticalPodAutoscaler\nmetadata: {name: v}\nspec:\n",
-            "  targetRef: {apiVersion: apps/v1, kind: Deployment, name: a}\n  updatePolicy: {updateMode: \"",
-            $mode,
-            "\"}\n",
-            $policy
-        )
-    };
-}
-
-macro_rules! deployment {
-    ($replicas:expr) => {
-        concat!(
-            "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec:\n  replicas: ",
-            $replicas,
-            "\n  selector: {matchLabels: {app: a}}\n  template:\n    metadata: {labels: {app: a}}\n",
-            "    spec: {containers: [{name: web, image: a, resources: {requests: {cpu: 500m, memory: 1Gi}}}]}\n"
-        )
-    };
-}
 
 /// Sidecars that an admission webhook adds to pods.
 const INJECTED: [&str; 5] = ["istio-proxy", "linkerd-proxy", "vault-agent", "daprd", "envoy-sidecar"];
