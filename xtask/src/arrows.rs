@@ -11,6 +11,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("plan", 1, &["access"]),
     ("lifecycle", 1, &[]),
     ("scaling", 1, &[]),
+    ("screen", 1, &[]),
     ("store", 2, &[]),
     ("artefacts", 2, &[]),
     ("sandbox", 2, &[]),
