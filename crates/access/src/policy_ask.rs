@@ -28,6 +28,9 @@ pub struct PolicyAsk {
     /// Programs that steps may run: names, or absolute paths; without arguments.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<String>,
+    /// Steps may run any program, in a locked room.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub any_command: bool,
     /// Steps may hand whole strings to `sh -c`.
     pub shell: bool,
     /// What a person must approve before it is done.
@@ -53,6 +56,7 @@ impl PolicyAsk {
             hosts: hosts(self.hosts)?,
             any_public_host: self.any_public_host,
             commands: each("commands", self.commands, command)?,
+            any_command: self.any_command,
             shell: self.shell,
             approvals: each("approvals", self.approvals, Ok)?,
         })

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use octollm_access::StepToken;
 use octollm_contract::{ArmName, ContentHash, Document, Millis, Problem, StepId, Timestamp, WorkerId};
-use octollm_plan::{InputName, InputValue, Plan, PlanStep, StepOutput};
+use octollm_plan::{Brief, InputName, InputValue, Plan, PlanStep, StepOutput};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -90,6 +90,9 @@ pub struct Grant {
     /// The models that the step may ask, the default first; none when no provider is configured.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<ModelTerms>,
+    /// What the client wants, for a step that thinks or judges by sentences.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brief: Option<Box<Brief>>,
     /// When the lease lapses without a heartbeat, by the orchestrator's clock.
     pub expires_at: Timestamp,
     /// How often to beat. Cancels travel on the answers, within two seconds.

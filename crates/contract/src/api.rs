@@ -118,6 +118,12 @@ fn member<T: serde::de::DeserializeOwned>(members: &mut Map<String, Value>, name
     serde_json::from_value(value).map_err(|error| format!("field `{name}`: {error}"))
 }
 
+impl From<StructuredCriterion> for Criterion {
+    fn from(criterion: StructuredCriterion) -> Self {
+        Criterion::Structured(criterion)
+    }
+}
+
 /// A condition that is checked by rule, without a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]

@@ -139,6 +139,7 @@ impl LocalLeases {
             workspace,
             checkpoint: claimed.checkpoint.as_ref().map(Document::read).transpose().map_err(unreadable)?,
             models: Vec::new(),
+            brief: None,
             expires_at: claimed.expires_at,
             heartbeat_every: heartbeat_every(self.app.settings.lease_ttl),
             time_limit: claimed.time_limit,

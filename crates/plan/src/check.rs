@@ -1,6 +1,6 @@
 //! The checks that make a plan one that may be run.
 
-use crate::{Instruction, Plan, PlanStep, StepName, ToolCall, ValueType};
+use crate::{DoneStep, Instruction, Plan, PlanStep, StepName, ToolCall, ValueType};
 use octollm_access::{BeyondPolicy, Policy};
 use octollm_contract::ArmName;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,20 +13,25 @@ const MAX_NEEDS: usize = 64;
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 
 /// A plan that passed every check, with its steps in an order in which needs come first.
+///
+/// Places count the steps of the task: those of a first plan begin at 0, those of a revised one
+/// behind the steps that the task already has.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedPlan {
+    first: u16,
     steps: Vec<CheckedStep>,
     result: Vec<u16>,
 }
 
-/// A step of a checked plan; its needs are places in the plan.
+/// A step of a checked plan; its needs are places in the task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedStep {
     /// The step as written.
     pub step: PlanStep,
     /// The places of the steps that must be done before, each smaller than this step's own.
     pub needs: Vec<u16>,
-    /// The place of the step whose workspace this one starts from, if any wrote one.
+    /// The place of the step whose workspace this one starts from, if any wrote one. In a revised
+    /// plan a step that builds on none of the plan's own starts from the task's last one.
     pub workspace_from: Option<u16>,
     /// A person must approve before it starts.
     pub needs_approval: bool,
@@ -119,6 +124,18 @@ pub enum PlanFault {
 }
 
 impl CheckedPlan {
+    /// The place of the first of its steps.
+    #[must_use]
+    pub fn first(&self) -> u16 {
+        self.first
+    }
+
+    /// The step at a place of the task, if it is one of this plan's.
+    #[must_use]
+    pub fn at(&self, place: u16) -> Option<&CheckedStep> {
+        self.steps.get(usize::from(place.checked_sub(self.first)?))
+    }
+
     /// The steps; each one's needs come before it.
     #[must_use]
     pub fn steps(&self) -> &[CheckedStep] {
@@ -133,26 +150,38 @@ impl CheckedPlan {
 }
 
 impl Plan {
-    /// Checks the plan against `policy`. The error holds every fault found.
+    /// Checks the plan of a new task against `policy`. The error holds every fault found.
     pub fn check(self, policy: &Policy) -> Result<CheckedPlan, Vec<PlanFault>> {
+        self.check_after(policy, &[], 0)
+    }
+
+    /// Checks a plan that goes on where an earlier one ended: it may refer to the steps that are
+    /// `done`, and its own get places from `first` on, which is behind all of theirs.
+    pub fn check_after(
+        self,
+        policy: &Policy,
+        done: &[DoneStep],
+        first: u16,
+    ) -> Result<CheckedPlan, Vec<PlanFault>> {
         match self.steps.len() {
             0 => return Err(vec![PlanFault::Empty]),
             n if n > MAX_STEPS => return Err(vec![PlanFault::TooManySteps(n)]),
             _ => {}
         }
         let mut faults = Vec::new();
-        let mut places: BTreeMap<&StepName, usize> = BTreeMap::new();
+        let mut known: BTreeMap<&StepName, Known<'_>> =
+            done.iter().map(|step| (&step.name, Known::Done(step))).collect();
         for (place, step) in self.steps.iter().enumerate() {
-            if places.insert(&step.name, place).is_some() {
+            if known.insert(&step.name, Known::Planned(place, step)).is_some() {
                 faults.push(PlanFault::DuplicateStep(step.name.clone()));
             }
         }
         for step in &self.steps {
             check_step(step, policy, &mut faults);
-            check_references(step, &self.steps, &places, &mut faults);
+            check_references(step, &known, &mut faults);
         }
         for name in &self.result {
-            if !places.contains_key(name) {
+            if !known.contains_key(name) {
                 faults.push(PlanFault::UnknownStep { step: "result".into(), missing: name.clone() });
             }
         }
@@ -162,18 +191,31 @@ impl Plan {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let order = in_order(&self.steps, &places).map_err(|cycle| vec![PlanFault::Cycle(cycle)])?;
-        let checked = place_steps(&order, policy);
-        let faults = unordered_writers(&checked);
+        let order = in_order(&self.steps, &known).map_err(|cycle| vec![PlanFault::Cycle(cycle)])?;
+        let Some(steps) = place_steps(&order, done, first, policy) else {
+            return Err(vec![PlanFault::TooManySteps(usize::from(first) + order.len())]);
+        };
+        let faults = unordered_writers(&steps, first);
         if !faults.is_empty() {
             return Err(faults);
         }
         let place_of = |name: &StepName| {
-            order.iter().position(|step| step.name == *name).and_then(|p| u16::try_from(p).ok())
+            let planned = (first..).zip(&steps).find(|(_, step)| step.step.name == *name);
+            let finished = || done.iter().find(|step| step.name == *name).map(|step| step.place);
+            planned.map(|(place, _)| place).or_else(finished)
         };
         let result = self.result.iter().filter_map(place_of).collect();
-        Ok(CheckedPlan { steps: checked, result })
+        Ok(CheckedPlan { first, steps, result })
     }
+}
+
+/// A step that a plan may refer to.
+#[derive(Clone, Copy)]
+enum Known<'a> {
+    /// Of the plan itself, at this place of what was written.
+    Planned(usize, &'a PlanStep),
+    /// Of an earlier plan.
+    Done(&'a DoneStep),
 }
 
 fn needs_of(step: &PlanStep) -> BTreeSet<&StepName> {
@@ -198,7 +240,7 @@ fn check_step(step: &PlanStep, policy: &Policy, faults: &mut Vec<PlanFault>) {
         }
         (
             Instruction::Think(text),
-            ArmName::Planner | ArmName::Coder | ArmName::Guardian | ArmName::Retriever,
+            ArmName::Planner | ArmName::Executor | ArmName::Coder | ArmName::Guardian | ArmName::Retriever,
         ) => {
             if text.len() > MAX_TEXT_BYTES {
                 faults.push(PlanFault::TooLong(name()));
@@ -265,20 +307,19 @@ fn check_arguments(step: &PlanStep, call: &ToolCall, faults: &mut Vec<PlanFault>
     }
 }
 
-fn check_references(
-    step: &PlanStep,
-    steps: &[PlanStep],
-    places: &BTreeMap<&StepName, usize>,
-    faults: &mut Vec<PlanFault>,
-) {
+fn check_references(step: &PlanStep, known: &BTreeMap<&StepName, Known<'_>>, faults: &mut Vec<PlanFault>) {
     for need in needs_of(step) {
-        if !places.contains_key(need) {
+        if !known.contains_key(need) {
             faults.push(PlanFault::UnknownStep { step: step.name.to_string(), missing: need.clone() });
         }
     }
     for from in step.inputs.values() {
-        let gives = places.get(&from.step).map(|place| steps[*place].instruction.yields());
-        if gives.is_some_and(|types| !types.contains(&from.output)) {
+        let gives = |output: &ValueType| match known.get(&from.step) {
+            Some(Known::Planned(_, step)) => step.instruction.yields().contains(output),
+            Some(Known::Done(step)) => step.yields.contains(output),
+            None => true, // told above
+        };
+        if !gives(&from.output) {
             faults.push(PlanFault::NoSuchOutput {
                 step: step.name.clone(),
                 from: from.step.clone(),
@@ -303,13 +344,18 @@ fn check_references(
 /// (Kahn 1962); the error names the steps that are left over, which wait for each other.
 fn in_order<'a>(
     steps: &'a [PlanStep],
-    places: &BTreeMap<&StepName, usize>,
+    known: &BTreeMap<&StepName, Known<'_>>,
 ) -> Result<Vec<&'a PlanStep>, Vec<StepName>> {
     let mut order: Vec<&PlanStep> = Vec::with_capacity(steps.len());
     let mut placed = vec![false; steps.len()];
     while order.len() < steps.len() {
         let next = steps.iter().enumerate().find(|(place, step)| {
-            !placed[*place] && needs_of(step).iter().all(|need| places.get(need).is_some_and(|p| placed[*p]))
+            let is_placed = |need: &&StepName| match known.get(need) {
+                Some(Known::Planned(place, _)) => placed[*place],
+                Some(Known::Done(_)) => true,
+                None => false,
+            };
+            !placed[*place] && needs_of(step).iter().all(is_placed)
         });
         let Some((place, step)) = next else {
             let waiting = steps.iter().enumerate().filter(|(place, _)| !placed[*place]);
@@ -321,49 +367,58 @@ fn in_order<'a>(
     Ok(order)
 }
 
-fn place_steps(order: &[&PlanStep], policy: &Policy) -> Vec<CheckedStep> {
+/// None when a place would not fit its type.
+fn place_steps(
+    order: &[&PlanStep],
+    done: &[DoneStep],
+    first: u16,
+    policy: &Policy,
+) -> Option<Vec<CheckedStep>> {
+    let last_written = done.iter().filter(|step| step.wrote).map(|step| step.place).max();
     let mut checked: Vec<CheckedStep> = Vec::with_capacity(order.len());
-    for step in order {
-        let needs: Vec<u16> = (0u16..)
-            .zip(order)
-            .take(checked.len())
-            .filter(|(_, other)| needs_of(step).contains(&other.name))
-            .map(|(place, _)| place)
-            .collect();
-        let ancestors = ancestors(&checked, &needs);
-        let workspace_from = ancestors.iter().rev().copied().find(|p| writes(&checked[usize::from(*p)]));
+    for (index, step) in order.iter().enumerate() {
+        first.checked_add(u16::try_from(index).ok()?)?;
+        let wanted = needs_of(step);
+        let own = (first..).zip(order).take(index).filter(|(_, other)| wanted.contains(&other.name));
+        let own: Vec<u16> = own.map(|(place, _)| place).collect();
+        let earlier = done.iter().filter(|other| wanted.contains(&other.name)).map(|other| other.place);
+        let earlier: BTreeSet<u16> = earlier.collect();
+        let ancestors = ancestors(&checked, first, &own);
+        let written = ancestors.iter().rev().copied().find(|p| writes(&checked[usize::from(*p - first)]));
         let needs_approval = policy.needs_approval(&step.capability);
         let mut step = (*step).clone();
         // What a link may lead to is the policy's to say, not the plan's.
         step.capability.read_within =
             if step.capability.read_roots.is_empty() { BTreeSet::new() } else { policy.read_roots.clone() };
-        checked.push(CheckedStep { step, needs, workspace_from, needs_approval });
+        let needs = earlier.into_iter().chain(own).collect();
+        checked.push(CheckedStep { step, needs, workspace_from: written.or(last_written), needs_approval });
     }
-    checked
+    Some(checked)
 }
 
 fn writes(step: &CheckedStep) -> bool {
     step.step.capability.writes_workspace
 }
 
-/// `needs` and all that they need, in the plan's order.
-fn ancestors(checked: &[CheckedStep], needs: &[u16]) -> BTreeSet<u16> {
+/// `needs` and all that they need of the plan's own steps, in the plan's order.
+fn ancestors(checked: &[CheckedStep], first: u16, needs: &[u16]) -> BTreeSet<u16> {
     let mut found: BTreeSet<u16> = BTreeSet::new();
     let mut open: Vec<u16> = needs.to_vec();
     while let Some(place) = open.pop() {
-        if found.insert(place) {
-            open.extend(&checked[usize::from(place)].needs);
+        let own = place.checked_sub(first).and_then(|index| checked.get(usize::from(index)));
+        if let Some(step) = own.filter(|_| found.insert(place)) {
+            open.extend(&step.needs);
         }
     }
     found
 }
 
-fn unordered_writers(checked: &[CheckedStep]) -> Vec<PlanFault> {
-    let writers: Vec<u16> =
-        (0u16..).zip(checked).filter(|(_, step)| writes(step)).map(|(place, _)| place).collect();
-    let name = |place: u16| checked[usize::from(place)].step.name.clone();
-    let unordered = writers
-        .windows(2)
-        .filter(|pair| !ancestors(checked, &checked[usize::from(pair[1])].needs).contains(&pair[0]));
-    unordered.map(|pair| PlanFault::UnorderedWriters(name(pair[0]), name(pair[1]))).collect()
+fn unordered_writers(checked: &[CheckedStep], first: u16) -> Vec<PlanFault> {
+    let writers: Vec<(u16, &CheckedStep)> = (first..).zip(checked).filter(|(_, step)| writes(step)).collect();
+    let unordered =
+        writers.windows(2).filter(|pair| !ancestors(checked, first, &pair[1].1.needs).contains(&pair[0].0));
+    let names = |pair: &[(u16, &CheckedStep)]| {
+        PlanFault::UnorderedWriters(pair[0].1.step.name.clone(), pair[1].1.step.name.clone())
+    };
+    unordered.map(names).collect()
 }

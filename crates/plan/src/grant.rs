@@ -41,6 +41,7 @@ impl Plan {
             hosts: BTreeSet::new(),
             any_public_host: false,
             commands: BTreeSet::new(),
+            any_command: false,
             shell: false,
             approvals: BTreeSet::new(),
         };

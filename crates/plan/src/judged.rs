@@ -2,7 +2,7 @@
 
 use crate::{Instruction, Plan, PlanStep, Reference, StepName, ToolCall, ValueType};
 use octollm_access::Capability;
-use octollm_contract::{ArmName, api::StructuredCriterion};
+use octollm_contract::{ArmName, Criterion, api::StructuredCriterion};
 
 impl Plan {
     /// This plan with a last step that judges the whole outputs of its result steps, in the
@@ -11,11 +11,14 @@ impl Plan {
     /// Where a criterion looks at an exit code, a program that ends with another code than 0
     /// has a result to be judged, and its step does not fail.
     #[must_use]
-    pub fn judged_by(mut self, criteria: Vec<StructuredCriterion>) -> Plan {
+    pub fn judged_by(mut self, criteria: Vec<impl Into<Criterion>>) -> Plan {
+        let criteria: Vec<Criterion> = criteria.into_iter().map(Into::into).collect();
         if criteria.is_empty() {
             return self;
         }
-        let by_exit_code = criteria.iter().any(|c| matches!(c, StructuredCriterion::ExitCode { .. }));
+        let by_exit_code = criteria.iter().any(|criterion| {
+            matches!(criterion, Criterion::Structured(StructuredCriterion::ExitCode { .. }))
+        });
         for step in self.steps.iter_mut().filter(|_| by_exit_code) {
             if let Instruction::Tool(
                 ToolCall::Shell { any_exit, .. } | ToolCall::ShellString { any_exit, .. },
@@ -74,7 +77,7 @@ mod tests {
     #[test]
     fn the_judge_sees_the_result_and_only_exit_criteria_forgive_an_exit_code() {
         let policy = octollm_access::Policy { commands: ["x".to_owned()].into(), ..Default::default() };
-        assert_eq!(runs("x").judged_by(vec![]), runs("x"));
+        assert_eq!(runs("x").judged_by(Vec::<Criterion>::new()), runs("x"));
         let plan = runs("x").judged_by(vec![StructuredCriterion::Contains { text: "a".into() }]);
         assert!(!lets_any_exit(&plan));
         let checked = plan.check(&policy).unwrap();

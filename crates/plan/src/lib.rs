@@ -8,7 +8,9 @@
 //!
 //! Must not know: how steps are run, stored or leased; the file system; the network.
 
+mod brief;
 mod check;
+pub mod draft;
 mod grant;
 mod judged;
 mod output;
@@ -16,6 +18,7 @@ pub mod rules;
 mod step;
 mod tool;
 
+pub use brief::{Answered, ArmOffer, Brief, DoneStep, Earlier, Failure, Finished, Planning};
 pub use check::{CheckedPlan, CheckedStep, MAX_STEPS, PlanFault};
 pub use output::{Body, InputValue, Provenance, StepOutput, compose};
 pub use step::{BadPlanName, InputName, Instruction, Plan, PlanStep, Reference, StepName, ValueType};

@@ -203,7 +203,7 @@ mod tests {
             arm: ArmName::Judge,
             summary: String::new(),
             instruction: Instruction::Judge {
-                criteria: vec![StructuredCriterion::Contains { text: "x".into() }],
+                criteria: vec![StructuredCriterion::Contains { text: "x".into() }.into()],
             },
             inputs: inputs.iter().map(|(name, from)| (name.parse().unwrap(), from.clone())).collect(),
             needs: Vec::new(),

@@ -2,7 +2,7 @@
 
 use crate::ToolCall;
 use octollm_access::Capability;
-use octollm_contract::{ArmName, Millis, api::StructuredCriterion};
+use octollm_contract::{ArmName, Criterion, Millis};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, str::FromStr};
 use utoipa::ToSchema;
@@ -49,10 +49,11 @@ pub struct PlanStep {
 pub enum Instruction {
     /// One call of a tool.
     Tool(ToolCall),
-    /// Check the whole outputs that are this step's inputs against all of these.
+    /// Check the whole outputs that are this step's inputs against all of these, by rule or,
+    /// where one is a sentence, by a model.
     Judge {
         /// The conditions; at least one.
-        criteria: Vec<StructuredCriterion>,
+        criteria: Vec<Criterion>,
     },
     /// A sentence for an arm that thinks.
     Think(String),
@@ -156,8 +157,9 @@ impl Instruction {
     pub fn yields(&self) -> &'static [ValueType] {
         match self {
             Instruction::Tool(call) => call.yields(),
-            Instruction::Judge { .. } => &[ValueType::Text, ValueType::Data, ValueType::Whole],
-            Instruction::Think(_) => &[ValueType::Text, ValueType::Paths, ValueType::Data, ValueType::Whole],
+            Instruction::Judge { .. } | Instruction::Think(_) => {
+                &[ValueType::Text, ValueType::Data, ValueType::Whole]
+            }
         }
     }
 }

@@ -4,10 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail by panicking")]
 
 use octollm_access::{Approval, Capability, Policy};
-use octollm_contract::{ArmName, api::StructuredCriterion};
+use octollm_contract::{ArmName, Criterion, api::StructuredCriterion};
 use octollm_plan::{
-    Arg, CheckedPlan, CountWhat, Instruction, MAX_STEPS, Plan, PlanFault, PlanStep, Reference, StepName,
-    ToolCall, ValueType,
+    Arg, CheckedPlan, CountWhat, DoneStep, Instruction, MAX_STEPS, Plan, PlanFault, PlanStep, Reference,
+    StepName, ToolCall, ValueType,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,16 +102,20 @@ fn steps_that_wait_for_each_other_are_named() {
 fn an_arm_gets_only_what_it_does() {
     let coder = PlanStep { arm: ArmName::Coder, ..step("a", &[]) };
     insta::assert_snapshot!(faults(plan(vec![coder])), @"a: the coder arm does not take this kind of instruction");
-    let think = PlanStep { instruction: Instruction::Think("why".into()), ..step("a", &[]) };
-    insta::assert_snapshot!(faults(plan(vec![think])), @"a: the executor arm does not take this kind of instruction");
+    let think = |arm| PlanStep { arm, instruction: Instruction::Think("why".into()), ..step("a", &[]) };
+    insta::assert_snapshot!(faults(plan(vec![think(ArmName::Judge)])), @"a: the judge arm does not take this kind of instruction");
+    for arm in [ArmName::Planner, ArmName::Executor, ArmName::Coder] {
+        assert!(plan(vec![think(arm)]).check(&Policy::default()).is_ok(), "{arm}");
+    }
     let judge = |criteria| PlanStep {
         arm: ArmName::Judge,
         instruction: Instruction::Judge { criteria },
         ..step("a", &[])
     };
     insta::assert_snapshot!(faults(plan(vec![judge(vec![])])), @"a: a judge needs at least one criterion");
-    let contains = StructuredCriterion::Contains { text: "x".into() };
-    assert!(plan(vec![judge(vec![contains])]).check(&Policy::default()).is_ok());
+    let contains = StructuredCriterion::Contains { text: "x".into() }.into();
+    let sentence = Criterion::FreeText("it is short".into());
+    assert!(plan(vec![judge(vec![contains, sentence])]).check(&Policy::default()).is_ok());
 }
 
 #[test]
@@ -191,6 +195,47 @@ fn writers_are_ordered_and_hand_the_workspace_on() {
         [None, Some(0), Some(0)]
     );
     assert_eq!(checked.result(), [2]);
+}
+
+fn done(name: &str, place: u16, wrote: bool) -> DoneStep {
+    let yields = vec![ValueType::Text, ValueType::Whole];
+    DoneStep { name: name.parse().unwrap(), place, yields, wrote }
+}
+
+#[test]
+fn a_later_plan_builds_on_what_is_done_and_has_its_places_behind() {
+    let earlier = [done("old", 0, true), done("older", 1, false)];
+    let check = |plan: Plan| plan.check_after(&Policy::default(), &earlier, 3);
+    let judge = with_input(step("judge", &["fix"]), "x", "older", ValueType::Text);
+    let mut later = plan(vec![judge, writer("fix", &[])]);
+    later.result.push("old".parse().unwrap());
+    let checked = check(later).unwrap();
+    assert_eq!(names(&checked), ["fix", "judge"]);
+    assert_eq!((checked.first(), checked.at(4).map(|s| s.step.name.as_str())), (3, Some("judge")));
+    assert_eq!((checked.at(2), checked.at(5)), (None, None));
+    assert_eq!(checked.steps()[0].workspace_from, Some(0), "it goes on with the workspace as it is");
+    assert_eq!((&checked.steps()[1].needs, checked.steps()[1].workspace_from), (&vec![1, 3], Some(3)));
+    assert_eq!(checked.result().last(), Some(&0));
+    let told = |plan| check(plan).unwrap_err().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    insta::assert_snapshot!(told(plan(vec![step("old", &[])])), @"two steps are called old");
+    insta::assert_snapshot!(told(plan(vec![step("a", &["gone"])])), @"a refers to gone, which is not a step of the plan");
+    let wrong = with_input(step("a", &[]), "x", "old", ValueType::Paths);
+    insta::assert_snapshot!(told(plan(vec![wrong])), @"a: old does not give Paths");
+    let full = plan(vec![step("a", &[]), step("b", &[])]);
+    assert_eq!(
+        full.check_after(&Policy::default(), &[], u16::MAX),
+        Err(vec![PlanFault::TooManySteps(65537)])
+    );
+}
+
+/// A document of the first version, whose judge knew structured criteria only, is still read.
+#[test]
+fn an_instruction_of_the_first_version_is_still_read() {
+    let stored = r#"{"judge":{"criteria":[{"type":"contains","text":"x"}]}}"#;
+    let read: Instruction = serde_json::from_str(stored).unwrap();
+    let contains = StructuredCriterion::Contains { text: "x".into() };
+    assert_eq!(read, Instruction::Judge { criteria: vec![Criterion::Structured(contains)] });
+    assert_eq!(serde_json::to_string(&read).unwrap(), stored);
 }
 
 #[test]

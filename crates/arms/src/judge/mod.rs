@@ -17,7 +17,7 @@ use crate::{Arm, Undone, Work};
 use async_trait::async_trait;
 use check::Subject;
 use octollm_client::{Completion, Decision, VerdictReport};
-use octollm_contract::ArmName;
+use octollm_contract::{ArmName, Criterion};
 use octollm_plan::{Body, InputValue, Instruction, StepOutput, compose};
 use serde_json::json;
 
@@ -71,6 +71,9 @@ impl Arm for Judge {
         let subject = std::sync::Arc::new(Subject { result, exit_code });
         let mut findings = Vec::new();
         for criterion in criteria {
+            let Criterion::Structured(criterion) = criterion else {
+                return Err(Undone::for_good("a sentence is judged by a model, and this judge has none"));
+            };
             let found = tokio::select! {
                 () = work.cancel.cancelled() => return Err(Undone::Stopped),
                 found = check::check(criterion, &subject) => found,

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 fn work(criteria: Vec<StructuredCriterion>, outputs: Vec<StepOutput>, leases: Arc<UnreliableLeases>) -> Work {
+    let criteria = criteria.into_iter().map(Into::into).collect();
     let mut grant = grant(0, ArmName::Judge, Instruction::Judge { criteria });
     for (at, output) in outputs.into_iter().enumerate() {
         grant.inputs.insert(format!("result-{at:02}").parse().unwrap(), InputValue::Whole(Box::new(output)));

@@ -81,6 +81,7 @@ pub(crate) fn grant(place: u16, arm: ArmName, instruction: Instruction) -> Grant
         workspace: None,
         checkpoint: None,
         models: Vec::new(),
+        brief: None,
         expires_at: Timestamp::from_millis(0),
         heartbeat_every: Millis::new(800),
         time_limit: Millis::from_secs(60),

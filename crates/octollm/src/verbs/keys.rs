@@ -48,6 +48,7 @@ fn ask(create: CreateKey) -> Result<KeyAsk, Usage> {
         hosts: public.chain(private).collect(),
         any_public_host: create.any_public_host,
         commands: create.command,
+        any_command: false,
         shell: false,
         approvals: create.approval.into_iter().map(approval).collect(),
     };

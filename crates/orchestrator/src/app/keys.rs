@@ -299,6 +299,9 @@ fn within(own: &Policy, asked: &Policy) -> Result<(), String> {
     if asked.any_public_host && !own.any_public_host {
         return Err("connecting to any public host is not allowed to the key that makes this one".into());
     }
+    if asked.any_command && !own.any_command {
+        return Err("running any program is not allowed to the key that makes this one".into());
+    }
     if own.approvals.is_subset(&asked.approvals) {
         Ok(())
     } else {
