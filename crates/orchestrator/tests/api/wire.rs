@@ -37,7 +37,7 @@ async fn malformed_http_is_refused_and_closed() {
         // Two kinds of length.
         post(&format!("{length}Transfer-Encoding: chunked\r\n"), &in_a_chunk),
         post(&format!("Transfer-Encoding: chunked\r\n{length}"), &in_a_chunk),
-        post(&format!("transfer-encoding: chunked\r\nX: y\r\ncontent-length: 0\r\n"), &in_a_chunk),
+        post("transfer-encoding: chunked\r\nX: y\r\ncontent-length: 0\r\n", &in_a_chunk),
         // Transfer codings.
         post("Transfer-Encoding: sideways\r\n", ""),
         post("Transfer-Encoding: gzip, chunked\r\n", &in_a_chunk),
