@@ -19,7 +19,7 @@ use octollm_client::{
 };
 use octollm_contract::{ContentHash, Document, Millis, ProblemKind, Timestamp, WorkerId};
 use octollm_lifecycle::{Command, Refusal, STOP_GRACE, Verdict};
-use octollm_plan::StepOutput;
+use octollm_plan::{NoValue, StepOutput};
 use octollm_store::{Claimed, DecideError, Directed, StoreError, Wanted};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -85,6 +85,15 @@ impl Drop for Offered {
     }
 }
 
+/// Why a claimed step is not handed out.
+#[derive(Debug, thiserror::Error)]
+enum Ungrantable {
+    #[error("the step's documents cannot be read: {0}")]
+    Unreadable(#[from] serde_json::Error),
+    #[error(transparent)]
+    NoValue(#[from] NoValue),
+}
+
 impl LocalLeases {
     /// Serves the leases of `app`.
     #[must_use]
@@ -100,9 +109,15 @@ impl LocalLeases {
             match self.grant(claimed, token.clone()) {
                 Ok(grant) => offered.grants.push(grant),
                 Err(why) => {
-                    tracing::error!(%step, %why, "a step cannot be handed out");
+                    match &why {
+                        // What an earlier step found is no fault of this server.
+                        Ungrantable::NoValue(_) => tracing::info!(%step, %why, "a step cannot be done"),
+                        Ungrantable::Unreadable(_) => {
+                            tracing::error!(%step, %why, "a step cannot be handed out");
+                        }
+                    }
                     // Not for another attempt: it would read the same.
-                    if let Err(error) = self.fail(&token, why, false).await {
+                    if let Err(error) = self.fail(&token, why.to_string(), false).await {
                         // It lapses. The other steps of this claim are not to lapse with it.
                         tracing::error!(%step, %error, "nor can its failure be noted");
                     }
@@ -118,16 +133,13 @@ impl LocalLeases {
         self.app.signing.sign(&StepClaims { step: claimed.step, lease: claimed.token, expires })
     }
 
-    fn grant(&self, claimed: Claimed, token: StepToken) -> Result<Grant, String> {
-        let unreadable = |error: serde_json::Error| format!("the step's documents cannot be read: {error}");
+    fn grant(&self, claimed: Claimed, token: StepToken) -> Result<Grant, Ungrantable> {
+        let unreadable = Ungrantable::Unreadable;
         let spec: StepDocument = claimed.spec.read().map_err(unreadable)?;
         let read = |(place, document): &(u16, Document)| Ok((*place, document.read::<StepOutput>()?));
         let outputs: Result<BTreeMap<u16, StepOutput>, _> = claimed.inputs.iter().map(read).collect();
         let outputs = outputs.map_err(unreadable)?;
-        let inputs = spec
-            .step
-            .resolve(|name| spec.places.get(name).and_then(|place| outputs.get(place)))
-            .map_err(|from| format!("{} gave no {:?}", from.step, from.output))?;
+        let inputs = spec.step.resolve(|name| spec.places.get(name).and_then(|place| outputs.get(place)))?;
         let workspace =
             spec.workspace_from.iter().find_map(|place| outputs.get(place).and_then(|o| o.workspace));
         Ok(Grant {

@@ -127,12 +127,28 @@ impl PlanStep {
     pub fn resolve<'a>(
         &self,
         output_of: impl Fn(&StepName) -> Option<&'a StepOutput>,
-    ) -> Result<BTreeMap<InputName, InputValue>, Reference> {
+    ) -> Result<BTreeMap<InputName, InputValue>, NoValue> {
         let resolved = self.inputs.iter().map(|(name, from)| {
             let value = output_of(&from.step).and_then(|output| output.value(from.output));
-            value.map(|value| (name.clone(), value)).ok_or_else(|| from.clone())
+            value.map(|value| (name.clone(), value)).ok_or_else(|| NoValue(from.clone()))
         });
         resolved.collect()
+    }
+}
+
+/// A step did its work, and what it gave is not what another one needs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} cannot be worked on: {}", .0.step, why(.0.output))]
+pub struct NoValue(pub Reference);
+
+fn why(lacking: ValueType) -> &'static str {
+    match lacking {
+        ValueType::Text => "some of its text was not kept",
+        ValueType::Paths => {
+            "it has no list of paths, because there were too many or one has a name that is not UTF-8 text"
+        }
+        ValueType::Number => "it has no number",
+        ValueType::Data | ValueType::Whole => "it has no result",
     }
 }
 
@@ -217,7 +233,7 @@ mod tests {
         assert_eq!(resolved.into_values().collect::<Vec<_>>(), [InputValue::Text("a".into())]);
         for lacking in [refer("done", ValueType::Paths), refer("other", ValueType::Text)] {
             let both = step(&[("x", text.clone()), ("y", lacking.clone())]);
-            assert_eq!(both.resolve(output_of), Err(lacking));
+            assert_eq!(both.resolve(output_of), Err(NoValue(lacking)));
         }
     }
 }
