@@ -1,88 +1,92 @@
 //! One criterion against a result.
 
-use super::{Finding, schema};
-use crate::Undone;
+use super::Finding;
 use octollm_contract::api::{StructuredCriterion, TaskResult};
-use regex::RegexBuilder;
+use octollm_plan::{Allowance, Unfit, Yardstick};
 use serde_json::Value;
-use std::sync::Arc;
 
-/// A compiled pattern takes at most so many bytes.
-const PATTERN_SIZE: usize = 1 << 20;
 /// A criterion is quoted, and evidence given, up to this many characters.
 const QUOTED: usize = 200;
 
-/// What is judged.
+/// What is judged. Its text is what the work made, without remarks for people and what a
+/// program said of itself.
 pub(super) struct Subject {
     pub(super) result: TaskResult,
+    /// Some of the text was not kept, so that what stands in it cannot be told.
+    pub(super) partial: bool,
     /// Of the last program that the result comes from.
     pub(super) exit_code: Option<i32>,
 }
 
-pub(super) async fn check(criterion: StructuredCriterion, subject: &Arc<Subject>) -> Result<Finding, Undone> {
+/// Blocks while a pattern or schema of a client is compiled and held against the text.
+pub(super) fn check(
+    criterion: &StructuredCriterion,
+    allowance: &mut Allowance,
+    subject: &Subject,
+) -> Finding {
+    let (holds, evidence) = match allowance.yardstick(criterion) {
+        Ok(yardstick) => measured(&yardstick, subject),
+        Err(Unfit { member, why }) => (false, format!("the {member} cannot be used: {}", clip(&why))),
+    };
+    Finding { criterion: in_words(criterion), holds, evidence }
+}
+
+fn measured(yardstick: &Yardstick, subject: &Subject) -> (bool, String) {
     let text = subject.result.text.as_str();
-    Ok(match criterion {
-        StructuredCriterion::Contains { text: wanted } => {
-            let at = text.find(&wanted);
-            let found =
-                at.map_or_else(|| nothing_like(text), |at| format!("it stands in {}", line_at(text, at)));
-            finding(format!("contains {:?}", clip(&wanted)), at.is_some(), found)
+    match yardstick {
+        Yardstick::Contains(_) | Yardstick::Regex(_) | Yardstick::JsonSchema(_) if subject.partial => {
+            (false, "this cannot be told, because some of the result's text was not kept".to_owned())
         }
-        StructuredCriterion::Regex { pattern } => {
-            let named = format!("regex {:?}", clip(&pattern));
-            let subject = Arc::clone(subject);
-            // A client's pattern over a large text may take long: not on the threads of the heartbeats.
-            let searching =
-                tokio::task::spawn_blocking(move || matched(named, &pattern, &subject.result.text));
-            searching.await.map_err(|_| Undone::for_now("the pattern could not be searched for"))?
+        Yardstick::Contains(wanted) => {
+            let at = text.find(wanted);
+            (
+                at.is_some(),
+                at.map_or_else(|| nothing_like(text), |at| format!("it stands in {}", line_at(text, at))),
+            )
         }
-        StructuredCriterion::ExitCode { equals } => {
+        Yardstick::Regex(pattern) => {
+            let hit = pattern.find(text);
+            let told = |hit: regex::Match<'_>| {
+                format!("{:?} matches in {}", clip(hit.as_str()), line_at(text, hit.start()))
+            };
+            (hit.is_some(), hit.map_or_else(|| nothing_like(text), told))
+        }
+        Yardstick::ExitCode(equals) => {
             let found = match subject.exit_code {
                 Some(code) => format!("the exit code is {code}"),
                 None => "no program was run".to_owned(),
             };
-            finding(format!("exit_code {equals}"), subject.exit_code == Some(equals), found)
+            (subject.exit_code == Some(*equals), found)
         }
-        StructuredCriterion::ArtefactExists { path } => {
-            let wanted = path.strip_prefix("./").unwrap_or(&path);
-            let found = subject.result.artefacts.iter().find(|artefact| artefact.path == wanted);
+        Yardstick::ArtefactExists(path) => {
+            let found = subject.result.artefacts.iter().find(|artefact| artefact.path == *path);
             let told = match found {
                 Some(artefact) => format!("it has {} bytes, SHA-256 {}", artefact.bytes, artefact.sha256),
                 None => format!("the result has {} files, none of this path", subject.result.artefacts.len()),
             };
-            finding(format!("artefact_exists {:?}", clip(&path)), found.is_some(), told)
+            (found.is_some(), told)
         }
-        StructuredCriterion::JsonSchema { schema } => {
-            let (holds, evidence) = match document(&subject.result) {
-                Err(why) => (false, why),
-                Ok(document) => match schema::check(schema, document).await? {
-                    Ok(()) => (true, "the data is valid".to_owned()),
-                    Err(why) => (false, why),
-                },
-            };
-            finding("json_schema".to_owned(), holds, evidence)
-        }
-    })
-}
-
-fn matched(named: String, pattern: &str, text: &str) -> Finding {
-    let compiled = RegexBuilder::new(pattern).size_limit(PATTERN_SIZE).dfa_size_limit(PATTERN_SIZE).build();
-    match compiled {
-        Err(error) => {
-            finding(named, false, format!("the pattern cannot be used: {}", clip(&error.to_string())))
-        }
-        Ok(compiled) => {
-            let hit = compiled.find(text);
-            let told = |hit: regex::Match<'_>| {
-                format!("{:?} matches in {}", clip(hit.as_str()), line_at(text, hit.start()))
-            };
-            finding(named, hit.is_some(), hit.map_or_else(|| nothing_like(text), told))
-        }
+        Yardstick::JsonSchema(schema) => match document(&subject.result).map(|data| schema.check(&data)) {
+            Ok(Ok(())) => (true, "the data is valid".to_owned()),
+            Ok(Err(why)) | Err(why) => (false, why),
+        },
     }
 }
 
-fn finding(criterion: String, holds: bool, evidence: String) -> Finding {
-    Finding { criterion, holds, evidence }
+fn in_words(criterion: &StructuredCriterion) -> String {
+    match criterion {
+        StructuredCriterion::Contains { text } => format!("contains {:?}", clip(text)),
+        StructuredCriterion::Regex { pattern } => format!("regex {:?}", clip(pattern)),
+        StructuredCriterion::ExitCode { equals } => format!("exit_code {equals}"),
+        StructuredCriterion::ArtefactExists { path } => format!("artefact_exists {:?}", clip(path)),
+        StructuredCriterion::JsonSchema { .. } => "json_schema".to_owned(),
+    }
+}
+
+/// The finding for a criterion that took too long.
+pub(super) fn endless(criterion: &StructuredCriterion, seconds: u64) -> Finding {
+    let evidence = format!("this cannot be told: looking for it takes over {seconds} s");
+    Finding { criterion: in_words(criterion), holds: false, evidence }
 }
 
 /// The data that a schema is held against: the result's, or its text read as JSON.

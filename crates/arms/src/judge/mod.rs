@@ -4,12 +4,13 @@
 //! Promises: a verdict covers every criterion and carries its evidence; a criterion that
 //! cannot be decided (a pattern or schema that is broken, too large or too costly) is refused
 //! with the reason, never passed; nothing is fetched from anywhere for a schema; what is
-//! judged is the whole text of an output, not its cut beginning.
+//! judged is the whole of what a step made, not its cut beginning and not what is remarked
+//! beside it for people; what was not kept whole is judged by what needs no text. Checks run
+//! off the async threads.
 //!
 //! Must not know: who made the result, models.
 
 mod check;
-mod schema;
 #[cfg(test)]
 mod tests;
 
@@ -17,9 +18,23 @@ use crate::{Arm, Undone, Work};
 use async_trait::async_trait;
 use check::Subject;
 use octollm_client::{Completion, Decision, VerdictReport};
-use octollm_contract::{ArmName, Criterion};
-use octollm_plan::{Body, InputValue, Instruction, StepOutput, compose};
+use octollm_contract::{ArmName, Criterion, api::StructuredCriterion};
+use octollm_plan::{Allowance, Body, InputValue, Instruction, StepOutput, compose};
 use serde_json::json;
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+use tokio::{sync::Semaphore, time::timeout};
+
+/// A check takes at most so long; what takes longer is left behind on its thread.
+const TIME: Duration = Duration::from_secs(5);
+/// How deep a thread's stack must be for a schema of the greatest height on data of the
+/// greatest depth; of what is not used nothing is taken.
+const STACK_BYTES: usize = 256 << 20;
+
+/// So many checks run at once, those left behind included.
+static THREADS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(2)));
 
 /// The arm that checks results by rule.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,10 +68,13 @@ impl Arm for Judge {
                 return Err(Undone::for_good("the judge checks results and nothing else"));
             }
         };
-        let mut outputs = Vec::new();
+        let (mut outputs, mut partial) = (Vec::new(), false);
         for value in work.grant.inputs.values() {
             match value {
-                InputValue::Whole(output) => outputs.push(whole(output, &work).await?),
+                InputValue::Whole(output) => {
+                    partial |= output.body == Some(Body::Partial);
+                    outputs.push(made(output, &work).await?);
+                }
                 InputValue::Text(_)
                 | InputValue::WholeText(_)
                 | InputValue::Paths(_)
@@ -68,32 +86,61 @@ impl Arm for Judge {
         }
         let exit_code = outputs.iter().rev().find_map(|output| output.exit_code);
         let result = compose(&outputs.iter().collect::<Vec<_>>());
-        let subject = std::sync::Arc::new(Subject { result, exit_code });
-        let mut findings = Vec::new();
+        let subject = Arc::new(Subject { result, partial, exit_code });
+        let (mut findings, mut allowance) = (Vec::new(), Allowance::default());
         for criterion in criteria {
             let Criterion::Structured(criterion) = criterion else {
                 return Err(Undone::for_good("a sentence is judged by a model, and this judge has none"));
             };
             let found = tokio::select! {
                 () = work.cancel.cancelled() => return Err(Undone::Stopped),
-                found = check::check(criterion, &subject) => found,
+                found = apart(criterion, allowance.clone(), &subject) => found,
             };
-            findings.push(found?);
+            let (finding, left) = found?;
+            allowance = left;
+            findings.push(finding);
         }
         Ok(verdict(&findings, &work))
     }
 }
 
-/// The output with its whole text, where it was cut.
-async fn whole(output: &StepOutput, work: &Work) -> Result<StepOutput, Undone> {
-    let mut output = output.clone();
-    if output.body == Some(Body::Partial) {
-        return Err(Undone::for_good("nothing can be said of a result whose text was not kept whole"));
+/// The output with the whole of what its step made as its text.
+async fn made(output: &StepOutput, work: &Work) -> Result<StepOutput, Undone> {
+    let mut made = output.clone();
+    made.text = match (output.body.as_ref(), output.whole_text.as_ref()) {
+        (Some(Body::Text(body)), _) => body.clone(),
+        (Some(Body::Whole(kept)), _) | (None, Some(kept)) => work.whole_text(*kept).await?,
+        (Some(Body::Partial), _) => String::new(),
+        (None, None) => return Ok(made),
+    };
+    Ok(made)
+}
+
+/// Has one criterion checked on a thread of its own.
+async fn apart(
+    criterion: StructuredCriterion,
+    mut allowance: Allowance,
+    subject: &Arc<Subject>,
+) -> Result<(Finding, Allowance), Undone> {
+    let busy = || Undone::for_now("other results are still being checked");
+    let permit = match timeout(TIME, Arc::clone(&THREADS).acquire_owned()).await {
+        Ok(Ok(permit)) => permit,
+        Ok(Err(_)) | Err(_) => return Err(busy()),
+    };
+    let (subject, checked, before) = (Arc::clone(subject), criterion.clone(), allowance.clone());
+    let (said, hears) = tokio::sync::oneshot::channel();
+    let begun = std::thread::Builder::new().name("judge".into()).stack_size(STACK_BYTES).spawn(move || {
+        let _held = permit;
+        let finding = check::check(&checked, &mut allowance, &subject);
+        // Nobody hears it when it took too long.
+        drop(said.send((finding, allowance)));
+    });
+    begun.map_err(|error| Undone::for_now(format!("no thread can be had to check on: {error}")))?;
+    match timeout(TIME, hears).await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(_)) => Err(Undone::for_good("checking a criterion panicked")),
+        Err(_) => Ok((check::endless(&criterion, TIME.as_secs()), before)),
     }
-    if let Some(whole) = output.whole_text {
-        output.text = work.whole_text(whole).await?;
-    }
-    Ok(output)
 }
 
 fn verdict(findings: &[Finding], work: &Work) -> Completion {

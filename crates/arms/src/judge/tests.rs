@@ -10,7 +10,7 @@ use octollm_contract::{
     ArmName, ContentHash, Timestamp,
     api::{ArtefactView, StructuredCriterion},
 };
-use octollm_plan::{InputValue, Instruction, StepOutput};
+use octollm_plan::{Body, InputValue, Instruction, StepOutput};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -107,6 +107,48 @@ async fn a_cut_text_is_judged_whole() {
     assert_eq!(Judge.perform(work).await.unwrap().decision, Some(Decision::Verdict(VerdictReport::Accepted)));
 }
 
+/// P10: what is remarked for people, and what a program says of itself, is not the result.
+#[tokio::test]
+async fn what_a_step_made_is_judged_and_not_what_is_said_beside_it() {
+    let contains = |text: &str| StructuredCriterion::Contains { text: text.into() };
+    let said = || StepOutput { body: Some(Body::Text("made".into())), ..text("made\n(errors:)\nlost") };
+    assert!(judge(contains("made"), vec![said()]).await.is_ok());
+    assert!(judge(contains("lost"), vec![said()]).await.is_err());
+    let json = StepOutput { body: Some(Body::Text("[1]".into())), ..text("[1]\n(exit code 1)") };
+    let list = StructuredCriterion::JsonSchema { schema: json!({ "type": "array" }) };
+    assert!(judge(list, vec![json]).await.is_ok());
+}
+
+/// P10: of a text that was not kept whole nothing is said; what needs no text is judged.
+#[tokio::test]
+async fn what_needs_no_text_is_judged_of_a_partial_result() {
+    use StructuredCriterion::{ArtefactExists, Contains, ExitCode, Regex};
+    let file = ArtefactView { path: "a.txt".into(), bytes: 3, sha256: ContentHash::of(b"abc") };
+    let partial = || StepOutput {
+        body: Some(Body::Partial),
+        exit_code: Some(0),
+        artefacts: vec![file.clone()],
+        ..text("a")
+    };
+    assert!(judge(ExitCode { equals: 0 }, vec![partial()]).await.is_ok());
+    assert!(judge(ArtefactExists { path: "a.txt".into() }, vec![partial()]).await.is_ok());
+    for needs_text in [Contains { text: "a".into() }, Regex { pattern: "a".into() }] {
+        let why = judge(needs_text, vec![partial()]).await.unwrap_err();
+        assert!(why.contains("cannot be told"), "{why}");
+    }
+}
+
+/// A schema of the greatest height on data of the greatest depth has room on the stack.
+#[tokio::test]
+async fn a_high_schema_on_deep_data_is_checked() {
+    let mut schema = json!({ "additionalProperties": { "$ref": "#" } });
+    for _ in 0..29 {
+        schema = json!({ "allOf": [schema] });
+    }
+    let deep = (0..120).fold("{}".to_owned(), |inner, _| format!(r#"{{"a":{inner}}}"#));
+    assert!(judge(StructuredCriterion::JsonSchema { schema }, vec![text(&deep)]).await.is_ok());
+}
+
 /// Criteria that mean harm end in a refusal that says why, soon.
 #[tokio::test]
 async fn hostile_criteria_are_refused_with_the_reason() {
@@ -123,16 +165,7 @@ async fn hostile_criteria_are_refused_with_the_reason() {
         no(schema(json!({ "$ref": elsewhere })), data(), "cannot be used").await;
     }
     no(schema(json!({ "$ref": "#" })), data(), "refers to itself").await;
-    let ring = json!({ "$ref": "#/$defs/a", "$defs": { "a": { "$ref": "#/$defs/b" }, "b": { "allOf": [{ "$ref": "#/$defs/a" }] } } });
-    no(schema(ring), data(), "refers to itself").await;
-    let mut defs = serde_json::Map::from_iter([("a0".to_owned(), json!({ "minProperties": 0 }))]);
-    for n in 1..40 {
-        let below = json!({ "$ref": format!("#/$defs/a{}", n - 1) });
-        defs.insert(format!("a{n}"), json!({ "allOf": [below, below] }));
-    }
-    no(schema(json!({ "$ref": "#/$defs/a39", "$defs": defs })), data(), "more than 200000 parts").await;
-    no(schema(json!({ "description": "x".repeat(300_000) })), data(), "262144 are allowed").await;
-    no(schema(json!({ "type": "no such type" })), data(), "cannot be used").await;
+    no(schema(json!({ "pattern": "(?=a)" })), data(), "cannot be used").await;
     let tree = json!({ "additionalProperties": { "$ref": "#" }, "type": "object" });
     assert!(
         judge(schema(tree), vec![data()]).await.is_ok(),

@@ -1,23 +1,22 @@
 //! Acceptance criteria are checked before anything is stored: a judge that could not read its
-//! criterion would fail a task that was accepted.
+//! criterion would fail a task that was accepted. Fit is what the judge itself can measure
+//! with: [`octollm_plan::Allowance`] says it for both.
 
 use super::submit::SubmitError;
 use octollm_contract::{Criterion, api::StructuredCriterion};
+use octollm_plan::{Allowance, MAX_CRITERIA};
 
-/// A task has at most so many criteria.
-const MAX_CRITERIA: usize = 64;
-/// A text, pattern or path in a criterion has at most so many characters.
-const MAX_CHARACTERS: usize = 10_000;
-/// A compiled pattern takes at most so many bytes.
-const MAX_COMPILED_BYTES: usize = 1 << 20;
-
-/// The structured criteria, each one fit to be judged by.
-pub(super) fn structured(criteria: Vec<Criterion>) -> Result<Vec<StructuredCriterion>, SubmitError> {
+/// The structured criteria, each one fit to be judged by. What clients send to be compiled is
+/// compiled off the threads that serve others.
+pub(super) async fn structured(criteria: &[Criterion]) -> Result<Vec<StructuredCriterion>, SubmitError> {
+    if criteria.is_empty() {
+        return Ok(Vec::new());
+    }
     if criteria.len() > MAX_CRITERIA {
         return Err(invalid("acceptance_criteria".into(), format!("at most {MAX_CRITERIA} are taken")));
     }
-    let checked = criteria.into_iter().enumerate().map(|(at, criterion)| match criterion {
-        Criterion::Structured(criterion) => check(at, &criterion).map(|()| criterion),
+    let named = criteria.iter().enumerate().map(|(at, criterion)| match criterion {
+        Criterion::Structured(criterion) => Ok(criterion.clone()),
         Criterion::FreeText(_) => Err(SubmitError::NotHonoured {
             field: format!("acceptance_criteria[{at}]"),
             detail: "a sentence needs a model to judge it; use a structured criterion, such as \
@@ -25,48 +24,64 @@ pub(super) fn structured(criteria: Vec<Criterion>) -> Result<Vec<StructuredCrite
                 .into(),
         }),
     });
-    checked.collect()
-}
-
-fn check(at: usize, criterion: &StructuredCriterion) -> Result<(), SubmitError> {
-    let field = |name: &str| format!("acceptance_criteria[{at}].{name}");
-    match criterion {
-        StructuredCriterion::Contains { text } => sized(field("text"), text),
-        StructuredCriterion::ExitCode { .. } => Ok(()),
-        StructuredCriterion::Regex { pattern } => {
-            sized(field("pattern"), pattern)?;
-            let built = regex::RegexBuilder::new(pattern).size_limit(MAX_COMPILED_BYTES).build();
-            built.map(drop).map_err(|error| invalid(field("pattern"), error.to_string()))
-        }
-        StructuredCriterion::JsonSchema { schema } => {
-            let built = jsonschema::validator_for(schema);
-            built.map(drop).map_err(|error| {
-                invalid(field("schema"), format!("this is not a JSON Schema that can be used: {error}"))
-            })
-        }
-        StructuredCriterion::ArtefactExists { path } => {
-            sized(field("path"), path)?;
-            let relative = std::path::Path::new(path);
-            let plain = relative.components().all(|part| matches!(part, std::path::Component::Normal(_)));
-            if plain {
-                Ok(())
-            } else {
-                Err(invalid(
-                    field("path"),
-                    "a path relative to the workspace, without `.` and `..`, is taken".into(),
-                ))
-            }
-        }
+    let criteria = named.collect::<Result<Vec<_>, _>>()?;
+    let checking = tokio::task::spawn_blocking(move || fit(&criteria).map(|()| criteria));
+    match checking.await {
+        Ok(outcome) => outcome,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime goes away, and with it the server.
+            Err(_) => Err(SubmitError::Draining),
+        },
     }
 }
 
-fn sized(field: String, text: &str) -> Result<(), SubmitError> {
-    if text.is_empty() || text.chars().count() > MAX_CHARACTERS {
-        return Err(invalid(field, format!("1 to {MAX_CHARACTERS} characters are taken")));
-    }
-    Ok(())
+fn fit(criteria: &[StructuredCriterion]) -> Result<(), SubmitError> {
+    let mut allowance = Allowance::default();
+    criteria.iter().enumerate().try_for_each(|(at, criterion)| {
+        let made = allowance.yardstick(criterion).map(drop);
+        made.map_err(|unfit| invalid(format!("acceptance_criteria[{at}].{}", unfit.member), unfit.why))
+    })
 }
 
 fn invalid(field: String, detail: String) -> SubmitError {
     SubmitError::Invalid { field, detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    async fn field_of(criteria: &[Value]) -> Option<String> {
+        let criteria: Vec<Criterion> =
+            criteria.iter().map(|c| serde_json::from_value(c.clone()).unwrap()).collect();
+        match structured(&criteria).await {
+            Ok(_) => None,
+            Err(SubmitError::Invalid { field, .. } | SubmitError::NotHonoured { field, .. }) => Some(field),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    /// P8: what the judge would refuse after the work is refused before it, and named.
+    #[tokio::test]
+    async fn what_the_judge_could_not_use_is_named_at_the_accept() {
+        let fine = json!({ "type": "contains", "text": "a" });
+        assert_eq!(field_of(&[fine.clone()]).await, None);
+        for (schema, why) in [
+            (json!({ "$ref": "#" }), "for ever"),
+            (json!({ "pattern": "(?=a)" }), "look-around"),
+            (json!({ "pattern": "(a{1000}){1000}" }), "huge"),
+            (json!({ "description": "x".repeat(300_000) }), "long"),
+            (json!({ "$ref": "http://127.0.0.1:1/x" }), "elsewhere"),
+        ] {
+            let criterion = json!({ "type": "json_schema", "schema": schema });
+            let field = field_of(&[fine.clone(), criterion]).await;
+            assert_eq!(field.as_deref(), Some("acceptance_criteria[1].schema"), "{why}");
+        }
+        let looks = json!({ "type": "regex", "pattern": "(?=a)" });
+        assert_eq!(field_of(&[looks]).await.as_deref(), Some("acceptance_criteria[0].pattern"));
+        assert_eq!(field_of(&vec![fine; 65]).await.as_deref(), Some("acceptance_criteria"));
+        assert_eq!(field_of(&[json!("be nice")]).await.as_deref(), Some("acceptance_criteria[0]"));
+    }
 }

@@ -4,7 +4,8 @@
 use super::{App, Caller, criteria};
 use crate::stored::{PlanDocument, StepDocument};
 use octollm_contract::{
-    ArmName, ContentHash, Document, IdempotencyKey, MicroUsd, Millis, TaskId, Timestamp, api::SubmitTask,
+    ArmName, ContentHash, Document, IdempotencyKey, MicroUsd, Millis, TaskId, Timestamp,
+    api::{StructuredCriterion, SubmitTask},
 };
 use octollm_lifecycle::{NewStep, NewTask, RETRIES_DEFAULT, Replans, Terms};
 use octollm_plan::{
@@ -77,7 +78,11 @@ impl App {
             return Err(SubmitError::Draining);
         }
         let _place_in_the_queue = self.accepts.try_acquire().map_err(|_| SubmitError::Overloaded)?;
-        let order = match self.order(caller, &request, key.clone()) {
+        let order = match criteria::structured(&request.acceptance_criteria).await {
+            Ok(criteria) => self.order(caller, &request, criteria, key.clone()),
+            Err(why) => Err(why),
+        };
+        let order = match order {
             Ok(order) => order,
             Err(why) => return self.accepted_before(caller, &request, key, why).await,
         };
@@ -111,6 +116,7 @@ impl App {
         &self,
         caller: &Caller,
         request: &SubmitTask,
+        criteria: Vec<StructuredCriterion>,
         key: Option<IdempotencyKey>,
     ) -> Result<Order, SubmitError> {
         let now = self.now();
@@ -119,7 +125,6 @@ impl App {
         refuse_what_nothing_honours(request)?;
         let document = Document::of(request)
             .map_err(|error| SubmitError::Invalid { field: "goal".into(), detail: error.to_string() })?;
-        let criteria = criteria::structured(request.acceptance_criteria.clone())?;
         let plan = rules::plan(&request.goal, &self.settings.place).map_err(not_understood)?;
         // Whoever wrote the policy named these hosts on purpose.
         let private = caller.policy.hosts.iter().filter(|own| own.private).map(|own| &own.host);
