@@ -78,10 +78,15 @@ pub(super) async fn finish(
         let whole = Bytes::from(std::mem::take(&mut text));
         text = beginning(&whole);
         let path = format!("{WHOLE_OUTPUTS}{}.txt", work.grant.spec.name);
-        text.push_str(&format!(
-            "\n(cut here; all {} are in the artefact {path})\n",
-            size(whole.len() as u64)
-        ));
+        let kept = size(whole.len() as u64);
+        let told = if matches!(body, Some(Body::Partial)) {
+            format!(
+                "\n(cut here; {kept} were kept, not all that there was, and are in the artefact {path})\n"
+            )
+        } else {
+            format!("\n(cut here; all {kept} are in the artefact {path})\n")
+        };
+        text.push_str(&told);
         let bytes = whole.len() as u64;
         let sha256 = work.link.put(whole).await?;
         artefacts.push(ArtefactView { path, bytes, sha256 });

@@ -313,8 +313,44 @@ async fn remarks_are_not_handed_to_the_next_step() {
     };
     let output = site.run(call).await;
     assert!(output.text.contains("is empty"), "{}", output.text);
-    let handed_on = output.value(octollm_plan::ValueType::Text);
-    assert_eq!(handed_on, Some(octollm_plan::InputValue::Text(String::new())));
+    let handed_on = |output: StepOutput| output.value(octollm_plan::ValueType::Text);
+    let nothing = Some(octollm_plan::InputValue::Text(String::new()));
+    assert_eq!(handed_on(output), nothing);
+    fs::create_dir(site.open("none")).unwrap();
+    let hash = ToolCall::Hash {
+        kind: HashKind::Sha256,
+        paths: Some(Arg::Given(vec![site.path("none")])),
+        text: None,
+    };
+    for call in
+        [list(&site.path("none")), find(&site.path(""), Some("*.c")), search("x", &site.path("")), hash]
+    {
+        let output = site.run(call.clone()).await;
+        assert!(!output.text.is_empty(), "{call:?}");
+        assert_eq!(handed_on(output), nothing, "{call:?}");
+    }
+    site.write("two", "x1\nx2\n");
+    let found = handed_on(site.run(search("x", &site.path("two"))).await);
+    let Some(octollm_plan::InputValue::Text(lines)) = found else { panic!("{found:?}") };
+    assert_eq!(lines.lines().count(), 2, "{lines}");
+}
+
+/// A text of an earlier step is searched in pieces, between which the tool stops.
+#[tokio::test]
+async fn a_search_in_a_text_stops_and_its_pattern_is_bounded() {
+    let site = Site::new();
+    let call = |pattern: &str| ToolCall::Search {
+        pattern: pattern.into(),
+        regex: true,
+        ignore_case: false,
+        paths: None,
+        text: Some(Arg::Given("a".into())),
+        name: None,
+    };
+    let work = site.work(call("a"));
+    work.cancel.cancel();
+    assert_eq!(site.perform(work).await.unwrap_err(), Undone::Stopped);
+    assert!(site.refused(call("[a-z]{3000}[a-z]{9000}[a-z]{9000}")).await.contains("size limit"));
 }
 
 /// P7: a server's data folder holds every tenant's tasks; no tool goes into it, whatever it may read.
@@ -436,6 +472,20 @@ async fn a_program_runs_in_the_room_or_is_refused() {
     let script = ToolCall::ShellString { script: "echo hi > made; cat made".into(), any_exit: false };
     let output = site.run(script).await;
     assert_eq!((output.text.as_str(), output.artefacts[0].path.as_str()), ("hi\n", "made"));
+}
+
+/// P10: of an output that was not kept whole it is not said that all of it was.
+#[tokio::test]
+async fn what_a_room_dropped_is_told() {
+    if Kernel::probe().can_lock().is_err() {
+        return; // programs are refused here, which a test above checks
+    }
+    let mut site = Site::new();
+    site.capability.commands = ["head".to_owned()].into();
+    let output = site.run(shell(&["head", "-c", "9000000", "/dev/zero"], false)).await;
+    assert!(output.text.contains("not all that there was"), "{}", &output.text[output.text.len() - 200..]);
+    assert_eq!(output.data["stdout_bytes"], 9_000_000);
+    assert_eq!(output.value(octollm_plan::ValueType::Text), None);
 }
 
 #[test]

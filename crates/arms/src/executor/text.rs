@@ -1,5 +1,6 @@
 //! Text for people: names and sizes that cannot mislead, and sheets that cannot grow for ever.
 
+use super::outcome::Content;
 use std::{ffi::OsStr, fmt::Write as _, os::unix::ffi::OsStrExt as _, path::Path};
 
 /// The most text that one tool makes; what comes after is counted.
@@ -84,13 +85,46 @@ impl Sheet {
         self.text.push('\n');
     }
 
-    /// The text, with a last line about what did not fit.
-    pub(super) fn finish(mut self) -> String {
-        if self.omitted > 0 {
+    /// Ends what was found; what is added from here on is for people alone.
+    pub(super) fn end(mut self) -> Remarked {
+        let whole = self.omitted == 0;
+        let found = self.text.len();
+        if !whole {
             // Writing to a String cannot fail.
             let _ = writeln!(self.text, "({} left out)", counted(self.omitted, "more line"));
         }
-        self.text
+        Remarked { text: self.text, found, whole }
+    }
+}
+
+/// What was found, and remarks for people behind it: a later step must not count or search
+/// those (P10).
+pub(super) struct Remarked {
+    text: String,
+    found: usize,
+    whole: bool,
+}
+
+impl Remarked {
+    pub(super) fn remark(&mut self, remark: impl AsRef<str>) {
+        self.text.push_str(remark.as_ref());
+        self.text.push('\n');
+    }
+
+    pub(super) fn remarks(&mut self, remarks: &[String]) {
+        remarks.iter().for_each(|remark| self.remark(remark));
+    }
+
+    /// Something that was asked for is not among what was found.
+    pub(super) fn not_whole(&mut self) {
+        self.whole = false;
+    }
+
+    /// The text for people, and what a later step works on.
+    pub(super) fn finish(self) -> (String, Content) {
+        let body =
+            if self.whole { Content::Only(self.text[..self.found].to_owned()) } else { Content::Partial };
+        (self.text, body)
     }
 }
 

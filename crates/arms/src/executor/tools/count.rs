@@ -96,9 +96,12 @@ fn summary(
     if each.len() != 1 {
         sheet.line(format!("{} in {}", counted(total, unit(what)), counted(files, "file")));
     }
-    remarks.iter().chain(&tally.remarks()).for_each(|remark| sheet.line(remark));
+    let mut sheet = sheet.end();
+    sheet.remarks(&remarks);
+    sheet.remarks(&tally.remarks());
     let data = data(total, each, faults.count() + tally.unreadable);
-    Ok(Found { text: sheet.finish(), data, number: Some(total), ..Found::default() })
+    let (text, body) = sheet.finish();
+    Ok(Found { text, body, data, number: Some(total), ..Found::default() })
 }
 
 fn data(total: u64, each: &[(PathBuf, u64)], unreadable: u64) -> Value {
@@ -150,9 +153,12 @@ fn entries(
             if total == 1 { unit(what).to_owned() } else { format!("{}s", unit(what)) }
         ));
     }
-    remarks.iter().chain(&tally.remarks()).for_each(|remark| sheet.line(remark));
+    let mut sheet = sheet.end();
+    sheet.remarks(&remarks);
+    sheet.remarks(&tally.remarks());
     let data = data(total, &each, faults.count() + tally.unreadable);
-    Ok(Found { text: sheet.finish(), data, number: Some(total), ..Found::default() })
+    let (text, body) = sheet.finish();
+    Ok(Found { text, body, data, number: Some(total), ..Found::default() })
 }
 
 /// Counts over pieces, wherever they are cut.

@@ -62,10 +62,13 @@ pub(super) fn disk_use(site: &Site, paths: &[String]) -> Result<Found, Undone> {
     if each.len() > 1 {
         sheet.line(format!("{} in all", size(total)));
     }
-    remarks.iter().chain(&tally.remarks()).for_each(|remark| sheet.line(remark));
+    let mut sheet = sheet.end();
+    sheet.remarks(&remarks);
+    sheet.remarks(&tally.remarks());
     let row = |(path, used): &(String, Use)| json!({ "path": path, "bytes": used.bytes, "files": used.files, "folders": used.folders });
     let rows: Vec<Value> = each.iter().take(DATA_ENTRIES).map(row).collect();
     let data =
         json!({ "total_bytes": total, "entries": rows, "unreadable": faults.count() + tally.unreadable });
-    Ok(Found { text: sheet.finish(), data, number: Some(total), ..Found::default() })
+    let (text, body) = sheet.finish();
+    Ok(Found { text, body, data, number: Some(total), ..Found::default() })
 }

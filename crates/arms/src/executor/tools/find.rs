@@ -57,19 +57,25 @@ pub(super) fn find(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
         let name = shown_path(&row.path);
         sheet.line(if row.kind == Kind::Folder { format!("{name}/") } else { name });
     }
+    let mut sheet = sheet.end();
     if total == 0 {
-        sheet.line(format!(
+        sheet.remark(format!(
             "nothing found below {} ({} looked at)",
             shown_path(&path),
             counted(tally.seen, "entry")
         ));
     } else if (rows.len() as u64) < total {
-        sheet.line(format!("(the first {} of {})", rows.len(), counted(total, "entry")));
+        sheet.remark(format!("(the first {} of {})", rows.len(), counted(total, "entry")));
     }
-    tally.remarks().iter().for_each(|remark| sheet.line(remark));
+    sheet.remarks(&tally.remarks());
+    if tally.cut {
+        sheet.not_whole();
+    }
+    let (text, body) = sheet.finish();
     let data = rows_data(&rows, total, tally.unreadable == 0 && !tally.cut);
     Ok(Found {
-        text: sheet.finish(),
+        text,
+        body,
         data,
         paths: if tally.cut { None } else { exact_paths(&rows) },
         number: Some(total),

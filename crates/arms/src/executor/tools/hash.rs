@@ -15,7 +15,7 @@ use sha2::Digest as _;
 use std::fmt::Write as _;
 
 pub(super) fn hash(site: &Site, kind: HashKind, from: Source) -> Result<Found, Undone> {
-    let mut sheet = Sheet::default();
+    let (mut sheet, mut said) = (Sheet::default(), Vec::new());
     let mut rows: Vec<Value> = Vec::new();
     match from {
         Source::Text(text) => {
@@ -49,14 +49,15 @@ pub(super) fn hash(site: &Site, kind: HashKind, from: Source) -> Result<Found, U
                     Ok(())
                 })?;
             let remarks = faults.remarks(read_files)?;
-            if read_files == 0 {
-                sheet.line("there are no files");
-            }
-            remarks.iter().chain(&tally.remarks()).for_each(|remark| sheet.line(remark));
+            said.extend((read_files == 0).then(|| "there are no files".to_owned()));
+            said.extend(remarks.into_iter().chain(tally.remarks()));
         }
     }
     let data = json!({ "function": word(kind), "digests": rows });
-    Ok(Found { text: sheet.finish(), data, ..Found::default() })
+    let mut sheet = sheet.end();
+    sheet.remarks(&said);
+    let (text, body) = sheet.finish();
+    Ok(Found { text, body, data, ..Found::default() })
 }
 
 fn word(kind: HashKind) -> &'static str {

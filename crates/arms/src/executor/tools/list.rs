@@ -39,15 +39,21 @@ pub(super) fn list(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
         let name = shown_path(row.path.strip_prefix(&path).unwrap_or(&row.path));
         sheet.line(if row.kind == Kind::Folder { format!("{name}/") } else { name });
     }
+    let mut sheet = sheet.end();
     if total == 0 {
-        sheet.line(nothing(&shown_path(&path), wish));
+        sheet.remark(nothing(&shown_path(&path), wish));
     } else if (rows.len() as u64) < total {
-        sheet.line(format!("(the first {} of {})", rows.len(), counted(total, "entry")));
+        sheet.remark(format!("(the first {} of {})", rows.len(), counted(total, "entry")));
     }
-    tally.remarks().iter().for_each(|remark| sheet.line(remark));
+    sheet.remarks(&tally.remarks());
+    if tally.cut {
+        sheet.not_whole();
+    }
+    let (text, body) = sheet.finish();
     let data = rows_data(&rows, total, tally.unreadable == 0 && !tally.cut);
     Ok(Found {
-        text: sheet.finish(),
+        text,
+        body,
         data,
         paths: if tally.cut { None } else { exact_paths(&rows) },
         number: Some(total),

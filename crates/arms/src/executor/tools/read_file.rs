@@ -65,7 +65,9 @@ pub(super) fn read_file(
     remarks.iter().for_each(|remark| sheet.line(remark));
     let data = json!({ "files": rows, "unreadable": faults.count() });
     let body = if cut || faults.count() > 0 { Content::Partial } else { Content::Only(whole) };
-    Ok(Found { text: sheet.finish(), data, body, ..Found::default() })
+    // The sheet has remarks between the files: what they hold is kept apart.
+    let (text, _) = sheet.end().finish();
+    Ok(Found { text, data, body, ..Found::default() })
 }
 
 struct Part {

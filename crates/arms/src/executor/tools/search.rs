@@ -22,7 +22,9 @@ const SHOWN_BYTES: usize = 500;
 /// A file with a NUL byte in its beginning is no text.
 const PROBE_BYTES: usize = 8 << 10;
 /// A compiled pattern takes at most so many bytes.
-const PATTERN_SIZE: usize = 10 << 20;
+const PATTERN_SIZE: usize = 1 << 20;
+/// A text is gone through in pieces of this many bytes; between two the tool may be stopped.
+const TEXT_PIECE: usize = 64 << 10;
 
 pub(super) struct Wish {
     pub(super) pattern: String,
@@ -42,23 +44,25 @@ pub(super) fn search(site: &Site, wish: &Wish, from: Source) -> Result<Found, Un
     match from {
         Source::Text(text) => {
             let mut lines = Lines::new(&pattern, None);
-            lines.take(text.as_bytes());
+            for piece in text.as_bytes().chunks(TEXT_PIECE) {
+                site.stop.check()?;
+                lines.take(piece);
+            }
             lines.end();
             let number = lines.count;
             let mut sheet = Sheet::default();
             lines.shown.iter().for_each(|(_, line)| sheet.line(line));
+            let mut sheet = sheet.end();
             if number == 0 {
-                sheet.line("no line matches");
+                sheet.remark("no line matches");
+            } else if number > lines.shown.len() as u64 {
+                sheet.remark(format!("(and {})", counted(number - lines.shown.len() as u64, "more line")));
+                sheet.not_whole();
             }
             let data =
                 json!({ "total": number, "matches": lines.data(), "cut": number > DATA_ENTRIES as u64 });
-            Ok(Found {
-                text: sheet.finish(),
-                data,
-                paths: Some(Vec::new()),
-                number: Some(number),
-                ..Found::default()
-            })
+            let (text, body) = sheet.finish();
+            Ok(Found { text, body, data, paths: Some(Vec::new()), number: Some(number), ..Found::default() })
         }
         Source::Paths(paths) => in_files(site, wish, &pattern, &paths),
     }
@@ -68,7 +72,7 @@ fn in_files(site: &Site, wish: &Wish, pattern: &Regex, paths: &[String]) -> Resu
     let glob = Glob::of(wish.name.as_deref())?;
     let wanted = |entry: &Entry<'_>| glob.as_ref().is_none_or(|glob| glob.fits(entry.name()));
     let (mut faults, mut sheet) = (Faults::default(), Sheet::default());
-    let (mut looked_at, mut binary, mut total) = (0_u64, 0_u64, 0_u64);
+    let (mut looked_at, mut binary, mut total, mut more) = (0_u64, 0_u64, 0_u64, false);
     let mut with: Vec<PathBuf> = Vec::new();
     let mut matches: Vec<Value> = Vec::new();
     let tally = files(&site.reach, paths, &site.stop, &wanted, &mut faults, &mut |looked, faults| {
@@ -88,6 +92,7 @@ fn in_files(site: &Site, wish: &Wish, pattern: &Regex, paths: &[String]) -> Resu
             let path = shown_path(looked.path);
             lines.shown.iter().for_each(|(at, line)| sheet.line(format!("{path}:{at}: {line}")));
             if lines.count > lines.shown.len() as u64 {
+                more = true;
                 sheet.line(format!(
                     "{path}: (and {})",
                     counted(lines.count - lines.shown.len() as u64, "more line")
@@ -101,19 +106,25 @@ fn in_files(site: &Site, wish: &Wish, pattern: &Regex, paths: &[String]) -> Resu
         Ok(())
     })?;
     let remarks = faults.remarks(looked_at + tally.seen)?;
+    let mut sheet = sheet.end();
     if total == 0 {
-        sheet.line(format!("no line matches in {}", counted(looked_at, "file")));
+        sheet.remark(format!("no line matches in {}", counted(looked_at, "file")));
     } else {
-        sheet.line(format!("({} in {})", counted(total, "line"), counted(with.len() as u64, "file")));
+        sheet.remark(format!("({} in {})", counted(total, "line"), counted(with.len() as u64, "file")));
     }
     if binary > 0 {
-        sheet.line(format!("({} of binary data not searched)", counted(binary, "file")));
+        sheet.remark(format!("({} of binary data not searched)", counted(binary, "file")));
     }
-    remarks.iter().chain(&tally.remarks()).for_each(|remark| sheet.line(remark));
+    sheet.remarks(&remarks);
+    sheet.remarks(&tally.remarks());
+    if more || tally.cut {
+        sheet.not_whole();
+    }
     with.sort();
     let data = data(total, &matches, with.len(), &tally, faults.count());
     let paths = if tally.cut { None } else { with.iter().map(|path| exact(path)).collect() };
-    Ok(Found { text: sheet.finish(), data, paths, number: Some(total), ..Found::default() })
+    let (text, body) = sheet.finish();
+    Ok(Found { text, body, data, paths, number: Some(total), ..Found::default() })
 }
 
 fn data(total: u64, matches: &[Value], files: usize, tally: &Tally, faults: u64) -> Value {

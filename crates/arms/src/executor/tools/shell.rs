@@ -74,6 +74,9 @@ pub(crate) async fn run(
             "exit_code": exit_code,
             "stdout": start(&ended.stdout),
             "stderr": start(&ended.stderr),
+            // What the program wrote; more than is kept when it wrote much.
+            "stdout_bytes": ended.stdout.total,
+            "stderr_bytes": ended.stderr.total,
             "cut": ended.stdout.bytes.len().max(ended.stderr.bytes.len()) > DATA_BYTES
                 || ended.stdout.is_cut() || ended.stderr.is_cut(),
             "took_ms": u64::try_from(ended.took.as_millis()).unwrap_or(u64::MAX),
