@@ -22,7 +22,7 @@ use crate::{Arm, Undone, Work};
 use async_trait::async_trait;
 use octollm_client::Completion;
 use octollm_contract::ArmName;
-use octollm_plan::{Arg, InputName, InputValue, Instruction, PlanStep, ToolCall};
+use octollm_plan::{Arg, InputName, InputValue, Instruction, PlanStep, StepOutput, ToolCall};
 use octollm_sandbox::Kernel;
 use outcome::{Found, finish};
 use reach::Reach;
@@ -94,13 +94,28 @@ impl Arm for Executor {
             }
         };
         allowed(&call, spec)?;
-        let tool = tools::name(&call);
         let workspace = match needs_workspace(&call, &work) {
             true => Some(Workspace::enter(&self.settings.scratch, &work).await?),
             false => None,
         };
-        let inputs = whole_inputs(&work).await?;
-        let folder = workspace.as_ref().map(Workspace::path);
+        let done = self.call(call, workspace.as_ref(), &work).await;
+        if let Some(workspace) = workspace {
+            workspace.remove().await;
+        }
+        Ok(Completion::of(done?))
+    }
+}
+
+impl Executor {
+    async fn call(
+        &self,
+        call: ToolCall,
+        workspace: Option<&Workspace>,
+        work: &Work,
+    ) -> Result<StepOutput, Undone> {
+        let (spec, tool) = (&work.grant.spec, tools::name(&call));
+        let inputs = whole_inputs(work).await?;
+        let folder = workspace.map(Workspace::path);
         let reach = Reach::new(&spec.capability, folder);
         let found = match call {
             ToolCall::HttpFetch { url } => {
@@ -108,11 +123,11 @@ impl Arm for Executor {
             }
             ToolCall::Shell { argv, stdin, any_exit } => {
                 let stdin = stdin.map(|arg| text_of(&arg, &inputs)).transpose()?;
-                self.run_program(&argv, stdin, any_exit, &reach, folder, &work).await?
+                self.run_program(&argv, stdin, any_exit, &reach, folder, work).await?
             }
             ToolCall::ShellString { script, any_exit } => {
                 let argv = ["sh".to_owned(), "-c".to_owned(), script];
-                self.run_program(&argv, None, any_exit, &reach, folder, &work).await?
+                self.run_program(&argv, None, any_exit, &reach, folder, work).await?
             }
             ToolCall::List { .. }
             | ToolCall::Find { .. }
@@ -136,15 +151,12 @@ impl Arm for Executor {
             }
         };
         let committed = match workspace {
-            Some(workspace) if spec.capability.writes_workspace => Some(workspace.commit(&work).await?),
+            Some(workspace) if spec.capability.writes_workspace => Some(workspace.commit(work).await?),
             Some(_) | None => None,
         };
-        let output = finish(found, tool, committed, &work).await?;
-        Ok(Completion::of(output))
+        finish(found, tool, committed, work).await
     }
-}
 
-impl Executor {
     async fn run_program(
         &self,
         argv: &[String],

@@ -9,9 +9,11 @@ use octollm_artefacts::{Bounds, CollectError, Manifest, MaterialiseError, Shelf,
 use octollm_contract::{ContentHash, api::ArtefactView};
 use std::path::Path;
 
-/// A folder that is removed when this is dropped.
+/// A private folder, there until [`Workspace::remove`] or a drop. A program may leave so much in
+/// it that removing it takes long: that is done where it may block.
 pub(super) struct Workspace {
-    folder: tempfile::TempDir,
+    /// Absent only while it is being removed.
+    folder: Option<tempfile::TempDir>,
     from: Manifest,
 }
 
@@ -51,11 +53,22 @@ impl Workspace {
                 Manifest::from_bytes(&bytes).map_err(unfit)?
             }
         };
+        let workspace = Workspace { folder: Some(folder), from };
+        match workspace.fill(work).await {
+            Ok(()) => Ok(workspace),
+            Err(why) => {
+                workspace.remove().await;
+                Err(why)
+            }
+        }
+    }
+
+    async fn fill(&self, work: &Work) -> Result<(), Undone> {
         let stop = work.cancel.cancelled();
         tokio::select! {
             () = stop => Err(Undone::Stopped),
-            made = materialise(&from, folder.path(), &work.link) => match made {
-                Ok(()) => Ok(Workspace { folder, from }),
+            made = materialise(&self.from, self.path(), &work.link) => match made {
+                Ok(()) => Ok(()),
                 Err(MaterialiseError::Fetch { source, .. }) => Err(source.into()),
                 Err(error @ MaterialiseError::Corrupt { .. }) => Err(Undone::for_good(error.to_string())),
                 Err(error @ (MaterialiseError::NotEmpty(_) | MaterialiseError::Write { .. })) => {
@@ -66,14 +79,22 @@ impl Workspace {
     }
 
     pub(super) fn path(&self) -> &Path {
-        self.folder.path()
+        self.folder.as_ref().expect("it is taken only by what ends the workspace").path()
+    }
+
+    /// Returns when the folder is gone.
+    pub(super) async fn remove(mut self) {
+        let folder = self.folder.take();
+        if tokio::task::spawn_blocking(move || remove(folder)).await.is_err() {
+            tracing::warn!("removing a workspace was broken off");
+        }
     }
 
     /// Stores what the folder holds now and its manifest.
-    pub(super) async fn commit(self, work: &Work) -> Result<Committed, Undone> {
+    pub(super) async fn commit(&self, work: &Work) -> Result<Committed, Undone> {
         let collected = tokio::select! {
             () = work.cancel.cancelled() => return Err(Undone::Stopped),
-            collected = collect(self.folder.path(), &self.from, Bounds::default(), &work.link) => collected,
+            collected = collect(self.path(), &self.from, Bounds::default(), &work.link) => collected,
         };
         let collected = match collected {
             Ok(collected) => collected,
@@ -93,5 +114,22 @@ impl Workspace {
             ArtefactView { path: path.as_str().to_owned(), bytes: entry.bytes, sha256: entry.sha256 }
         };
         Ok(Committed { manifest, files: files.map(view).collect() })
+    }
+}
+
+impl Drop for Workspace {
+    /// The step was dropped at its work.
+    fn drop(&mut self) {
+        let folder = self.folder.take();
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) if folder.is_some() => drop(runtime.spawn_blocking(move || remove(folder))),
+            Ok(_) | Err(_) => remove(folder),
+        }
+    }
+}
+
+fn remove(folder: Option<tempfile::TempDir>) {
+    if let Some(Err(error)) = folder.map(tempfile::TempDir::close) {
+        tracing::warn!("a workspace was not removed: {error}");
     }
 }

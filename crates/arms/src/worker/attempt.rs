@@ -17,6 +17,9 @@ pub(super) const STOP_WITHIN: Duration = Duration::from_millis(1500);
 /// How long a report is repeated while the orchestrator is away. No lease lives longer
 /// without a heartbeat, and a report under a dead lease changes nothing.
 const REPORT_FOR: Duration = Duration::from_secs(120);
+/// The orchestrator's clock for a step starts at the grant, ours when the grant has come: it
+/// may call time over before we do, by no more than this or an eighth of the limit.
+const GRANTED_BEFORE: Duration = Duration::from_secs(1);
 
 /// What is to be said about a step.
 #[derive(Debug)]
@@ -31,43 +34,57 @@ enum Report {
 pub(super) async fn attempt(arm: Arc<dyn Arm>, work: Work, halt: Halt, leases: Arc<dyn Leases>) {
     let grant = Arc::clone(&work.grant);
     tracing::debug!(attempt = grant.attempt, arm = %grant.spec.arm, "step begun");
-    let outcome = perform(arm, work, &halt, grant.time_limit).await;
-    let report = report(outcome, halt.cause(), grant.time_limit);
+    let (outcome, over) = perform(arm, work, &halt, grant.time_limit).await;
+    let cause = match halt.cause() {
+        // Whoever said it first, a step that ran over its time failed so and was not handed back.
+        Some(Cause::WantedBack) if over => Some(Cause::TimeOver),
+        cause => cause,
+    };
+    let report = report(outcome, cause, grant.time_limit);
     if let Report::Fail { message, retryable } = &report {
         tracing::info!(retryable, "step failed: {message}");
     }
     deliver(report, &grant.token, leases.as_ref(), &halt).await;
 }
 
-async fn perform(arm: Arc<dyn Arm>, work: Work, halt: &Halt, limit: Millis) -> Result<Completion, Undone> {
+/// The outcome, and whether the step's time was over when it was told to stop.
+async fn perform(
+    arm: Arc<dyn Arm>,
+    work: Work,
+    halt: &Halt,
+    limit: Millis,
+) -> (Result<Completion, Undone>, bool) {
+    let (begun, limit) = (Instant::now(), limit.to_duration());
     // A task of its own: a panic ends in its handle, and dropping the handle ends the task.
     let mut at_work = AbortOnDropHandle::new(tokio::spawn(async move { arm.perform(work).await }));
     let joined = tokio::select! {
         biased;
         joined = &mut at_work => Some(joined),
         () = halt.token().cancelled() => None,
-        () = sleep(limit.to_duration()) => {
+        () = sleep(limit) => {
             halt.tell(Cause::TimeOver);
             None
         }
     };
+    let over = joined.is_none() && begun.elapsed() + GRANTED_BEFORE.min(limit / 8) >= limit;
     let joined = match joined {
         Some(joined) => joined,
         None => match timeout(STOP_WITHIN, &mut at_work).await {
             Ok(joined) => joined,
             Err(_) => {
                 tracing::warn!("an arm did not stop in time and was dropped");
-                return Err(Undone::Stopped);
+                return (Err(Undone::Stopped), over);
             }
         },
     };
-    joined.unwrap_or_else(|ended| match ended.try_into_panic() {
+    let outcome = joined.unwrap_or_else(|ended| match ended.try_into_panic() {
         Ok(panic) => {
             let told = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(|s| &**s));
             Err(Undone::for_now(format!("the arm panicked: {}", told.unwrap_or("without a message"))))
         }
         Err(_) => Err(Undone::Stopped),
-    })
+    });
+    (outcome, over)
 }
 
 /// What to say of an outcome. A result is told whatever happened meanwhile: the orchestrator

@@ -187,6 +187,21 @@ async fn a_step_that_is_wanted_back_stops_and_is_handed_back() {
     bench.stop().await;
 }
 
+/// P2: whoever says first that a step's time is over, it is a failure and no release.
+#[tokio::test(start_paused = true)]
+async fn a_step_that_ran_over_its_time_is_not_handed_back() {
+    let bench = Bench::start(1);
+    let mut grant = grant(0, ArmName::Coder, Instruction::Think("never".into()));
+    grant.time_limit = Millis::from_secs(10);
+    bench.leases.ready(grant);
+    // The orchestrator's clock began a little earlier.
+    sleep(Duration::from_millis(8_900)).await;
+    bench.leases.answer_beats_of(0, Beat::Stop);
+    let told = bench.told(1).await;
+    assert!(matches!(&told[0], Told::Failed(0, why, true) if why.contains("time limit")), "{told:?}");
+    bench.stop().await;
+}
+
 /// P2: nothing is reported under a lease that is gone.
 #[tokio::test(start_paused = true)]
 async fn a_lost_lease_ends_the_work_in_silence() {
