@@ -17,6 +17,7 @@ mod back;
 mod build;
 mod clause;
 mod compare;
+mod conditions;
 mod count;
 mod cursor;
 mod disk;

@@ -2,8 +2,8 @@
 
 use super::cursor::Table;
 use super::{
-    clause, count, disk, entries, fetch, hash, list, named, place::Place, plan, read, run, search, whom,
-    words,
+    clause, conditions, count, disk, entries, fetch, hash, list, named, place::Place, plan, read, run,
+    search, whom, words,
 };
 use crate::Instruction;
 use std::fmt::Write;
@@ -178,16 +178,16 @@ fn conditions(page: &mut String) {
     page.push_str("Each kind at most once. A length of time counts back from the start of the step; a file's age is that of its last change.\n\n");
     row(page, "Nouns", entries::NOUNS);
     row(page, "Kinds, by the ending of the name", entries::KINDS);
-    row(page, "Names", entries::NAMES);
+    row(page, "Names", conditions::NAMES);
     row(page, "Only", entries::ONLY);
     row(page, "Order and number, before the noun (`5 largest`)", entries::ORDERS);
     row(page, "Order, behind", entries::SORTED);
-    row(page, "Size", entries::SIZES);
-    row(page, "Age", entries::AGES);
-    row(page, "Age, with `old` or `ago` behind", entries::AGES_OLD);
-    list(page, "Changed", entries::CHANGED);
-    list(page, "Changed within", entries::WITHIN_LAST);
-    list(page, "Unchanged for", entries::UNCHANGED);
+    row(page, "Size", conditions::SIZES);
+    row(page, "Age", conditions::AGES);
+    row(page, "Age, with `old` or `ago` behind", conditions::AGES_OLD);
+    list(page, "Changed", conditions::CHANGED);
+    list(page, "Changed within", conditions::WITHIN_LAST);
+    list(page, "Unchanged for", conditions::UNCHANGED);
     list(page, "Text in files, in quotes", search::HOLDING);
     row(page, "Folders below", entries::RECURSION);
     row(page, "Hidden entries", entries::HIDDEN);
