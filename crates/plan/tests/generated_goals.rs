@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use std::time::{Duration, Instant};
 
 fn here() -> Place {
-    Place { home: Some("/home/me".into()), cwd: Some("/home/me/work".into()) }
+    Place { home: Some("/home/me".into()), cwd: Some("/home/me/work".into()), ..Place::default() }
 }
 
 const WORDS: &[&str] = &[
@@ -216,4 +216,45 @@ fn without_a_place_relative_paths_are_refused_with_the_reason() {
     let refusal = plan("read my mind", &nowhere).unwrap_err();
     assert!(refusal.needs_model());
     insta::assert_snapshot!(refusal, @r#"without a model these words are not understood: "mind". Rephrase the goal (docs/offline-goals.md lists what is understood): other goals need a model, and this version calls none, whether OCTOLLM_MODEL_URL is set or not"#);
+}
+
+/// P8: what means harm is refused or is taken for nothing but a path, and soon.
+#[test]
+fn hostile_goals_are_refused() {
+    let many = "please ".repeat(5_000);
+    for hostile in [
+        "list files in /tmp\0",
+        "list files in '/tmp\0'",
+        "read \u{202e}txt.exe",
+        "list 'files in /tmp",
+        "list files in \"/tmp'",
+        "list files in `/tmp",
+        "\u{2013}la",
+        "''''''''",
+        "\\\\\\\\",
+        "/../../../../..",
+        "\u{feff}list /tmp",
+        many.as_str(),
+    ] {
+        let refused = plan(hostile, &here());
+        assert!(refused.is_err(), "{hostile:?}: {refused:?}");
+    }
+}
+
+/// A command's file in the user's folder is read there, because the command runs elsewhere; two
+/// commands that may write are ordered, whatever joins them.
+#[test]
+fn a_command_reads_the_user_s_files_and_writes_its_own() {
+    let here = Place { entries: ["notes.txt".to_owned(), "test".to_owned()].into(), ..here() };
+    let made = plan("run cat notes.txt and run `cargo test` and run `echo other.txt`", &here).unwrap();
+    let argv = |at: usize| match &made.steps[at].instruction {
+        Instruction::Tool(ToolCall::Shell { argv, .. }) => argv.join(" "),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(argv(0), "cat /home/me/work/notes.txt");
+    assert!(made.steps[0].capability.read_roots.contains("/home/me/work/notes.txt"));
+    assert_eq!((argv(1).as_str(), argv(2).as_str()), ("cargo test", "echo other.txt"));
+    assert!(made.steps.iter().all(|step| step.capability.writes_workspace));
+    let checked = made.clone().check(&made.exactly()).expect("the writers are ordered");
+    assert_eq!(checked.steps()[2].needs, [1]);
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::fmt::Write;
 
 fn here() -> Place {
-    Place { home: Some("/home/me".into()), cwd: Some("/home/me/work".into()) }
+    Place { home: Some("/home/me".into()), cwd: Some("/home/me/work".into()), ..Place::default() }
 }
 
 /// A call on one line: the tool and the arguments that are not the default.

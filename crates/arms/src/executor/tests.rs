@@ -474,6 +474,21 @@ async fn a_program_runs_in_the_room_or_is_refused() {
     assert_eq!((output.text.as_str(), output.artefacts[0].path.as_str()), ("hi\n", "made"));
 }
 
+/// What a goal's command leaves in its folder is the task's.
+#[tokio::test]
+async fn the_files_of_a_command_are_artefacts() {
+    if Kernel::probe().can_lock().is_err() {
+        return; // programs are refused here, which the test above checks
+    }
+    let mut site = Site::new();
+    let plan = octollm_plan::rules::plan("run the command touch a.txt", &Default::default()).unwrap();
+    let Instruction::Tool(call) = plan.steps[0].instruction.clone() else { panic!("{plan:?}") };
+    site.capability = plan.steps[0].capability.clone();
+    let output = site.run(call).await;
+    let paths: Vec<&str> = output.artefacts.iter().map(|artefact| artefact.path.as_str()).collect();
+    assert_eq!((paths, output.workspace.is_some()), (vec!["a.txt"], true));
+}
+
 /// P10: of an output that was not kept whole it is not said that all of it was.
 #[tokio::test]
 async fn what_a_room_dropped_is_told() {

@@ -16,6 +16,7 @@ use octollm_orchestrator::{App, Caller, LocalLeases, Sweeper};
 use octollm_plan::rules::{self, Place};
 use octollm_store::sqlite::Durability;
 use std::{
+    collections::BTreeSet,
     fs,
     io::Write,
     path::{Path, PathBuf},
@@ -25,6 +26,8 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// So many names of the current folder are known to the planner.
+const ENTRIES_MAX: usize = 100_000;
 /// How many events are read at once.
 const EVENTS_PAGE: usize = 100;
 /// As shells say that a program was ended by Ctrl-C.
@@ -36,7 +39,7 @@ pub(super) fn run(run: Run, config: &Config) -> anyhow::Result<ExitCode> {
     refuse_what_nothing_honours(&run)?;
     log::configured(config)?;
     note_unused_model(config);
-    let place = Place { home: std::env::var("HOME").ok(), cwd: cwd() };
+    let place = Place { home: std::env::var("HOME").ok(), cwd: cwd(), entries: entries() };
     // Refused before anything is made: the plan of an understood goal says what it may touch.
     let policy = match rules::plan(&run.goal, &place) {
         Ok(plan) => plan.with_private_hosts(&run.allow_host).exactly(),
@@ -94,6 +97,12 @@ fn refuse_what_nothing_honours(run: &Run) -> Result<(), Usage> {
 
 fn cwd() -> Option<String> {
     std::env::current_dir().ok()?.into_os_string().into_string().ok()
+}
+
+/// The names in the current folder; one that is not UTF-8 cannot stand in a goal either.
+fn entries() -> BTreeSet<String> {
+    let names = fs::read_dir(".").into_iter().flatten().flatten();
+    names.take(ENTRIES_MAX).filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 fn refused(why: &str, json: bool) -> ExitCode {

@@ -61,6 +61,42 @@ pub(super) fn split(command: &str) -> Result<Vec<String>, NotUnderstood> {
     }
 }
 
+/// Whether every argument of a program that is no option or number names a file.
+pub(super) fn takes_files(program: &str) -> bool {
+    let name = program.rsplit('/').next().unwrap_or(program);
+    FILE_PROGRAMS.contains(&name)
+}
+
+/// Programs whose arguments are files.
+pub(super) const FILE_PROGRAMS: &[&str] = &[
+    "cat",
+    "tac",
+    "nl",
+    "head",
+    "tail",
+    "wc",
+    "sort",
+    "uniq",
+    "ls",
+    "du",
+    "stat",
+    "file",
+    "od",
+    "xxd",
+    "hexdump",
+    "diff",
+    "cmp",
+    "md5sum",
+    "sha1sum",
+    "sha256sum",
+    "sha512sum",
+    "zcat",
+    "realpath",
+    "readlink",
+    "less",
+    "more",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -47,7 +47,23 @@ pub(super) fn plan(clauses: &[Placed], place: &Place) -> Result<Plan, NotUnderst
             return Err(NotUnderstood::TooManySteps);
         }
     }
+    order_writers(&mut build.plan);
     Ok(build.plan)
+}
+
+/// A command may change the workspace, so that of two the second starts from what the first
+/// left there, also where the goal says "and".
+fn order_writers(plan: &mut Plan) {
+    let mut last: Option<StepName> = None;
+    for step in plan.steps.iter_mut().filter(|step| step.capability.writes_workspace) {
+        let before = last.replace(step.name.clone());
+        let known = |name: &StepName| {
+            step.needs.contains(name) || step.inputs.values().any(|from| from.step == *name)
+        };
+        if let Some(before) = before.filter(|name| !known(name)) {
+            step.needs.push(before);
+        }
+    }
 }
 
 struct Build<'p> {
@@ -398,12 +414,20 @@ impl Build<'_> {
             argv[0] = self.place.resolve(&argv[0])?;
             roots.insert(argv[0].clone());
         }
-        for argument in argv.iter().skip(1).filter(|argument| argument.starts_with('/')) {
-            roots.insert(self.place.resolve(argument)?);
+        let takes_files = argv::takes_files(&argv[0]);
+        for argument in argv.iter_mut().skip(1) {
+            if argument.starts_with('/') {
+                roots.insert(self.place.resolve(argument)?);
+            } else if self.place.holds(argument, takes_files) {
+                // The program runs in the task's workspace, where the user's file is not.
+                *argument = self.place.resolve(argument)?;
+                roots.insert(argument.clone());
+            }
         }
         let capability = Capability {
             read_roots: roots,
             commands: BTreeSet::from([argv[0].clone()]),
+            writes_workspace: true,
             ..Capability::default()
         };
         let step = self.step(
@@ -488,7 +512,9 @@ impl Build<'_> {
             }
             Whom::Entries(e) => {
                 self.entries(e, words, Depth::Own, Use::Inside)?;
-                self.topic.earlier(Earlier::Many, words)
+                // "the largest file" is one.
+                let earlier = if e.limit == Some(1) { Earlier::One } else { Earlier::Many };
+                self.topic.earlier(earlier, words)
             }
             Whom::Earlier(earlier, said) => self.topic.earlier(*earlier, said),
         }

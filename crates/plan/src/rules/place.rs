@@ -3,6 +3,7 @@
 //! Must not know: the file system. A link is not followed and nothing is looked up.
 
 use super::NotUnderstood;
+use std::collections::BTreeSet;
 
 /// The longest path that Linux takes, in bytes.
 const MAX_PATH_BYTES: usize = 4096;
@@ -15,9 +16,25 @@ pub struct Place {
     /// The folder that relative paths start from, absolute. Absent (in `serve`, where the
     /// client's folder is not the server's): relative paths are refused.
     pub cwd: Option<String>,
+    /// The names of what lies in `cwd`, as far as they are known: what an argument of a command
+    /// is told by to be a file there. Empty: no relative argument is taken for one.
+    pub entries: BTreeSet<String>,
 }
 
 impl Place {
+    /// Whether an argument of a command names something in the folder that relative paths start
+    /// from. A word without a dot or slash does only when the program `takes_files`: the `test`
+    /// of `cargo test` is no file, whatever lies there.
+    pub(super) fn holds(&self, argument: &str, takes_files: bool) -> bool {
+        if argument.starts_with('-') || self.cwd.is_none() {
+            return false;
+        }
+        let within = argument.strip_prefix("./").unwrap_or(argument);
+        let first = within.split('/').next().unwrap_or(within);
+        within.starts_with("../")
+            || (self.entries.contains(first) && (takes_files || argument.contains(['.', '/'])))
+    }
+
     /// The absolute path that `path` means here.
     pub(super) fn resolve(&self, path: &str) -> Result<String, NotUnderstood> {
         let shown = || path.chars().take(200).collect::<String>();
@@ -57,7 +74,8 @@ mod tests {
 
     #[test]
     fn a_path_becomes_absolute_and_plain_or_is_refused() {
-        let here = Place { home: Some("/home/me".into()), cwd: Some("/home/me/work/".into()) };
+        let here =
+            Place { home: Some("/home/me".into()), cwd: Some("/home/me/work/".into()), ..Place::default() };
         let resolved = |path: &str| here.resolve(path).unwrap();
         assert_eq!(resolved("/tmp//a/./b/../c/"), "/tmp/a/c");
         assert_eq!(resolved("/"), "/");
@@ -71,5 +89,25 @@ mod tests {
         let nowhere = Place::default();
         assert!(matches!(nowhere.resolve("x.txt"), Err(NotUnderstood::RelativePath { .. })));
         assert!(matches!(nowhere.resolve("~/x"), Err(NotUnderstood::NoHome { .. })));
+    }
+
+    #[test]
+    fn an_argument_is_a_file_when_one_of_its_name_lies_there() {
+        let entries = ["notes.txt", "src", "test", "Makefile"].map(str::to_owned).into();
+        let here = Place { cwd: Some("/home/me/work".into()), entries, ..Place::default() };
+        for (argument, takes_files, holds) in [
+            ("notes.txt", false, true),
+            ("./notes.txt", false, true),
+            ("src/main.rs", false, true),
+            ("../beside", false, true),
+            ("other.txt", true, false),
+            ("test", false, false),
+            ("test", true, true),
+            ("Makefile", true, true),
+            ("-notes.txt", true, false),
+        ] {
+            assert_eq!(here.holds(argument, takes_files), holds, "{argument}");
+        }
+        assert!(!Place { cwd: None, ..here }.holds("notes.txt", true), "a server has no such folder");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::cursor::Table;
 use super::{
-    clause, conditions, count, disk, entries, fetch, hash, list, named, place::Place, plan, read, run,
+    argv, clause, conditions, count, disk, entries, fetch, hash, list, named, place::Place, plan, read, run,
     search, whom, words,
 };
 use crate::Instruction;
@@ -114,7 +114,10 @@ const KINDS: &[Kind] = &[
         title: "Run a command",
         says: "Runs one program with its arguments in the locked room, without a shell. The command stands in quotes or \
                backticks; bare, it must begin with a program that is known by name, or a path. Characters that only a shell \
-               understands (`| > < ; & $ * ?` and the like) are refused outside quotes.",
+               understands (`| > < ; & $ * ?` and the like) are refused outside quotes. The command runs in the task's own folder, \
+               which is empty at first; the files that it leaves there are the task's. An argument that begins with `../`, or \
+               with the name of something in the folder in which `octollm run` was started, means the file there and may be \
+               read; a word without a dot or slash does so only for the programs below whose arguments are files.",
         begins: &[run::RUN],
         examples: &["run `uname -a`", "execute echo hello", "run the command ls -la /tmp"],
     },
@@ -146,7 +149,7 @@ pub fn reference() -> String {
          whether `OCTOLLM_MODEL_URL` is set or not.\n\n\
          Examples show the tool calls that a goal becomes, for a home folder `/home/me` and a working folder `/home/me/work`.\n",
     );
-    let here = Place { home: Some("/home/me".into()), cwd: Some("/home/me/work".into()) };
+    let here = Place { home: Some("/home/me".into()), cwd: Some("/home/me/work".into()), ..Place::default() };
     for kind in KINDS {
         put(&mut page, format_args!("\n## {}\n\n{}\n\nWords: ", kind.title, kind.says));
         let words: Vec<&str> = kind.begins.iter().flat_map(|table| table.iter().copied()).collect();
@@ -226,6 +229,7 @@ fn paths(page: &mut String) {
         "Programs that may be run bare when alone or followed by an option, a path or a number",
         run::ENGLISH_PROGRAMS,
     );
+    list(page, "Programs whose arguments are files", argv::FILE_PROGRAMS);
 }
 
 fn row<T>(page: &mut String, title: &str, table: &Table<T>) {
@@ -250,7 +254,8 @@ mod tests {
 
     #[test]
     fn every_example_is_understood() {
-        let here = Place { home: Some("/home/me".into()), cwd: Some("/home/me/work".into()) };
+        let here =
+            Place { home: Some("/home/me".into()), cwd: Some("/home/me/work".into()), ..Place::default() };
         for example in KINDS.iter().flat_map(|kind| kind.examples) {
             assert!(plan(example, &here).is_ok(), "{example}: {:?}", plan(example, &here));
         }

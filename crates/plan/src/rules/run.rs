@@ -6,6 +6,7 @@
 
 use super::clause::{AND, Clause, THEN};
 use super::cursor::Cursor;
+use super::named;
 use super::token::{Kind, Token};
 
 /// A command as the goal writes it, not yet cut into arguments.
@@ -213,7 +214,8 @@ fn is_argument(token: &Token, must_be_plain: bool) -> bool {
         Kind::Quoted | Kind::Semicolon => true,
         Kind::Word => {
             let plain = token.text.starts_with(['-', '+', '/', '.', '~'])
-                || token.text.starts_with(|f: char| f.is_ascii_digit());
+                || token.text.starts_with(|f: char| f.is_ascii_digit())
+                || named::is_bare_file(token);
             (plain || !must_be_plain || is_operator(&token.text)) && !SENTENCE.contains(&token.lower.as_str())
         }
         Kind::Comma | Kind::Stop | Kind::Newline => false,
