@@ -134,7 +134,12 @@ pub(super) fn clauses(goal: &str, tokens: &[Token]) -> Result<Vec<Placed>, NotUn
     let mut after_previous = false;
     loop {
         let from = c.at();
-        let Some(clause) = clause(&mut c) else {
+        let again = found
+            .last()
+            .filter(|_| !after_previous)
+            .is_some_and(|p| matches!(p.clause, Clause::Count { .. }));
+        let again = if again { c.attempt(count::again) } else { None };
+        let Some(clause) = again.or_else(|| clause(&mut c)) else {
             return Err(NotUnderstood::words(c.unclear_from_furthest()));
         };
         if found.len() >= crate::MAX_STEPS {

@@ -121,6 +121,14 @@ fn things(c: &mut Cursor<'_>) -> Option<Clause> {
     Some(Clause::Count { what, of })
 }
 
+/// "… and the words in b.txt", behind another count.
+pub(super) fn again(c: &mut Cursor<'_>) -> Option<Clause> {
+    let what = kinds(c)?;
+    c.need(&["in", "of"])?;
+    let of = whom::files(c)?;
+    Some(Clause::Count { what, of })
+}
+
 /// "count its lines", "how many lines they have".
 fn owned(c: &mut Cursor<'_>) -> Option<Clause> {
     if c.accept(COUNT) {

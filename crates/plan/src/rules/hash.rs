@@ -2,7 +2,8 @@
 
 use super::clause::Clause;
 use super::cursor::{Cursor, Table};
-use super::whom;
+use super::token::Kind;
+use super::whom::{self, Whom};
 use super::words::{COMPUTE, SHOW};
 use crate::HashKind;
 
@@ -63,9 +64,17 @@ fn verb(c: &mut Cursor<'_>) -> Option<Clause> {
         }
         None => c.need(&["hash", "checksum"])?,
     }
-    let of = whom::files(c)?;
+    let of = whom::files(c).or_else(|| quoted(c))?;
     let kind = if kind.is_some() { kind } else { with(c) };
     Some(Clause::Hash { kind: kind.unwrap_or_default(), of })
+}
+
+/// "hash 'hunter2'": a quote that looks like no file is a text.
+fn quoted(c: &mut Cursor<'_>) -> Option<Whom> {
+    let from = c.at();
+    let token = c.take(|t| t.kind == Kind::Quoted && !t.text.is_empty() && !t.text.contains('/'))?;
+    // What stands in backticks is a command or a name, and no text.
+    (!c.since(from).starts_with('`')).then(|| Whom::Literal(token.text.clone()))
 }
 
 /// "compute the sha256 checksum of FILE".

@@ -6,6 +6,7 @@ use super::entries::{self, Entries};
 use super::named::{self, Called, looks};
 use super::search;
 use super::words::SHOW;
+use crate::SortBy;
 
 /// Begin a listing: of the folder itself.
 pub(super) const LIST: &[&str] = &["list", "list out", "ls", "enumerate", "listing of", "list me", "dir"];
@@ -42,6 +43,7 @@ const CONTENTS: &[&str] = &[
     "in",
     "whatever is in",
 ];
+const LS_OPTIONS: &str = "aARtSlh1Fp";
 const ASKED: &[&str] = &[
     "what is in",
     "what's in",
@@ -62,12 +64,16 @@ pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
     Some(clause)
 }
 
-/// "list all .log files in /var/log", with its place.
+/// "list all .log files in /var/log", with its place; or a whole goal without one, so that the
+/// refusal can say what is missing.
 fn described(c: &mut Cursor<'_>) -> Option<Clause> {
-    placeless(c).filter(|clause| match clause {
-        Clause::List(e) | Clause::Find(e) => !e.places.is_empty(),
-        _ => false,
-    })
+    let clause = placeless(c)?;
+    let mut end = c.clone();
+    super::words::closing(&mut end);
+    match &clause {
+        Clause::List(e) | Clause::Find(e) if !e.places.is_empty() || end.is_done() => Some(clause),
+        _ => None,
+    }
 }
 
 /// "find the largest file", behind a place that was named before.
@@ -107,13 +113,36 @@ fn searched(c: &mut Cursor<'_>) -> Option<Clause> {
 
 /// "list /tmp", `ls /tmp`, "list the contents of /tmp recursively".
 fn listed(c: &mut Cursor<'_>) -> Option<Clause> {
-    c.need(LIST)?;
+    let mut e = Entries { noun: entries::Noun::Any, ..Entries::default() };
+    if c.accept(&["ls", "dir"]) {
+        while options(c, &mut e).is_some() {}
+    } else {
+        c.need(LIST)?;
+    }
     c.accept(CONTENTS);
-    let places = named::several(c, named::folder)?;
+    e.places = named::several(c, named::folder)?;
     c.accept(&["contents", "content"]);
-    let mut e = Entries { noun: entries::Noun::Any, places, ..Entries::default() };
     entries::after_noun(c, &mut e);
     Some(Clause::List(Box::new(e)))
+}
+
+/// `-la`: the options of `ls` that say which entries and in what order; how much is told of each
+/// is the same for all.
+fn options(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
+    let token = c.word(|t| {
+        t.text.strip_prefix('-').is_some_and(|o| !o.is_empty() && o.chars().all(|o| LS_OPTIONS.contains(o)))
+    })?;
+    for option in token.text.chars() {
+        match option {
+            'a' | 'A' => e.hidden = Some(true),
+            'R' => e.recursive = Some(true),
+            't' => e.sort = Some(SortBy::Newest),
+            'S' => e.sort = Some(SortBy::Largest),
+            // `-l`, `-h`, `-1`, `-F`, `-p`: how an entry is shown.
+            _ => {}
+        }
+    }
+    Some(())
 }
 
 /// "show the contents of PATH", "what is in PATH": a file is read, a folder is listed.
