@@ -16,6 +16,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("artefacts", 2, &[]),
     ("sandbox", 2, &[]),
     ("llm", 2, &[]),
+    ("yardstick", 2, &[]),
     ("supervisor", 3, &[]),
     ("client", 3, &[]),
     ("orchestrator", 4, &[]),

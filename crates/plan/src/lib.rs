@@ -17,11 +17,9 @@ mod output;
 pub mod rules;
 mod step;
 mod tool;
-mod yardstick;
 
 pub use brief::{Answered, ArmOffer, Brief, DoneStep, Earlier, Failure, Finished, Planning};
 pub use check::{CheckedPlan, CheckedStep, MAX_STEPS, PlanFault};
 pub use output::{Body, InputValue, NoValue, Provenance, StepOutput, compose};
 pub use step::{BadPlanName, InputName, Instruction, Plan, PlanStep, Reference, StepName, ValueType};
 pub use tool::{Arg, CountWhat, FindKind, HashKind, SizeBound, SortBy, ToolCall, ToolName};
-pub use yardstick::{Allowance, MAX_CRITERIA, Schema, Unfit, Yardstick};

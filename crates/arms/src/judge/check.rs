@@ -2,7 +2,7 @@
 
 use super::Finding;
 use octollm_contract::api::{StructuredCriterion, TaskResult};
-use octollm_plan::{Allowance, Unfit, Yardstick};
+use octollm_yardstick::{Allowance, Unfit, Yardstick};
 use serde_json::Value;
 
 /// A criterion is quoted, and evidence given, up to this many characters.

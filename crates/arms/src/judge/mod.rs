@@ -19,7 +19,8 @@ use async_trait::async_trait;
 use check::Subject;
 use octollm_client::{Completion, Decision, VerdictReport};
 use octollm_contract::{ArmName, Criterion, api::StructuredCriterion};
-use octollm_plan::{Allowance, Body, InputValue, Instruction, StepOutput, compose};
+use octollm_plan::{Body, InputValue, Instruction, StepOutput, compose};
+use octollm_yardstick::Allowance;
 use serde_json::json;
 use std::{
     sync::{Arc, LazyLock},

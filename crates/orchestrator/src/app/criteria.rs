@@ -1,10 +1,10 @@
 //! Acceptance criteria are checked before anything is stored: a judge that could not read its
 //! criterion would fail a task that was accepted. Fit is what the judge itself can measure
-//! with: [`octollm_plan::Allowance`] says it for both.
+//! with: [`octollm_yardstick::Allowance`] says it for both.
 
 use super::submit::SubmitError;
 use octollm_contract::{Criterion, api::StructuredCriterion};
-use octollm_plan::{Allowance, MAX_CRITERIA};
+use octollm_yardstick::{Allowance, MAX_CRITERIA};
 
 /// The structured criteria, each one fit to be judged by. What clients send to be compiled is
 /// compiled off the threads that serve others.
