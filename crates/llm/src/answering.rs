@@ -159,7 +159,7 @@ impl Answering {
                     let usage = self.draft.has_begun().then(|| self.draft.usage());
                     Err(CallError::TimedOut { phase, limit, usage })
                 }
-                Ok(Err(error)) => Err(self.broken(&crate::provider::chain(&error))),
+                Ok(Err(error)) => Err(self.broken(&crate::provider::chain(&error.without_url()))),
                 Ok(Ok(None)) => self.closed(),
                 Ok(Ok(Some(bytes))) => self.take(&bytes).map_err(|wrong| self.draft.error(wrong)),
             };

@@ -310,7 +310,11 @@ fn message_in(body: &str) -> String {
 
 /// A request that brought no answer: without a connection it was not sent.
 fn not_sent(error: reqwest::Error) -> CallError {
-    if error.is_connect() { CallError::Unreachable(error) } else { CallError::Unknown { why: chain(&error) } }
+    if error.is_connect() {
+        CallError::Unreachable(error)
+    } else {
+        CallError::Unknown { why: chain(&error.without_url()) }
+    }
 }
 
 /// An error with its causes: reqwest's own text names none.

@@ -281,6 +281,8 @@ impl Playing {
             Ending::Cut => {
                 self.close(Outcome::Broken);
                 self.ending = Ending::Whole;
+                // Waiting once lets the connection send what it holds; an error throws that away.
+                tokio::task::yield_now().await;
                 Some((Err(io::Error::other("cut, as the script says")), self))
             }
             Ending::Stall => {

@@ -351,6 +351,17 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_script_is_sound() {
+        let docs = include_str!("../../../../docs/models.md");
+        let (_, after) = docs.split_once("<!-- script: read by a test -->\n```toml\n").unwrap();
+        let (script, _) = after.split_once("```").unwrap();
+        let script = Script::parse(script, "docs/models.md").unwrap();
+        let rules: Vec<_> =
+            script.rules.iter().map(|rule| (rule.name.as_str(), rule.answers.len())).collect();
+        assert_eq!(rules, [("fix", 2), ("verdict", 1), ("flaky", 2)]);
+    }
+
+    #[test]
     fn what_is_wrong_is_refused_with_its_line_and_the_remedy() {
         let rule = "[[rule]]\nname = \"a\"\n";
         insta::assert_snapshot!(
