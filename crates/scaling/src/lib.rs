@@ -24,4 +24,5 @@ pub mod moment;
 pub mod quantity;
 pub mod read;
 pub mod recommend;
+mod slip;
 pub mod vpa;

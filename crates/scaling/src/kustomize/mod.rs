@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::manifest::{Input, Refusal};
 use crate::read::{Document, Entry, Node, Scalar, Sources, Span, Style, Value};
+use crate::slip::slips;
 
 /// One file that was read.
 pub(crate) struct File {
@@ -252,14 +253,12 @@ impl Builder<'_> {
                 let message = format!("`{key}` is not carried out; lint the output of `kustomize build`");
                 note(&mut self.left_out, entry.key_span, message);
             } else {
+                let written = key.to_lowercase();
                 let names = KNOWN.iter().chain(&NOT_CARRIED_OUT);
-                let meant = names.min_by_key(|name| {
-                    strsim::damerau_levenshtein(&name.to_lowercase(), &key.to_lowercase())
-                });
-                let near = meant.filter(|name| {
-                    strsim::damerau_levenshtein(&name.to_lowercase(), &key.to_lowercase()) <= 2
-                });
-                let advice = near.map_or("remove it".to_owned(), |name| format!("did you mean `{name}`?"));
+                let near =
+                    names.filter_map(|name| Some((slips(&name.to_lowercase(), &written, 2)?, name))).min();
+                let advice =
+                    near.map_or("remove it".to_owned(), |(_, name)| format!("did you mean `{name}`?"));
                 let message =
                     format!("`{key}` is no field of a Kustomization, `kustomize build` refuses it; {advice}");
                 note(&mut self.refused, entry.key_span, message);

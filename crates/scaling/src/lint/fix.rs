@@ -56,9 +56,21 @@ pub(super) fn indent_of(sources: &Sources, span: Span) -> String {
 /// How many unchanged lines a patch shows around a change.
 const CONTEXT_LINES: usize = 1;
 
-/// The edits of a fix as a unified diff with one line of context, for people and `git apply --unidiff-zero`.
+/// A patch repeats its lines. A file that is one long line could ask for as many copies of itself as it has faults.
+const LINE_BYTES_MAX: usize = 4096;
+
+/// The edits of a fix as a unified diff with one line of context, for people and `git apply --unidiff-zero`. Empty
+/// where a line is too long to be shown; `--fix` writes it all the same.
 pub fn patch(sources: &Sources, fix: &Fix) -> String {
     let mut out = String::new();
+    let is_long = |edit: &Edit| {
+        let first = sources.line(edit.span);
+        let around = first.saturating_sub(CONTEXT_LINES)..=last_line(sources, edit) + CONTEXT_LINES;
+        around.into_iter().any(|line| sources.line_range(edit.span.file, line).len() > LINE_BYTES_MAX)
+    };
+    if fix.edits.iter().any(is_long) {
+        return out;
+    }
     for (file, edits) in by_file(&fix.edits) {
         let path = sources.path(file);
         out.push_str(&format!("--- a/{path}\n+++ b/{path}\n"));
@@ -118,7 +130,7 @@ fn hunks(sources: &Sources, file: FileId, edits: &[&Edit]) -> Vec<Hunk> {
         let removes_lines =
             edits[index..end].iter().all(|edit| edit.text.is_empty()) && changed.trim().is_empty();
         let line = |number: usize| text[sources.line_range(file, number)].to_owned();
-        let total = text.lines().count();
+        let total = sources.line_count(file);
         hunks.push(Hunk {
             first_line: first,
             before: before.lines().map(str::to_owned).collect(),
@@ -163,25 +175,30 @@ impl Hunk {
 /// What `--fix` writes: the new text of each file that a safe fix changes. Of two fixes that touch the same
 /// bytes the first wins; running again brings the other.
 pub fn apply_safe(sources: &Sources, report: &Report) -> Vec<(String, String)> {
-    let mut taken: BTreeMap<FileId, Vec<&Edit>> = BTreeMap::new();
+    let mut taken: BTreeMap<FileId, BTreeMap<(Span, usize), &Edit>> = BTreeMap::new();
     for fix in report.findings.iter().filter_map(|finding| finding.fix.as_ref()).filter(|fix| fix.safe) {
         let free = fix.edits.iter().all(|edit| {
-            taken.get(&edit.span.file).is_none_or(|edits| edits.iter().all(|other| apart(edit, other)))
+            let nearest = |edits: &BTreeMap<(Span, usize), &Edit>| {
+                let upto = Span { start: edit.span.end, end: u32::MAX, ..edit.span };
+                edits.range(..=(upto, usize::MAX)).next_back().is_none_or(|(_, other)| apart(edit, other))
+            };
+            taken.get(&edit.span.file).is_none_or(nearest)
         });
         if free {
             for edit in &fix.edits {
-                taken.entry(edit.span.file).or_default().push(edit);
+                let edits = taken.entry(edit.span.file).or_default();
+                // Two insertions at one place keep their order.
+                edits.insert((edit.span, edits.len()), edit);
             }
         }
     }
     taken
         .into_iter()
-        .map(|(file, mut edits)| {
-            edits.sort_by_key(|edit| edit.span);
+        .map(|(file, edits)| {
             let text = sources.text(file);
             let mut out = String::with_capacity(text.len());
             let mut at = 0;
-            for edit in edits {
+            for edit in edits.into_values() {
                 let range = edit.span.range();
                 out.push_str(text.get(at..range.start).unwrap_or(""));
                 out.push_str(&edit.text);

@@ -19,12 +19,14 @@ pub fn text(sources: &Sources, report: &Report) -> String {
         let (severity, id) = (finding.rule.severity.word(), finding.rule.id);
         out.push_str(&format!("{place}: {severity}[{id}]: {}\n", finding.message));
         if let Some(fix) = &finding.fix {
-            let safe = if fix.safe { "  fix (--fix writes it):\n" } else { "  fix:\n" };
-            out.push_str(safe);
-            for line in patch(sources, fix)
-                .lines()
-                .filter(|line| !line.starts_with("---") && !line.starts_with("+++"))
-            {
+            let patch = patch(sources, fix);
+            out.push_str(match (fix.safe, patch.is_empty()) {
+                (true, false) => "  fix (--fix writes it):\n",
+                (true, true) => "  --fix corrects it; the line is too long to show\n",
+                (false, false) => "  fix:\n",
+                (false, true) => "",
+            });
+            for line in patch.lines().filter(|line| !line.starts_with("---") && !line.starts_with("+++")) {
                 out.push_str(&format!("    {line}\n"));
             }
         }
@@ -72,7 +74,7 @@ pub fn json(sources: &Sources, report: &Report) -> String {
                 "file": place.file,
                 "line": place.line,
                 "message": finding.message,
-                "fix": finding.fix.as_ref().map(|fix| patch(sources, fix)),
+                "fix": finding.fix.as_ref().map(|fix| patch(sources, fix)).filter(|patch| !patch.is_empty()),
             })
         })
         .collect();

@@ -4,6 +4,7 @@
 
 use crate::quantity::Quantity;
 use crate::read::{Entry, Node, PlainKind, Scalar, Span, Value};
+use crate::slip::slips;
 
 use super::table::{Field, Shape, table};
 
@@ -277,12 +278,12 @@ impl Shape {
 
 /// The field that an unknown one was most likely meant to be: close in spelling, and not there already.
 fn meant(unknown: &Entry, entries: &[Entry], fields: &'static [Field]) -> Option<&'static str> {
+    let written = unknown.key.to_lowercase();
     fields
         .iter()
         .map(|field| field.name)
         .filter(|name| !entries.iter().any(|entry| entry.key == *name))
-        .map(|name| (strsim::damerau_levenshtein(&name.to_lowercase(), &unknown.key.to_lowercase()), name))
-        .filter(|(distance, name)| *distance <= 1 + name.len() / 8)
+        .filter_map(|name| Some((slips(&name.to_lowercase(), &written, 1 + name.len() / 8)?, name)))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
 }

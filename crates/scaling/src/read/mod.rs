@@ -35,6 +35,8 @@ pub struct Source {
     text: String,
     /// Byte offset at which each line begins; the first is 0.
     lines: Vec<u32>,
+    /// How many characters begin before each [`BLOCK`]th byte.
+    blocks: Vec<u32>,
 }
 
 /// The files that were read, so that a [`Span`] can be shown as file, line and column.
@@ -139,8 +141,8 @@ impl Sources {
                 (String::from_utf8(bytes).unwrap_or_default(), Some(Refusal::NotUtf8))
             }
         };
-        let lines = line_starts(&text);
-        self.files.push(Source { path: path.to_owned(), text, lines });
+        let (lines, blocks) = (line_starts(&text), character_blocks(&text));
+        self.files.push(Source { path: path.to_owned(), text, lines, blocks });
         let source = &self.files[self.files.len() - 1];
         let end = Span::point(id, source.text.len());
         let documents = match refusal {
@@ -200,13 +202,20 @@ impl Sources {
         let source = self.file(span.file);
         let line = source.lines.partition_point(|start| *start <= span.start).max(1);
         let begin = source.lines[line - 1] as usize;
-        let column = source.text.get(begin..span.start as usize).map_or(0, |text| text.chars().count());
+        let before = |at: usize| source.characters_before(at);
+        let column = before(span.start as usize).saturating_sub(before(begin));
         Place { file: source.path.clone(), line, column: column + 1 }
     }
 
     /// The line, from 1, at which `span` begins.
     pub fn line(&self, span: Span) -> usize {
         self.file(span.file).lines.partition_point(|start| *start <= span.start).max(1)
+    }
+
+    /// How many lines a file has.
+    pub fn line_count(&self, file: FileId) -> usize {
+        let source = self.file(file);
+        source.lines.len() - usize::from(source.text.is_empty() || source.text.ends_with('\n'))
     }
 
     /// The path of a file as the user named it.
@@ -262,6 +271,33 @@ enum Why {
     Syntax(String),
     TooDeep,
     AliasBomb,
+}
+
+/// Bytes a block: the most that are counted to tell a column, however long its line is.
+const BLOCK: usize = 1024;
+
+impl Source {
+    fn characters_before(&self, at: usize) -> usize {
+        let at = at.min(self.text.len());
+        let block = at / BLOCK;
+        self.blocks[block] as usize + characters(&self.text.as_bytes()[block * BLOCK..at])
+    }
+}
+
+/// How many characters begin in these bytes of a text.
+fn characters(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0b1100_0000 != 0b1000_0000).count()
+}
+
+fn character_blocks(text: &str) -> Vec<u32> {
+    let mut before = 0;
+    let mut blocks = vec![0];
+    for block in text.as_bytes().chunks_exact(BLOCK) {
+        // Fits: a text has at most MAX_BYTES characters.
+        before += u32::try_from(characters(block)).unwrap_or(0);
+        blocks.push(before);
+    }
+    blocks
 }
 
 fn line_starts(text: &str) -> Vec<u32> {

@@ -126,3 +126,11 @@ fn only_tabs_are_answered_with_spaces() {
     assert!(read("a:\n\tb: 1\n").unwrap_err().to_string().ends_with("; indent with spaces"));
     assert!(!read("a: \0b\n").unwrap_err().to_string().contains("spaces"));
 }
+
+#[test]
+fn a_column_far_along_a_line_is_counted_in_characters() {
+    let far = "ä".repeat(3000);
+    let (sources, documents) = read(&format!("a: [\"{far}\", b]\n")).unwrap();
+    assert_eq!(place_of(&sources, &documents[0].root.get("a").unwrap().items()[1]), (1, 3009));
+    assert_eq!(sources.line_count(documents[0].root.span.file), 1);
+}

@@ -6,6 +6,7 @@ use crate::lint::context::{Context, Scaler};
 use crate::lint::finding::{Severity, Sink};
 use crate::lint::fix::Edit;
 use crate::manifest::{MetricSource, Object, ObjectId, TargetRef};
+use crate::slip::slips;
 
 use super::{Fixture, Rule};
 
@@ -290,15 +291,14 @@ static TARGET_TYPO: Rule = Rule {
             let wanted = target.name.value.as_str();
             let near = context.workloads().map(|(_, other, _)| other).find(|other| {
                 let alike = prefixed_alike(object.name(), other.name(), wanted);
-                // Names of other lengths are further apart than a slip of the finger.
-                if !alike && other.name().len().abs_diff(wanted.len()) > 2 {
+                let slips = slips(other.name(), wanted, 2).filter(|slips| slips * 4 <= wanted.len());
+                if !alike && slips.is_none() {
                     return false;
                 }
-                let distance = strsim::damerau_levenshtein(other.name(), wanted);
                 // `shard-1` and `shard-2` are two things, not one misspelt.
                 let letters = |name: &str| name.replace(|c: char| c.is_ascii_digit(), "");
                 let numbered = letters(other.name()) == letters(wanted);
-                let close = alike || distance <= 2 && distance * 4 <= wanted.len() && !numbered;
+                let close = alike || !numbered;
                 let taken = context.scalers_of(other).iter().any(|(_, scaler, _)| scaler.kind == object.kind);
                 other.shares_namespace(object) && close && !taken
             });

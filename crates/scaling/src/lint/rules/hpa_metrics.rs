@@ -5,6 +5,7 @@ use crate::lint::context::Context;
 use crate::lint::finding::Severity;
 use crate::lint::what_if;
 use crate::manifest::{AdapterForm, Hpa, Metric, MetricSource, Section};
+use crate::slip::slips;
 
 use super::{Fixture, Rule};
 
@@ -119,12 +120,7 @@ fn near<'a>(served: &'a Served, metric: &Metric) -> Option<&'a str> {
         _ => &served.custom,
     };
     let wanted = metric.label();
-    names
-        .iter()
-        .map(|name| (strsim::damerau_levenshtein(name, wanted), name.as_str()))
-        .filter(|(distance, _)| *distance <= 3)
-        .min()
-        .map(|(_, name)| name)
+    names.iter().filter_map(|name| Some((slips(name, wanted, 3)?, name.as_str()))).min().map(|(_, name)| name)
 }
 
 /// What happens half way up at a third of the resource target while the metrics without a rule fail.

@@ -6,6 +6,7 @@ use crate::lint::finding::Severity;
 use crate::lint::fix::Edit;
 use crate::lint::what_if::{self, MOST_REPLICAS};
 use crate::manifest::{At, ScaledObject};
+use crate::slip::slips;
 
 use super::hpa_signals::is_latency;
 use super::keda::{scaled, triggers};
@@ -164,8 +165,8 @@ static UNKNOWN_TRIGGER: Rule = Rule {
             }
             let near = TRIGGERS
                 .iter()
-                .map(|known| (strsim::damerau_levenshtein(known, &written.to_lowercase()), *known))
-                .filter(|(distance, known)| *distance <= 2 && distance * 4 <= known.len())
+                .filter_map(|known| Some((slips(known, &written.to_lowercase(), 2)?, *known)))
+                .filter(|(distance, known)| distance * 4 <= known.len())
                 .min();
             if let Some((_, near)) = near {
                 let message =
