@@ -23,6 +23,26 @@ pub struct StepId {
     pub place: u16,
 }
 
+/// Names one call of a model: 16 random bytes, drawn before the call is held.
+///
+/// Text form: `call_<uuid>`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(uuid::Uuid);
+
+impl CallId {
+    /// Takes the caller's random bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        CallId(uuid::Uuid::from_bytes(bytes))
+    }
+
+    /// The sixteen bytes that stores keep.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.into_bytes()
+    }
+}
+
 impl TaskId {
     /// Makes an id for a task accepted at `now`; `entropy` is drawn by the caller.
     #[must_use]
@@ -62,6 +82,12 @@ impl fmt::Display for StepId {
     }
 }
 
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "call_{}", self.0.hyphenated())
+    }
+}
+
 /// A text that is not an id of the wanted kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not {wanted}")]
@@ -83,6 +109,14 @@ impl FromStr for TaskId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         uuid_after(text, text.strip_prefix("task_"), "a task id (task_ and a UUID)").map(TaskId)
+    }
+}
+
+impl FromStr for CallId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        uuid_after(text, text.strip_prefix("call_"), "a call's id (call_ and a UUID)").map(CallId)
     }
 }
 
@@ -125,8 +159,8 @@ macro_rules! name {
             type Err = InvalidName;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                let allowed: fn(u8) -> bool = $allowed;
-                if !text.is_empty() && text.len() <= $max && text.bytes().all(allowed) {
+                let allowed: fn(char) -> bool = $allowed;
+                if !text.is_empty() && text.chars().all(allowed) && text.chars().count() <= $max {
                     Ok($name(text.into()))
                 } else {
                     Err(InvalidName { what: $what, rule: $rule })
@@ -145,23 +179,28 @@ macro_rules! name {
 name!(
     /// The owner of keys, tasks, knowledge and money.
     TenantId, "a tenant", 64, "1 to 64 of a-z, 0-9, '-' and '_'",
-    |b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_'
+    |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_'
 );
 name!(
     /// The public part of an API key: what `octo_<id>_<secret>` calls id.
     KeyId, "a key id", 32, "1 to 32 of a-z and 0-9",
-    |b| b.is_ascii_lowercase() || b.is_ascii_digit()
+    |c| c.is_ascii_lowercase() || c.is_ascii_digit()
 );
 name!(
     /// One run of one worker process. A restarted worker is another worker.
     WorkerId, "a worker id", 96, "1 to 96 of a-z, A-Z, 0-9, '-', '_', '.' and ':'",
-    |b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':')
+    |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':')
 );
 name!(
     /// What a client sends in `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header),
     /// scoped to its tenant.
     IdempotencyKey, "an idempotency key", 255, "1 to 255 visible ASCII characters",
-    |b| b.is_ascii_graphic()
+    |c| c.is_ascii_graphic()
+);
+name!(
+    /// A conversation that tasks belong to, as its client calls it; scoped to its tenant.
+    SessionId, "a session id", 200, "1 to 200 characters without control characters",
+    |c| !c.is_control()
 );
 
 macro_rules! as_text {
@@ -202,6 +241,8 @@ as_text! {
     KeyId: "1 to 32 of a-z and 0-9",
     WorkerId: "one run of one worker process",
     IdempotencyKey: "1 to 255 visible ASCII characters",
+    SessionId: "1 to 200 characters without control characters",
+    CallId: "`call_` and a UUID",
 }
 
 #[cfg(test)]
@@ -217,6 +258,9 @@ mod tests {
             let step = task.step(place);
             prop_assert_eq!(step.to_string().parse::<StepId>(), Ok(step));
             prop_assert!(step.to_string().parse::<TaskId>().is_err());
+            let call = CallId::from_bytes(bytes);
+            prop_assert_eq!(call.to_string().parse::<CallId>(), Ok(call));
+            prop_assert!(call.to_string().parse::<TaskId>().is_err());
         }
 
         #[test]
@@ -247,6 +291,10 @@ mod tests {
         assert!("team-a".parse::<TenantId>().is_ok());
         for bad in ["", "Team", "a b", "ä", &"a".repeat(65)] {
             assert!(bad.parse::<TenantId>().is_err(), "{bad}");
+        }
+        assert!("Gespräch 1".parse::<SessionId>().is_ok() && "ä".repeat(200).parse::<SessionId>().is_ok());
+        for bad in ["", "a\nb", &"ä".repeat(201)] {
+            assert!(bad.parse::<SessionId>().is_err(), "{bad}");
         }
     }
 }

@@ -19,8 +19,10 @@ mod time;
 
 pub use api::{Budget, Criterion};
 pub use hash::{ContentHash, ParseHashError};
-pub use id::{IdempotencyKey, InvalidName, KeyId, ParseIdError, StepId, TaskId, TenantId, WorkerId};
-pub use money::{MicroUsd, ParseMoneyError};
+pub use id::{
+    CallId, IdempotencyKey, InvalidName, KeyId, ParseIdError, SessionId, StepId, TaskId, TenantId, WorkerId,
+};
+pub use money::{Cost, MicroUsd, ParseMoneyError};
 pub use names::{ArmName, Component, Priority, UnknownName};
 pub use problem::{Problem, ProblemKind};
 pub use secret::LeaseToken;

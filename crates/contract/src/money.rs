@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use utoipa::{
     PartialSchema, ToSchema,
-    openapi::{ObjectBuilder, RefOr, Schema, schema::Type},
+    openapi::{
+        ObjectBuilder, RefOr, Schema,
+        schema::{SchemaType, Type},
+    },
 };
 
 /// An amount in millionths of a US dollar. It adds and subtracts checked; it has no floats.
@@ -45,6 +48,43 @@ impl MicroUsd {
         }
     }
 }
+
+/// What a call costs, where a price may be unknown. Unknown is not nothing (P5): it is written
+/// as `null`, and it does not add up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "Option<MicroUsd>", into = "Option<MicroUsd>")]
+pub enum Cost {
+    /// So much.
+    Known(MicroUsd),
+    /// Nobody knows a price for it.
+    Unknown,
+}
+
+impl From<Option<MicroUsd>> for Cost {
+    fn from(cost: Option<MicroUsd>) -> Self {
+        cost.map_or(Cost::Unknown, Cost::Known)
+    }
+}
+
+impl From<Cost> for Option<MicroUsd> {
+    fn from(cost: Cost) -> Self {
+        match cost {
+            Cost::Known(cost) => Some(cost),
+            Cost::Unknown => None,
+        }
+    }
+}
+
+impl PartialSchema for Cost {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+            .description(Some("US dollars, decimal, up to six digits after the point; null: unknown"))
+            .into()
+    }
+}
+
+impl ToSchema for Cost {}
 
 impl fmt::Display for MicroUsd {
     /// Decimal dollars, at least two digits after the point, without trailing zeros beyond.
@@ -135,6 +175,17 @@ mod tests {
         #[test]
         fn an_amount_reads_back_as_itself(micros: u64) {
             prop_assert_eq!(MicroUsd(micros).to_string().parse::<MicroUsd>(), Ok(MicroUsd(micros)));
+        }
+    }
+
+    /// P5: an unknown cost is reported as unknown, never as nothing.
+    #[test]
+    fn an_unknown_cost_is_null_and_no_zero() {
+        let text = |cost: Cost| serde_json::to_string(&cost).unwrap();
+        assert_eq!(text(Cost::Unknown), "null");
+        assert_eq!(text(Cost::Known(MicroUsd::ZERO)), r#""0.00""#);
+        for cost in [Cost::Unknown, Cost::Known(MicroUsd::new(7))] {
+            assert_eq!(serde_json::from_str::<Cost>(&text(cost)).unwrap(), cost);
         }
     }
 
