@@ -6,7 +6,7 @@
 
 use crate::message::{Floor, Report, Taken};
 use octollm_contract::{Document, StepId, TaskId, TenantId, Timestamp, WorkerId, api::TaskStatus};
-use octollm_lifecycle::{CRASHES_MAX, Event, EventKind, FailureReason, NewStep};
+use octollm_lifecycle::{Awaits, CRASHES_MAX, Event, EventKind, FailureReason, NewStep};
 use std::collections::BTreeMap;
 
 /// What was ordered.
@@ -179,7 +179,7 @@ fn history(task: TaskId, order: &Order<'_>, events: &[Event]) -> Verdict {
                 if order.not_before.is_some_and(|not_before| event.at < not_before) {
                     return wrong("a step starts too early");
                 }
-                if planned.is_some_and(|step| step.awaits_approval) && !approved {
+                if planned.is_some_and(|step| step.awaits != Awaits::Nothing) && !approved {
                     return wrong("a step starts without its approval");
                 }
                 let needs = planned.map_or(&[][..], |step| &step.needs);

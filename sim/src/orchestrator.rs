@@ -10,7 +10,7 @@ use crate::{
 };
 use octollm_access::TenantScope;
 use octollm_contract::{ArmName, ContentHash, LeaseToken, Millis, StepId, Timestamp};
-use octollm_lifecycle::{Command, Refusal};
+use octollm_lifecycle::{Command, Given, Refusal};
 use octollm_store::{AcceptError, DecideError, Wanted};
 
 /// How long a lease lasts without a heartbeat.
@@ -135,8 +135,8 @@ impl World<'_> {
                 }
             }
             Ask::Input { task, tenant, approve } => {
-                let (scope, command) =
-                    (TenantScope::Only(tenant.clone()), Command::Input { approve: *approve });
+                let given = if *approve { Given::Approve } else { Given::Refuse };
+                let (scope, command) = (TenantScope::Only(tenant.clone()), Command::Input(given));
                 let answered = self.store.decide(*task, scope, command, now, &mut self.rng);
                 answered.is_ok().then_some(Answer::InputTaken)
             }

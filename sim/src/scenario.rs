@@ -2,10 +2,9 @@
 
 use crate::rng::Rng;
 use octollm_contract::{
-    ArmName, ContentHash, Document, IdempotencyKey, MicroUsd, Millis, Priority, TaskId, TenantId, Timestamp,
-    WorkerId,
+    ArmName, ContentHash, Document, IdempotencyKey, Millis, Priority, TaskId, TenantId, Timestamp, WorkerId,
 };
-use octollm_lifecycle::{NewStep, NewTask, Replans, Terms};
+use octollm_lifecycle::{Awaits, Budget, NewStep, NewTask, Replans, Terms};
 use octollm_store::Order;
 use std::sync::Arc;
 
@@ -89,7 +88,7 @@ impl Plan {
                 tenant: self.tenant.clone(),
                 priority: self.priority,
                 terms,
-                budget: MicroUsd::ZERO,
+                budget: Budget::UNLIMITED,
                 steps: self.steps.clone(),
             },
             goal: String::new(),
@@ -97,6 +96,7 @@ impl Plan {
             plan: names.empty.clone(),
             specs: vec![names.empty.clone(); self.steps.len()],
             idempotency: Some((self.key.clone(), self.body)),
+            session: None,
         }
     }
 }
@@ -126,8 +126,9 @@ pub(crate) fn shape(first: u16, rng: &mut Rng) -> Vec<NewStep> {
     steps
 }
 
-fn step(arm: ArmName, needs: &[u16], awaits_approval: bool) -> NewStep {
-    NewStep { arm, needs: needs.to_vec(), awaits_approval, time_limit: Millis::from_secs(60) }
+fn step(arm: ArmName, needs: &[u16], approval: bool) -> NewStep {
+    let awaits = if approval { Awaits::Approval } else { Awaits::Nothing };
+    NewStep { arm, needs: needs.to_vec(), awaits, time_limit: Millis::from_secs(60) }
 }
 
 /// The result of an attempt: it names who made it, so that a checker can tell.

@@ -3,7 +3,7 @@
 
 use crate::{message::Report, rng::Rng};
 use octollm_access::TenantScope;
-use octollm_contract::{LeaseToken, StepId, TaskId, Timestamp, WorkerId};
+use octollm_contract::{Document, LeaseToken, StepId, TaskId, Timestamp, WorkerId};
 use octollm_lifecycle::{Changes, Command, Dice, Event, StepState, Task, invariants};
 use octollm_store::{
     AcceptError, Accepted, Claims, DecideError, Directed, Order, TaskRecord, Wanted, memory::Memory,
@@ -224,7 +224,8 @@ pub(crate) fn command_of(
             Command::Complete { place, token, output: output.clone(), artefacts: Vec::new(), verdict }
         }
         Report::Revise { output, shape: _ } => {
-            Command::Revise { place, token, output: output.clone(), steps: plan }
+            let (output, specs) = (output.clone(), vec![output.clone(); plan.len()]);
+            Command::Revise { place, token, output, plan: Document::from_json("{}"), steps: plan, specs }
         }
         Report::Fail { retryable } => {
             Command::Fail { place, token, message: "it did not work".to_owned(), retryable: *retryable }

@@ -1,9 +1,10 @@
 //! The accept: how a task begins.
 
 use crate::{
-    Deliveries, Event, EventKind, Ledger, NewStep, Step, StepState, Task, TaskState, Terms, decide::Draft,
+    Budget, Deliveries, Event, EventKind, Ledger, NewStep, Step, StepState, Task, TaskState, Terms,
+    decide::Draft,
 };
-use octollm_contract::{MicroUsd, Priority, TaskId, TenantId};
+use octollm_contract::{Priority, TaskId, TenantId};
 
 /// A task that is to be accepted: what the client wants, already checked and planned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +17,8 @@ pub struct NewTask {
     pub priority: Priority,
     /// What is agreed. `accepted_at` is the moment of the accept.
     pub terms: Terms,
-    /// Money that its model calls may cost.
-    pub budget: MicroUsd,
+    /// What its model calls may use.
+    pub budget: Budget,
     /// Its first steps: those of a plan made in the accept, or one planner step. A step needs
     /// earlier ones only.
     pub steps: Vec<NewStep>,
@@ -43,11 +44,13 @@ pub fn accept(new: NewTask) -> (Task, Vec<Event>) {
         revisions: 0,
         steps,
         ledger: Ledger::granting(new.budget),
+        holds: Vec::new(),
+        questions: 0,
         events: 0,
     };
     let mut draft = Draft::of(&task, now);
     draft.tell(EventKind::TaskAccepted);
-    draft.settle();
+    draft.follow();
     let changes = draft.into_changes(&task);
     (changes.after, changes.events)
 }
@@ -58,7 +61,7 @@ impl Step {
             arm: step.arm,
             plan_version,
             needs: step.needs.into(),
-            awaits_approval: step.awaits_approval,
+            awaits: step.awaits,
             time_limit: step.time_limit,
             state: StepState::Blocked,
             deliveries: Deliveries::default(),

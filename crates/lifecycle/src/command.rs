@@ -1,7 +1,7 @@
 //! What can be asked of a task, and why it may be refused.
 
-use crate::NewStep;
-use octollm_contract::{ContentHash, Document, LeaseToken, Millis, WorkerId};
+use crate::{NewStep, OverBudget, Spent};
+use octollm_contract::{CallId, ContentHash, Document, LeaseToken, Millis, WorkerId};
 
 /// A wish about an accepted task. The accept itself is [`crate::accept`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,10 +56,53 @@ pub enum Command {
         place: u16,
         /// The proof.
         token: LeaseToken,
-        /// The plan, as a document.
+        /// The step's result.
         output: Document,
+        /// What belongs to the plan as a whole; it takes the place of the task's.
+        plan: Document,
         /// Its steps; the first gets the place after the last of the task's steps.
         steps: Vec<NewStep>,
+        /// For each of `steps` what it is to do.
+        specs: Vec<Document>,
+    },
+    /// A planner must know something of its client first. Its step is done; a planner that
+    /// needs it is added and waits for the answer.
+    Ask {
+        /// The planner's step.
+        place: u16,
+        /// The proof.
+        token: LeaseToken,
+        /// The step's result: the question.
+        output: Document,
+        /// The planner that goes on with the answer: it needs `place` and awaits an answer.
+        next: NewStep,
+        /// What that one is to do.
+        spec: Document,
+    },
+    /// The step is about to call a model: what the call may use at most is held.
+    Hold {
+        /// The step.
+        place: u16,
+        /// The proof.
+        token: LeaseToken,
+        /// The call. The same hold of the same call again changes nothing.
+        call: CallId,
+        /// Which of the step's calls it is, from 1.
+        number: u32,
+        /// What it may use at most.
+        worst: Spent,
+    },
+    /// A call is over: what it used is spent, the rest of its hold is free again. Whoever holds
+    /// the step by now, the call was made: the open hold is the fence, not the lease.
+    Settle {
+        /// The call.
+        call: CallId,
+        /// What it used; at most what is held for it.
+        spent: Spent,
+        /// What is to be known of the call.
+        receipt: Document,
+        /// Artefacts that `receipt` refers to.
+        artefacts: Vec<ContentHash>,
     },
     /// The arm could not do the step.
     Fail {
@@ -81,11 +124,8 @@ pub enum Command {
     },
     /// A client wants the task to end.
     Cancel,
-    /// A person says whether the step that waits may start.
-    Input {
-        /// Yes or no.
-        approve: bool,
-    },
+    /// A person gives what the step that waits needs.
+    Input(Given),
     /// Time has passed: leases may have run out, the deadline may have come. Changes nothing
     /// when none has.
     Expire,
@@ -94,6 +134,20 @@ pub enum Command {
         /// Who.
         worker: WorkerId,
     },
+    /// Whoever made the task's model calls is known to be gone: nobody will say what they
+    /// used. Each counts as having used all that is held for it.
+    CallerLost,
+}
+
+/// What a person gives to a task that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// The step may start.
+    Approve,
+    /// It may not.
+    Refuse,
+    /// The answer to the planner's question.
+    Answer(Document),
 }
 
 /// What a judge says of a result.
@@ -120,14 +174,40 @@ pub enum Refusal {
     /// The task has ended. Read its result.
     #[error("the task has ended")]
     Ended,
-    /// The task is not waiting for an approval. Read its state.
-    #[error("the task is not waiting for an approval")]
+    /// The task is not waiting for anybody. Read its state.
+    #[error("the task is not waiting for an input")]
     NotWaiting,
-    /// The plan adds no step, too many, refers to steps that will never be done, or does not
-    /// come from a planner; or a planner gives a result without a plan. Send another.
+    /// The task waits for an approval and was given an answer, or the other way round. Read
+    /// which, and send that.
+    #[error("the task is waiting for an input of another kind")]
+    OtherInput,
+    /// The plan adds no step, too many, refers to steps that will never be done, lacks what a
+    /// step is to do, asks too often, or does not come from a planner; or a planner gives a
+    /// result without a plan. Send another.
     #[error("the plan does not fit the task")]
     BadPlan,
     /// Only a judge gives a verdict, and every judge must. Send another report.
     #[error("a verdict must come from a judge, and from every judge")]
     BadVerdict,
+    /// The step is to stop: its task is ending, or its attempt has taken too long. Stop.
+    #[error("the step is to stop and begins no new call")]
+    MustStop,
+    /// Less is free than the call may use. Ask for less, or give up.
+    #[error(transparent)]
+    OverBudget(OverBudget),
+    /// Money is limited and the call has no known price. Call a model that has one.
+    #[error("money is limited, and the call has no known price")]
+    Unpriced,
+    /// As many calls are under way as a task may have. Settle one first.
+    #[error("too many calls are under way")]
+    TooManyHolds,
+    /// The call is under way on other terms. Draw another name for a new call.
+    #[error("the call is already under way, on other terms")]
+    CallReused,
+    /// The call is not under way: it was settled, or never held. What was settled stays.
+    #[error("the call is not under way")]
+    NoSuchHold,
+    /// More is settled than is held for the call. Settle at most what is held.
+    #[error("more is settled than is held for the call")]
+    MoreThanHeld,
 }

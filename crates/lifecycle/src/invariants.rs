@@ -8,7 +8,11 @@ mod arrows;
 
 pub use arrows::{step_transition_allowed, task_transition_allowed};
 
-use crate::{CRASHES_MAX, Event, RELEASES_MAX, Replans, STEPS_MAX, Step, StepState, Task, TaskState};
+use crate::{
+    Account, Amount, Awaits, CRASHES_MAX, Event, HOLDS_MAX, Limit, QUESTIONS_MAX, RELEASES_MAX, Replans,
+    STEPS_MAX, Step, StepState, Task, TaskState,
+};
+use octollm_contract::{Cost, MicroUsd};
 
 /// A broken rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +26,7 @@ pub struct Violation {
 /// The rules, each with the promise it serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rule {
-    /// P2: what has ended does not change, and tells nothing more.
+    /// P2: what has ended does not change, and tells nothing more; only its calls are settled.
     EndedIsEnded,
     /// P2: a task ends with exactly one terminal event, its last.
     OneEnd,
@@ -42,9 +46,10 @@ pub enum Rule {
     ClosedStepStays,
     /// P2: a lease changes its holder only through the queue.
     LeaseKeepsHolder,
-    /// §3: steps start after what they need, after their approval and not before `not_before`.
+    /// §3: steps start after what they need, after what they await of a person and not before
+    /// `not_before`.
     StartsInOrder,
-    /// §3: a waiting task waits for a step that could start but for the approval.
+    /// §3: a waiting task waits for a step that could start but for what a person must give.
     WaitsForOne,
     /// §3: the counters only grow, each by one at most, each to its bound; together they
     /// account for every attempt.
@@ -55,8 +60,13 @@ pub enum Rule {
     RevisionsBounded,
     /// What was agreed at the accept stays.
     TermsStay,
-    /// P5: granted = spent + held + free, and nothing spent comes back.
+    /// P5: granted = spent + held + free in both accounts, and nothing spent comes back.
     LedgerConserved,
+    /// P5: what is held is what the calls under way may use; each is held once, under a live
+    /// lease, and spends at most its hold.
+    HoldsAccount,
+    /// The questions to the client are bounded.
+    QuestionsBounded,
 }
 
 /// What is wrong with `after`, which `events` led to from `before` (`None`: the accept).
@@ -71,8 +81,10 @@ pub fn check(before: Option<&Task>, after: &Task, events: &[Event]) -> Vec<Viola
     let ends_now = after.state.ended_at().is_some() && !ended_before;
     found.unless(ends == usize::from(ends_now) && ends_now == last_ends, Rule::OneEnd, None);
     if let Some(before) = before {
-        found.unless(!ended_before || (before == after && events.is_empty()), Rule::EndedIsEnded, None);
+        let stays = || same_but_calls(before, after) && events.is_empty();
+        found.unless(!ended_before || stays(), Rule::EndedIsEnded, None);
         change(before, after, &mut found);
+        calls(before, after, &mut found);
     }
     found.0
 }
@@ -98,7 +110,7 @@ fn alone(task: &Task, found: &mut Found) {
                 (open, startable) = (true, true);
                 let in_time = task.terms.not_before.is_none_or(|not_before| *from >= not_before);
                 found.unless(
-                    needs_done && !step.awaits_approval && in_time,
+                    needs_done && step.awaits == Awaits::Nothing && in_time,
                     Rule::StartsInOrder,
                     Some(place),
                 );
@@ -107,7 +119,7 @@ fn alone(task: &Task, found: &mut Found) {
                 (open, leased) = (true, true);
                 let in_time = task.terms.not_before.is_none_or(|not_before| lease.granted_at >= not_before);
                 found.unless(
-                    needs_done && !step.awaits_approval && in_time,
+                    needs_done && step.awaits == Awaits::Nothing && in_time,
                     Rule::StartsInOrder,
                     Some(place),
                 );
@@ -119,7 +131,7 @@ fn alone(task: &Task, found: &mut Found) {
     let waits = match &task.state {
         TaskState::Waiting { place } => task.step(*place).is_some_and(|step| {
             step.state == StepState::Blocked
-                && step.awaits_approval
+                && step.awaits != Awaits::Nothing
                 && step.needs.iter().all(|need| task.step(*need).is_some_and(is_done))
         }),
         TaskState::Queued
@@ -170,9 +182,34 @@ fn alone(task: &Task, found: &mut Found) {
         Replans::UpTo(most) => most,
     };
     found.unless(task.revisions <= most && task.steps.len() <= STEPS_MAX, Rule::RevisionsBounded, None);
-    let ledger = task.ledger;
-    let used = ledger.spent().checked_add(ledger.held());
-    found.unless(used.is_some_and(|used| used <= ledger.granted()), Rule::LedgerConserved, None);
+    holds(task, found);
+    found.unless(task.questions <= QUESTIONS_MAX, Rule::QuestionsBounded, None);
+}
+
+/// The accounts cover what is used, and the calls under way account for what is held.
+fn holds(task: &Task, found: &mut Found) {
+    let (money, tokens) = (task.ledger.money(), task.ledger.tokens());
+    found.unless(covers(money) && covers(tokens), Rule::LedgerConserved, None);
+    let cost = task.holds.iter().try_fold(MicroUsd::ZERO, |sum, hold| match hold.cost {
+        Cost::Known(cost) => sum.checked_add(cost),
+        Cost::Unknown => Some(sum),
+    });
+    let took = task.holds.iter().try_fold(0u64, |sum, hold| sum.checked_add(hold.tokens));
+    let once = task.holds.is_sorted_by(|one, next| one.call < next.call)
+        && task.holds.iter().all(|hold| task.step(hold.place).is_some());
+    let priced = |hold: &crate::Hold| hold.cost != Cost::Unknown || money.granted() == Limit::Unlimited;
+    let accounts = cost == Some(money.held()) && took == Some(tokens.held());
+    let sound = once && task.holds.len() <= HOLDS_MAX && task.holds.iter().all(priced);
+    found.unless(accounts && sound, Rule::HoldsAccount, None);
+}
+
+fn covers<A: Amount>(account: Account<A>) -> bool {
+    let used = account.spent().plus(account.held());
+    match (account.granted(), account.free()) {
+        (Limit::Of(granted), Limit::Of(free)) => used.and_then(|used| used.plus(free)) == Some(granted),
+        (Limit::Unlimited, Limit::Unlimited) => used.is_some(),
+        (Limit::Of(_), Limit::Unlimited) | (Limit::Unlimited, Limit::Of(_)) => false,
+    }
 }
 
 fn is_done(step: &Step) -> bool {
@@ -194,6 +231,53 @@ fn numbers(before: u64, after: &Task, events: &[Event], found: &mut Found) {
     found.unless(consecutive && counted, Rule::EventsAreNumbered, None);
 }
 
+/// Whether nothing but the ledger and the calls under way differs.
+fn same_but_calls(before: &Task, after: &Task) -> bool {
+    before.id == after.id
+        && before.tenant == after.tenant
+        && before.priority == after.priority
+        && before.terms == after.terms
+        && before.state == after.state
+        && before.started_at == after.started_at
+        && before.plan_version == after.plan_version
+        && before.revisions == after.revisions
+        && before.steps == after.steps
+        && before.questions == after.questions
+        && before.events == after.events
+}
+
+/// What must hold of the ledger and the calls between a task and itself after one command.
+fn calls(before: &Task, after: &Task, found: &mut Found) {
+    let (old, new) = (before.ledger, after.ledger);
+    let granted =
+        old.money().granted() == new.money().granted() && old.tokens().granted() == new.tokens().granted();
+    let grows = old.money().spent() <= new.money().spent()
+        && old.tokens().spent() <= new.tokens().spent()
+        && old.unpriced() <= new.unpriced();
+    found.unless(granted && grows, Rule::LedgerConserved, None);
+    if before.holds == after.holds {
+        found.unless(old == new, Rule::HoldsAccount, None);
+        return;
+    }
+    // What was held and is no more bounds what was spent; who is new has a live lease.
+    let (mut cost, mut tokens, mut unpriced) = (MicroUsd::ZERO, 0u64, 0u32);
+    for hold in before.holds.iter().filter(|hold| !after.holds.contains(hold)) {
+        match hold.cost {
+            Cost::Known(held) => cost = cost.checked_add(held).unwrap_or(Amount::MAX),
+            Cost::Unknown => unpriced += 1,
+        }
+        tokens = tokens.saturating_add(hold.tokens);
+    }
+    let spent = new.money().spent().checked_sub(old.money().spent()).is_some_and(|spent| spent <= cost)
+        && new.tokens().spent().checked_sub(old.tokens().spent()).is_some_and(|spent| spent <= tokens)
+        && new.unpriced() - old.unpriced() <= unpriced;
+    let mut fresh = after.holds.iter().filter(|hold| !before.holds.contains(hold));
+    let leased =
+        |place: u16| before.step(place).is_some_and(|step| matches!(step.state, StepState::Leased(_)));
+    let stopping = before.state.ended_at().is_some() || matches!(before.state, TaskState::Stopping { .. });
+    found.unless(spent && fresh.all(|hold| leased(hold.place) && !stopping), Rule::HoldsAccount, None);
+}
+
 /// What must hold between a task and the same task after one command.
 fn change(before: &Task, after: &Task, found: &mut Found) {
     found.unless(task_transition_allowed(&before.state, &after.state), Rule::TaskArrow, None);
@@ -205,11 +289,10 @@ fn change(before: &Task, after: &Task, found: &mut Found) {
     found.unless(same && started, Rule::TermsStay, None);
     let versions = after.plan_version == before.plan_version || after.plan_version == before.plan_version + 1;
     let revisions = (before.revisions..=before.revisions + 1).contains(&after.revisions);
+    let questions = (before.questions..=before.questions + 1).contains(&after.questions);
+    found.unless(questions, Rule::QuestionsBounded, None);
     found.unless(versions && revisions, Rule::RevisionsBounded, None);
     found.unless(after.steps.len() >= before.steps.len(), Rule::PlanOnlyGrows, None);
-    let money =
-        before.ledger.granted() == after.ledger.granted() && before.ledger.spent() <= after.ledger.spent();
-    found.unless(money, Rule::LedgerConserved, None);
     for ((place, old), new) in before.places().zip(&after.steps) {
         if old == new {
             continue;
@@ -226,7 +309,7 @@ fn change(before: &Task, after: &Task, found: &mut Found) {
             && old.needs == new.needs
             && old.plan_version == new.plan_version
             && old.time_limit == new.time_limit
-            && (old.awaits_approval || !new.awaits_approval);
+            && (old.awaits == new.awaits || new.awaits == Awaits::Nothing);
         found.unless(same_plan, Rule::PlanOnlyGrows, place);
         let (was, is) = (old.deliveries, new.deliveries);
         let by_one = |was: u32, is: u32| is == was || is == was + 1;

@@ -5,6 +5,7 @@
 //! Promises (P1–P3): a step's result is taken once and only under its lease's token; a task
 //! ends exactly once, and only when no lease of it is alive; crash, handled failure and
 //! voluntary release are counted apart and each is bounded, so that every accepted task ends.
+//! What a model call may use is held before it is made and settled once (P5).
 //! Nothing here waits, logs, reads a clock or rolls dice: moments, tokens and entropy are
 //! arguments, and refusals are values.
 //!
@@ -27,14 +28,14 @@ pub mod retry;
 mod task;
 
 pub use accept::{NewTask, accept};
-pub use command::{Command, Refusal, Verdict};
+pub use command::{Command, Given, Refusal, Verdict};
 pub use decide::{Changes, Kept, KeptAs, decide};
 pub use event::{Event, EventKind};
-pub use ledger::{Ledger, LedgerError};
+pub use ledger::{Account, Amount, Budget, HoldError, Ledger, Limit, NotFree, NotHeld, OverBudget, Spent};
 pub use retry::Dice;
 pub use task::{
-    Deliveries, Failure, FailureReason, Lease, NewStep, Replans, Step, StepState, StopInto, Task, TaskState,
-    Terms,
+    Awaits, Deliveries, Failure, FailureReason, Hold, Lease, NewStep, Replans, Step, StepState, StopInto,
+    Task, TaskState, Terms,
 };
 
 use octollm_contract::Millis;
@@ -47,5 +48,12 @@ pub const RELEASES_MAX: u32 = 100;
 pub const RETRIES_DEFAULT: u32 = 2;
 /// A task never has more steps, over all its plan versions.
 pub const STEPS_MAX: usize = 256;
+/// So many model calls of a task may be under way at once.
+pub const HOLDS_MAX: usize = 16;
+/// A planner may ask its client so often in a task.
+pub const QUESTIONS_MAX: u32 = 3;
+/// What an ended task still holds so long after its call began counts as spent: whoever made the
+/// call is gone.
+pub const HOLD_GRACE: Millis = Millis::from_secs(900);
 /// How long a worker that was told to stop may keep its lease alive by heartbeats.
 pub const STOP_GRACE: Millis = Millis::from_secs(10);

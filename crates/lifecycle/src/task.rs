@@ -1,9 +1,9 @@
 //! What a decision about a task may depend on: the task's view, with the states' data inside
 //! the states.
 
-use crate::{Event, Ledger};
+use crate::{Event, HOLD_GRACE, Ledger, Spent};
 use octollm_contract::{
-    ArmName, LeaseToken, Millis, Priority, StepId, TaskId, TenantId, Timestamp, WorkerId,
+    ArmName, CallId, Cost, LeaseToken, Millis, Priority, StepId, TaskId, TenantId, Timestamp, WorkerId,
     api::{StepStatus, TaskStatus},
 };
 use std::sync::Arc;
@@ -29,8 +29,12 @@ pub struct Task {
     pub revisions: u32,
     /// Its steps by place. Places only grow.
     pub steps: Vec<Step>,
-    /// Its money.
+    /// What its model calls may use and have used.
     pub ledger: Ledger,
+    /// Its model calls under way, in the order of their ids.
+    pub holds: Vec<Hold>,
+    /// How often a planner has asked its client a question.
+    pub questions: u32,
     /// How many events it has had.
     pub events: u64,
 }
@@ -68,9 +72,9 @@ pub enum TaskState {
     Planning,
     /// Steps are being done.
     Running,
-    /// A person must approve the step at this place.
+    /// A person must give the step at this place what it awaits.
     Waiting {
-        /// The step that waits for the approval.
+        /// The step that waits.
         place: u16,
     },
     /// The end is decided, but leases are still alive. Clients see `cancelling` or `running`.
@@ -170,14 +174,50 @@ pub struct Step {
     pub plan_version: u32,
     /// The places of the steps that must be done before.
     pub needs: Arc<[u16]>,
-    /// A person must approve before it starts, and has not yet.
-    pub awaits_approval: bool,
+    /// What a person must give before it starts, and has not yet.
+    pub awaits: Awaits,
     /// How long one attempt may take.
     pub time_limit: Millis,
     /// Where it stands.
     pub state: StepState,
     /// How often it was handed out, and how that ended.
     pub deliveries: Deliveries,
+}
+
+/// What a step waits for from a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Awaits {
+    /// Nothing.
+    Nothing,
+    /// Leave to start.
+    Approval,
+    /// The answer to a planner's question.
+    Answer,
+}
+
+/// A model call under way: what it may use at most is held until it is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The call.
+    pub call: CallId,
+    /// The step that asked for it.
+    pub place: u16,
+    /// Which of the step's calls it is, from 1, by the arm's own count.
+    pub number: u32,
+    /// What it may cost at most.
+    pub cost: Cost,
+    /// Tokens that it may take at most.
+    pub tokens: u64,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+impl Hold {
+    /// The most that the call can use.
+    #[must_use]
+    pub const fn worst(&self) -> Spent {
+        Spent { cost: self.cost, tokens: self.tokens }
+    }
 }
 
 /// A step that a plan adds to a task.
@@ -187,8 +227,8 @@ pub struct NewStep {
     pub arm: ArmName,
     /// The places of the steps that must be done before: of done ones, or of ones added along.
     pub needs: Vec<u16>,
-    /// A person must approve before it starts.
-    pub awaits_approval: bool,
+    /// What a person must give before it starts.
+    pub awaits: Awaits,
     /// How long one attempt may take.
     pub time_limit: Millis,
 }
@@ -252,6 +292,12 @@ impl Task {
         self.steps.get(usize::from(place))
     }
 
+    /// The hold of `call`, if it is under way.
+    #[must_use]
+    pub fn hold(&self, call: CallId) -> Option<&Hold> {
+        self.holds.iter().find(|hold| hold.call == call)
+    }
+
     /// Steps with their places.
     pub fn places(&self) -> impl Iterator<Item = (u16, &Step)> {
         (0u16..).zip(&self.steps)
@@ -284,7 +330,7 @@ impl Task {
     }
 
     /// The earliest moment at which [`crate::Command::Expire`] would change something, if any:
-    /// a lease that lapses or a deadline.
+    /// a lease that lapses, a deadline, or a hold of an ended task that nobody settles.
     #[must_use]
     pub fn next_expiry(&self) -> Option<Timestamp> {
         let leases = self.steps.iter().filter_map(|step| match &step.state {
@@ -295,7 +341,23 @@ impl Task {
             | StepState::Failed(_)
             | StepState::Cancelled => None,
         });
-        leases.chain(self.next_deadline()).min()
+        leases.chain(self.next_due()).min()
+    }
+
+    /// The earliest moment at which the task itself, without its leases, is due to
+    /// [`crate::Command::Expire`].
+    #[must_use]
+    pub fn next_due(&self) -> Option<Timestamp> {
+        match self.state {
+            TaskState::Queued
+            | TaskState::Planning
+            | TaskState::Running
+            | TaskState::Waiting { .. }
+            | TaskState::Stopping { .. } => self.next_deadline(),
+            TaskState::Completed { .. } | TaskState::Failed { .. } | TaskState::Cancelled { .. } => {
+                self.holds.iter().map(|hold| hold.at + HOLD_GRACE).min()
+            }
+        }
     }
 
     /// The deadline, as long as it can still end the task.

@@ -404,7 +404,20 @@ fn heartbeat_every(ttl: Millis) -> Millis {
 
 fn refused(refusal: Refusal) -> LeaseError {
     match refusal {
-        Refusal::LeaseLost | Refusal::NotReady | Refusal::Ended | Refusal::NotWaiting => LeaseError::Lost,
+        Refusal::LeaseLost
+        | Refusal::NotReady
+        | Refusal::Ended
+        | Refusal::NotWaiting
+        | Refusal::OtherInput
+        | Refusal::MustStop => LeaseError::Lost,
+        Refusal::OverBudget(_)
+        | Refusal::Unpriced
+        | Refusal::TooManyHolds
+        | Refusal::CallReused
+        | Refusal::NoSuchHold
+        | Refusal::MoreThanHeld => {
+            LeaseError::Refused(problem(ProblemKind::Conflict, refusal.to_string(), None))
+        }
         Refusal::BadPlan => {
             LeaseError::Refused(problem(ProblemKind::InvalidRequest, refusal.to_string(), "output"))
         }

@@ -37,7 +37,7 @@ pub(crate) fn task(record: &TaskRecord) -> Result<TaskView, Unreadable> {
         },
         question: question(record)?,
         steps: steps(record, &outputs)?,
-        usage: Usage { cost_usd: task.ledger.spent(), tokens: 0 },
+        usage: Usage { cost_usd: task.ledger.money().spent(), tokens: task.ledger.tokens().spent() },
         timestamps: Timestamps {
             accepted_at: task.terms.accepted_at,
             started_at: task.started_at,

@@ -12,8 +12,8 @@ mod bare;
 mod full;
 
 use octollm_access::TenantScope;
-use octollm_contract::{ArmName, ContentHash, Document, MicroUsd, Millis, Priority, TaskId, Timestamp};
-use octollm_lifecycle::{Command, NewStep, NewTask, Replans, Terms};
+use octollm_contract::{ArmName, ContentHash, Document, Millis, Priority, TaskId, Timestamp};
+use octollm_lifecycle::{Awaits, Budget, Command, NewStep, NewTask, Replans, Terms};
 use octollm_store::{
     Clock, Directed, Order, OsEntropy, SystemClock, Tasks, Wanted,
     sqlite::{Options, SqliteStore},
@@ -124,11 +124,11 @@ pub(crate) fn order(n: u32, client: u32) -> Order {
                 max_retries: 2,
                 replans: Replans::No,
             },
-            budget: MicroUsd::ZERO,
+            budget: Budget::UNLIMITED,
             steps: vec![NewStep {
                 arm: ArmName::Executor,
                 needs: Vec::new(),
-                awaits_approval: false,
+                awaits: Awaits::Nothing,
                 time_limit: Millis::from_secs(300),
             }],
         },
@@ -141,6 +141,7 @@ pub(crate) fn order(n: u32, client: u32) -> Order {
             format!("client-{client}-{n}").parse().expect("a key"),
             ContentHash::of(goal.as_bytes()),
         )),
+        session: None,
         goal,
     }
 }

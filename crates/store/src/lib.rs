@@ -23,8 +23,8 @@ pub use time::{Clock, Entropy, OsEntropy, SystemClock};
 use async_trait::async_trait;
 use octollm_access::{KeyRecord, TenantScope};
 use octollm_contract::{
-    ArmName, ContentHash, Document, IdempotencyKey, KeyId, LeaseToken, Millis, Priority, StepId, TaskId,
-    TenantId, Timestamp, WorkerId, api::TaskStatus,
+    ArmName, CallId, ContentHash, Document, IdempotencyKey, KeyId, LeaseToken, Millis, Priority, SessionId,
+    StepId, TaskId, TenantId, Timestamp, WorkerId, api::TaskStatus,
 };
 use octollm_lifecycle::{Changes, Command, Event, Failure, NewTask, Task};
 use std::collections::BTreeSet;
@@ -48,12 +48,14 @@ pub trait Tasks: Send + Sync + 'static {
     /// command changes nothing and fails no other.
     async fn decide(&self, commands: Vec<Directed>) -> Vec<Result<Changes, DecideError>>;
 
-    /// Sends [`Command::Expire`] to at most `most` tasks in which a lease has run out or a
-    /// deadline has passed, and to tasks that a crash may have left between states.
+    /// Sends [`Command::Expire`] to at most `most` tasks in which a lease has run out, a
+    /// deadline has passed or, after their end, a model call was never settled, and to tasks
+    /// that a crash may have left between states.
     async fn sweep(&self, most: usize) -> Result<Swept, StoreError>;
 
     /// Sends [`Command::WorkerLost`] to every task in which `worker` holds a lease; with
-    /// `None`, one for every lease there is: nobody that this store knows is alive.
+    /// `None`, one for every lease there is, and [`Command::CallerLost`] to every task with a
+    /// model call under way: nobody that this store knows is alive.
     async fn lose(&self, worker: Option<WorkerId>) -> Result<Swept, StoreError>;
 
     /// Removes at most `most` tasks that ended before `ended_before`, with all that belongs to
@@ -89,6 +91,20 @@ pub trait TaskReads: Send + Sync + 'static {
 
     /// Whether `token` proves the lease of `step` now.
     async fn holds(&self, step: StepId, token: LeaseToken) -> Result<bool, StoreError>;
+
+    /// What is to be known of the last settled model call of this number of a step.
+    async fn receipt(&self, step: StepId, number: u32) -> Result<Option<Document>, StoreError>;
+
+    /// At most `most` tasks of `tenant` that belong to `session` and have ended, with ids below
+    /// `before`, newest first, whole; none when `scope` does not allow the tenant.
+    async fn session(
+        &self,
+        scope: &TenantScope,
+        tenant: &TenantId,
+        session: &SessionId,
+        before: TaskId,
+        most: usize,
+    ) -> Result<Vec<TaskRecord>, StoreError>;
 
     /// Whether the task has ever kept a document that refers to `artefact`.
     async fn refers(&self, task: TaskId, artefact: ContentHash) -> Result<bool, StoreError>;
@@ -138,6 +154,8 @@ pub struct Order {
     pub specs: Vec<Document>,
     /// The client's idempotency key and the hash of what it asked for under it.
     pub idempotency: Option<(IdempotencyKey, ContentHash)>,
+    /// The conversation that the task belongs to.
+    pub session: Option<SessionId>,
 }
 
 /// The answer to an accept.
@@ -199,6 +217,8 @@ pub struct Claimed {
     pub inputs: Vec<(u16, Document)>,
     /// Where an earlier attempt was.
     pub checkpoint: Option<Document>,
+    /// What a person answered to the question that the step goes on from.
+    pub answer: Option<Document>,
 }
 
 /// A command and its task.
@@ -222,6 +242,8 @@ pub struct Swept {
     pub lapsed: usize,
     /// Tasks whose deadline had passed.
     pub overdue: usize,
+    /// Model calls that nobody settled and that count as spent at their worst case.
+    pub presumed: usize,
     /// Tasks found between states: zero in healthy runs.
     pub repaired: usize,
     /// When the next lease runs out or deadline comes, as far as is known now.
@@ -237,8 +259,10 @@ pub struct TaskRecord {
     pub goal: String,
     /// The client's request.
     pub request: Document,
-    /// What belongs to the plan as a whole.
+    /// What belongs to the plan as a whole, in its last version.
     pub plan: Document,
+    /// The conversation that the task belongs to.
+    pub session: Option<SessionId>,
     /// The documents of its steps, by place.
     pub steps: Vec<StepRecord>,
 }
@@ -252,6 +276,29 @@ pub struct StepRecord {
     pub output: Option<Document>,
     /// Where its attempt is.
     pub checkpoint: Option<Document>,
+    /// What a person answered to the question that it goes on from.
+    pub answer: Option<Document>,
+    /// Its settled model calls by their numbers; those of one number in the order of settling.
+    pub receipts: Vec<Receipt>,
+}
+
+impl StepRecord {
+    /// The record of a step of which nothing is known but what it is to do.
+    #[must_use]
+    pub const fn new(spec: Option<Document>) -> Self {
+        StepRecord { spec, output: None, checkpoint: None, answer: None, receipts: Vec::new() }
+    }
+}
+
+/// What is to be known of a settled model call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Which of the step's calls it was. A later attempt may have made it again.
+    pub number: u32,
+    /// The call.
+    pub call: CallId,
+    /// What is to be known; JSON `{"presumed":true}` when nobody said.
+    pub body: Document,
 }
 
 /// Which tasks to list.

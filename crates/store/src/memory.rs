@@ -22,13 +22,13 @@ mod shell;
 pub use shell::MemoryStore;
 
 use crate::{
-    AcceptError, Accepted, Backlog, Claimed, Claims, DecideError, Directed, Listing, Order, StepRecord,
-    Swept, TaskLine, TaskRecord, Wanted,
+    AcceptError, Accepted, Backlog, Claimed, Claims, DecideError, Directed, Listing, Order, Receipt,
+    StepRecord, Swept, TaskLine, TaskRecord, Wanted,
 };
 use octollm_access::{KeyRecord, TenantScope};
 use octollm_contract::{
-    ArmName, ContentHash, Document, IdempotencyKey, KeyId, LeaseToken, StepId, TaskId, TenantId, Timestamp,
-    WorkerId,
+    ArmName, ContentHash, Document, IdempotencyKey, KeyId, LeaseToken, SessionId, StepId, TaskId, TenantId,
+    Timestamp, WorkerId,
 };
 use octollm_lifecycle::{
     Changes, Command, Dice, Event, EventKind, FailureReason, Kept, KeptAs, Lease, StepState, Task, TaskState,
@@ -71,12 +71,11 @@ impl Memory {
             }
             self.idempotency.insert(place, (*hash, order.new.id));
         }
-        let Order { new, goal, request, plan, specs, idempotency: _ } = order;
+        let Order { new, goal, request, plan, specs, idempotency: _, session } = order;
         let (task, events) = accept(new);
         let accepted = Accepted { task: task.id, status: task.state.status(), replayed: false };
-        let step = |spec| StepRecord { spec: Some(spec), output: None, checkpoint: None };
-        let steps = specs.into_iter().map(step).collect();
-        let record = TaskRecord { task, goal, request, plan, steps };
+        let steps = specs.into_iter().map(|spec| StepRecord::new(Some(spec))).collect();
+        let record = TaskRecord { task, goal, request, plan, session, steps };
         self.tasks.insert(accepted.task, Entry { record, events, artefacts: BTreeSet::new() });
         Ok(accepted)
     }
@@ -141,6 +140,7 @@ impl Memory {
             spec: documents.spec.clone().unwrap_or_else(|| Document::from_json("null")),
             inputs: step.needs.iter().filter_map(output).collect(),
             checkpoint: documents.checkpoint.clone(),
+            answer: documents.answer.clone(),
         })
     }
 
@@ -200,6 +200,7 @@ impl Memory {
             swept.tasks += usize::from(!changes.is_empty());
             swept.lapsed += lapsed;
             swept.overdue += usize::from(overdue);
+            swept.presumed += presumed(&changes);
             swept.repaired += usize::from(changes.repaired);
         }
         swept.next = self.next_expiry();
@@ -226,6 +227,14 @@ impl Memory {
                 leases(&self.tasks[&id].record.task).filter(|lease| lease.worker == worker).count();
             let command = Command::WorkerLost { worker };
             if self.one(id, &TenantScope::System, &command, now, dice()).is_ok() {
+                touched.insert(id);
+            }
+        }
+        let calling = self.tasks.iter().filter(|(_, entry)| !entry.record.task.holds.is_empty());
+        let calling: Vec<TaskId> = calling.map(|(id, _)| *id).filter(|_| worker.is_none()).collect();
+        for id in calling {
+            if let Ok(changes) = self.one(id, &TenantScope::System, &Command::CallerLost, now, dice()) {
+                swept.presumed += presumed(&changes);
                 touched.insert(id);
             }
         }
@@ -328,6 +337,33 @@ impl Memory {
         })
     }
 
+    /// See [`crate::TaskReads::receipt`].
+    #[must_use]
+    pub fn receipt(&self, step: StepId, number: u32) -> Option<&Document> {
+        let record = self.tasks.get(&step.task)?.record.steps.get(usize::from(step.place))?;
+        record.receipts.iter().rev().find(|receipt| receipt.number == number).map(|receipt| &receipt.body)
+    }
+
+    /// See [`crate::TaskReads::session`].
+    #[must_use]
+    pub fn session(
+        &self,
+        scope: &TenantScope,
+        tenant: &TenantId,
+        session: &SessionId,
+        before: TaskId,
+        most: usize,
+    ) -> Vec<TaskRecord> {
+        let newest_first = self.tasks.range(..before).rev().map(|(_, entry)| &entry.record);
+        newest_first
+            .filter(|record| scope.allows(tenant) && record.task.tenant == *tenant)
+            .filter(|record| record.session.as_ref() == Some(session))
+            .filter(|record| record.task.state.ended_at().is_some())
+            .take(most)
+            .cloned()
+            .collect()
+    }
+
     /// See [`crate::TaskReads::refers`].
     #[must_use]
     pub fn refers(&self, task: TaskId, artefact: ContentHash) -> bool {
@@ -387,18 +423,32 @@ impl Entry {
     fn apply(&mut self, changes: &Changes) {
         let record = &mut self.record;
         record.task.apply(changes);
-        let new = StepRecord { spec: None, output: None, checkpoint: None };
-        record.steps.resize(record.task.steps.len(), new);
+        record.steps.resize(record.task.steps.len(), StepRecord::new(None));
         self.events.extend_from_slice(&changes.events);
-        if let Some(Kept { place, as_, document, artefacts }) = &changes.kept {
+        for Kept { place, as_, document, artefacts } in &changes.kept {
             let step = &mut record.steps[usize::from(*place)];
             match as_ {
+                KeptAs::Spec => step.spec = Some(document.clone()),
                 KeptAs::Output => step.output = Some(document.clone()),
                 KeptAs::Checkpoint => step.checkpoint = Some(document.clone()),
+                KeptAs::Answer => step.answer = Some(document.clone()),
+                KeptAs::Receipt { call, number } => {
+                    let at = step.receipts.partition_point(|receipt| receipt.number <= *number);
+                    let receipt = Receipt { number: *number, call: *call, body: document.clone() };
+                    step.receipts.insert(at, receipt);
+                }
             }
             self.artefacts.extend(artefacts);
         }
+        if let Some(plan) = &changes.plan {
+            record.plan = plan.clone();
+        }
     }
+}
+
+/// How many calls were settled by nobody's word.
+fn presumed(changes: &Changes) -> usize {
+    changes.kept.iter().filter(|kept| matches!(kept.as_, KeptAs::Receipt { .. })).count()
 }
 
 fn leases(task: &Task) -> impl Iterator<Item = &Lease> {

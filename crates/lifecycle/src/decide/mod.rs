@@ -1,11 +1,12 @@
 //! `decide`: one function a command, and what every command has in common.
 
+mod calls;
+mod follow;
 mod report;
-mod settle;
 mod steer;
 
 use crate::{Command, Dice, Event, EventKind, Refusal, Task, TaskState};
-use octollm_contract::{ContentHash, Document, Timestamp};
+use octollm_contract::{CallId, ContentHash, Document, Timestamp};
 use std::collections::BTreeSet;
 
 /// What a command does to a task. A store writes all of it in one transaction, or nothing.
@@ -19,8 +20,11 @@ pub struct Changes {
     pub steps: Vec<u16>,
     /// What there is to tell, in order.
     pub events: Vec<Event>,
-    /// A document to keep with a step.
-    pub kept: Option<Kept>,
+    /// Documents to keep with steps, in order. Those that say what a new step is to do come
+    /// before anything else that is kept with it.
+    pub kept: Vec<Kept>,
+    /// The document that takes the place of the task's plan.
+    pub plan: Option<Document>,
     /// The task was found in a state that no whole transaction leaves behind, and repaired.
     pub repaired: bool,
 }
@@ -41,10 +45,21 @@ pub struct Kept {
 /// What a kept document is to its step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeptAs {
+    /// What it is to do; of a step that is added along.
+    Spec,
     /// Its result; written once.
     Output,
     /// Where its attempt is; the last one counts.
     Checkpoint,
+    /// What a person answered to the question that it goes on from; written once.
+    Answer,
+    /// What is to be known of a model call that it made. Each call has one of its own.
+    Receipt {
+        /// The call.
+        call: CallId,
+        /// Which of the step's calls it is. A later attempt may make a call of this number again.
+        number: u32,
+    },
 }
 
 impl Changes {
@@ -54,7 +69,8 @@ impl Changes {
         !self.moved
             && self.steps.is_empty()
             && self.events.is_empty()
-            && self.kept.is_none()
+            && self.kept.is_empty()
+            && self.plan.is_none()
             && !self.repaired
     }
 }
@@ -75,17 +91,29 @@ pub fn decide(task: &Task, command: &Command, now: Timestamp, dice: Dice) -> Res
         Command::Complete { place, token, output, artefacts, verdict } => {
             draft.complete(*place, *token, output, artefacts, verdict.as_ref())?;
         }
-        Command::Revise { place, token, output, steps } => draft.revise(*place, *token, output, steps)?,
+        Command::Revise { place, token, output, plan, steps, specs } => {
+            draft.revise(*place, *token, output, plan, steps, specs)?;
+        }
+        Command::Ask { place, token, output, next, spec } => {
+            draft.asks(*place, *token, output, next, spec)?;
+        }
+        Command::Hold { place, token, call, number, worst } => {
+            draft.hold(*place, *token, *call, *number, *worst)?;
+        }
+        Command::Settle { call, spent, receipt, artefacts } => {
+            draft.settle(*call, *spent, receipt, artefacts)?;
+        }
         Command::Fail { place, token, message, retryable } => {
             draft.fail(*place, *token, message, *retryable, dice)?;
         }
         Command::Release { place, token } => draft.release(*place, *token)?,
         Command::Cancel => draft.cancel()?,
-        Command::Input { approve } => draft.input(*approve)?,
+        Command::Input(given) => draft.input(given)?,
         Command::Expire => draft.expire(dice),
         Command::WorkerLost { worker } => draft.worker_lost(worker, dice),
+        Command::CallerLost => draft.presume(|_any| true),
     }
-    draft.settle();
+    draft.follow();
     Ok(draft.into_changes(task))
 }
 
@@ -95,7 +123,8 @@ pub(crate) struct Draft {
     now: Timestamp,
     touched: BTreeSet<u16>,
     events: Vec<Event>,
-    kept: Option<Kept>,
+    kept: Vec<Kept>,
+    plan: Option<Document>,
     repaired: bool,
 }
 
@@ -106,7 +135,8 @@ impl Draft {
             now,
             touched: BTreeSet::new(),
             events: Vec::new(),
-            kept: None,
+            kept: Vec::new(),
+            plan: None,
             repaired: false,
         }
     }
@@ -123,6 +153,7 @@ impl Draft {
             steps: self.touched.into_iter().collect(),
             events: self.events,
             kept: self.kept,
+            plan: self.plan,
             repaired: self.repaired,
         }
     }
@@ -134,6 +165,8 @@ impl Draft {
             || after.plan_version != before.plan_version
             || after.revisions != before.revisions
             || after.ledger != before.ledger
+            || after.holds != before.holds
+            || after.questions != before.questions
     }
 
     /// The state of a task whose steps are being done and which waits for nobody.

@@ -1,10 +1,10 @@
-//! What workers do: claim, heartbeat, checkpoint, complete, revise, fail, release.
+//! What workers do: claim, heartbeat, checkpoint, complete, revise, ask, fail, release.
 //! Everything after the claim is fenced by the lease's token (P2).
 
 use super::{Draft, Kept, KeptAs};
 use crate::{
-    Dice, EventKind, Failure, FailureReason, Lease, NewStep, RELEASES_MAX, Refusal, Replans, STEPS_MAX,
-    STOP_GRACE, Step, StepState, StopInto, TaskState, Verdict, retry,
+    Awaits, Dice, EventKind, Failure, FailureReason, Lease, NewStep, QUESTIONS_MAX, RELEASES_MAX, Refusal,
+    Replans, STEPS_MAX, STOP_GRACE, Step, StepState, StopInto, TaskState, Verdict, retry,
 };
 use octollm_contract::{ArmName, ContentHash, Document, LeaseToken, Millis, Timestamp, WorkerId};
 
@@ -109,15 +109,16 @@ impl Draft {
         place: u16,
         token: LeaseToken,
         output: &Document,
+        plan: &Document,
         steps: &[NewStep],
+        specs: &[Document],
     ) -> Result<(), Refusal> {
-        if self.held(place, token)?.arm != ArmName::Planner || !self.fits(place, steps) {
+        let planner = self.held(place, token)?.arm == ArmName::Planner;
+        let awaits_an_answer = steps.iter().any(|step| step.awaits == Awaits::Answer);
+        if !planner || specs.len() != steps.len() || awaits_an_answer || !self.fits(place, steps) {
             return Err(Refusal::BadPlan);
         }
-        self.task.steps[usize::from(place)].state = StepState::Done;
-        self.touched.insert(place);
-        self.keep(place, KeptAs::Output, output, &[]);
-        self.tell(EventKind::StepCompleted { place });
+        self.done(place, output);
         if self.stopping() {
             return Ok(());
         }
@@ -127,12 +128,50 @@ impl Draft {
         if self.task.state == TaskState::Planning {
             self.task.state = TaskState::Running;
         }
-        for step in steps {
-            let place = u16::try_from(self.task.steps.len()).map_err(|_| Refusal::BadPlan)?;
-            self.task.steps.push(Step::new(step.clone(), version));
-            self.touched.insert(place);
+        for (step, spec) in steps.iter().zip(specs) {
+            self.add(step, spec)?;
         }
+        self.plan = Some(plan.clone());
         self.tell(EventKind::PlanWritten { version });
+        Ok(())
+    }
+
+    pub(super) fn asks(
+        &mut self,
+        place: u16,
+        token: LeaseToken,
+        output: &Document,
+        next: &NewStep,
+        spec: &Document,
+    ) -> Result<(), Refusal> {
+        let planner = self.held(place, token)?.arm == ArmName::Planner;
+        let goes_on = next.arm == ArmName::Planner && next.needs.contains(&place);
+        let asks = next.awaits == Awaits::Answer && self.task.questions < QUESTIONS_MAX;
+        if !planner || !goes_on || !asks || !self.fits(place, std::slice::from_ref(next)) {
+            return Err(Refusal::BadPlan);
+        }
+        self.done(place, output);
+        if !self.stopping() {
+            self.task.questions += 1;
+            self.add(next, spec)?;
+        }
+        Ok(())
+    }
+
+    /// A planner's step has its result.
+    fn done(&mut self, place: u16, output: &Document) {
+        self.task.steps[usize::from(place)].state = StepState::Done;
+        self.touched.insert(place);
+        self.keep(place, KeptAs::Output, output, &[]);
+        self.tell(EventKind::StepCompleted { place });
+    }
+
+    /// Adds a step of the plan as it is now, with what it is to do.
+    fn add(&mut self, step: &NewStep, spec: &Document) -> Result<(), Refusal> {
+        let place = u16::try_from(self.task.steps.len()).map_err(|_| Refusal::BadPlan)?;
+        self.task.steps.push(Step::new(step.clone(), self.task.plan_version));
+        self.touched.insert(place);
+        self.keep(place, KeptAs::Spec, spec, &[]);
         Ok(())
     }
 
@@ -191,7 +230,7 @@ impl Draft {
     }
 
     /// The step at `place`, if `token` proves its lease and the lease has not run out.
-    fn held(&mut self, place: u16, token: LeaseToken) -> Result<&mut Step, Refusal> {
+    pub(super) fn held(&mut self, place: u16, token: LeaseToken) -> Result<&mut Step, Refusal> {
         let now = self.now;
         let step = self.task.steps.get_mut(usize::from(place)).ok_or(Refusal::LeaseLost)?;
         match &step.state {
@@ -205,8 +244,8 @@ impl Draft {
         }
     }
 
-    fn keep(&mut self, place: u16, as_: KeptAs, document: &Document, artefacts: &[ContentHash]) {
-        self.kept = Some(Kept { place, as_, document: document.clone(), artefacts: artefacts.to_vec() });
+    pub(super) fn keep(&mut self, place: u16, as_: KeptAs, document: &Document, artefacts: &[ContentHash]) {
+        self.kept.push(Kept { place, as_, document: document.clone(), artefacts: artefacts.to_vec() });
     }
 
     /// Puts a step into its queue, and says from when on it may be claimed: not before the
@@ -254,7 +293,7 @@ impl Draft {
                 let step = NewStep {
                     arm: ArmName::Planner,
                     needs: Vec::new(),
-                    awaits_approval: false,
+                    awaits: Awaits::Nothing,
                     time_limit: PLANNER_TIME_LIMIT,
                 };
                 self.task.steps.push(Step::new(step, self.task.plan_version));
@@ -268,7 +307,7 @@ impl Draft {
         self.task.places().any(|(place, _)| self.is_due_planner(place))
     }
 
-    /// A planner that is at work, or that nothing but a worker or an approval keeps from it.
+    /// A planner that is at work, or that nothing but a worker or a person keeps from it.
     /// One that waits for other steps may wait for the very step that failed.
     fn is_due_planner(&self, place: u16) -> bool {
         self.task.step(place).is_some_and(|step| {

@@ -1,8 +1,9 @@
 //! What clients and time do: cancel, input, expire, a lost worker.
 
-use super::Draft;
+use super::{Draft, KeptAs};
 use crate::{
-    CRASHES_MAX, Dice, EventKind, Failure, FailureReason, Refusal, StepState, StopInto, TaskState, retry,
+    Awaits, CRASHES_MAX, Dice, EventKind, Failure, FailureReason, Given, HOLD_GRACE, Refusal, StepState,
+    StopInto, TaskState, retry,
 };
 use octollm_contract::WorkerId;
 
@@ -15,32 +16,50 @@ impl Draft {
         Ok(())
     }
 
-    pub(super) fn input(&mut self, approve: bool) -> Result<(), Refusal> {
+    pub(super) fn input(&mut self, given: &Given) -> Result<(), Refusal> {
         let TaskState::Waiting { place } = self.task.state else {
             return Err(if self.ended() { Refusal::Ended } else { Refusal::NotWaiting });
         };
-        self.task.state = self.at_work();
-        if approve {
-            self.task.steps[usize::from(place)].awaits_approval = false;
-            self.touched.insert(place);
-            self.tell(EventKind::TaskResumed { place });
-        } else {
-            self.cancel_step(place);
-            let message = "the approval that the step needs was refused".into();
-            self.stop(StopInto::Failed(Failure {
-                reason: FailureReason::NotApproved,
-                message,
-                place: Some(place),
-            }));
+        match (self.task.steps[usize::from(place)].awaits, given) {
+            (Awaits::Approval, Given::Approve) => self.resume(place),
+            (Awaits::Answer, Given::Answer(answer)) => {
+                self.keep(place, KeptAs::Answer, answer, &[]);
+                self.resume(place);
+            }
+            (Awaits::Approval, Given::Refuse) => {
+                self.task.state = self.at_work();
+                self.cancel_step(place);
+                let message = "the approval that the step needs was refused".into();
+                self.stop(StopInto::Failed(Failure {
+                    reason: FailureReason::NotApproved,
+                    message,
+                    place: Some(place),
+                }));
+            }
+            (Awaits::Approval, Given::Answer(_)) | (Awaits::Answer, Given::Approve | Given::Refuse) => {
+                return Err(Refusal::OtherInput);
+            }
+            (Awaits::Nothing, Given::Approve | Given::Refuse | Given::Answer(_)) => {
+                return Err(Refusal::NotWaiting);
+            }
         }
         Ok(())
     }
 
+    /// The step that waited has what it awaited.
+    fn resume(&mut self, place: u16) {
+        self.task.state = self.at_work();
+        self.task.steps[usize::from(place)].awaits = Awaits::Nothing;
+        self.touched.insert(place);
+        self.tell(EventKind::TaskResumed { place });
+    }
+
     /// Leases that ran out are crashes; a deadline that passed ends the task. Before that,
-    /// whatever a broken transaction left behind is settled, and counted as a repair.
+    /// whatever a broken transaction left behind is settled, and counted as a repair. What an
+    /// ended task has held for long counts as spent.
     pub(super) fn expire(&mut self, dice: Dice) {
         let found = self.task.state.clone();
-        self.settle();
+        self.follow();
         self.repaired = !self.touched.is_empty() || !self.events.is_empty() || self.task.state != found;
         let now = self.now;
         self.lapse(
@@ -52,6 +71,9 @@ impl Draft {
         if deadline_passed && !self.ended() {
             let message = "the deadline passed before the task was done".into();
             self.stop(StopInto::Failed(Failure { reason: FailureReason::Deadline, message, place: None }));
+        }
+        if self.ended() {
+            self.presume(|hold| hold.at + HOLD_GRACE <= now);
         }
     }
 

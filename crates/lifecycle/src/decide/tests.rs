@@ -5,29 +5,29 @@ mod random;
 mod table;
 
 use crate::{
-    Changes, Command, Dice, NewStep, NewTask, Refusal, Replans, StepState, Task, TaskState, Terms, Verdict,
-    accept, decide, invariants,
+    Awaits, Budget, Changes, Command, Dice, Given, NewStep, NewTask, Refusal, Replans, Spent, StepState,
+    Task, TaskState, Terms, Verdict, accept, decide, invariants,
 };
 use octollm_contract::{
-    ArmName, Document, LeaseToken, MicroUsd, Millis, Priority, TaskId, Timestamp, WorkerId,
+    ArmName, CallId, Cost, Document, LeaseToken, MicroUsd, Millis, Priority, TaskId, Timestamp, WorkerId,
 };
 
 const START: Timestamp = Timestamp::from_millis(1_000_000_000);
 const TTL: Millis = Millis::from_secs(30);
 
 fn step(arm: ArmName, needs: &[u16]) -> NewStep {
-    NewStep { arm, needs: needs.to_vec(), awaits_approval: false, time_limit: Millis::from_secs(600) }
+    NewStep { arm, needs: needs.to_vec(), awaits: Awaits::Nothing, time_limit: Millis::from_secs(600) }
 }
 
 fn approved(step: NewStep) -> NewStep {
-    NewStep { awaits_approval: true, ..step }
+    NewStep { awaits: Awaits::Approval, ..step }
 }
 
 fn order(steps: Vec<NewStep>, replans: Replans) -> NewTask {
     let terms = Terms { accepted_at: START, not_before: None, deadline: None, max_retries: 1, replans };
     let id = TaskId::from_bytes([1; 16]);
     let tenant = "ant".parse().unwrap();
-    NewTask { id, tenant, priority: Priority::Medium, terms, budget: MicroUsd::ZERO, steps }
+    NewTask { id, tenant, priority: Priority::Medium, terms, budget: Budget::UNLIMITED, steps }
 }
 
 fn worker() -> WorkerId {
@@ -48,6 +48,34 @@ fn document() -> Document {
 
 fn complete(place: u16, token: LeaseToken, verdict: Option<Verdict>) -> Command {
     Command::Complete { place, token, output: document(), artefacts: Vec::new(), verdict }
+}
+
+fn revise(place: u16, token: LeaseToken, steps: Vec<NewStep>) -> Command {
+    let specs = vec![document(); steps.len()];
+    Command::Revise { place, token, output: document(), plan: document(), steps, specs }
+}
+
+/// A planner's question, and the planner that goes on with the answer.
+fn question(place: u16, token: LeaseToken) -> Command {
+    let next = NewStep { awaits: Awaits::Answer, ..step(ArmName::Planner, &[place]) };
+    Command::Ask { place, token, output: document(), next, spec: document() }
+}
+
+/// The `n`-th call of a test.
+fn call(n: u8) -> CallId {
+    CallId::from_bytes([n; 16])
+}
+
+fn spent(micros: u64, tokens: u64) -> Spent {
+    Spent { cost: Cost::Known(MicroUsd::new(micros)), tokens }
+}
+
+fn hold(place: u16, token: LeaseToken, n: u8, worst: Spent) -> Command {
+    Command::Hold { place, token, call: call(n), number: u32::from(n), worst }
+}
+
+fn settle(n: u8, spent: Spent) -> Command {
+    Command::Settle { call: call(n), spent, receipt: document(), artefacts: Vec::new() }
 }
 
 fn fail(place: u16, token: LeaseToken, retryable: bool) -> Command {
@@ -83,7 +111,7 @@ impl Driver {
             assert_eq!(found, [], "{command:?} on {:#?} made {changes:#?}", self.task);
             assert_eq!(
                 changes.is_empty(),
-                changes.after == self.task && changes.kept.is_none(),
+                changes.after == self.task && changes.kept.is_empty() && changes.plan.is_none(),
                 "{changes:?}"
             );
             assert!(!changes.repaired, "{command:?} found something to repair in {:#?}", self.task);
@@ -120,8 +148,12 @@ impl Driver {
             }
             self.pass(61_000);
             self.ask(&Command::Expire).unwrap();
-            if let TaskState::Waiting { .. } = self.task.state {
-                self.ask(&Command::Input { approve: true }).unwrap();
+            if let TaskState::Waiting { place } = self.task.state {
+                let given = match self.task.steps[usize::from(place)].awaits {
+                    Awaits::Answer => Given::Answer(document()),
+                    Awaits::Approval | Awaits::Nothing => Given::Approve,
+                };
+                self.ask(&Command::Input(given)).unwrap();
             }
             let ready: Vec<(u16, ArmName)> = self
                 .task
@@ -135,10 +167,7 @@ impl Driver {
                 }
                 let token = self.claim(place);
                 let done = match arm {
-                    ArmName::Planner => {
-                        let steps = vec![step(ArmName::Executor, &[])];
-                        Command::Revise { place, token, output: document(), steps }
-                    }
+                    ArmName::Planner => revise(place, token, vec![step(ArmName::Executor, &[])]),
                     ArmName::Judge => complete(place, token, Some(Verdict::Accepted)),
                     ArmName::Executor | ArmName::Coder | ArmName::Guardian | ArmName::Retriever => {
                         complete(place, token, None)

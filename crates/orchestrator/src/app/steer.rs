@@ -5,7 +5,7 @@ use octollm_contract::{
     TaskId,
     api::{TaskInput, TaskView},
 };
-use octollm_lifecycle::{Command, Refusal};
+use octollm_lifecycle::{Command, Given, Refusal};
 use octollm_store::{DecideError, Directed, StoreError};
 
 /// Why a task was not steered. Nothing was changed, unless the store says that it does not know.
@@ -40,7 +40,8 @@ impl App {
     /// Gives what the task waits for.
     pub async fn input(&self, caller: &Caller, id: TaskId, input: TaskInput) -> Result<TaskView, SteerError> {
         match (input.text, input.approve) {
-            (None, Some(approve)) => self.steer(caller, id, Command::Input { approve }).await,
+            (None, Some(true)) => self.steer(caller, id, Command::Input(Given::Approve)).await,
+            (None, Some(false)) => self.steer(caller, id, Command::Input(Given::Refuse)).await,
             (Some(_), None) => Err(SteerError::TextNotHonoured),
             (Some(_), Some(_)) | (None, None) => Err(SteerError::NotOneInput),
         }

@@ -4,10 +4,10 @@
 use super::{App, Caller, criteria};
 use crate::stored::{PlanDocument, StepDocument};
 use octollm_contract::{
-    ArmName, ContentHash, Document, IdempotencyKey, MicroUsd, Millis, TaskId, Timestamp,
+    ArmName, ContentHash, Document, IdempotencyKey, Millis, TaskId, Timestamp,
     api::{StructuredCriterion, SubmitTask},
 };
-use octollm_lifecycle::{NewStep, NewTask, RETRIES_DEFAULT, Replans, Terms};
+use octollm_lifecycle::{Awaits, Budget, NewStep, NewTask, RETRIES_DEFAULT, Replans, Terms};
 use octollm_plan::{
     CheckedPlan, PlanFault,
     rules::{self, NotUnderstood},
@@ -138,12 +138,20 @@ impl App {
             tenant: caller.tenant.clone(),
             priority: request.priority,
             terms,
-            budget: MicroUsd::ZERO,
+            budget: Budget::UNLIMITED,
             steps,
         };
         let idempotency = key.map(|key| (key, ContentHash::of(document.as_str().as_bytes())));
         let plan = Document::of(&PlanDocument::of(&plan)).expect("a plan document is JSON");
-        Ok(Order { new, goal: request.goal.clone(), request: document, plan, specs, idempotency })
+        Ok(Order {
+            new,
+            goal: request.goal.clone(),
+            request: document,
+            plan,
+            specs,
+            idempotency,
+            session: None,
+        })
     }
 }
 
@@ -251,7 +259,7 @@ fn written(plan: &CheckedPlan) -> (Vec<NewStep>, Vec<Document>) {
         let new = NewStep {
             arm: checked.step.arm,
             needs: document.needs(checked),
-            awaits_approval: checked.needs_approval,
+            awaits: if checked.needs_approval { Awaits::Approval } else { Awaits::Nothing },
             time_limit: checked.step.time_limit.unwrap_or_else(|| time_limit(checked.step.arm)),
         };
         (new, Document::of(&document).expect("a step document is JSON"))

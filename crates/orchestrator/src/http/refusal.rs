@@ -147,7 +147,15 @@ impl From<SteerError> for Refused {
                 | Refusal::NotWaiting
                 | Refusal::NotReady
                 | Refusal::BadPlan
-                | Refusal::BadVerdict => Refused::new(ProblemKind::Conflict, refusal.to_string(), None),
+                | Refusal::BadVerdict
+                | Refusal::OtherInput
+                | Refusal::MustStop
+                | Refusal::OverBudget(_)
+                | Refusal::Unpriced
+                | Refusal::TooManyHolds
+                | Refusal::CallReused
+                | Refusal::NoSuchHold
+                | Refusal::MoreThanHeld => Refused::new(ProblemKind::Conflict, refusal.to_string(), None),
             },
             SteerError::NotOneInput => Refused::invalid("approve", error.to_string()),
             SteerError::TextNotHonoured => Refused::new(ProblemKind::NotHonoured, error.to_string(), "text"),

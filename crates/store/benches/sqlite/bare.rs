@@ -65,13 +65,13 @@ impl<'c> Sql<'c> {
             commit: prepare("COMMIT"),
             task: prepare(
                 "INSERT INTO task (id, tenant, state, priority, accepted_at, max_retries, plan_version, revisions,
-                 granted, spent, held, events, poison) VALUES (?1, 'default', 'queued', 1, ?2, 2, 1, 0, 0, 0, 0, 1, 0)",
+                 events, poison) VALUES (?1, 'default', 'queued', 1, ?2, 2, 1, 0, 1, 0)",
             ),
             paper: prepare(
                 "INSERT INTO paper (task, idempotency_key, goal, request, plan) VALUES (?1, ?2, ?3, ?4, ?5)",
             ),
             step: prepare(
-                "INSERT INTO step (task, place, arm, plan_version, needs, awaits_approval, time_limit, state, state_at,
+                "INSERT INTO step (task, place, arm, plan_version, needs, awaits, time_limit, state, state_at,
                  attempts, failures, crashes, releases, spec)
                  VALUES (?1, 0, 'executor', 1, '', 0, 300000, 'ready', ?2, 0, 0, 0, 0, ?3)",
             ),

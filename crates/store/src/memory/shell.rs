@@ -8,7 +8,8 @@ use crate::{
 use async_trait::async_trait;
 use octollm_access::{KeyRecord, TenantScope};
 use octollm_contract::{
-    ArmName, ContentHash, IdempotencyKey, KeyId, LeaseToken, StepId, TaskId, TenantId, Timestamp, WorkerId,
+    ArmName, ContentHash, Document, IdempotencyKey, KeyId, LeaseToken, SessionId, StepId, TaskId, TenantId,
+    Timestamp, WorkerId,
 };
 use octollm_lifecycle::{Changes, Dice, Event, StepState};
 use std::{
@@ -145,6 +146,21 @@ impl TaskReads for MemoryStore {
 
     async fn holds(&self, step: StepId, token: LeaseToken) -> Result<bool, StoreError> {
         Ok(self.memory().holds(step, token, self.clock.now()))
+    }
+
+    async fn receipt(&self, step: StepId, number: u32) -> Result<Option<Document>, StoreError> {
+        Ok(self.memory().receipt(step, number).cloned())
+    }
+
+    async fn session(
+        &self,
+        scope: &TenantScope,
+        tenant: &TenantId,
+        session: &SessionId,
+        before: TaskId,
+        most: usize,
+    ) -> Result<Vec<TaskRecord>, StoreError> {
+        Ok(self.memory().session(scope, tenant, session, before, most))
     }
 
     async fn refers(&self, task: TaskId, artefact: ContentHash) -> Result<bool, StoreError> {

@@ -2,11 +2,13 @@
 
 use super::{
     fault::Fault,
-    rows::{self, EventRow, StateRow, StepRow},
+    rows::{self, EventRow, LedgerRow, StateRow, StepRow},
     writer::Writer,
 };
 use octollm_contract::{ArmName, Document, TaskId, Timestamp};
-use octollm_lifecycle::{Changes, EventKind, FailureReason, KeptAs, Replans, Step, StepState, Task};
+use octollm_lifecycle::{
+    Budget, Changes, EventKind, FailureReason, Kept, KeptAs, Ledger, Replans, Step, StepState, Task,
+};
 use rusqlite::params;
 use std::sync::Arc;
 
@@ -40,13 +42,20 @@ impl Writer<'_> {
             let lease = |place| leases.iter().position(|(at, _)| *at == place);
             steps.push(rows::read_step(row, expected, |place| lease(place).map(|at| leases[at].1.clone()))?);
         }
-        Ok(Some(rows::read_task(row, steps)?))
+        let held = &mut statements.holds;
+        Ok(Some(rows::read_task(row, steps, || {
+            let (mut holds, mut found) = (Vec::new(), held.query([id.to_bytes()])?);
+            while let Some(row) = found.next()? {
+                holds.push(rows::read_hold(row)?);
+            }
+            Ok(holds)
+        })?))
     }
 
     /// Writes a new task's view, its steps with their specs, and what is to be done with them.
     pub(super) fn insert(&mut self, task: &Task, specs: &[Document]) -> Result<(), Fault> {
         let state = StateRow::from(&task.state);
-        let (terms, ledger) = (&task.terms, &task.ledger);
+        let terms = &task.terms;
         let replans = match terms.replans {
             Replans::No => None,
             Replans::UpTo(most) => Some(most),
@@ -68,16 +77,17 @@ impl Writer<'_> {
             task.started_at.map(Timestamp::as_millis),
             task.plan_version,
             task.revisions,
-            rows::signed(ledger.granted().get()),
-            rows::signed(ledger.spent().get()),
-            rows::signed(ledger.held().get()),
+            task.questions,
             rows::signed(task.events),
             task.state.ended_at().map(Timestamp::as_millis),
-            task.next_deadline().map(Timestamp::as_millis),
+            task.next_due().map(Timestamp::as_millis),
             is_poisoned(task),
         ])?;
-        if let Some(deadline) = task.next_deadline() {
-            self.expects(deadline);
+        if let Some(due) = task.next_due() {
+            self.expects(due);
+        }
+        if task.ledger != Ledger::granting(Budget::UNLIMITED) {
+            self.put_ledger(task)?;
         }
         for (place, step) in task.places() {
             self.insert_step(task, place, step, specs.get(usize::from(place)))?;
@@ -89,24 +99,25 @@ impl Writer<'_> {
     pub(super) fn apply(&mut self, before: &Task, changes: &Changes) -> Result<(), Fault> {
         let after = &changes.after;
         self.update_task(before, after)?;
-        let output = changes.kept.as_ref().filter(|kept| kept.as_ == KeptAs::Output);
+        self.update_calls(before, after)?;
+        let kept = |place: u16, as_: KeptAs| {
+            let found = changes.kept.iter().find(|kept| kept.place == place && kept.as_ == as_);
+            found.map(|kept| &kept.document)
+        };
         for place in &changes.steps {
             let Some(step) = after.step(*place) else { continue };
             match before.step(*place) {
-                None => self.insert_step(after, *place, step, None)?,
+                None => self.insert_step(after, *place, step, kept(*place, KeptAs::Spec))?,
                 Some(was) => {
-                    let document = output.filter(|kept| kept.place == *place).map(|kept| &kept.document);
-                    self.update_step(after, *place, was, step, document)?;
+                    self.update_step(after, *place, was, step, kept(*place, KeptAs::Output))?;
                 }
             }
         }
-        if let Some(kept) = &changes.kept {
-            if kept.as_ == KeptAs::Checkpoint {
-                self.sql.put_checkpoint.execute((after.id.to_bytes(), kept.place, kept.document.as_str()))?;
-            }
-            for hash in &kept.artefacts {
-                self.sql.put_artefact.execute((after.id.to_bytes(), hash.to_bytes()))?;
-            }
+        for kept in &changes.kept {
+            self.keep(after.id, kept)?;
+        }
+        if let Some(plan) = &changes.plan {
+            self.sql.update_plan.execute((after.id.to_bytes(), plan.as_str()))?;
         }
         for event in &changes.events {
             if let EventKind::StepCompleted { place } | EventKind::StepFailed { place, .. } = &event.kind
@@ -117,6 +128,68 @@ impl Writer<'_> {
             }
         }
         self.tell(after.id, &changes.events)
+    }
+
+    /// Keeps a document and what it refers to; one that is a column of its step is written with it.
+    fn keep(&mut self, task: TaskId, kept: &Kept) -> Result<(), Fault> {
+        let (id, place, body) = (task.to_bytes(), kept.place, kept.document.as_str());
+        match kept.as_ {
+            KeptAs::Spec | KeptAs::Output => {}
+            KeptAs::Checkpoint => {
+                self.sql.put_checkpoint.execute((id, place, body))?;
+            }
+            KeptAs::Answer => {
+                self.sql.put_answer.execute((id, place, body))?;
+            }
+            KeptAs::Receipt { call, number } => {
+                self.sql.insert_receipt.execute((id, place, number, call.to_bytes(), body))?;
+            }
+        }
+        for hash in &kept.artefacts {
+            self.sql.put_artefact.execute((id, hash.to_bytes()))?;
+        }
+        Ok(())
+    }
+
+    /// Writes what changed of the ledger and the calls under way.
+    fn update_calls(&mut self, before: &Task, after: &Task) -> Result<(), Fault> {
+        if before.ledger != after.ledger {
+            self.put_ledger(after)?;
+        }
+        if before.holds == after.holds {
+            return Ok(());
+        }
+        let id = after.id.to_bytes();
+        for over in before.holds.iter().filter(|hold| after.hold(hold.call).is_none()) {
+            self.sql.delete_hold.execute((id, over.call.to_bytes()))?;
+        }
+        for hold in after.holds.iter().filter(|hold| before.hold(hold.call).is_none()) {
+            self.sql.insert_hold.execute(params![
+                id,
+                hold.call.to_bytes(),
+                hold.place,
+                hold.number,
+                rows::cost_number(hold.cost),
+                rows::signed(hold.tokens),
+                hold.at.as_millis(),
+            ])?;
+        }
+        Ok(())
+    }
+
+    fn put_ledger(&mut self, task: &Task) -> Result<(), Fault> {
+        let LedgerRow { money, tokens, unpriced } = LedgerRow::from(&task.ledger);
+        self.sql.put_ledger.execute(params![
+            task.id.to_bytes(),
+            money.granted,
+            money.spent,
+            money.held,
+            tokens.granted,
+            tokens.spent,
+            tokens.held,
+            unpriced,
+        ])?;
+        Ok(())
     }
 
     /// Writes events.
@@ -141,15 +214,12 @@ impl Writer<'_> {
 
     fn update_task(&mut self, before: &Task, after: &Task) -> Result<(), Fault> {
         let (was, state) = (StateRow::from(&before.state), StateRow::from(&after.state));
-        let marks = |task: &Task| (task.state.ended_at(), task.next_deadline(), is_poisoned(task));
+        let marks = |task: &Task| (task.state.ended_at(), task.next_due(), is_poisoned(task));
         let (ended_at, due, poison) = marks(after);
-        let (id, ledger) = (after.id.to_bytes(), &after.ledger);
+        let id = after.id.to_bytes();
         let started_at = after.started_at.map(Timestamp::as_millis);
-        let (granted, spent, held) = (ledger.granted(), ledger.spent(), ledger.held());
-        let (granted, spent, held) =
-            (rows::signed(granted.get()), rows::signed(spent.get()), rows::signed(held.get()));
         let events = rows::signed(after.events);
-        let (version, revisions) = (after.plan_version, after.revisions);
+        let (version, revisions, questions) = (after.plan_version, after.revisions, after.questions);
         let at = state.at.map(Timestamp::as_millis);
         if marks(before) != (ended_at, due, poison) {
             self.sql.update_task_whole.execute(params![
@@ -157,9 +227,7 @@ impl Writer<'_> {
                 started_at,
                 version,
                 revisions,
-                granted,
-                spent,
-                held,
+                questions,
                 events,
                 at,
                 state.place,
@@ -176,9 +244,7 @@ impl Writer<'_> {
                 started_at,
                 version,
                 revisions,
-                granted,
-                spent,
-                held,
+                questions,
                 events,
                 at,
                 state.place,
@@ -192,9 +258,7 @@ impl Writer<'_> {
                 started_at,
                 version,
                 revisions,
-                granted,
-                spent,
-                held,
+                questions,
                 events,
                 at,
                 state.place,
@@ -220,7 +284,7 @@ impl Writer<'_> {
             step.arm.as_str(),
             step.plan_version,
             rows::needs_text(&step.needs),
-            step.awaits_approval,
+            rows::awaits_number(step.awaits),
             rows::signed(step.time_limit.get()),
             row.state,
             row.at.map(Timestamp::as_millis),
@@ -252,7 +316,7 @@ impl Writer<'_> {
             self.sql.update_step_output.execute(params![
                 id,
                 place,
-                step.awaits_approval,
+                rows::awaits_number(step.awaits),
                 row.state,
                 at,
                 row.reason,
@@ -266,12 +330,12 @@ impl Writer<'_> {
             ])?;
         } else if StepRow::from(&was.state) != row
             || was.deliveries != step.deliveries
-            || was.awaits_approval != step.awaits_approval
+            || was.awaits != step.awaits
         {
             self.sql.update_step.execute(params![
                 id,
                 place,
-                step.awaits_approval,
+                rows::awaits_number(step.awaits),
                 row.state,
                 at,
                 row.reason,
@@ -402,13 +466,13 @@ impl Writer<'_> {
     }
 }
 
-/// Everything that `task` keeps of a task but where it stands.
+/// Everything that the table `task` keeps of a task but where it stands.
 fn same_but_steps(before: &Task, after: &Task) -> bool {
     before.events == after.events
         && before.started_at == after.started_at
         && before.plan_version == after.plan_version
         && before.revisions == after.revisions
-        && before.ledger == after.ledger
+        && before.questions == after.questions
 }
 
 fn is_poisoned(task: &Task) -> bool {

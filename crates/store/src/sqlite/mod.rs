@@ -37,7 +37,8 @@ use fault::{Fault, NoAnswer, WriterStopped};
 use folder::Folder;
 use octollm_access::{KeyRecord, TenantScope};
 use octollm_contract::{
-    ArmName, ContentHash, IdempotencyKey, KeyId, LeaseToken, StepId, TaskId, TenantId, Timestamp, WorkerId,
+    ArmName, ContentHash, Document, IdempotencyKey, KeyId, LeaseToken, SessionId, StepId, TaskId, TenantId,
+    Timestamp, WorkerId,
 };
 use octollm_lifecycle::{Changes, Event};
 use reads::Readers;
@@ -223,6 +224,22 @@ impl TaskReads for SqliteStore {
     async fn holds(&self, step: StepId, token: LeaseToken) -> Result<bool, StoreError> {
         let now = self.shared.clock.now();
         self.readers.read(move |c| reads::holds(c, step, token, now)).await
+    }
+
+    async fn receipt(&self, step: StepId, number: u32) -> Result<Option<Document>, StoreError> {
+        self.readers.read(move |c| reads::receipt(c, step, number)).await
+    }
+
+    async fn session(
+        &self,
+        scope: &TenantScope,
+        tenant: &TenantId,
+        session: &SessionId,
+        before: TaskId,
+        most: usize,
+    ) -> Result<Vec<TaskRecord>, StoreError> {
+        let (scope, tenant, session) = (scope.clone(), tenant.clone(), session.clone());
+        self.readers.read(move |c| reads::session(c, &scope, (&tenant, &session), before, most)).await
     }
 
     async fn refers(&self, task: TaskId, artefact: ContentHash) -> Result<bool, StoreError> {

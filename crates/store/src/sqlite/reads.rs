@@ -10,9 +10,10 @@ use super::{
 use crate::{Backend, Backlog, Listing, StepRecord, StoreError, TaskLine, TaskRecord};
 use octollm_access::TenantScope;
 use octollm_contract::{
-    ArmName, ContentHash, Document, IdempotencyKey, LeaseToken, StepId, TaskId, TenantId, Timestamp,
+    ArmName, ContentHash, Document, IdempotencyKey, LeaseToken, SessionId, StepId, TaskId, TenantId,
+    Timestamp,
 };
-use octollm_lifecycle::Event;
+use octollm_lifecycle::{Budget, Event, Hold, Ledger};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use std::{
     collections::BTreeSet,
@@ -85,15 +86,25 @@ pub(super) mod sql {
     pub(crate) const TENANT: &str = "SELECT tenant FROM task WHERE id = ?1";
     pub(crate) const TASK: &str =
         "SELECT id, tenant, state, state_at, state_place, reason, message, priority, accepted_at, not_before,
-         deadline, max_retries, replans, started_at, plan_version, revisions, granted, spent, held, events
-         FROM task WHERE id = ?1";
+         deadline, max_retries, replans, started_at, plan_version, revisions, questions, events,
+         l.task IS NOT NULL, money_granted, money_spent, money_held, tokens_granted, tokens_spent, tokens_held,
+         unpriced FROM task LEFT JOIN ledger l ON l.task = id WHERE id = ?1";
+    pub(crate) const HOLDS: &str =
+        "SELECT call, place, number, cost, tokens, at FROM hold WHERE task = ?1 ORDER BY call";
+    pub(crate) const RECEIPTS: &str =
+        "SELECT place, number, call, body FROM receipt WHERE task = ?1 ORDER BY place, number, turn";
+    pub(crate) const RECEIPT: &str =
+        "SELECT body FROM receipt WHERE task = ?1 AND place = ?2 AND number = ?3 ORDER BY turn DESC LIMIT 1";
+    pub(crate) const SESSION: &str =
+        "SELECT s.task FROM session s JOIN task t ON t.id = s.task WHERE s.tenant = ?1 AND s.name = ?2
+         AND s.task < ?3 AND t.ended_at IS NOT NULL ORDER BY s.task DESC LIMIT ?4";
     pub(crate) const STEPS: &str =
-        "SELECT place, arm, plan_version, needs, awaits_approval, time_limit, state, state_at, reason, message,
-         failure_place, attempts, failures, crashes, releases, spec, output FROM step WHERE task = ?1 ORDER BY place";
+        "SELECT place, arm, plan_version, needs, awaits, time_limit, state, state_at, reason, message,
+         failure_place, attempts, failures, crashes, releases, spec, output, answer FROM step WHERE task = ?1 ORDER BY place";
     pub(crate) const LEASES: &str =
         "SELECT place, token, worker, granted_at, expires_at FROM lease WHERE task = ?1";
     pub(crate) const CHECKPOINTS: &str = "SELECT place, body FROM checkpoint WHERE task = ?1";
-    pub(crate) const PAPER: &str = "SELECT goal, request, plan FROM paper WHERE task = ?1";
+    pub(crate) const PAPER: &str = "SELECT goal, request, plan, session FROM paper WHERE task = ?1";
     pub(crate) const EVENTS: &str = "SELECT number, at, kind, place, count, moment, reason, text FROM event
          WHERE task = ?1 AND number > ?2 ORDER BY number LIMIT ?3";
     pub(crate) const NEXT_TENANT: &str =
@@ -123,6 +134,10 @@ pub(super) mod sql {
     pub(crate) const ALL: &[(&str, &str)] = &[
         ("TENANT", TENANT),
         ("TASK", TASK),
+        ("HOLDS", HOLDS),
+        ("RECEIPTS", RECEIPTS),
+        ("RECEIPT", RECEIPT),
+        ("SESSION", SESSION),
         ("STEPS", STEPS),
         ("LEASES", LEASES),
         ("CHECKPOINTS", CHECKPOINTS),
@@ -180,9 +195,9 @@ pub(super) fn task(
         let lease = |place| leases.iter().find(|(at, _)| *at == place).map(|(_, lease)| lease.clone());
         steps.push(rows::read_step(row, expected, lease)?);
         records.push(StepRecord {
-            spec: document(row.get(15)?),
             output: document(row.get(16)?),
-            checkpoint: None,
+            answer: document(row.get(17)?),
+            ..StepRecord::new(document(row.get(15)?))
         });
     }
     let mut statement = connection.prepare_cached(sql::CHECKPOINTS)?;
@@ -193,18 +208,67 @@ pub(super) fn task(
         }
     }
     let mut statement = connection.prepare_cached(sql::PAPER)?;
-    let (goal, request, plan): (String, String, String) =
-        statement.query_row(key, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let (goal, request, plan, session): (String, String, String, Option<String>) =
+        statement.query_row(key, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    let session = session.map(|name| rows::word("session", &name)).transpose();
     let mut statement = connection.prepare_cached(sql::TASK)?;
     let mut found = statement.query(key)?;
     let Some(row) = found.next()? else { return Ok(None) };
+    let task = rows::read_task(row, steps, || open_holds(connection, id))?;
+    if task.ledger != Ledger::granting(Budget::UNLIMITED) {
+        let mut statement = connection.prepare_cached(sql::RECEIPTS)?;
+        let mut found = statement.query(key)?;
+        while let Some(row) = found.next()? {
+            let (place, receipt) = rows::read_receipt(row)?;
+            if let Some(record) = records.get_mut(usize::from(place)) {
+                record.receipts.push(receipt);
+            }
+        }
+    }
     Ok(Some(TaskRecord {
-        task: rows::read_task(row, steps)?,
+        task,
+        session: session.map_err(rows::RowError::from)?,
         goal,
         request: Document::from_json(request),
         plan: Document::from_json(plan),
         steps: records,
     }))
+}
+
+fn open_holds(connection: &Connection, id: TaskId) -> Result<Vec<Hold>, rows::RowError> {
+    let mut statement = connection.prepare_cached(sql::HOLDS)?;
+    let mut found = statement.query([id.to_bytes()])?;
+    let mut holds = Vec::new();
+    while let Some(row) = found.next()? {
+        holds.push(rows::read_hold(row)?);
+    }
+    Ok(holds)
+}
+
+pub(super) fn receipt(connection: &Connection, step: StepId, number: u32) -> Result<Option<Document>, Fault> {
+    let mut statement = connection.prepare_cached(sql::RECEIPT)?;
+    let key = (step.task.to_bytes(), step.place, number);
+    Ok(document(statement.query_row(key, |row| row.get(0)).optional()?))
+}
+
+pub(super) fn session(
+    connection: &Connection,
+    scope: &TenantScope,
+    (tenant, name): (&TenantId, &SessionId),
+    before: TaskId,
+    most: usize,
+) -> Result<Vec<TaskRecord>, Fault> {
+    if !scope.allows(tenant) {
+        return Ok(Vec::new());
+    }
+    let mut statement = connection.prepare_cached(sql::SESSION)?;
+    let key = (tenant.as_str(), name.as_str(), before.to_bytes(), rows::limit(most));
+    let mut found = statement.query(key)?;
+    let mut records = Vec::new();
+    while let Some(row) = found.next()? {
+        records.extend(task(connection, rows::task_id(row, 0)?, scope)?);
+    }
+    Ok(records)
 }
 
 /// The newest ids of each state and tenant that are wanted, merged: the cost is that of the

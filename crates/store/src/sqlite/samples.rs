@@ -1,7 +1,7 @@
 //! Tasks for the tests of this folder.
 
-use octollm_contract::{ArmName, Document, MicroUsd, Millis, Priority, TaskId, Timestamp};
-use octollm_lifecycle::{NewStep, NewTask, Replans, Task, Terms};
+use octollm_contract::{ArmName, Document, Millis, Priority, TaskId, Timestamp};
+use octollm_lifecycle::{Awaits, Budget, NewStep, NewTask, Replans, Task, Terms};
 
 /// Ids that sort by `n`.
 pub(super) fn id(n: u32) -> TaskId {
@@ -23,7 +23,7 @@ pub(super) fn new(n: u32) -> NewTask {
             max_retries: 2,
             replans: Replans::No,
         },
-        budget: MicroUsd::ZERO,
+        budget: Budget::UNLIMITED,
         steps: vec![step(&[])],
     }
 }
@@ -32,7 +32,7 @@ pub(super) fn step(needs: &[u16]) -> NewStep {
     NewStep {
         arm: ArmName::Executor,
         needs: needs.to_vec(),
-        awaits_approval: false,
+        awaits: Awaits::Nothing,
         time_limit: Millis::from_secs(60),
     }
 }
@@ -50,6 +50,7 @@ pub(super) fn order(new: NewTask) -> crate::Order {
         plan: document(r#"{"criteria":[]}"#.into()),
         specs: (0..new.steps.len()).map(|at| document(format!(r#"{{"step":{at}}}"#))).collect(),
         idempotency: None,
+        session: None,
         new,
     }
 }

@@ -25,40 +25,57 @@ statements! {
 
     // The view.
     task = "SELECT id, tenant, state, state_at, state_place, reason, message, priority, accepted_at,
-        not_before, deadline, max_retries, replans, started_at, plan_version, revisions, granted, spent,
-        held, events FROM task WHERE id = ?1";
-    steps = "SELECT place, arm, plan_version, needs, awaits_approval, time_limit, state, state_at, reason,
+        not_before, deadline, max_retries, replans, started_at, plan_version, revisions, questions, events,
+        l.task IS NOT NULL, money_granted, money_spent, money_held, tokens_granted, tokens_spent, tokens_held,
+        unpriced FROM task LEFT JOIN ledger l ON l.task = id WHERE id = ?1";
+    holds = "SELECT call, place, number, cost, tokens, at FROM hold WHERE task = ?1 ORDER BY call";
+    steps = "SELECT place, arm, plan_version, needs, awaits, time_limit, state, state_at, reason,
         message, failure_place, attempts, failures, crashes, releases FROM step WHERE task = ?1 ORDER BY place";
     leases = "SELECT place, token, worker, granted_at, expires_at FROM lease WHERE task = ?1";
 
     // Changes of a task.
     insert_task = "INSERT INTO task (id, tenant, state, state_at, state_place, reason, message, priority,
-        accepted_at, not_before, deadline, max_retries, replans, started_at, plan_version, revisions, granted,
-        spent, held, events, ended_at, due, poison)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
-        ?22, ?23)";
+        accepted_at, not_before, deadline, max_retries, replans, started_at, plan_version, revisions, questions,
+        events, ended_at, due, poison)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
+        ?21)";
     // The three updates differ in the indexes that they touch.
-    update_task_plain = "UPDATE task SET started_at = ?2, plan_version = ?3, revisions = ?4, granted = ?5,
-        spent = ?6, held = ?7, events = ?8, state_at = ?9, state_place = ?10, reason = ?11, message = ?12
-        WHERE id = ?1";
-    update_task_state = "UPDATE task SET started_at = ?2, plan_version = ?3, revisions = ?4, granted = ?5,
-        spent = ?6, held = ?7, events = ?8, state_at = ?9, state_place = ?10, reason = ?11, message = ?12,
-        state = ?13 WHERE id = ?1";
-    update_task_whole = "UPDATE task SET started_at = ?2, plan_version = ?3, revisions = ?4, granted = ?5,
-        spent = ?6, held = ?7, events = ?8, state_at = ?9, state_place = ?10, reason = ?11, message = ?12,
-        state = ?13, ended_at = ?14, due = ?15, poison = ?16 WHERE id = ?1";
-    insert_paper = "INSERT INTO paper (task, idempotency_key, goal, request, plan) VALUES (?1, ?2, ?3, ?4, ?5)";
+    update_task_plain = "UPDATE task SET started_at = ?2, plan_version = ?3, revisions = ?4, questions = ?5,
+        events = ?6, state_at = ?7, state_place = ?8, reason = ?9, message = ?10 WHERE id = ?1";
+    update_task_state = "UPDATE task SET started_at = ?2, plan_version = ?3, revisions = ?4, questions = ?5,
+        events = ?6, state_at = ?7, state_place = ?8, reason = ?9, message = ?10, state = ?11 WHERE id = ?1";
+    update_task_whole = "UPDATE task SET started_at = ?2, plan_version = ?3, revisions = ?4, questions = ?5,
+        events = ?6, state_at = ?7, state_place = ?8, reason = ?9, message = ?10, state = ?11, ended_at = ?12,
+        due = ?13, poison = ?14 WHERE id = ?1";
+    insert_paper = "INSERT INTO paper (task, idempotency_key, goal, request, plan, session)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    update_plan = "UPDATE paper SET plan = ?2 WHERE task = ?1";
+
+    // Model calls.
+    put_ledger = "INSERT INTO ledger (task, money_granted, money_spent, money_held, tokens_granted,
+        tokens_spent, tokens_held, unpriced) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+        ON CONFLICT (task) DO UPDATE SET money_spent = excluded.money_spent, money_held = excluded.money_held,
+        tokens_spent = excluded.tokens_spent, tokens_held = excluded.tokens_held,
+        unpriced = excluded.unpriced";
+    insert_hold = "INSERT INTO hold (task, call, place, number, cost, tokens, at)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    delete_hold = "DELETE FROM hold WHERE task = ?1 AND call = ?2";
+    insert_receipt = "INSERT INTO receipt (task, place, number, turn, call, body)
+        SELECT ?1, ?2, ?3, coalesce(max(turn), 0) + 1, ?4, ?5 FROM receipt
+        WHERE task = ?1 AND place = ?2 AND number = ?3";
+    all_calling = "SELECT DISTINCT task FROM hold";
 
     // Changes of steps.
-    insert_step = "INSERT INTO step (task, place, arm, plan_version, needs, awaits_approval, time_limit, state,
+    insert_step = "INSERT INTO step (task, place, arm, plan_version, needs, awaits, time_limit, state,
         state_at, reason, message, failure_place, attempts, failures, crashes, releases, spec)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
-    update_step = "UPDATE step SET awaits_approval = ?3, state = ?4, state_at = ?5, reason = ?6, message = ?7,
+    update_step = "UPDATE step SET awaits = ?3, state = ?4, state_at = ?5, reason = ?6, message = ?7,
         failure_place = ?8, attempts = ?9, failures = ?10, crashes = ?11, releases = ?12
         WHERE task = ?1 AND place = ?2";
-    update_step_output = "UPDATE step SET awaits_approval = ?3, state = ?4, state_at = ?5, reason = ?6,
+    update_step_output = "UPDATE step SET awaits = ?3, state = ?4, state_at = ?5, reason = ?6,
         message = ?7, failure_place = ?8, attempts = ?9, failures = ?10, crashes = ?11, releases = ?12,
         output = ?13 WHERE task = ?1 AND place = ?2";
+    put_answer = "UPDATE step SET answer = ?3 WHERE task = ?1 AND place = ?2";
     put_checkpoint = "INSERT INTO checkpoint (task, place, body) VALUES (?1, ?2, ?3)
         ON CONFLICT (task, place) DO UPDATE SET body = excluded.body";
     put_artefact = "INSERT INTO artefact (task, hash) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
@@ -81,12 +98,13 @@ statements! {
     // The accept.
     find_idempotency = "SELECT hash, task FROM idempotency WHERE tenant = ?1 AND key = ?2";
     insert_idempotency = "INSERT INTO idempotency (tenant, key, hash, task) VALUES (?1, ?2, ?3, ?4)";
+    insert_session = "INSERT INTO session (tenant, name, task) VALUES (?1, ?2, ?3)";
 
     // The claim.
     next_tenant = "SELECT tenant FROM ready WHERE arm = ?1 AND tenant > ?2 ORDER BY tenant LIMIT 1";
     heads = "SELECT since, task, place FROM ready WHERE arm = ?1 AND tenant = ?2 AND priority = ?3
         ORDER BY since, task, place LIMIT ?4";
-    spec = "SELECT spec FROM step WHERE task = ?1 AND place = ?2";
+    spec = "SELECT spec, answer FROM step WHERE task = ?1 AND place = ?2";
     output = "SELECT output FROM step WHERE task = ?1 AND place = ?2";
     checkpoint = "SELECT body FROM checkpoint WHERE task = ?1 AND place = ?2";
     lease_counts = "SELECT tenant, count(*) FROM lease GROUP BY tenant";
@@ -107,8 +125,12 @@ statements! {
     // Retention.
     ended = "SELECT id, tenant FROM task WHERE ended_at IS NOT NULL AND ended_at < ?1 ORDER BY ended_at, id
         LIMIT ?2";
-    key_of = "SELECT idempotency_key FROM paper WHERE task = ?1";
+    names_of = "SELECT idempotency_key, session FROM paper WHERE task = ?1";
     drop_idempotency = "DELETE FROM idempotency WHERE tenant = ?1 AND key = ?2";
+    drop_session = "DELETE FROM session WHERE tenant = ?1 AND name = ?2 AND task = ?3";
+    drop_ledger = "DELETE FROM ledger WHERE task = ?1";
+    drop_holds = "DELETE FROM hold WHERE task = ?1";
+    drop_receipts = "DELETE FROM receipt WHERE task = ?1";
     drop_paper = "DELETE FROM paper WHERE task = ?1";
     drop_steps = "DELETE FROM step WHERE task = ?1";
     drop_checkpoints = "DELETE FROM checkpoint WHERE task = ?1";

@@ -4,10 +4,10 @@ use super::{DICE, Divergence, Pair};
 use crate::{AcceptError, Claims, DecideError, Directed, Order, Store, StoreError, Swept, Wanted};
 use octollm_access::{KeyRecord, Policy, Role, TenantScope, Verifier};
 use octollm_contract::{
-    ArmName, ContentHash, Document, KeyId, LeaseToken, MicroUsd, Millis, Priority, StepId, TaskId, TenantId,
-    Timestamp, WorkerId,
+    ArmName, ContentHash, Document, KeyId, LeaseToken, Millis, Priority, StepId, TaskId, TenantId, Timestamp,
+    WorkerId,
 };
-use octollm_lifecycle::{Changes, Command, NewStep, NewTask, Replans, Terms, Verdict};
+use octollm_lifecycle::{Awaits, Budget, Changes, Command, Given, NewStep, NewTask, Replans, Terms, Verdict};
 
 pub(super) const TENANTS: [&str; 3] = ["ant", "bee", "cat"];
 const TTL: Millis = Millis::from_secs(10);
@@ -24,8 +24,9 @@ pub(super) fn key_id(at: usize) -> KeyId {
     format!("k{at}").parse().expect("a key's id")
 }
 
-fn step(arm: ArmName, needs: Vec<u16>, awaits_approval: bool) -> NewStep {
-    NewStep { arm, needs, awaits_approval, time_limit: Millis::from_secs(60) }
+fn step(arm: ArmName, needs: Vec<u16>, approval: bool) -> NewStep {
+    let awaits = if approval { Awaits::Approval } else { Awaits::Nothing };
+    NewStep { arm, needs, awaits, time_limit: Millis::from_secs(60) }
 }
 
 /// An answer in a form that can be compared: errors by what they say.
@@ -98,7 +99,7 @@ impl<S: Store> Pair<'_, S> {
                 tenant: tenant(self.chance.below(TENANTS.len())),
                 priority: self.chance.pick(Priority::ALL).unwrap_or(Priority::Medium),
                 terms,
-                budget: MicroUsd::new(self.chance.below(3) as u64),
+                budget: Budget::UNLIMITED,
                 steps,
             },
             goal: format!("goal {}", self.command),
@@ -106,6 +107,7 @@ impl<S: Store> Pair<'_, S> {
             plan: Document::from_json("{\"plan\":1}"),
             specs,
             idempotency,
+            session: None,
         }
     }
 
@@ -190,7 +192,9 @@ impl<S: Store> Pair<'_, S> {
         let output = Document::from_json("{\"plan\":2}");
         let second = step(ArmName::Judge, vec![place], self.chance.percent(10));
         let steps = vec![step(ArmName::Executor, vec![place], false), second];
-        Command::Revise { place, token, output, steps }
+        let (plan, spec) = (Document::from_json("{\"criteria\":2}"), Document::from_json("{\"do\":2}"));
+        let specs = vec![spec; steps.len()];
+        Command::Revise { place, token, output, plan, steps, specs }
     }
 
     /// What clients send, in their own scope or in another's.
@@ -199,7 +203,7 @@ impl<S: Store> Pair<'_, S> {
         let scope = TenantScope::Only(tenant(self.chance.below(TENANTS.len())));
         let command = match self.chance.below(3) {
             0 => Command::Cancel,
-            _ => Command::Input { approve: self.chance.percent(80) },
+            _ => Command::Input(if self.chance.percent(80) { Given::Approve } else { Given::Refuse }),
         };
         self.decide(vec![Directed { task, scope, command }]).await
     }

@@ -9,8 +9,8 @@ fn asks(driver: &Driver) -> Vec<Option<Command>> {
     let mut asks = vec![
         None,
         Some(Command::Cancel),
-        Some(Command::Input { approve: true }),
-        Some(Command::Input { approve: false }),
+        Some(Command::Input(Given::Approve)),
+        Some(Command::Input(Given::Refuse)),
         Some(Command::Expire),
         Some(Command::WorkerLost { worker: worker() }),
     ];
@@ -34,7 +34,7 @@ fn asks(driver: &Driver) -> Vec<Option<Command>> {
             };
             asks.extend(verdicts.into_iter().map(|verdict| Some(complete(place, token, verdict))));
             let steps = vec![step(ArmName::Executor, &[place])];
-            asks.push(Some(Command::Revise { place, token, output: document(), steps }));
+            asks.push(Some(revise(place, token, steps)));
             asks.push(Some(fail(place, token, true)));
             asks.push(Some(fail(place, token, false)));
             asks.push(Some(Command::Release { place, token }));

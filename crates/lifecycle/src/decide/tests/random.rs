@@ -36,11 +36,11 @@ fn command(driver: &Driver, kind: u8, place: u8, flag: bool) -> Command {
         7 | 8 => complete(place, token, verdict),
         9 => {
             let steps = vec![step(ArmName::Executor, &[place]), step(ArmName::Judge, &[])];
-            Command::Revise { place, token, output: document(), steps }
+            revise(place, token, steps)
         }
         10 => fail(place, token, flag),
         11 => Command::Release { place, token },
-        12 => Command::Input { approve: flag },
+        12 => Command::Input(if flag { Given::Approve } else { Given::Refuse }),
         13 => Command::WorkerLost { worker: worker() },
         14 if flag && kind & 32 == 0 => Command::Cancel,
         _ => Command::Expire,

@@ -7,7 +7,7 @@ use crate::{
         writer::{Request, Writer},
     },
 };
-use octollm_contract::{ContentHash, TaskId};
+use octollm_contract::{ContentHash, SessionId, TaskId};
 use rusqlite::OptionalExtension;
 use std::sync::Arc;
 
@@ -47,7 +47,17 @@ fn accept(writer: &mut Writer<'_>, order: &Order) -> Result<Result<Accepted, Acc
     let id = task.id.to_bytes();
     writer.insert(&task, &order.specs)?;
     let key = order.idempotency.as_ref().map(|(key, _)| key.as_str());
-    writer.sql.insert_paper.execute((id, key, &order.goal, order.request.as_str(), order.plan.as_str()))?;
+    writer.sql.insert_paper.execute((
+        id,
+        key,
+        &order.goal,
+        order.request.as_str(),
+        order.plan.as_str(),
+        order.session.as_ref().map(SessionId::as_str),
+    ))?;
+    if let Some(session) = &order.session {
+        writer.sql.insert_session.execute((tenant.as_str(), session.as_str(), id))?;
+    }
     if let Some((key, hash)) = &order.idempotency {
         writer.sql.insert_idempotency.execute((tenant.as_str(), key.as_str(), hash.to_bytes(), id))?;
     }

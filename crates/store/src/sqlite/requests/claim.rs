@@ -197,6 +197,7 @@ fn grant(
     let Some(Step { state: StepState::Leased(lease), needs, .. }) = after.step(step.place) else {
         return Ok(None);
     };
+    let (spec, answer) = spec(writer, step)?;
     let claimed = Claimed {
         step,
         arm: after.steps[usize::from(step.place)].arm,
@@ -206,9 +207,10 @@ fn grant(
         granted_at: lease.granted_at,
         expires_at: lease.expires_at,
         time_limit: after.steps[usize::from(step.place)].time_limit,
-        spec: spec(writer, step)?,
+        spec,
         inputs: inputs(writer, &after, needs)?,
         checkpoint: checkpoint(writer, step)?,
+        answer,
     };
     Ok(Some(claimed))
 }
@@ -231,11 +233,14 @@ fn drop_head(writer: &mut Writer<'_>, heads: &Heads, step: StepId) -> Result<(),
     Ok(())
 }
 
-/// What the step is to do; JSON `null` for a step that a revision put in.
-fn spec(writer: &mut Writer<'_>, step: StepId) -> Result<Document, Fault> {
-    let spec: Option<String> =
-        writer.sql.spec.query_row((step.task.to_bytes(), step.place), |row| row.get(0))?;
-    Ok(Document::from_json(spec.unwrap_or_else(|| "null".to_owned())))
+/// What the step is to do, JSON `null` for a step that a revision put in; and the answer that
+/// it goes on from.
+fn spec(writer: &mut Writer<'_>, step: StepId) -> Result<(Document, Option<Document>), Fault> {
+    let found = writer.sql.spec.query_row((step.task.to_bytes(), step.place), |row| {
+        Ok((row.get::<_, Option<String>>(0)?, row.get::<_, Option<String>>(1)?))
+    });
+    let (spec, answer) = found?;
+    Ok((Document::from_json(spec.unwrap_or_else(|| "null".to_owned())), answer.map(Document::from_json)))
 }
 
 fn inputs(writer: &mut Writer<'_>, task: &Task, needs: &[u16]) -> Result<Vec<(u16, Document)>, Fault> {

@@ -54,9 +54,13 @@ fn remove(writer: &mut Writer<'_>, task: TaskId, tenant: &str) -> Result<(), Fau
     let id = task.to_bytes();
     writer.views.forget(task);
     let statements = &mut writer.sql;
-    let key: Option<String> = statements.key_of.query_row([id], |row| row.get(0)).optional()?.flatten();
+    let names = statements.names_of.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let (key, session): (Option<String>, Option<String>) = names.unwrap_or_default();
     if let Some(key) = key {
         statements.drop_idempotency.execute((tenant, key))?;
+    }
+    if let Some(session) = session {
+        statements.drop_session.execute((tenant, session, id))?;
     }
     for statement in [
         &mut statements.drop_paper,
@@ -64,6 +68,9 @@ fn remove(writer: &mut Writer<'_>, task: TaskId, tenant: &str) -> Result<(), Fau
         &mut statements.drop_checkpoints,
         &mut statements.drop_events,
         &mut statements.drop_artefacts,
+        &mut statements.drop_ledger,
+        &mut statements.drop_holds,
+        &mut statements.drop_receipts,
         &mut statements.drop_task,
     ] {
         statement.execute([id])?;

@@ -13,7 +13,7 @@ use crate::{
     },
 };
 use octollm_contract::{Millis, TaskId, Timestamp, WorkerId};
-use octollm_lifecycle::{Changes, Command, StepState, Task};
+use octollm_lifecycle::{Changes, Command, KeptAs, StepState, Task};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A sweep looks at so many open tasks of an audit.
@@ -122,6 +122,9 @@ impl Request for Lose {
                 }
             }
         }
+        if self.worker.is_none() {
+            lose_callers(writer, &mut touched, &mut swept)?;
+        }
         swept.tasks = touched.len();
         swept.next = next(writer)?;
         Ok(Ok(swept))
@@ -130,6 +133,38 @@ impl Request for Lose {
     fn failed(&self, why: &mut dyn FnMut() -> StoreError) -> Self::Answer {
         Err(why())
     }
+}
+
+/// What is under way was called by nobody that is alive.
+fn lose_callers(
+    writer: &mut Writer<'_>,
+    touched: &mut BTreeSet<TaskId>,
+    swept: &mut Swept,
+) -> Result<(), Fault> {
+    let mut calling = Vec::new();
+    let mut found = writer.sql.all_calling.query([])?;
+    while let Some(row) = found.next()? {
+        calling.push(rows::task_id(row, 0)?);
+    }
+    drop(found);
+    for task in calling {
+        match writer.unit(|writer| writer.command(task, &Command::CallerLost))? {
+            Ok(Some((_, changes))) => {
+                swept.presumed += presumed(&changes);
+                touched.insert(task);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(%task, error = &error as &dyn std::error::Error, "a lost call cannot be settled");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How many calls were settled by nobody's word.
+fn presumed(changes: &Changes) -> usize {
+    changes.kept.iter().filter(|kept| matches!(kept.as_, KeptAs::Receipt { .. })).count()
 }
 
 /// Notes for each task the earliest moment that is due.
@@ -147,6 +182,7 @@ fn expire(writer: &mut Writer<'_>, id: TaskId, now: Timestamp, swept: &mut Swept
     swept.overdue += usize::from(overdue);
     swept.repaired += usize::from(changes.repaired);
     swept.lapsed += lapsed(&before, &changes);
+    swept.presumed += presumed(&changes);
     swept.tasks += 1;
     Ok(())
 }

@@ -1,14 +1,16 @@
 //! Between states and rows. Only here is it known how a state is spelled in a column; what is
 //! written here reads back as itself, and an unknown spelling is an error, never a guess.
 
+mod call;
 mod event;
 mod key;
 mod step;
 mod task;
 
+pub(super) use call::{LedgerRow, cost_number, read_hold, read_receipt};
 pub(super) use event::EventRow;
 pub(super) use key::{read_key, scopes_text};
-pub(super) use step::{StepRow, needs_text, read_lease, read_step};
+pub(super) use step::{StepRow, awaits_number, needs_text, read_lease, read_step};
 pub(super) use task::{OPEN_STATES, StateRow, list_states, read_line, read_task};
 
 use octollm_contract::{ContentHash, Priority, TaskId, Timestamp};

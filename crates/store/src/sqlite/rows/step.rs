@@ -2,7 +2,7 @@
 
 use super::{RowError, Unreadable, failure, moment, moment_if, text, text_if, unreadable, word};
 use octollm_contract::{LeaseToken, Millis, Timestamp};
-use octollm_lifecycle::{Deliveries, Lease, Step, StepState};
+use octollm_lifecycle::{Awaits, Deliveries, Lease, Step, StepState};
 use rusqlite::Row;
 use std::{fmt::Write as _, sync::Arc};
 
@@ -73,6 +73,21 @@ fn read_needs(text: &str) -> Result<Arc<[u16]>, Unreadable> {
     text.split_ascii_whitespace().map(|place| word("place of a needed step", place)).collect()
 }
 
+/// What a step awaits, as a number.
+pub(crate) const fn awaits_number(awaits: Awaits) -> i64 {
+    match awaits {
+        Awaits::Nothing => 0,
+        Awaits::Approval => 1,
+        Awaits::Answer => 2,
+    }
+}
+
+fn read_awaits(number: i64) -> Result<Awaits, Unreadable> {
+    let known = [Awaits::Nothing, Awaits::Approval, Awaits::Answer];
+    let known = known.into_iter().find(|awaits| awaits_number(*awaits) == number);
+    known.ok_or_else(|| unreadable("what a step awaits", number))
+}
+
 /// Reads the columns of the statement `steps`, in its order; `lease` gives the lease of a place.
 pub(crate) fn read_step(
     row: &Row<'_>,
@@ -94,7 +109,7 @@ pub(crate) fn read_step(
         arm: word("arm", text(row, 1)?)?,
         plan_version: row.get(2)?,
         needs: read_needs(text(row, 3)?)?,
-        awaits_approval: row.get(4)?,
+        awaits: read_awaits(row.get(4)?)?,
         time_limit: Millis::new(row.get::<_, i64>(5)?.cast_unsigned()),
         state: state.read(lease(place))?,
         deliveries: Deliveries {

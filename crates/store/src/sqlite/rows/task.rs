@@ -1,11 +1,12 @@
 //! A task and its row in `task`.
 
 use super::{
-    RowError, Unreadable, failure, moment, moment_if, read_priority, task_id, text, text_if, unreadable, word,
+    LedgerRow, RowError, Unreadable, failure, moment, moment_if, read_priority, task_id, text, text_if,
+    unreadable, word,
 };
 use crate::TaskLine;
-use octollm_contract::{MicroUsd, Timestamp, api::TaskStatus};
-use octollm_lifecycle::{Ledger, Replans, Step, StopInto, Task, TaskState, Terms};
+use octollm_contract::{Timestamp, api::TaskStatus};
+use octollm_lifecycle::{Budget, Hold, Ledger, Replans, Step, StopInto, Task, TaskState, Terms};
 use rusqlite::Row;
 
 /// The columns that say where a task stands.
@@ -106,8 +107,14 @@ impl StateRow<'_> {
 }
 
 /// Reads the columns of the statement `task`, in its order.
-pub(crate) fn read_task(row: &Row<'_>, steps: Vec<Step>) -> Result<Task, RowError> {
-    let money = |column: usize| row.get::<_, i64>(column).map(|n| MicroUsd::new(n.cast_unsigned()));
+///
+/// `holds` gives the calls under way; it is asked of tasks that have made one.
+pub(crate) fn read_task(
+    row: &Row<'_>,
+    steps: Vec<Step>,
+    holds: impl FnOnce() -> Result<Vec<Hold>, RowError>,
+) -> Result<Task, RowError> {
+    let ledger = LedgerRow::of(row, 18)?;
     Ok(Task {
         id: task_id(row, 0)?,
         tenant: word("tenant", text(row, 1)?)?,
@@ -123,9 +130,10 @@ pub(crate) fn read_task(row: &Row<'_>, steps: Vec<Step>) -> Result<Task, RowErro
         started_at: moment_if(row, 13)?,
         plan_version: row.get(14)?,
         revisions: row.get(15)?,
-        ledger: Ledger::restored(money(16)?, money(17)?, money(18)?)
-            .ok_or_else(|| unreadable("ledger", "more spent and held than granted"))?,
-        events: row.get::<_, i64>(19)?.cast_unsigned(),
+        questions: row.get(16)?,
+        events: row.get::<_, i64>(17)?.cast_unsigned(),
+        holds: if ledger.is_some() { holds()? } else { Vec::new() },
+        ledger: ledger.map_or(Ok(Ledger::granting(Budget::UNLIMITED)), LedgerRow::read)?,
         steps,
     })
 }

@@ -10,6 +10,7 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("all_leases", "leases alive are few"),
     ("leases_of", "leases alive are few"),
     ("lease_counts", "leases alive are few"),
+    ("all_calling", "calls under way are few"),
     ("LEASED", "leases alive are few"),
     ("ARTEFACTS", "garbage collection wants them all"),
     ("KEYS", "read once, at the start"),

@@ -2,10 +2,10 @@
 //! every command, and running it twice is running it once.
 
 use super::Draft;
-use crate::{EventKind, StepState, StopInto, TaskState};
+use crate::{Awaits, EventKind, Step, StepState, StopInto, TaskState};
 
 impl Draft {
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn follow(&mut self) {
         if self.ended() {
             return;
         }
@@ -16,12 +16,12 @@ impl Draft {
         self.end();
     }
 
-    /// A blocked step whose needs are done and which needs no approval becomes ready.
+    /// A blocked step whose needs are done and which awaits nothing of a person becomes ready.
     fn unblock(&mut self) {
         let free: Vec<u16> = self
             .task
             .places()
-            .filter(|(place, step)| !step.awaits_approval && self.could_start(*place))
+            .filter(|(place, step)| step.awaits == Awaits::Nothing && self.could_start(*place))
             .map(|(place, _)| place)
             .collect();
         for place in free {
@@ -29,20 +29,25 @@ impl Draft {
         }
     }
 
-    /// A task whose step could start but for an approval waits for it, one at a time.
+    /// A task whose step could start but for what a person must give waits for it, one at a time.
     fn ask(&mut self) {
         if let TaskState::Waiting { place } = self.task.state
-            && !self.task.step(place).is_some_and(|step| step.awaits_approval && self.could_start(place))
+            && !self.task.step(place).is_some_and(|step| self.waits(place, step))
         {
             // A revision cancelled the step that was waited for.
             self.task.state = self.at_work();
         }
         let may_ask = matches!(self.task.state, TaskState::Queued | TaskState::Planning | TaskState::Running);
-        let asks = self.task.places().find(|(place, step)| step.awaits_approval && self.could_start(*place));
+        let asks = self.task.places().find(|(place, step)| self.waits(*place, step));
         if let (true, Some((place, _))) = (may_ask, asks) {
             self.task.state = TaskState::Waiting { place };
             self.tell(EventKind::TaskWaiting { place });
         }
+    }
+
+    /// The step could start but for what a person must give.
+    fn waits(&self, place: u16, step: &Step) -> bool {
+        step.awaits != Awaits::Nothing && self.could_start(place)
     }
 
     pub(super) fn could_start(&self, place: u16) -> bool {
