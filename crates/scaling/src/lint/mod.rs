@@ -15,6 +15,7 @@ mod context;
 mod finding;
 mod fix;
 mod index;
+mod pack;
 pub mod render;
 mod rules;
 mod silence;

@@ -179,6 +179,16 @@ fn no_behavior_is_told_only_where_a_burst_can_outgrow_one_step() {
     assert_eq!(of_rule(&report, "hpa-no-behavior").len(), 1);
 }
 
+#[test]
+fn pools_whose_sums_fit_are_packed() {
+    let fits = find("pools-too-small").unwrap().fixture.silent;
+    let (_, report) = findings(
+        &fits.replace("cpu: 2, memory", "cpu: 3, memory").replace("maxReplicas: 6", "maxReplicas: 4"),
+    );
+    let told = of_rule(&report, "pools-too-small");
+    assert!(told.len() == 1 && told[0].contains("1 of the set's pods find no node"), "{told:?}");
+}
+
 mod guide;
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::lint::context::Context;
 use crate::lint::finding::Severity;
+use crate::lint::pack::left_pending;
 use crate::manifest::{NodePool, Object, ObjectId, Workload};
 
 use super::{Fixture, Rule};
@@ -286,11 +287,12 @@ static POOL_TOO_SMALL: Rule = Rule {
     severity: Severity::Warning,
     title: "all scalers at their maximum ask for more than all pools at theirs have",
     explain: "The maxima are promises: if everything is busy together the last pods stay Pending. Raise the pools, lower \
-              maxima, or give priorities so that the right pods wait. Sums of requests are compared, which is kinder \
-              than packing: when the rule speaks no packing can help.",
+              maxima, or give priorities so that the right pods wait. Sums of requests are compared first; where they \
+              fit, the autoscaler's own packer places the pods by requests alone, largest first.",
     check: |context, sink| {
         let (pools, workloads) = with_pools(context);
         let Some((id, pool_object, _)) = pools.first() else { return };
+        let mut sums_fit = true;
         for resource in ["cpu", "memory"] {
             let mut wanted = 0_i64;
             for (_, object, workload) in &workloads {
@@ -307,6 +309,7 @@ static POOL_TOO_SMALL: Rule = Rule {
                 })
                 .fold(0, i64::saturating_add);
             if wanted > capacity {
+                sums_fit = false;
                 let shown = |milli: i64| crate::quantity::Quantity::from_milli(milli).to_string();
                 sink.at(
                     *id,
@@ -320,6 +323,15 @@ static POOL_TOO_SMALL: Rule = Rule {
                     ),
                 );
             }
+        }
+        let waiting = if sums_fit { left_pending(context, &pools, &workloads) } else { 0 };
+        if waiting > 0 {
+            let message = format!(
+                "{}: at all maxima {waiting} of the set's pods find no node, though the sums fit: what each node has left is \
+                 less than one of them requests",
+                pool_object.label()
+            );
+            sink.at(*id, pool_object.span(), message);
         }
     },
     fixture: Fixture {
