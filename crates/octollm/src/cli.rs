@@ -48,6 +48,20 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: octollm_operate::scale::ScaleVerb,
     },
+    /// Serve a simulated model, for load tests and trials without a provider.
+    ///
+    /// It speaks OpenAI's API (/v1/chat/completions, /v1/models) and Anthropic's (/v1/messages),
+    /// streaming and not, and answers by the rules of a script, with the delays and faults that the
+    /// script asks for. Without a script it knows three goals: "List files in /tmp directory",
+    /// "Write a Python function to sort a list", "Analyze security of a web application"; what no rule
+    /// matches is refused. The same seed and the same requests give the same answers.
+    ///
+    /// Every answer says that it is simulated: the header x-octollm-simulated, and "simulated": true
+    /// in its body. GET /log lists every call and what became of it. docs/models.md describes scripts.
+    ///
+    /// Try it: start `octollm llm-sim`, and in another terminal set
+    /// OCTOLLM_MODEL_URL=http://127.0.0.1:8411/v1. It ends with Ctrl-C or SIGTERM.
+    LlmSim(LlmSim),
     /// What the configuration is, and where each value came from.
     Config {
         #[command(subcommand)]
@@ -110,6 +124,22 @@ pub(crate) struct Serve {
     /// text or json, on standard error.
     #[arg(long, value_name = "FORMAT")]
     pub(crate) log_format: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LlmSim {
+    /// The address to listen on; port 0 takes a free one.
+    #[arg(long, env = "OCTOLLM_SIM_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8411")]
+    pub(crate) listen: SocketAddr,
+    /// The script (TOML): rules, delays, faults. Default: the three goals.
+    #[arg(long, env = "OCTOLLM_SIM_SCRIPT", value_name = "FILE")]
+    pub(crate) script: Option<PathBuf>,
+    /// What everything random comes from.
+    #[arg(long, env = "OCTOLLM_SIM_SEED", value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Write every call to this file as it ends, one JSON object a line; a file that is there grows.
+    #[arg(long, env = "OCTOLLM_SIM_LOG", value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

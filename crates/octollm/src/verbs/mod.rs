@@ -2,6 +2,7 @@
 
 mod data;
 mod keys;
+mod llm_sim;
 mod log;
 mod run;
 mod serve;
@@ -33,6 +34,9 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         clap_complete::generate(shell, &mut command, "octollm", &mut std::io::stdout());
         return Ok(ExitCode::SUCCESS);
     }
+    if let Verb::LlmSim(sim) = cli.verb {
+        return llm_sim::llm_sim(sim);
+    }
     let sources: Sources = sources(&cli, &flags)?;
     let config = Config::read(&sources)?;
     match cli.verb {
@@ -54,7 +58,7 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             show::text(&show::config(&sources));
             Ok(ExitCode::SUCCESS)
         }
-        Verb::Completions { .. } | Verb::Worker => Ok(ExitCode::SUCCESS),
+        Verb::Completions { .. } | Verb::LlmSim(_) | Verb::Worker => Ok(ExitCode::SUCCESS),
     }
 }
 
