@@ -289,3 +289,92 @@ impl Answering {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use octollm_contract::model::{Ask, Message};
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    fn draft() -> Draft {
+        let ask = Ask::new("m", vec![Message::user("hi")], 100);
+        Draft::new(ask, Bounds::default(), Some("form".to_owned()), false)
+    }
+
+    /// Any JSON, with the names that the translators look for.
+    fn document() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            "[a-z]{0,3}|message_start|content_block_start|content_block_delta|message_delta|message_stop|error|message|text|tool_use|text_delta|input_json_delta|form".prop_map(Value::from),
+        ];
+        let key = "type|choices|delta|message|content|tool_calls|index|id|function|name|arguments|usage|prompt_tokens|completion_tokens|input_tokens|output_tokens|error|finish_reason|stop_reason|content_block|partial_json|text|model|input|code";
+        leaf.prop_recursive(5, 60, 6, move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::btree_map(key, inner, 0..6).prop_map(|map| map.into_iter().collect()),
+            ]
+        })
+    }
+
+    /// A stream of OpenAI's with one answer of text and a tool call, and the same of Anthropic's.
+    fn sound(reader: Reader, text: &str, arguments: &str) -> Vec<Value> {
+        match reader {
+            Reader::OpenAi => vec![
+                json!({"choices": [{"delta": {"content": text}}]}),
+                json!({"choices": [{"delta": {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": arguments}}]}}]}),
+                json!({"choices": [{"delta": {}, "finish_reason": "tool_calls"}], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}),
+            ],
+            Reader::Anthropic => vec![
+                json!({"type": "message_start", "message": {"usage": {"input_tokens": 1}}}),
+                json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}),
+                json!({"type": "content_block_start", "index": 1, "content_block": {"type": "tool_use", "id": "a", "name": "f", "input": {}}}),
+                json!({"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": arguments}}),
+                json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 2}}),
+            ],
+        }
+    }
+
+    const READERS: [Reader; 2] = [Reader::OpenAi, Reader::Anthropic];
+
+    proptest! {
+        #[test]
+        fn no_document_makes_a_translator_panic_and_no_answer_ends_twice(
+            documents in proptest::collection::vec(document(), 1..8), text: String,
+        ) {
+            for reader in READERS {
+                let mut draft = draft();
+                let mut all: Vec<String> = documents.iter().map(Value::to_string).collect();
+                all.push(text.clone());
+                for data in &all {
+                    if reader.event(data, &mut draft).is_err() {
+                        break;
+                    }
+                }
+                let _as_a_whole = reader.whole(&all[0], &mut draft);
+                let chunks: Vec<Chunk> = std::iter::from_fn(|| draft.pop()).collect();
+                let count = |is: fn(&Chunk) -> bool| chunks.iter().filter(|chunk| is(chunk)).count();
+                let (begun, ended) =
+                    (count(|chunk| matches!(chunk, Chunk::Begun { .. })), count(|chunk| matches!(chunk, Chunk::End { .. })));
+                prop_assert!(begun <= 1 && ended <= 1, "{:?}", chunks);
+            }
+        }
+
+        #[test]
+        fn both_apis_say_the_same(text: String, arguments: String) {
+            let mut said = Vec::new();
+            for reader in READERS {
+                let mut draft = draft();
+                for data in sound(reader, &text, &arguments) {
+                    reader.event(&data.to_string(), &mut draft).unwrap();
+                }
+                draft.end().unwrap();
+                said.push(std::iter::from_fn(|| draft.pop()).collect::<Vec<Chunk>>());
+            }
+            prop_assert_eq!(&said[0], &said[1]);
+        }
+    }
+}
