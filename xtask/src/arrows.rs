@@ -19,6 +19,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("yardstick", 2, &[]),
     ("supervisor", 3, &[]),
     ("client", 3, &[]),
+    ("gateway", 3, &["client"]),
     ("orchestrator", 4, &[]),
     ("arms", 4, &[]),
     ("operate", 4, &[]),

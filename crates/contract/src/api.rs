@@ -3,7 +3,7 @@
 //! Unknown fields are refused where a client writes, and ignored where a client reads, so
 //! that an older client can talk to a newer server.
 
-use crate::{ArmName, Component, MicroUsd, Priority, StepId, TaskId, Timestamp};
+use crate::{ArmName, Component, Cost, MicroUsd, Priority, StepId, TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -18,10 +18,10 @@ pub struct SubmitTask {
     /// How urgent the task is against the tenant's other tasks.
     #[serde(default = "medium")]
     pub priority: Priority,
-    /// What the plan must keep to. Honoured once a model plans; until then it must be empty.
+    /// What the plan must keep to; it takes a model.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub constraints: Vec<String>,
-    /// Facts for the planner. Honoured once a model plans; until then it must be empty.
+    /// Facts for the planner; they take a model.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schema(value_type = Object)]
     pub context: Map<String, Value>,
@@ -37,7 +37,8 @@ pub struct SubmitTask {
     /// No step starts before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
-    /// The conversation the task belongs to. Not honoured yet.
+    /// The conversation that the task belongs to: a planner is told of the earlier tasks of the same
+    /// id. It takes a model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
 }
@@ -50,10 +51,10 @@ const fn medium() -> Priority {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Budget {
-    /// Money for model calls, in US dollars. Not honoured yet.
+    /// Money for model calls, in US dollars. It takes a model with a known price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_cost_usd: Option<MicroUsd>,
-    /// Tokens of model calls. Not honoured yet.
+    /// Tokens of model calls, of questions and answers together. It takes a model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u64>,
     /// Seconds from the accept (or from `not_before`) until the task must have ended.
@@ -271,12 +272,29 @@ pub struct TaskView {
     /// What the task waits for; only while `waiting`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
+    /// What the judge found, for each acceptance criterion that it has looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verdicts: Vec<VerdictView>,
     /// The steps of all plan versions, in order.
     pub steps: Vec<StepView>,
     /// What it has used so far.
     pub usage: Usage,
     /// When things happened.
     pub timestamps: Timestamps,
+}
+
+/// What a judge found for one acceptance criterion.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct VerdictView {
+    /// The criterion, in words.
+    pub criterion: String,
+    /// The result meets it.
+    pub holds: bool,
+    /// What was found in the result.
+    pub evidence: String,
+    /// From 0 to 1, where a model judged; by rule there is no doubt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
 }
 
 /// What a completed task gives back.
@@ -367,11 +385,11 @@ pub struct DeliveriesView {
 }
 
 /// What a task has used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Usage {
-    /// Money spent on model calls, in US dollars.
-    pub cost_usd: MicroUsd,
-    /// Tokens of model calls.
+    /// Money spent on model calls, in US dollars; null when the price of one of them is not known.
+    pub cost_usd: Cost,
+    /// Tokens of model calls, of questions and answers together.
     pub tokens: u64,
 }
 

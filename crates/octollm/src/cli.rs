@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use octollm_access::HostPort;
-use octollm_contract::{KeyId, Priority, TaskId, api::TaskStatus};
+use octollm_contract::{KeyId, MicroUsd, Priority, TaskId, api::TaskStatus};
 use std::{net::SocketAddr, path::PathBuf};
 
 /// Runs LLM agent tasks on your own machines and keeps its promises about latency, cost and
@@ -23,7 +23,9 @@ pub(crate) enum Verb {
     ///
     /// Nothing needs to run. The goal may read the paths, fetch from the host and run the
     /// program that it names, and nothing else. Without a model only the goals of
-    /// docs/offline-goals.md are understood; the rest is refused.
+    /// docs/offline-goals.md are understood; the rest is refused. With one, other goals are
+    /// planned: their steps may read the paths that the goal names, and run programs in a locked
+    /// room without a network, on files of their own.
     ///
     /// Exit code: 0 completed, 1 failed or refused, 2 wrong usage, 130 interrupted.
     Run(Run),
@@ -84,18 +86,19 @@ pub(crate) struct Run {
     /// One JSON object a line instead of text: the events, and last the task as the API gives it.
     #[arg(long, env = "OCTOLLM_JSON")]
     pub(crate) json: bool,
-    /// An OpenAI-compatible model server. Not honoured by this version.
+    /// An OpenAI-compatible model server, such as http://127.0.0.1:11434/v1 (variable
+    /// OCTOLLM_MODEL_URL; key: OCTOLLM_MODEL_KEY).
     #[arg(long, value_name = "URL")]
     pub(crate) model: Option<String>,
-    /// The model's id. Not honoured by this version.
+    /// The model's id. Default: the first that the server lists (variable OCTOLLM_MODEL).
     #[arg(long, value_name = "ID")]
     pub(crate) model_name: Option<String>,
     /// Fail if the goal is not reached within so many seconds.
     #[arg(long, env = "OCTOLLM_MAX_TIME", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=604_800))]
     pub(crate) max_time: Option<u32>,
-    /// A limit on the cost of model calls. Not honoured by this version.
+    /// What model calls may cost at most, in US dollars. It takes a model with a known price.
     #[arg(long, env = "OCTOLLM_MAX_COST", value_name = "USD")]
-    pub(crate) max_cost: Option<String>,
+    pub(crate) max_cost: Option<MicroUsd>,
     /// A host of this machine or its own network that the goal may fetch from.
     #[arg(long, env = "OCTOLLM_ALLOW_HOST", value_name = "HOST", value_delimiter = ',')]
     pub(crate) allow_host: Vec<HostPort>,
@@ -202,8 +205,11 @@ pub(crate) enum TaskVerb {
     Input {
         /// The task.
         id: TaskId,
-        /// It may.
-        #[arg(long, conflicts_with = "refuse", required_unless_present = "refuse")]
+        /// The answer to the planner's question.
+        #[arg(required_unless_present_any = ["approve", "refuse"], conflicts_with_all = ["approve", "refuse"])]
+        text: Option<String>,
+        /// The step that waits for an approval may start.
+        #[arg(long, conflicts_with = "refuse")]
         approve: bool,
         /// It may not; the task fails.
         #[arg(long)]

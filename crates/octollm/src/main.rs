@@ -37,7 +37,7 @@ fn main() -> ExitCode {
 fn sources(cli: &Cli, flags: &[(&'static str, String)]) -> Result<config::Sources, config::ConfigError> {
     let environment: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| name.starts_with("OCTOLLM_"))
+        .filter(|(name, _)| name.starts_with("OCTOLLM_") || config::is_variable(name))
         .collect();
     config::Sources::gather(cli.config.as_deref(), &environment, &option_variables(&Cli::command()), flags)
 }

@@ -7,7 +7,12 @@
 //!
 //! Must not know: what a step is about.
 
-use crate::{App, problem::problem, stored::StepDocument};
+use crate::{
+    App,
+    planning::{self, NotPlanned, Revision},
+    problem::problem,
+    stored::StepDocument,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::select_all;
@@ -17,9 +22,9 @@ use octollm_client::{
     Beat, Completion, Decision, Grant, LeaseAsk, LeaseError, Leases, ThinkAsk, ThinkError, Thinking,
     VerdictReport,
 };
-use octollm_contract::{ContentHash, Document, Millis, ProblemKind, Timestamp, WorkerId};
+use octollm_contract::{ArmName, ContentHash, Criterion, Document, Millis, ProblemKind, Timestamp, WorkerId};
 use octollm_lifecycle::{Command, Refusal, STOP_GRACE, Verdict};
-use octollm_plan::{NoValue, StepOutput};
+use octollm_plan::{Brief, Instruction, NoValue, StepOutput};
 use octollm_store::{Claimed, DecideError, Directed, StoreError, Wanted};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -92,6 +97,11 @@ enum Ungrantable {
     Unreadable(#[from] serde_json::Error),
     #[error(transparent)]
     NoValue(#[from] NoValue),
+    #[error("the step's task is not there any more")]
+    Gone,
+    /// For another attempt: what it must be told cannot be read now.
+    #[error("the step's task cannot be read now")]
+    NoBrief(#[source] StoreError),
 }
 
 impl LocalLeases {
@@ -106,20 +116,28 @@ impl LocalLeases {
         let mut offered = Offered { leases: self.clone(), grants: Vec::with_capacity(claims.granted.len()) };
         for claimed in claims.granted {
             let (token, step) = (self.token(&claimed), claimed.step);
-            match self.grant(claimed, token.clone()) {
+            match self.grant(claimed, token.clone()).await {
                 Ok(grant) => offered.grants.push(grant),
                 Err(why) => {
-                    match &why {
+                    let told = match &why {
                         // What an earlier step found is no fault of this server.
-                        Ungrantable::NoValue(_) => tracing::info!(%step, %why, "a step cannot be done"),
+                        Ungrantable::NoValue(_) | Ungrantable::Gone => {
+                            tracing::info!(%step, %why, "a step cannot be done");
+                            self.fail(&token, why.to_string(), false).await
+                        }
+                        // Not for another attempt: it would read the same.
                         Ungrantable::Unreadable(_) => {
                             tracing::error!(%step, %why, "a step cannot be handed out");
+                            self.fail(&token, why.to_string(), false).await
                         }
-                    }
-                    // Not for another attempt: it would read the same.
-                    if let Err(error) = self.fail(&token, why.to_string(), false).await {
+                        Ungrantable::NoBrief(error) => {
+                            tracing::warn!(%step, error = error as &dyn std::error::Error, "a step waits");
+                            self.release(&token).await
+                        }
+                    };
+                    if let Err(error) = told {
                         // It lapses. The other steps of this claim are not to lapse with it.
-                        tracing::error!(%step, %error, "nor can its failure be noted");
+                        tracing::error!(%step, %error, "nor can that be noted");
                     }
                 }
             }
@@ -133,9 +151,12 @@ impl LocalLeases {
         self.app.signing.sign(&StepClaims { step: claimed.step, lease: claimed.token, expires })
     }
 
-    fn grant(&self, claimed: Claimed, token: StepToken) -> Result<Grant, Ungrantable> {
+    async fn grant(&self, claimed: Claimed, token: StepToken) -> Result<Grant, Ungrantable> {
         let unreadable = Ungrantable::Unreadable;
-        let spec: StepDocument = claimed.spec.read().map_err(unreadable)?;
+        let spec: Option<StepDocument> = claimed.spec.read().map_err(unreadable)?;
+        let spec = spec.unwrap_or_else(|| planning::planner_step(claimed.step.place));
+        let brief =
+            if thinks(&spec.step.instruction) { Some(Box::new(self.brief(&claimed).await?)) } else { None };
         let read = |(place, document): &(u16, Document)| Ok((*place, document.read::<StepOutput>()?));
         let outputs: Result<BTreeMap<u16, StepOutput>, _> = claimed.inputs.iter().map(read).collect();
         let outputs = outputs.map_err(unreadable)?;
@@ -150,12 +171,64 @@ impl LocalLeases {
             inputs,
             workspace,
             checkpoint: claimed.checkpoint.as_ref().map(Document::read).transpose().map_err(unreadable)?,
-            models: Vec::new(),
-            brief: None,
+            models: match &self.app.settings.gateway {
+                Some(gateway) if brief.is_some() => gateway.models(),
+                Some(_) | None => Vec::new(),
+            },
+            brief,
             expires_at: claimed.expires_at,
             heartbeat_every: heartbeat_every(self.app.settings.lease_ttl),
             time_limit: claimed.time_limit,
         })
+    }
+
+    /// What the step is told of its task and of the session that the task belongs to.
+    async fn brief(&self, claimed: &Claimed) -> Result<Brief, Ungrantable> {
+        let failed = Ungrantable::NoBrief;
+        let store = &self.app.parts.store;
+        let record = store.task(claimed.step.task, &TenantScope::System).await.map_err(failed)?;
+        let record = record.ok_or(Ungrantable::Gone)?;
+        let unreadable = Ungrantable::Unreadable;
+        let session = match planning::session(&record).map_err(unreadable)? {
+            Some(session) if claimed.arm == ArmName::Planner => {
+                // The tenant's own tasks, and no other's of the same session id (P7).
+                let (tenant, before) = (&claimed.tenant, claimed.step.task);
+                let scope = TenantScope::Only(tenant.clone());
+                let earlier = store.session(&scope, tenant, &session, before, planning::SESSION_TASKS);
+                earlier.await.map_err(failed)?
+            }
+            Some(_) | None => Vec::new(),
+        };
+        planning::brief(&record, claimed.step.place, &session).map_err(unreadable)
+    }
+
+    /// What a planner's decision does to its task.
+    async fn planned(&self, claims: &StepClaims, done: Completion) -> Result<Command, LeaseError> {
+        let (place, token) = (claims.step.place, claims.lease);
+        let record = self.app.parts.store.task(claims.step.task, &TenantScope::System).await;
+        let record = record.map_err(store_failed)?.ok_or(LeaseError::Lost)?;
+        let output = Document::of(&done.output).map_err(|error| {
+            LeaseError::Refused(problem(ProblemKind::InvalidRequest, error.to_string(), "output"))
+        })?;
+        let unreadable = |error: serde_json::Error| LeaseError::Unreachable(Box::new(error));
+        match done.decision {
+            Some(Decision::Plan(plan)) => match planning::revision(&record, plan) {
+                Ok(Revision { plan, steps, specs }) => {
+                    Ok(Command::Revise { place, token, output, plan, steps, specs })
+                }
+                Err(faults @ NotPlanned::Faults(_)) => Err(LeaseError::Refused(problem(
+                    ProblemKind::InvalidRequest,
+                    faults.to_string(),
+                    "decision.plan",
+                ))),
+                Err(NotPlanned::Unreadable(error)) => Err(unreadable(error)),
+            },
+            Some(Decision::Question(_)) => {
+                let (next, spec) = planning::after_the_answer(&record, place).map_err(unreadable)?;
+                Ok(Command::Ask { place, token, output, next, spec })
+            }
+            Some(Decision::Verdict(_)) | None => Err(refused(Refusal::BadPlan)),
+        }
     }
 
     /// Claims in a task of its own: a claim that was committed is never forgotten because
@@ -302,6 +375,14 @@ impl Leases for LocalLeases {
 
     async fn complete(&self, token: &StepToken, done: Completion) -> Result<(), LeaseError> {
         let claims = self.open(token)?;
+        if let Some(gateway) = &self.app.settings.gateway {
+            // What its calls have cost is told with the result, not after it.
+            gateway.settled(claims.step.task).await;
+        }
+        if let Some(Decision::Plan(_) | Decision::Question(_)) = done.decision {
+            let command = self.planned(&claims, done).await?;
+            return self.report(token, |_| command).await;
+        }
         let files = done.output.artefacts.iter().map(|made| made.sha256);
         let named: BTreeSet<ContentHash> = files.chain(done.output.workspace).collect();
         let artefacts: Vec<ContentHash> = named.into_iter().collect();
@@ -313,7 +394,7 @@ impl Leases for LocalLeases {
             None => None,
             Some(Decision::Verdict(VerdictReport::Accepted)) => Some(Verdict::Accepted),
             Some(Decision::Verdict(VerdictReport::Refused(evidence))) => Some(Verdict::Refused { evidence }),
-            Some(Decision::Plan(_) | Decision::Question(_)) => return Err(refused(Refusal::BadPlan)),
+            Some(Decision::Plan(_) | Decision::Question(_)) => None, // done with above
         };
         let command = |claims: &StepClaims| Command::Complete {
             place: claims.step.place,
@@ -347,9 +428,18 @@ impl Leases for LocalLeases {
         Ok(hash)
     }
 
-    async fn think(&self, token: &StepToken, _: ThinkAsk) -> Result<Thinking, ThinkError> {
-        self.open(token).map_err(|_| ThinkError::Lost)?;
-        Err(ThinkError::Refused("no model is configured".to_owned()))
+    async fn think(&self, token: &StepToken, question: ThinkAsk) -> Result<Thinking, ThinkError> {
+        let claims = self.held(token).await.map_err(|error| match error {
+            LeaseError::Lost | LeaseError::Refused(_) => ThinkError::Lost,
+            LeaseError::Busy { retry_after } => {
+                ThinkError::Busy { retry_after, why: "the store is away".into() }
+            }
+            LeaseError::Unreachable(why) => ThinkError::Unreachable(why),
+        })?;
+        match &self.app.settings.gateway {
+            Some(gateway) => Ok(gateway.think(&claims, question)),
+            None => Err(ThinkError::Refused("no model is configured".to_owned())),
+        }
     }
 
     async fn get_artefact(&self, token: &StepToken, hash: ContentHash) -> Result<Bytes, LeaseError> {
@@ -424,6 +514,15 @@ fn refused(refusal: Refusal) -> LeaseError {
         Refusal::BadVerdict => {
             LeaseError::Refused(problem(ProblemKind::InvalidRequest, refusal.to_string(), "verdict"))
         }
+    }
+}
+
+/// Whether a step with this instruction may ask a model.
+fn thinks(instruction: &Instruction) -> bool {
+    match instruction {
+        Instruction::Think(_) => true,
+        Instruction::Judge { criteria } => criteria.iter().any(|c| matches!(c, Criterion::FreeText(_))),
+        Instruction::Tool(_) => false,
     }
 }
 

@@ -15,6 +15,7 @@
 mod app;
 pub mod http;
 mod leases;
+mod planning;
 mod problem;
 mod retention;
 mod stored;

@@ -1,6 +1,9 @@
 //! The documents that the orchestrator keeps with a task: written at the accept, read when a
 //! step is handed out and when a client looks. Their form is for ever: fields are only added.
 
+use octollm_access::Policy;
+use octollm_contract::{ArmName, Document, Millis};
+use octollm_lifecycle::{Awaits, NewStep};
 use octollm_plan::{CheckedPlan, CheckedStep, PlanStep, StepName};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct PlanDocument {
     /// The places of the steps whose outputs make the result, in order.
     pub result: Vec<u16>,
+    /// The most that steps of later plans may do: the policy of the key that the task was
+    /// accepted under. Absent where no model can plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
 }
 
 /// What a step is to do, and where in the task the steps are that it names.
@@ -28,7 +35,7 @@ pub struct StepDocument {
 
 impl PlanDocument {
     pub(crate) fn of(plan: &CheckedPlan) -> Self {
-        PlanDocument { result: plan.result().to_vec() }
+        PlanDocument { result: plan.result().to_vec(), policy: None }
     }
 }
 
@@ -48,5 +55,29 @@ impl StepDocument {
     pub(crate) fn needs(&self, checked: &CheckedStep) -> Vec<u16> {
         let needs: BTreeSet<u16> = checked.needs.iter().chain(&self.workspace_from).copied().collect();
         needs.into_iter().collect()
+    }
+}
+
+/// The steps of a plan as they go into a task, each with its document.
+pub(crate) fn written(plan: &CheckedPlan) -> (Vec<NewStep>, Vec<Document>) {
+    let steps = plan.steps().iter().map(|checked| {
+        let document = StepDocument::of(plan, checked);
+        let new = NewStep {
+            arm: checked.step.arm,
+            needs: document.needs(checked),
+            awaits: if checked.needs_approval { Awaits::Approval } else { Awaits::Nothing },
+            time_limit: checked.step.time_limit.unwrap_or_else(|| time_limit(checked.step.arm)),
+        };
+        (new, Document::of(&document).expect("a step document is JSON"))
+    });
+    steps.unzip()
+}
+
+/// How long one attempt may take when the plan does not say.
+fn time_limit(arm: ArmName) -> Millis {
+    match arm {
+        ArmName::Judge | ArmName::Guardian | ArmName::Retriever => Millis::from_secs(60),
+        ArmName::Executor | ArmName::Planner => Millis::from_secs(300),
+        ArmName::Coder => Millis::from_secs(1800),
     }
 }

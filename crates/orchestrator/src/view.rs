@@ -1,16 +1,16 @@
 //! From what the store keeps to what a client sees. No decision is made here.
 
-use crate::stored::{PlanDocument, StepDocument};
+use crate::{planning, stored::PlanDocument};
 use octollm_contract::{
-    Document, TaskId, Timestamp,
+    ArmName, Document, TaskId, Timestamp,
     api::{
         ArtefactView, DeliveriesView, EventView, StepView, TaskError, TaskResult, TaskSummary, TaskView,
-        Timestamps, Usage,
+        Timestamps, Usage, VerdictView,
     },
 };
-use octollm_lifecycle::{Event, EventKind, Failure, StepState, TaskState};
+use octollm_lifecycle::{Awaits, Event, EventKind, Failure, StepState, TaskState};
 use octollm_plan::{StepOutput, compose};
-use octollm_store::{TaskLine, TaskRecord};
+use octollm_store::{Receipt, StepRecord, TaskLine, TaskRecord};
 use serde_json::{Value, json};
 
 type Unreadable = serde_json::Error;
@@ -35,9 +35,10 @@ pub(crate) fn task(record: &TaskRecord) -> Result<TaskView, Unreadable> {
             | TaskState::Completed { .. }
             | TaskState::Cancelled { .. } => None,
         },
-        question: question(record)?,
+        question: question(record, &outputs)?,
+        verdicts: verdicts(record, &outputs),
         steps: steps(record, &outputs)?,
-        usage: Usage { cost_usd: task.ledger.money().spent(), tokens: task.ledger.tokens().spent() },
+        usage: Usage { cost_usd: task.ledger.cost(), tokens: task.ledger.tokens().spent() },
         timestamps: Timestamps {
             accepted_at: task.terms.accepted_at,
             started_at: task.started_at,
@@ -73,27 +74,40 @@ fn error(task: TaskId, failure: &Failure) -> TaskError {
     }
 }
 
-fn question(record: &TaskRecord) -> Result<Option<String>, Unreadable> {
+/// What the last judge that was heard has found.
+fn verdicts(record: &TaskRecord, outputs: &[Option<StepOutput>]) -> Vec<VerdictView> {
+    let judged = record.task.places().zip(outputs).filter(|((_, step), _)| step.arm == ArmName::Judge);
+    let last = judged.filter_map(|(_, output)| output.as_ref()).last();
+    let found = last.and_then(|output| output.data.get("criteria").cloned());
+    // A judge of another version may write its findings otherwise; they are in its text, too.
+    found.and_then(|found| serde_json::from_value(found).ok()).unwrap_or_default()
+}
+
+fn question(record: &TaskRecord, outputs: &[Option<StepOutput>]) -> Result<Option<String>, Unreadable> {
     let TaskState::Waiting { place } = record.task.state else { return Ok(None) };
-    let spec = record.steps.get(usize::from(place)).and_then(|step| step.spec.as_ref());
-    let spec: Option<StepDocument> = spec.map(Document::read).transpose()?;
-    Ok(spec.map(|spec| format!("May this step start: {}", spec.step.summary)))
+    let Some(step) = record.task.step(place) else { return Ok(None) };
+    match step.awaits {
+        Awaits::Answer => {
+            let asked = step.needs.last().and_then(|asked| outputs.get(usize::from(*asked))?.as_ref());
+            Ok(asked.map(|output| output.text.clone()))
+        }
+        Awaits::Approval | Awaits::Nothing => {
+            let Some(kept) = record.steps.get(usize::from(place)) else { return Ok(None) };
+            let summary = planning::document(kept, place)?.step.summary;
+            Ok(Some(format!("May this step start: {summary}")))
+        }
+    }
 }
 
 fn steps(record: &TaskRecord, outputs: &[Option<StepOutput>]) -> Result<Vec<StepView>, Unreadable> {
     let views =
         record.task.places().zip(&record.steps).zip(outputs).map(|(((place, step), kept), output)| {
-            let spec: Option<StepDocument> = kept.spec.as_ref().map(Document::read).transpose()?;
-            let (name, instruction) = match spec {
-                Some(spec) => (spec.step.name.to_string(), spec.step.summary),
-                None => (format!("plan-{}", record.task.revisions), "write the next plan".to_owned()),
-            };
-            let provenance = output.as_ref().and_then(|output| output.provenance.as_ref());
+            let spec = planning::document(kept, place)?.step;
             Ok(StepView {
                 step_id: record.task.step_id(place),
-                name,
+                name: spec.name.to_string(),
                 arm: step.arm,
-                instruction,
+                instruction: spec.summary,
                 status: step.state.status(),
                 plan_version: step.plan_version,
                 deliveries: DeliveriesView {
@@ -110,10 +124,27 @@ fn steps(record: &TaskRecord, outputs: &[Option<StepOutput>]) -> Result<Vec<Step
                     | StepState::Done
                     | StepState::Cancelled => None,
                 },
-                provenance: provenance.map(serde_json::to_value).transpose()?,
+                provenance: provenance(output.as_ref(), kept)?,
             })
         });
     views.collect()
+}
+
+/// Who made a step's result, and the model calls that were made for it: those of attempts that
+/// came to nothing, too, for they were paid.
+fn provenance(output: Option<&StepOutput>, kept: &StepRecord) -> Result<Option<Value>, Unreadable> {
+    let made = output.and_then(|output| output.provenance.as_ref());
+    let mut provenance = made.map(serde_json::to_value).transpose()?;
+    if !kept.receipts.is_empty() {
+        let call = |receipt: &Receipt| {
+            let mut call: Value = receipt.body.read()?;
+            call["number"] = Value::from(receipt.number);
+            Ok(call)
+        };
+        let calls: Result<Vec<Value>, Unreadable> = kept.receipts.iter().map(call).collect();
+        provenance.get_or_insert_with(|| json!({}))["calls"] = Value::Array(calls?);
+    }
+    Ok(provenance)
 }
 
 /// The file at `path`: of the result if it has one there, else of the last step that made one.

@@ -13,6 +13,7 @@ mod check;
 pub mod draft;
 mod grant;
 mod judged;
+mod named;
 mod output;
 pub mod rules;
 mod step;
@@ -20,6 +21,7 @@ mod tool;
 
 pub use brief::{Answered, ArmOffer, Brief, DoneStep, Earlier, Failure, Finished, Planning};
 pub use check::{CheckedPlan, CheckedStep, MAX_STEPS, PlanFault};
+pub use named::named;
 pub use output::{Body, InputValue, NoValue, Provenance, StepOutput, compose};
 pub use step::{BadPlanName, InputName, Instruction, Plan, PlanStep, Reference, StepName, ValueType};
 pub use tool::{Arg, CountWhat, FindKind, HashKind, SizeBound, SortBy, ToolCall, ToolName};

@@ -6,9 +6,16 @@
 //! error that suggests the nearest known one; a value that cannot be read names its place.
 
 mod error;
+mod models;
 mod settings;
 mod source;
 
 pub(crate) use error::ConfigError;
+pub(crate) use models::ModelServer;
 pub(crate) use settings::{Config, SETTINGS, Shown, WorkerGroup};
 pub(crate) use source::{Origin, Sources};
+
+/// Whether a setting has this variable.
+pub(crate) fn is_variable(name: &str) -> bool {
+    SETTINGS.iter().any(|setting| setting.variable() == name)
+}

@@ -1,6 +1,6 @@
 //! The table of settings, and the configuration that is read from it.
 
-use super::{ConfigError, Origin, Sources};
+use super::{ConfigError, ModelServer, Origin, Sources, models};
 use octollm_access::ApiKey;
 use octollm_contract::{ArmName, Millis};
 use std::{collections::BTreeSet, fmt::Display, net::SocketAddr, path::PathBuf, str::FromStr};
@@ -58,9 +58,14 @@ settings! {
     "artefact_bytes_max" "OCTOLLM_ARTEFACT_BYTES_MAX" = "67108864", "The largest artefact, in bytes; 64 MiB at most", Open;
     "log" "OCTOLLM_LOG" = "warn", "What is logged: error, warn, info, debug, trace, or a filter such as octollm_store=debug", Open;
     "log_format" "OCTOLLM_LOG_FORMAT" = "text", "text or json, on standard error", Open;
-    "model_url" "OCTOLLM_MODEL_URL" = "", "An OpenAI-compatible server. Not honoured by this version: goals that need a model are refused", Open;
-    "model" "OCTOLLM_MODEL" = "", "The model's id. Not honoured by this version", Open;
-    "model_key" "OCTOLLM_MODEL_KEY" = "", "The model server's key. Not honoured by this version", Secret;
+    "model_url" "OCTOLLM_MODEL_URL" = "", "An OpenAI-compatible model server, such as http://127.0.0.1:11434/v1. Without any, goals that need a model are refused", Open;
+    "model" "OCTOLLM_MODEL" = "", "The model's id. Empty: the first that the server lists", Open;
+    "model_key" "OCTOLLM_MODEL_KEY" = "", "The model server's key", Secret;
+    "openai_api_key" "OPENAI_API_KEY" = "", "The key at openai_base_url; counts when neither model_url nor [[providers]] is set", Secret;
+    "openai_base_url" "OPENAI_BASE_URL" = "https://api.openai.com/v1", "See openai_api_key", Open;
+    "anthropic_api_key" "ANTHROPIC_API_KEY" = "", "The key at anthropic_base_url; counts when nothing above is set", Secret;
+    "anthropic_base_url" "ANTHROPIC_BASE_URL" = "https://api.anthropic.com", "See anthropic_api_key", Open;
+    "prices" "OCTOLLM_PRICES" = "", "A price file in place of the built-in one (docs/models.md)", Open;
 }
 
 /// The effective configuration, every value checked.
@@ -90,8 +95,10 @@ pub(crate) struct Config {
     pub(crate) log: String,
     /// The log as JSON lines.
     pub(crate) log_json: bool,
-    /// Somebody configured a model, which this version cannot use.
-    pub(crate) model_asked_for: bool,
+    /// The model servers, the preferred one first.
+    pub(crate) model_servers: Vec<ModelServer>,
+    /// The price file, if not the built-in one.
+    pub(crate) prices: Option<PathBuf>,
 }
 
 /// The arms that one worker process serves.
@@ -101,8 +108,15 @@ pub(crate) struct WorkerGroup {
     pub(crate) arms: BTreeSet<ArmName>,
 }
 
-/// The arms that this version has code for.
-pub(crate) const BUILT_ARMS: &[ArmName] = &[ArmName::Executor, ArmName::Judge];
+/// The arms that can do something: without a model nobody plans or writes code.
+const fn built_arms(with_models: bool) -> &'static [ArmName] {
+    if with_models {
+        &[ArmName::Planner, ArmName::Executor, ArmName::Coder, ArmName::Judge]
+    } else {
+        &[ArmName::Executor, ArmName::Judge]
+    }
+}
+
 /// A machine does not get more worker processes.
 const WORKERS_MAX: usize = 64;
 /// What a worker can hand over in one request.
@@ -120,11 +134,12 @@ impl Config {
                 Err(invalid(sources, key, format!("it must lie between {least} and {most}")))
             }
         };
+        let model_servers = models::servers(sources, |name| std::env::var(name).ok())?;
         Ok(Config {
             data: optional(sources, "data").map(PathBuf::from),
             listen: parsed(sources, "listen")?,
             admin_key: optional(sources, "admin_key").map(|_| parsed(sources, "admin_key")).transpose()?,
-            workers: worker_groups(sources)?,
+            workers: worker_groups(sources, built_arms(!model_servers.is_empty()))?,
             slots: bounded(sources, "slots", 1, 256)?,
             lease_ttl: length("lease_ttl", Millis::from_secs(3), Millis::from_secs(600))?,
             drain_grace: length("drain_grace", Millis::from_secs(1), Millis::from_secs(3600))?,
@@ -133,9 +148,8 @@ impl Config {
             artefact_bytes_max: bounded(sources, "artefact_bytes_max", 1024, ARTEFACT_BYTES_CAP)?,
             log: log_filter(sources)?,
             log_json: one_of(sources, "log_format", &["text", "json"])? == 1,
-            model_asked_for: ["model_url", "model", "model_key"]
-                .iter()
-                .any(|key| optional(sources, key).is_some()),
+            model_servers,
+            prices: optional(sources, "prices").map(PathBuf::from),
         })
     }
 }
@@ -193,7 +207,7 @@ fn one_of(sources: &Sources, key: &'static str, choices: &[&str]) -> Result<usiz
 
 /// `executor=2,judge=1` → three processes; arms that are not named share one more, so that no
 /// step is left without a worker.
-fn worker_groups(sources: &Sources) -> Result<Vec<WorkerGroup>, ConfigError> {
+fn worker_groups(sources: &Sources, built: &[ArmName]) -> Result<Vec<WorkerGroup>, ConfigError> {
     let bad = |why: String| invalid(sources, "workers", why);
     let mut groups = Vec::new();
     let mut named = BTreeSet::new();
@@ -214,7 +228,7 @@ fn worker_groups(sources: &Sources) -> Result<Vec<WorkerGroup>, ConfigError> {
         }
         groups.extend((0..count).map(|_| WorkerGroup { arms: BTreeSet::from([arm]) }));
     }
-    let shared: BTreeSet<ArmName> = BUILT_ARMS.iter().copied().filter(|arm| !named.contains(arm)).collect();
+    let shared: BTreeSet<ArmName> = built.iter().copied().filter(|arm| !named.contains(arm)).collect();
     if !shared.is_empty() {
         groups.push(WorkerGroup { arms: shared });
     }
@@ -255,7 +269,7 @@ mod tests {
     #[test]
     fn the_defaults_are_valid_and_give_one_shared_worker() {
         let config = with(&[]).unwrap();
-        assert_eq!(config.workers, [WorkerGroup { arms: BUILT_ARMS.iter().copied().collect() }]);
+        assert_eq!(config.workers, [WorkerGroup { arms: built_arms(false).iter().copied().collect() }]);
     }
 
     #[test]

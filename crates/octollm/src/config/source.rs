@@ -1,6 +1,9 @@
 //! Where values come from.
 
-use super::{ConfigError, SETTINGS};
+use super::{
+    ConfigError, SETTINGS,
+    models::{self, ProviderTable},
+};
 use std::{
     collections::BTreeMap,
     fmt, fs,
@@ -34,6 +37,8 @@ impl fmt::Display for Origin {
 /// All values as text, with their origins.
 pub(crate) struct Sources {
     values: BTreeMap<&'static str, (String, Origin)>,
+    providers: Vec<ProviderTable>,
+    file: Option<PathBuf>,
 }
 
 /// Variables that begin with `OCTOLLM_` and are no settings.
@@ -52,8 +57,11 @@ impl Sources {
     ) -> Result<Self, ConfigError> {
         let mut values: BTreeMap<&'static str, (String, Origin)> =
             SETTINGS.iter().map(|s| (s.key, (s.default.to_owned(), Origin::Default))).collect();
+        let mut providers = Vec::new();
         if let Some(path) = file {
-            for (key, value) in read_file(path)? {
+            let (settings, tables) = read_file(path)?;
+            providers = tables;
+            for (key, value) in settings {
                 values.insert(key, (value, Origin::File(path.to_owned())));
             }
         }
@@ -77,7 +85,17 @@ impl Sources {
         for (key, value) in flags {
             values.insert(key, (value.clone(), Origin::Flag(format!("--{}", key.replace('_', "-")))));
         }
-        Ok(Sources { values })
+        Ok(Sources { values, providers, file: file.map(Path::to_owned) })
+    }
+
+    /// The model servers that the file lists.
+    pub(crate) fn providers(&self) -> &[ProviderTable] {
+        &self.providers
+    }
+
+    /// Where [`Sources::providers`] came from.
+    pub(crate) fn providers_origin(&self) -> Origin {
+        self.file.clone().map_or(Origin::Default, Origin::File)
     }
 
     /// The text of a setting and where it came from.
@@ -87,15 +105,21 @@ impl Sources {
     }
 }
 
-fn read_file(path: &Path) -> Result<Vec<(&'static str, String)>, ConfigError> {
+type Settings = Vec<(&'static str, String)>;
+
+fn read_file(path: &Path) -> Result<(Settings, Vec<ProviderTable>), ConfigError> {
     let text = fs::read_to_string(path)
         .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| ConfigError::NotToml {
         path: path.to_owned(),
         message: error.to_string(),
     })?;
-    let mut values = Vec::new();
+    let (mut values, mut providers) = (Vec::new(), Vec::new());
     for (name, value) in table {
+        if name == "providers" {
+            providers = models::tables(path, value)?;
+            continue;
+        }
         let Some(setting) = SETTINGS.iter().find(|s| s.key == name) else {
             return Err(ConfigError::Unknown {
                 origin: path.display().to_string(),
@@ -121,7 +145,7 @@ fn read_file(path: &Path) -> Result<Vec<(&'static str, String)>, ConfigError> {
         };
         values.push((setting.key, text));
     }
-    Ok(values)
+    Ok((values, providers))
 }
 
 fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {

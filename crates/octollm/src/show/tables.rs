@@ -1,7 +1,10 @@
 //! Tasks, keys and settings as text.
 
 use crate::config::{SETTINGS, Shown, Sources};
-use octollm_contract::api::{TaskPage, TaskView};
+use octollm_contract::{
+    Cost,
+    api::{TaskPage, TaskView},
+};
 use std::fmt::Write as _;
 
 /// Every setting with its value, its origin and its meaning.
@@ -19,7 +22,49 @@ pub(crate) fn config(sources: &Sources) -> String {
             setting.meaning
         );
     }
+    for provider in sources.providers() {
+        let models =
+            if provider.models.is_empty() { "the first it lists".into() } else { provider.models.join(", ") };
+        let _infallible = write!(
+            text,
+            "providers: {} = {}\n    from {}\n    {:?}; models: {models}\n",
+            provider.name,
+            provider.url,
+            sources.providers_origin(),
+            provider.kind,
+        );
+    }
     text
+}
+
+/// What is said under a result: a verdict for each criterion, and what models have cost.
+pub(crate) fn closing(view: &TaskView) -> Option<String> {
+    let mut lines: Vec<String> = view
+        .verdicts
+        .iter()
+        .map(|verdict| {
+            let word = if verdict.holds { "holds" } else { "does not hold" };
+            format!("{} {word}: {}", verdict.criterion, verdict.evidence)
+        })
+        .collect();
+    let calls = view.steps.iter().filter_map(|step| step.provenance.as_ref()?.get("calls")?.as_array());
+    let calls: Vec<_> = calls.flatten().collect();
+    if !calls.is_empty() {
+        let simulated =
+            calls.iter().any(|call| call.get("simulated").and_then(|s| s.as_bool()) == Some(true));
+        let cost = match view.usage.cost_usd {
+            Cost::Known(cost) => format!("{cost} US dollars"),
+            Cost::Unknown => "cost unknown".to_owned(),
+        };
+        lines.push(format!(
+            "{} model call{}, {} tokens, {cost}{}",
+            calls.len(),
+            if calls.len() == 1 { "" } else { "s" },
+            view.usage.tokens,
+            if simulated { "; SIMULATED answers, not a real model's" } else { "" },
+        ));
+    }
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 /// A task, whole.

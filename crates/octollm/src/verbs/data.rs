@@ -1,8 +1,10 @@
 //! The data folder: where it is, and what is opened in it.
 
+use super::models::Models;
 use crate::config::Config;
 use anyhow::Context;
 use octollm_artefacts::Artefacts;
+use octollm_gateway::Gateway;
 use octollm_orchestrator::{App, Parts, Settings};
 use octollm_plan::rules::Place;
 use octollm_store::{
@@ -35,6 +37,7 @@ pub(super) fn open(
     durability: Durability,
     place: Place,
     config: &Config,
+    models: Option<Models>,
 ) -> anyhow::Result<(Arc<App>, Arc<dyn Store>)> {
     // What is in it is nobody else's business; a folder that was there keeps its mode.
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
@@ -50,7 +53,17 @@ pub(super) fn open(
     let store: Arc<dyn Store> = Arc::new(store);
     let artefacts = Artefacts::in_folder(&folder.join("artefacts"), config.artefact_bytes_max)
         .with_context(|| format!("the artefacts below {} cannot be opened", folder.display()))?;
-    let settings = Settings { place, lease_ttl: config.lease_ttl, ..Settings::default() };
+    let gateway = models.map(|Models { routes, catalogue }| {
+        Gateway::new(octollm_gateway::Parts {
+            store: Arc::clone(&store),
+            artefacts: artefacts.clone(),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            routes,
+            catalogue,
+        })
+    });
+    let settings = Settings { place, lease_ttl: config.lease_ttl, gateway, ..Settings::default() };
     let parts = Parts { store: Arc::clone(&store), artefacts, clock, entropy };
     Ok((App::new(parts, settings), store))
 }

@@ -4,6 +4,7 @@ mod data;
 mod keys;
 mod llm_sim;
 mod log;
+mod models;
 mod run;
 mod serve;
 mod signals;
@@ -64,22 +65,23 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
 
 /// The settings that flags of this verb set.
 fn flags(verb: &Verb) -> Vec<(&'static str, String)> {
-    let Verb::Serve(serve) = verb else { return Vec::new() };
-    let data = serve.data.as_ref().map(|path| ("data", path.display().to_string()));
-    let listen = serve.listen.map(|address| ("listen", address.to_string()));
-    let workers = serve.workers.clone().map(|text| ("workers", text));
-    let grace = serve.drain_grace.clone().map(|text| ("drain_grace", text));
-    let format = serve.log_format.clone().map(|text| ("log_format", text));
-    [data, listen, workers, grace, format].into_iter().flatten().collect()
-}
-
-/// Says so when a model is configured, for nothing here calls one.
-fn note_unused_model(config: &Config) {
-    if config.model_asked_for {
-        show::note(
-            "note: a model is configured, but this version cannot use one; goals that need it are refused",
-        );
-    }
+    let set = match verb {
+        Verb::Serve(serve) => vec![
+            ("data", serve.data.as_ref().map(|path| path.display().to_string())),
+            ("listen", serve.listen.map(|address| address.to_string())),
+            ("workers", serve.workers.clone()),
+            ("drain_grace", serve.drain_grace.clone()),
+            ("log_format", serve.log_format.clone()),
+        ],
+        Verb::Run(run) => vec![("model_url", run.model.clone()), ("model", run.model_name.clone())],
+        Verb::Task { .. }
+        | Verb::Keys { .. }
+        | Verb::Scale { .. }
+        | Verb::Config { .. }
+        | Verb::Completions { .. }
+        | Verb::Worker => Vec::new(),
+    };
+    set.into_iter().filter_map(|(key, text)| Some((key, text?))).collect()
 }
 
 /// A runtime for a verb that waits for a server or a task.

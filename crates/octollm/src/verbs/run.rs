@@ -1,6 +1,6 @@
 //! `octollm run`: the whole stack in this process, for one goal.
 
-use super::{Usage, data, log, note_unused_model, runtime, signals};
+use super::{Usage, data, log, models, runtime, signals};
 use crate::{
     cli::Run,
     config::Config,
@@ -36,13 +36,20 @@ const INTERRUPTED: u8 = 130;
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 pub(super) fn run(run: Run, config: &Config) -> anyhow::Result<ExitCode> {
-    refuse_what_nothing_honours(&run)?;
     log::configured(config)?;
-    note_unused_model(config);
     let place = Place { home: std::env::var("HOME").ok(), cwd: cwd(), entries: entries() };
-    // Refused before anything is made: the plan of an understood goal says what it may touch.
-    let policy = match rules::plan(&run.goal, &place) {
-        Ok(plan) => plan.with_private_hosts(&run.allow_host).exactly(),
+    let has_model = !config.model_servers.is_empty();
+    if run.max_cost.is_some() && !has_model {
+        let why = "--max-cost: no model is configured, so there is nothing to limit; leave it out";
+        return Err(Usage(why.into()).into());
+    }
+    // Refused before anything is made. The plan of an understood goal says what it may touch, and
+    // asks no model; a goal that is not understood may touch what it names.
+    let (policy, thinks) = match rules::plan(&run.goal, &place) {
+        Ok(plan) => (plan.with_private_hosts(&run.allow_host).exactly(), false),
+        Err(why) if has_model && why.needs_model() => {
+            (octollm_plan::named(&run.goal, &place, &run.allow_host, |path| Path::new(path).exists()), true)
+        }
         Err(why) => return Ok(refused(&why.to_string(), run.json)),
     };
     let temporary = temporary()?;
@@ -51,11 +58,18 @@ pub(super) fn run(run: Run, config: &Config) -> anyhow::Result<ExitCode> {
         None => (temporary.path().join("data"), Durability::Process),
     };
     let code = runtime(2)?.block_on(async {
-        let (app, _) = data::open(&folder, durability, place, config)?;
+        let models = if thinks { models::configured(config).await? } else { None };
+        let (app, _) = data::open(&folder, durability, place, config, models)?;
         let scratch = temporary.path().join("scratch");
         fs::create_dir(&scratch).with_context(|| format!("{} cannot be made", scratch.display()))?;
         let arms = arms(&scratch, &folder);
-        reach(&app, Caller::local(policy), &run, config, arms).await
+        // Without a model nothing costs anything, and any limit is kept.
+        let budget = Budget {
+            max_time_seconds: run.max_time,
+            max_cost_usd: run.max_cost.filter(|_| thinks),
+            ..Budget::default()
+        };
+        reach(&app, Caller::local(policy), &run, budget, config, arms).await
     });
     let removed = temporary.close();
     // What went wrong first is told; what is left behind is only told when nothing else did.
@@ -76,22 +90,6 @@ fn temporary() -> anyhow::Result<tempfile::TempDir> {
     match cached {
         Some(folder) => Ok(folder),
         None => make(&std::env::temp_dir()).context("no temporary folder can be made"),
-    }
-}
-
-/// What the command line can say and this version cannot do.
-fn refuse_what_nothing_honours(run: &Run) -> Result<(), Usage> {
-    let asked = [
-        (
-            run.max_cost.is_some(),
-            "--max-cost: this version calls no model, so nothing would keep to a limit of its cost",
-        ),
-        (run.model.is_some(), "--model: this version cannot use a model"),
-        (run.model_name.is_some(), "--model-name: this version cannot use a model"),
-    ];
-    match asked.into_iter().find(|(asked, _)| *asked) {
-        Some((_, why)) => Err(Usage(format!("{why}; leave it out"))),
-        None => Ok(()),
     }
 }
 
@@ -117,6 +115,7 @@ async fn reach(
     app: &Arc<App>,
     caller: Caller,
     run: &Run,
+    budget: Budget,
     config: &Config,
     arms: Vec<Arc<dyn Arm>>,
 ) -> anyhow::Result<ExitCode> {
@@ -127,7 +126,7 @@ async fn reach(
         constraints: Vec::new(),
         context: serde_json::Map::new(),
         acceptance_criteria: Vec::new(),
-        budget: Budget { max_time_seconds: run.max_time, ..Budget::default() },
+        budget,
         deadline: None,
         not_before: None,
         session_id: None,
@@ -197,7 +196,11 @@ async fn follow(
         }
         if view.status == TaskStatus::Waiting {
             progress.finish();
-            anyhow::bail!("the task waits for an approval, which `run` cannot give");
+            let question = view.question.clone().unwrap_or_default();
+            let answer = tokio::task::spawn_blocking(move || show::ask(&question)).await?;
+            let answer = answer.context("the task asks something, and nobody is there to answer")?;
+            app.input(caller, task, answer).await?;
+            continue;
         }
         tokio::select! {
             () = watch.changed() => {}
@@ -236,6 +239,9 @@ async fn conclude(app: &App, caller: &Caller, view: &TaskView, run: &Run) -> any
             ExitCode::from(INTERRUPTED)
         }
     };
+    if let Some(closing) = show::closing(view).filter(|_| !run.json) {
+        show::note(&closing);
+    }
     let files = view.result.as_ref().map_or(&[][..], |result| &result.artefacts);
     if !files.is_empty() {
         let out = run.out.clone().unwrap_or_else(|| PathBuf::from(format!("octollm-{}", view.task_id)));

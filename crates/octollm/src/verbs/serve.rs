@@ -1,7 +1,7 @@
 //! `octollm serve`: the all-in-one shape. HTTP API, sweeper, retention and the supervisor of
 //! the worker processes, on one data folder.
 
-use super::{data, log, note_unused_model, runtime, signals, worker::Order};
+use super::{data, log, models, runtime, signals, worker::Order};
 use crate::{
     config::{Config, WorkerGroup},
     show,
@@ -39,7 +39,8 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
     let shutdown = signals::shutdown()?;
     let folder = data::folder(&config)?;
     // A client's folder is not the server's: relative paths and `~` mean nothing here.
-    let (app, store) = data::open(&folder, Durability::Full, Place::default(), &config)?;
+    let (app, store) =
+        data::open(&folder, Durability::Full, Place::default(), &config, models::configured(&config).await?)?;
     // Whoever held a lease was a worker of the process that owned this folder before: it is gone.
     let lost = store.lose(None).await.context("the leases of an earlier process cannot be ended")?;
     if lost.lapsed > 0 {
@@ -51,7 +52,6 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
         .await
         .with_context(|| format!("{} cannot be listened on (setting listen)", config.listen))?;
     let address = listener.local_addr()?;
-    note_unused_model(&config);
 
     let sweeper = Sweeper::start(Arc::clone(&app));
     let retention = Retention::start(

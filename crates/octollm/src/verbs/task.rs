@@ -53,8 +53,9 @@ pub(super) fn task(server: &Server, verb: TaskVerb) -> anyhow::Result<ExitCode> 
                 Ok(ExitCode::SUCCESS)
             }
             TaskVerb::Cancel { id } => shown(&client.cancel(id).await?, server.json),
-            TaskVerb::Input { id, approve, refuse: _ } => {
-                let input = TaskInput { text: None, approve: Some(approve) };
+            TaskVerb::Input { id, text, approve, refuse: _ } => {
+                let approve = text.is_none().then_some(approve);
+                let input = TaskInput { text, approve };
                 shown(&client.input(id, &input).await?, server.json)
             }
         }

@@ -3,28 +3,23 @@
 //! with: [`octollm_yardstick::Allowance`] says it for both.
 
 use super::submit::SubmitError;
-use octollm_contract::{Criterion, api::StructuredCriterion};
+use octollm_contract::Criterion;
 use octollm_yardstick::{Allowance, MAX_CRITERIA};
 
-/// The structured criteria, each one fit to be judged by. What clients send to be compiled is
-/// compiled off the threads that serve others.
-pub(super) async fn structured(criteria: &[Criterion]) -> Result<Vec<StructuredCriterion>, SubmitError> {
+/// A sentence for a model to judge by has at most so many characters.
+const SENTENCE_CHARACTERS_MAX: usize = 2_000;
+
+/// The criteria, each one fit to be judged by: sentences only where a model can judge them. What
+/// clients send to be compiled is compiled off the threads that serve others.
+pub(super) async fn checked(criteria: &[Criterion], by_model: bool) -> Result<Vec<Criterion>, SubmitError> {
     if criteria.is_empty() {
         return Ok(Vec::new());
     }
     if criteria.len() > MAX_CRITERIA {
         return Err(invalid("acceptance_criteria".into(), format!("at most {MAX_CRITERIA} are taken")));
     }
-    let named = criteria.iter().enumerate().map(|(at, criterion)| match criterion {
-        Criterion::Structured(criterion) => Ok(criterion.clone()),
-        Criterion::FreeText(_) => Err(SubmitError::NotHonoured {
-            field: format!("acceptance_criteria[{at}]"),
-            detail: "a sentence needs a model to judge it; use a structured criterion, such as \
-                     {\"type\": \"contains\", \"text\": \"…\"}"
-                .into(),
-        }),
-    });
-    let criteria = named.collect::<Result<Vec<_>, _>>()?;
+    criteria.iter().enumerate().try_for_each(|(at, criterion)| sentence(at, criterion, by_model))?;
+    let criteria = criteria.to_vec();
     let checking = tokio::task::spawn_blocking(move || fit(&criteria).map(|()| criteria));
     match checking.await {
         Ok(outcome) => outcome,
@@ -36,9 +31,25 @@ pub(super) async fn structured(criteria: &[Criterion]) -> Result<Vec<StructuredC
     }
 }
 
-fn fit(criteria: &[StructuredCriterion]) -> Result<(), SubmitError> {
+/// A sentence is taken where a model can judge it, within bounds.
+fn sentence(at: usize, criterion: &Criterion, by_model: bool) -> Result<(), SubmitError> {
+    let Criterion::FreeText(text) = criterion else { return Ok(()) };
+    let field = format!("acceptance_criteria[{at}]");
+    if !by_model {
+        let detail = "a sentence needs a model to judge it; use a structured criterion, such as \
+                      {\"type\": \"contains\", \"text\": \"…\"}";
+        return Err(SubmitError::NotHonoured { field, detail: detail.into() });
+    }
+    if text.trim().is_empty() || text.chars().count() > SENTENCE_CHARACTERS_MAX {
+        return Err(invalid(field, format!("a sentence has 1 to {SENTENCE_CHARACTERS_MAX} characters")));
+    }
+    Ok(())
+}
+
+fn fit(criteria: &[Criterion]) -> Result<(), SubmitError> {
     let mut allowance = Allowance::default();
     criteria.iter().enumerate().try_for_each(|(at, criterion)| {
+        let Criterion::Structured(criterion) = criterion else { return Ok(()) };
         let made = allowance.yardstick(criterion).map(drop);
         made.map_err(|unfit| invalid(format!("acceptance_criteria[{at}].{}", unfit.member), unfit.why))
     })
@@ -56,7 +67,7 @@ mod tests {
     async fn field_of(criteria: &[Value]) -> Option<String> {
         let criteria: Vec<Criterion> =
             criteria.iter().map(|c| serde_json::from_value(c.clone()).unwrap()).collect();
-        match structured(&criteria).await {
+        match checked(&criteria, false).await {
             Ok(_) => None,
             Err(SubmitError::Invalid { field, .. } | SubmitError::NotHonoured { field, .. }) => Some(field),
             Err(other) => panic!("{other}"),

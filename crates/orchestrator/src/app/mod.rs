@@ -21,6 +21,7 @@ use crate::workers::Workers;
 use octollm_access::{SigningKey, VerifyingKey};
 use octollm_artefacts::Artefacts;
 use octollm_contract::Millis;
+use octollm_gateway::Gateway;
 use octollm_plan::rules::Place;
 use octollm_store::{Clock, Entropy, Store};
 use std::sync::Arc;
@@ -49,11 +50,18 @@ pub struct Settings {
     pub lease_ttl: Millis,
     /// Accepts that may wait for the store at once; one more is refused as overload (P9).
     pub accepts_in_flight: usize,
+    /// The way to models. Without one, goals that need thought are refused (P10).
+    pub gateway: Option<Gateway>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { place: Place::default(), lease_ttl: Millis::from_secs(30), accepts_in_flight: 4096 }
+        Settings {
+            place: Place::default(),
+            lease_ttl: Millis::from_secs(30),
+            accepts_in_flight: 4096,
+            gateway: None,
+        }
     }
 }
 

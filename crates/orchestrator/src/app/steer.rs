@@ -2,11 +2,14 @@
 
 use super::{App, Caller, ReadError};
 use octollm_contract::{
-    TaskId,
+    Document, TaskId,
     api::{TaskInput, TaskView},
 };
 use octollm_lifecycle::{Command, Given, Refusal};
 use octollm_store::{DecideError, Directed, StoreError};
+
+/// An answer to a question has at most so many characters.
+const ANSWER_CHARACTERS_MAX: usize = 20_000;
 
 /// Why a task was not steered. Nothing was changed, unless the store says that it does not know.
 #[derive(Debug, thiserror::Error)]
@@ -20,9 +23,9 @@ pub enum SteerError {
     /// Send exactly one of `text` and `approve`.
     #[error("exactly one of text and approve must be given")]
     NotOneInput,
-    /// Nothing asks questions yet; only `approve` is taken.
-    #[error("nothing asks for a text yet; a task that waits, waits for `approve`")]
-    TextNotHonoured,
+    /// Send an answer of the right length.
+    #[error("an answer has 1 to {ANSWER_CHARACTERS_MAX} characters")]
+    NoAnswer,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -42,7 +45,13 @@ impl App {
         match (input.text, input.approve) {
             (None, Some(true)) => self.steer(caller, id, Command::Input(Given::Approve)).await,
             (None, Some(false)) => self.steer(caller, id, Command::Input(Given::Refuse)).await,
-            (Some(_), None) => Err(SteerError::TextNotHonoured),
+            (Some(text), None) if text.trim().is_empty() || text.chars().count() > ANSWER_CHARACTERS_MAX => {
+                Err(SteerError::NoAnswer)
+            }
+            (Some(text), None) => {
+                let answer = Document::of(&text).expect("a text is JSON");
+                self.steer(caller, id, Command::Input(Given::Answer(answer))).await
+            }
             (Some(_), Some(_)) | (None, None) => Err(SteerError::NotOneInput),
         }
     }

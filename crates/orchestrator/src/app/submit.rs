@@ -2,14 +2,18 @@
 //! with the field at fault and nothing stored (P8, P10).
 
 use super::{App, Caller, criteria};
-use crate::stored::{PlanDocument, StepDocument};
-use octollm_contract::{
-    ArmName, ContentHash, Document, IdempotencyKey, Millis, TaskId, Timestamp,
-    api::{StructuredCriterion, SubmitTask},
+use crate::{
+    planning,
+    stored::{PlanDocument, written},
 };
-use octollm_lifecycle::{Awaits, Budget, NewStep, NewTask, RETRIES_DEFAULT, Replans, Terms};
+use octollm_access::Policy;
+use octollm_contract::{
+    ArmName, ContentHash, Criterion, Document, IdempotencyKey, Millis, SessionId, TaskId, Timestamp,
+    api::SubmitTask,
+};
+use octollm_lifecycle::{Awaits, Budget, Limit, NewStep, NewTask, RETRIES_DEFAULT, Replans, Terms};
 use octollm_plan::{
-    CheckedPlan, PlanFault,
+    PlanFault,
     rules::{self, NotUnderstood},
 };
 use octollm_store::{AcceptError, Accepted, Order, StoreError};
@@ -78,7 +82,7 @@ impl App {
             return Err(SubmitError::Draining);
         }
         let _place_in_the_queue = self.accepts.try_acquire().map_err(|_| SubmitError::Overloaded)?;
-        let order = match criteria::structured(&request.acceptance_criteria).await {
+        let order = match criteria::checked(&request.acceptance_criteria, self.thinks()).await {
             Ok(criteria) => self.order(caller, &request, criteria, key.clone()),
             Err(why) => Err(why),
         };
@@ -116,21 +120,17 @@ impl App {
         &self,
         caller: &Caller,
         request: &SubmitTask,
-        criteria: Vec<StructuredCriterion>,
+        criteria: Vec<Criterion>,
         key: Option<IdempotencyKey>,
     ) -> Result<Order, SubmitError> {
         let now = self.now();
-        let terms = terms(request, now)?;
+        let terms = Terms { replans: self.replans(), ..terms(request, now)? };
         check_goal(&request.goal)?;
-        refuse_what_nothing_honours(request)?;
+        let session = self.session(request)?;
+        let budget = self.budget(request)?;
         let document = Document::of(request)
             .map_err(|error| SubmitError::Invalid { field: "goal".into(), detail: error.to_string() })?;
-        let plan = rules::plan(&request.goal, &self.settings.place).map_err(not_understood)?;
-        // Whoever wrote the policy named these hosts on purpose.
-        let private = caller.policy.hosts.iter().filter(|own| own.private).map(|own| &own.host);
-        let plan = plan.judged_by(criteria).with_private_hosts(private);
-        let plan = plan.check(&caller.policy).map_err(faults)?;
-        let (steps, specs) = written(&plan);
+        let planned = self.planned(caller, request, criteria)?;
         let mut entropy = [0; 10];
         self.parts.entropy.fill(&mut entropy);
         let new = NewTask {
@@ -138,20 +138,109 @@ impl App {
             tenant: caller.tenant.clone(),
             priority: request.priority,
             terms,
-            budget: Budget::UNLIMITED,
-            steps,
+            budget,
+            steps: planned.steps,
         };
         let idempotency = key.map(|key| (key, ContentHash::of(document.as_str().as_bytes())));
-        let plan = Document::of(&PlanDocument::of(&plan)).expect("a plan document is JSON");
-        Ok(Order {
-            new,
-            goal: request.goal.clone(),
-            request: document,
-            plan,
-            specs,
-            idempotency,
-            session: None,
+        let plan = Document::of(&planned.plan).expect("a plan document is JSON");
+        let specs = planned.specs;
+        Ok(Order { new, goal: request.goal.clone(), request: document, plan, specs, idempotency, session })
+    }
+
+    /// The plan of the rules, or a planner's step where a model must think.
+    fn planned(
+        &self,
+        caller: &Caller,
+        request: &SubmitTask,
+        criteria: Vec<Criterion>,
+    ) -> Result<Planned, SubmitError> {
+        // What only a model can heed is not for the rules.
+        let heeds = !request.constraints.is_empty() || !request.context.is_empty();
+        let plan = match rules::plan(&request.goal, &self.settings.place) {
+            Ok(plan) if !heeds => plan,
+            Err(why) if !self.thinks() || !why.needs_model() => return Err(not_understood(why)),
+            Ok(_) | Err(_) => return Ok(Planned::by_a_planner(&caller.policy)),
+        };
+        // Whoever wrote the policy named these hosts on purpose.
+        let private = caller.policy.hosts.iter().filter(|own| own.private).map(|own| &own.host);
+        let plan = plan.judged_by(criteria).with_private_hosts(private);
+        let plan = plan.check(&caller.policy).map_err(faults)?;
+        let (steps, specs) = written(&plan);
+        let policy = self.thinks().then(|| (*caller.policy).clone());
+        Ok(Planned { plan: PlanDocument { policy, ..PlanDocument::of(&plan) }, steps, specs })
+    }
+
+    fn thinks(&self) -> bool {
+        self.settings.gateway.is_some()
+    }
+
+    fn replans(&self) -> Replans {
+        if self.thinks() { Replans::UpTo(planning::REVISIONS_MAX) } else { Replans::No }
+    }
+
+    /// What the client's limits grant; without a model there is nothing to spend on.
+    fn budget(&self, request: &SubmitTask) -> Result<Budget, SubmitError> {
+        let Some(gateway) = &self.settings.gateway else {
+            refuse_what_needs_a_model(request)?;
+            return Ok(Budget::UNLIMITED);
+        };
+        if request.budget.max_cost_usd.is_some()
+            && let Err(model) = gateway.all_priced()
+        {
+            let detail = format!(
+                "the model {model} has no known price, so nothing could keep to a limit; leave it out, or \
+                 add the model to the price file (setting prices)"
+            );
+            return Err(SubmitError::NotHonoured { field: "budget.max_cost_usd".into(), detail });
+        }
+        let countable = |field: &str, amount: u64| match i64::try_from(amount) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(SubmitError::Invalid {
+                field: field.to_owned(),
+                detail: format!("at most {} can be counted", i64::MAX),
+            }),
+        };
+        if let Some(cost) = request.budget.max_cost_usd {
+            countable("budget.max_cost_usd", cost.get())?;
+        }
+        if let Some(tokens) = request.budget.max_tokens {
+            countable("budget.max_tokens", tokens)?;
+        }
+        Ok(Budget {
+            money: request.budget.max_cost_usd.map_or(Limit::Unlimited, Limit::Of),
+            tokens: request.budget.max_tokens.map_or(Limit::Unlimited, Limit::Of),
         })
+    }
+
+    fn session(&self, request: &SubmitTask) -> Result<Option<SessionId>, SubmitError> {
+        let read = |text: &String| {
+            text.parse::<SessionId>().map_err(|error| SubmitError::Invalid {
+                field: "session_id".into(),
+                detail: error.to_string(),
+            })
+        };
+        request.session_id.as_ref().map(read).transpose()
+    }
+}
+
+/// What a task begins with.
+struct Planned {
+    plan: PlanDocument,
+    steps: Vec<NewStep>,
+    specs: Vec<Document>,
+}
+
+impl Planned {
+    fn by_a_planner(policy: &Policy) -> Self {
+        let step = NewStep {
+            arm: ArmName::Planner,
+            needs: Vec::new(),
+            awaits: Awaits::Nothing,
+            time_limit: planning::PLANNER_TIME_LIMIT,
+        };
+        let spec = Document::of(&planning::planner_step(0)).expect("a step document is JSON");
+        let plan = PlanDocument { result: Vec::new(), policy: Some(policy.clone()) };
+        Planned { plan, steps: vec![step], specs: vec![spec] }
     }
 }
 
@@ -205,12 +294,12 @@ fn check_goal(goal: &str) -> Result<(), SubmitError> {
 }
 
 /// What a field promises must be kept; what nothing keeps is not accepted.
-fn refuse_what_nothing_honours(request: &SubmitTask) -> Result<(), SubmitError> {
-    let model = "nothing calls a model yet, so nothing would keep to it";
+fn refuse_what_needs_a_model(request: &SubmitTask) -> Result<(), SubmitError> {
+    let model = "no model is configured, so there is nothing to limit";
     let asked = [
         (request.budget.max_cost_usd.is_some(), "budget.max_cost_usd", model),
         (request.budget.max_tokens.is_some(), "budget.max_tokens", model),
-        (request.session_id.is_some(), "session_id", "there are no conversations yet"),
+        (request.session_id.is_some(), "session_id", "only a model remembers a conversation"),
         (!request.constraints.is_empty(), "constraints", "only a model can keep to constraints"),
         (!request.context.is_empty(), "context", "only a model can make use of a context"),
     ];
@@ -250,28 +339,5 @@ fn faults(faults: Vec<PlanFault>) -> SubmitError {
     match beyond {
         Some(detail) => SubmitError::BeyondPolicy { detail },
         None => SubmitError::BadPlan(faults),
-    }
-}
-
-fn written(plan: &CheckedPlan) -> (Vec<NewStep>, Vec<Document>) {
-    let steps = plan.steps().iter().map(|checked| {
-        let document = StepDocument::of(plan, checked);
-        let new = NewStep {
-            arm: checked.step.arm,
-            needs: document.needs(checked),
-            awaits: if checked.needs_approval { Awaits::Approval } else { Awaits::Nothing },
-            time_limit: checked.step.time_limit.unwrap_or_else(|| time_limit(checked.step.arm)),
-        };
-        (new, Document::of(&document).expect("a step document is JSON"))
-    });
-    steps.unzip()
-}
-
-/// How long one attempt may take when the plan does not say.
-fn time_limit(arm: ArmName) -> Millis {
-    match arm {
-        ArmName::Judge | ArmName::Guardian | ArmName::Retriever => Millis::from_secs(60),
-        ArmName::Executor | ArmName::Planner => Millis::from_secs(300),
-        ArmName::Coder => Millis::from_secs(1800),
     }
 }

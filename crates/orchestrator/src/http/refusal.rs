@@ -158,7 +158,7 @@ impl From<SteerError> for Refused {
                 | Refusal::MoreThanHeld => Refused::new(ProblemKind::Conflict, refusal.to_string(), None),
             },
             SteerError::NotOneInput => Refused::invalid("approve", error.to_string()),
-            SteerError::TextNotHonoured => Refused::new(ProblemKind::NotHonoured, error.to_string(), "text"),
+            SteerError::NoAnswer => Refused::invalid("text", error.to_string()),
             SteerError::Store(error) => error.into(),
             SteerError::Read(error) => error.into(),
         }

@@ -1,0 +1,167 @@
+//! One call under way: what has been said so far, and who listens.
+//!
+//! A call belongs to the gateway, not to the connection that asked for it: a listener that
+//! comes back, or comes late, hears everything from the beginning.
+
+use futures_util::stream;
+use octollm_client::{ThinkError, ThinkLine, Thinking};
+use octollm_contract::{
+    ContentHash,
+    model::{Answer, Chunk},
+};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
+use tokio::sync::watch;
+
+/// A call and its answer as it comes.
+pub(crate) struct Call {
+    /// The hash of the question.
+    pub(crate) asked: ContentHash,
+    said: Mutex<Vec<ThinkLine>>,
+    /// How much was said; closed by the last word.
+    heard: Mutex<Option<watch::Sender<usize>>>,
+    listeners: AtomicUsize,
+}
+
+impl Call {
+    pub(crate) fn begin(asked: ContentHash) -> Arc<Self> {
+        Arc::new(Call {
+            asked,
+            said: Mutex::default(),
+            heard: Mutex::new(Some(watch::Sender::new(0))),
+            listeners: AtomicUsize::new(0),
+        })
+    }
+
+    /// Says one thing more. Nothing is said after the last word.
+    pub(crate) fn say(&self, line: ThinkLine) {
+        let last = !matches!(&line, ThinkLine::Chunk(chunk) if !matches!(chunk, Chunk::End { .. }));
+        let mut heard = lock(&self.heard);
+        let Some(sender) = heard.as_ref() else { return };
+        let mut said = lock(&self.said);
+        said.push(line);
+        sender.send_replace(said.len());
+        if last {
+            *heard = None;
+        }
+    }
+
+    pub(crate) fn say_whole(&self, answer: &Answer) {
+        let begun = Chunk::Begun { model: answer.model.clone(), simulated: answer.simulated };
+        self.say(ThinkLine::Chunk(begun));
+        if !answer.text.is_empty() {
+            self.say(ThinkLine::Chunk(Chunk::Text { text: answer.text.clone() }));
+        }
+        for call in &answer.tool_calls {
+            self.say(ThinkLine::Chunk(Chunk::ToolCall(call.clone())));
+        }
+        self.say(ThinkLine::Chunk(Chunk::Usage(answer.usage)));
+        self.say(ThinkLine::Chunk(Chunk::End { finish: answer.finish }));
+    }
+
+    /// The last word was said.
+    pub(crate) fn is_over(&self) -> bool {
+        lock(&self.heard).is_none()
+    }
+
+    /// Nobody listens now.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.listeners.load(Ordering::Acquire) == 0
+    }
+
+    /// Everything that was and will be said.
+    pub(crate) fn listen(self: &Arc<Self>) -> Thinking {
+        self.listeners.fetch_add(1, Ordering::AcqRel);
+        let more = lock(&self.heard).as_ref().map(watch::Sender::subscribe);
+        let ear = Ear { call: Arc::clone(self), next: 0, more };
+        Box::pin(stream::unfold(ear, |mut ear| async move {
+            let said = ear.hear().await?;
+            Some((said.into(), ear))
+        }))
+    }
+}
+
+/// One listener.
+struct Ear {
+    call: Arc<Call>,
+    next: usize,
+    more: Option<watch::Receiver<usize>>,
+}
+
+impl Ear {
+    async fn hear(&mut self) -> Option<ThinkLine> {
+        loop {
+            if let Some(line) = lock(&self.call.said).get(self.next).cloned() {
+                self.next += 1;
+                return Some(line);
+            }
+            // The sender is gone once the last word was said, which was seen above or is there now.
+            if self.more.as_mut()?.changed().await.is_err() {
+                self.more = None;
+                let last = lock(&self.call.said).get(self.next).cloned()?;
+                self.next += 1;
+                return Some(last);
+            }
+        }
+    }
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        self.call.listeners.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// An answer that is one error.
+pub(crate) fn refused(error: ThinkError) -> Thinking {
+    Box::pin(stream::once(async { Err(error) }))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::{FutureExt as _, StreamExt as _};
+    use octollm_contract::model::{Counted, Finish, Usage};
+
+    fn answer() -> Answer {
+        Answer {
+            model: "m".into(),
+            simulated: true,
+            text: "hello".into(),
+            tool_calls: Vec::new(),
+            usage: Usage { input: 1, output: 2, cache_read: 0, cache_write: 0, counted: Counted::Exact },
+            finish: Finish::Stop,
+        }
+    }
+
+    #[tokio::test]
+    async fn everybody_hears_everything_whenever_they_come() {
+        let call = Call::begin(ContentHash::of(b"?"));
+        let early = call.listen();
+        call.say_whole(&answer());
+        let late = call.listen();
+        assert!(!call.is_unheard());
+        for ear in [early, late] {
+            assert_eq!(octollm_client::whole(ear).await.unwrap(), answer());
+        }
+        assert!(call.is_unheard());
+        call.say(ThinkLine::Lost);
+        assert_eq!(call.listen().count().await, 4, "nothing is said after the last word");
+    }
+
+    #[tokio::test]
+    async fn a_listener_waits_for_the_next_word() {
+        let call = Call::begin(ContentHash::of(b"?"));
+        let mut ear = call.listen();
+        assert!(ear.next().now_or_never().is_none());
+        call.say(ThinkLine::Failed("x".into()));
+        assert!(matches!(ear.next().await, Some(Err(ThinkError::Failed(_)))));
+        assert!(ear.next().await.is_none());
+    }
+}

@@ -1,0 +1,208 @@
+//! The model gateway: the one way from a step to a model.
+//!
+//! A step asks with its token; the gateway holds the worst case, masks secrets, calls a provider,
+//! passes the answer on as it comes, and settles once. Provider keys exist only here.
+//!
+//! Promises: P5, nothing is asked of a provider before its worst case is held durably, and every
+//! call is settled once, also when its listener has gone, its task was cancelled or its step went
+//! to another worker; a whole answer is kept, so that the same question of the same step is never
+//! paid for twice; settling is off the caller's path; P10, what is simulated or estimated is said
+//! so in the receipt; P7, what is kept is found by the step it belongs to and by nothing else.
+//!
+//! Must not know: prompts, plans, HTTP; how a ledger decides.
+
+mod call;
+mod receipt;
+mod route;
+mod run;
+mod worth;
+
+pub use receipt::{Outcome, Receipt};
+pub use route::{Route, Upstream};
+
+use call::Call;
+use octollm_access::StepClaims;
+use octollm_artefacts::Artefacts;
+use octollm_client::{ModelTerms, ThinkAsk, ThinkError, ThinkLine, Thinking};
+use octollm_contract::{ContentHash, MicroUsd, StepId, TaskId};
+use octollm_llm::Catalogue;
+use octollm_store::{Clock, Entropy, Store};
+use std::{
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::watch;
+
+/// Calls under way at once, over all tasks; one more is told to come back.
+const CALLS_MAX: usize = 1024;
+
+/// What a gateway stands on.
+#[derive(Clone)]
+pub struct Parts {
+    /// Where holds and receipts are kept.
+    pub store: Arc<dyn Store>,
+    /// Where answers are kept.
+    pub artefacts: Artefacts,
+    /// Moments; the same that the store takes.
+    pub clock: Arc<dyn Clock>,
+    /// Entropy for the names of calls and for jitter.
+    pub entropy: Arc<dyn Entropy>,
+    /// The providers, the preferred one first.
+    pub routes: Vec<Route>,
+    /// Prices.
+    pub catalogue: Catalogue,
+}
+
+/// The gateway. Cheap to clone.
+#[derive(Clone)]
+pub struct Gateway(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    under_way: Mutex<HashMap<(StepId, u32), Arc<Call>>>,
+    /// Told whenever a call has been settled.
+    settled: watch::Sender<u64>,
+    figures: Mutex<BTreeMap<String, ModelFigures>>,
+}
+
+/// What the calls of one model have used since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ModelFigures {
+    /// Tokens read at the full price.
+    pub input: u64,
+    /// Tokens written.
+    pub output: u64,
+    /// Tokens read from the provider's cache.
+    pub cache_read: u64,
+    /// Tokens written to the provider's cache.
+    pub cache_write: u64,
+    /// What is known to have been spent.
+    pub cost: MicroUsd,
+    /// Calls whose cost nobody knows.
+    pub unpriced: u64,
+}
+
+impl Gateway {
+    /// A gateway over `parts`. Nothing is called yet.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Gateway(Arc::new(Inner {
+            parts,
+            under_way: Mutex::default(),
+            settled: watch::Sender::new(0),
+            figures: Mutex::default(),
+        }))
+    }
+
+    /// The models that a step may ask, the default first.
+    #[must_use]
+    pub fn models(&self) -> Vec<ModelTerms> {
+        let of = |route: &Route| {
+            let terms = |model: &String| route.terms(model, &self.0.parts.catalogue);
+            route.models().iter().map(terms).collect::<Vec<_>>()
+        };
+        self.0.parts.routes.iter().flat_map(of).collect()
+    }
+
+    /// Whether every model that may be asked has a price: only then can money be limited (P5).
+    /// The error names one that has none.
+    pub fn all_priced(&self) -> Result<(), String> {
+        let models = self.models();
+        let unpriced = models.into_iter().find(|terms| self.0.parts.catalogue.find(&terms.model).is_none());
+        unpriced.map_or(Ok(()), |terms| Err(terms.model))
+    }
+
+    /// Has a model think for the step of `claims`, whose lease the caller has checked.
+    ///
+    /// The same number with the same question joins the call that is under way, or gets the
+    /// answer that is kept.
+    #[must_use]
+    pub fn think(&self, claims: &StepClaims, question: ThinkAsk) -> Thinking {
+        let Ok(text) = serde_json::to_vec(&question.ask) else {
+            return call::refused(ThinkError::Refused("the question cannot be written down".into()));
+        };
+        let asked = ContentHash::of(&text);
+        let key = (claims.step, question.number);
+        let mut under_way = self.0.under_way();
+        if under_way.len() >= CALLS_MAX && !under_way.contains_key(&key) {
+            let why = format!("{CALLS_MAX} calls are under way");
+            return call::refused(ThinkError::Busy { retry_after: run::SOON, why });
+        }
+        match under_way.entry(key) {
+            Entry::Occupied(found) if found.get().asked == asked => found.get().listen(),
+            Entry::Occupied(_) => call::refused(ThinkError::Busy {
+                retry_after: run::SOON,
+                why: "another question of this number is under way".into(),
+            }),
+            Entry::Vacant(place) => {
+                let call = Arc::clone(place.insert(Call::begin(asked)));
+                let listening = call.listen();
+                let (gateway, claims) = (self.clone(), claims.clone());
+                tokio::spawn(async move {
+                    let leaves = Leaves { gateway: gateway.clone(), key, call: Arc::clone(&call) };
+                    run::run(&gateway.0, &claims, question, &call).await;
+                    drop(leaves);
+                });
+                listening
+            }
+        }
+    }
+
+    /// Returns once no call of `task` that is over waits for its settlement here.
+    pub async fn settled(&self, task: TaskId) {
+        self.0.settled(task).await;
+    }
+
+    /// What models have used, by the model's name as it was asked for.
+    #[must_use]
+    pub fn figures(&self) -> BTreeMap<String, ModelFigures> {
+        lock(&self.0.figures).clone()
+    }
+}
+
+impl Inner {
+    async fn settled(&self, task: TaskId) {
+        let mut settled = self.settled.subscribe();
+        while self.is_settling(task) {
+            if settled.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// A call of `task` is over and not settled yet.
+    fn is_settling(&self, task: TaskId) -> bool {
+        self.under_way().iter().any(|((step, _), call)| step.task == task && call.is_over())
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, HashMap<(StepId, u32), Arc<Call>>> {
+        lock(&self.under_way)
+    }
+}
+
+/// Takes a call out of those under way, however it ended.
+struct Leaves {
+    gateway: Gateway,
+    key: (StepId, u32),
+    call: Arc<Call>,
+}
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        // After a panic nobody else says the last word.
+        self.call.say(ThinkLine::Away("the gateway failed; its log says why".into()));
+        self.gateway.0.under_way().remove(&self.key);
+        self.gateway.0.settled.send_modify(|count| *count += 1);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.0.parts.routes.iter().map(Route::name).collect();
+        f.debug_struct("Gateway").field("routes", &names).finish_non_exhaustive()
+    }
+}

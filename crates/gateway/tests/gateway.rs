@@ -1,0 +1,331 @@
+//! The way of a call through the gateway, over the memory store and a provider that misbehaves
+//! as it is told (P5, P10).
+
+use futures_util::{StreamExt as _, stream, stream::BoxStream};
+use octollm_access::{StepClaims, TenantScope};
+use octollm_artefacts::Artefacts;
+use octollm_client::{ThinkAsk, ThinkError, whole};
+use octollm_contract::{
+    ArmName, Cost, Document, MicroUsd, Millis, Priority, TaskId, Timestamp, WorkerId,
+    model::{Ask, Chunk, Counted, Finish, Message, Usage},
+};
+use octollm_gateway::{Gateway, Outcome, Parts, Receipt, Route, Upstream};
+use octollm_lifecycle::{Awaits, Budget, Command, Limit, NewStep, NewTask, Replans, Task, Terms};
+use octollm_llm::{CallError, Catalogue};
+use octollm_store::{
+    Clock as _, Directed, MemoryStore, Order, OsEntropy, Store, SystemClock, TaskReads as _, TaskRecord,
+    Wanted,
+};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
+use tokio::sync::Notify;
+
+/// What the provider does with the next call.
+enum Act {
+    Say(&'static str),
+    Report(&'static str, u64),
+    Limit(u64),
+    Cut(&'static str),
+    /// Says something and then nothing until it is told to go on.
+    Hang(&'static str),
+}
+
+/// A provider in memory that does as it is told.
+#[derive(Default)]
+struct Scripted {
+    acts: Mutex<VecDeque<Act>>,
+    asked: Mutex<Vec<Ask>>,
+    closed: Arc<Mutex<u32>>,
+    go_on: Arc<Notify>,
+}
+
+/// Counts itself when it is dropped before its end.
+struct Open {
+    closed: Arc<Mutex<u32>>,
+    ended: bool,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if !self.ended {
+            *self.closed.lock().unwrap() += 1;
+        }
+    }
+}
+
+fn usage(input: u64, output: u64) -> Usage {
+    Usage { input, output, cache_read: 0, cache_write: 0, counted: Counted::Exact }
+}
+
+impl Upstream for Scripted {
+    fn call(self: Arc<Self>, ask: Ask) -> BoxStream<'static, Result<Chunk, CallError>> {
+        self.asked.lock().unwrap().push(ask);
+        let act = self.acts.lock().unwrap().pop_front().expect("no act is left: a call too many");
+        let begun = Ok(Chunk::Begun { model: "sim".into(), simulated: true });
+        let text = |text: &str| Ok(Chunk::Text { text: text.into() });
+        let end = || Ok(Chunk::End { finish: Finish::Stop });
+        let chunks = match act {
+            Act::Say(said) => vec![begun, text(said), Ok(Chunk::Usage(usage(10, 5))), end()],
+            Act::Report(said, output) => vec![begun, text(said), Ok(Chunk::Usage(usage(10, output))), end()],
+            Act::Limit(seconds) => {
+                let retry_after = Some(Millis::from_secs(seconds));
+                vec![Err(CallError::RateLimited { retry_after, said: "slow down".into() })]
+            }
+            Act::Cut(said) => {
+                let cut = CallError::Cut { why: "reset".into(), usage: usage(10, 1) };
+                vec![begun, text(said), Err(cut)]
+            }
+            Act::Hang(said) => {
+                let go_on = Arc::clone(&self.go_on);
+                let open = Open { closed: Arc::clone(&self.closed), ended: false };
+                let rest = stream::once(async move {
+                    // Whole: else only the field that is written below would be moved in here.
+                    let mut open = open;
+                    go_on.notified().await;
+                    open.ended = true;
+                    Ok(Chunk::Usage(usage(10, 5)))
+                });
+                let before = stream::iter(vec![begun, text(said), Ok(Chunk::Usage(usage(10, 2)))]);
+                return Box::pin(before.chain(rest).chain(stream::iter(vec![end()])));
+            }
+        };
+        Box::pin(stream::iter(chunks))
+    }
+}
+
+/// A gateway, its provider, and a task whose step is leased.
+struct Bench {
+    gateway: Gateway,
+    store: Arc<MemoryStore>,
+    provider: Arc<Scripted>,
+    claims: StepClaims,
+    _folder: tempfile::TempDir,
+}
+
+/// One dollar a million tokens of input, two of output.
+const PRICES: &str = r#"
+version = "2026-01-01"
+source = "the tests"
+[[model]]
+name = "priced"
+input = 1_000_000
+output = 2_000_000
+context = 100_000
+output_max = 100
+source = "the tests"
+"#;
+
+impl Bench {
+    async fn new(model: &str, budget: Budget, acts: Vec<Act>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
+        let store = Arc::new(MemoryStore::new(clock.clone(), entropy.clone()));
+        let provider = Arc::new(Scripted { acts: Mutex::new(acts.into()), ..Scripted::default() });
+        let upstream: Arc<dyn Upstream> = provider.clone();
+        let parts = Parts {
+            store: store.clone() as Arc<dyn Store>,
+            artefacts: Artefacts::in_folder(folder.path(), 1 << 20).unwrap(),
+            clock: clock.clone(),
+            entropy,
+            routes: vec![Route::new("test", vec![model.to_owned()], upstream)],
+            catalogue: Catalogue::parse(PRICES).unwrap(),
+        };
+        let now = clock.now();
+        let terms = Terms {
+            accepted_at: now,
+            not_before: None,
+            deadline: None,
+            max_retries: 2,
+            replans: Replans::No,
+        };
+        let step = NewStep {
+            arm: ArmName::Coder,
+            needs: Vec::new(),
+            awaits: Awaits::Nothing,
+            time_limit: Millis::from_secs(600),
+        };
+        let new = NewTask {
+            id: TaskId::new(now, [1; 10]),
+            tenant: "ant".parse().unwrap(),
+            priority: Priority::Medium,
+            terms,
+            budget,
+            steps: vec![step],
+        };
+        let nothing = Document::from_json("null");
+        let order = Order {
+            new,
+            goal: "think".into(),
+            request: nothing.clone(),
+            plan: nothing.clone(),
+            specs: vec![nothing],
+            idempotency: None,
+            session: None,
+        };
+        use octollm_store::Tasks as _;
+        store.accept(order).await.unwrap();
+        let worker: WorkerId = "w".parse().unwrap();
+        let wanted = Wanted { worker, arms: vec![ArmName::Coder], most: 1, ttl: Millis::from_secs(600) };
+        let claimed = store.claim(wanted).await.unwrap().granted.pop().unwrap();
+        let claims = StepClaims {
+            step: claimed.step,
+            lease: claimed.token,
+            expires: Timestamp::from_millis(i64::MAX),
+        };
+        Bench { gateway: Gateway::new(parts), store, provider, claims, _folder: folder }
+    }
+
+    fn ask(&self, number: u32, text: &str) -> octollm_client::Thinking {
+        let ask = Ask::new("", vec![Message::user(text)], 50);
+        self.gateway.think(&self.claims, ThinkAsk { number, ask })
+    }
+
+    async fn answer(&self, number: u32, text: &str) -> Result<String, ThinkError> {
+        Ok(whole(self.ask(number, text)).await?.text)
+    }
+
+    async fn record(&self) -> TaskRecord {
+        self.gateway.settled(self.claims.step.task).await;
+        self.store.task(self.claims.step.task, &TenantScope::System).await.unwrap().unwrap()
+    }
+
+    async fn task(&self) -> Task {
+        self.record().await.task
+    }
+
+    async fn receipts(&self) -> Vec<Receipt> {
+        let record = self.record().await;
+        record.steps[0].receipts.iter().map(|receipt| receipt.body.read().unwrap()).collect()
+    }
+
+    fn calls(&self) -> usize {
+        self.provider.asked.lock().unwrap().len()
+    }
+}
+
+fn dollars(micros: u64) -> Budget {
+    Budget { money: Limit::Of(MicroUsd::new(micros)), tokens: Limit::Unlimited }
+}
+
+/// P5: an answered question is paid once, however often it is asked.
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_paid_once_and_kept() {
+    let bench = Bench::new("priced", dollars(10_000), vec![Act::Say("yes"), Act::Say("no")]).await;
+    assert_eq!(bench.answer(1, "?").await.unwrap(), "yes");
+    let ledger = bench.task().await.ledger;
+    assert_eq!(ledger.cost(), Cost::Known(MicroUsd::new(20)), "10 tokens in, 5 out");
+    assert_eq!((ledger.money().held(), ledger.tokens().held()), (MicroUsd::ZERO, 0));
+    assert_eq!(bench.answer(1, "?").await.unwrap(), "yes");
+    assert_eq!(bench.calls(), 1);
+    // Another question of the same number is another question.
+    assert_eq!(bench.answer(1, "??").await.unwrap(), "no");
+    assert_eq!(bench.calls(), 2);
+    let receipts = bench.receipts().await;
+    let [first, _] = &receipts[..] else { panic!("{receipts:?}") };
+    assert!(first.simulated && first.is_exact() && first.catalogue == "2026-01-01");
+    assert!(matches!(first.outcome, Outcome::Answered { .. }));
+    assert_eq!(bench.gateway.figures()["priced"].cost, MicroUsd::new(40));
+}
+
+/// P5: what the worst case does not fit is not asked.
+#[tokio::test(start_paused = true)]
+async fn a_budget_that_does_not_cover_the_worst_case_refuses_before_the_call() {
+    let bench = Bench::new("priced", dollars(100), vec![]).await;
+    assert!(matches!(bench.answer(1, "?").await, Err(ThinkError::OverBudget(_))));
+    let tokens = Budget { money: Limit::Unlimited, tokens: Limit::Of(40) };
+    let bench = Bench::new("priced", tokens, vec![]).await;
+    assert!(matches!(bench.answer(1, "?").await, Err(ThinkError::OverBudget(_))));
+    assert_eq!(bench.calls(), 0);
+}
+
+/// P5: without a price a limit refuses; without a limit the cost is unknown, not 0.
+#[tokio::test(start_paused = true)]
+async fn a_model_without_a_price_is_refused_where_money_is_limited() {
+    let bench = Bench::new("unheard-of", dollars(1_000_000), vec![]).await;
+    assert!(matches!(bench.answer(1, "?").await, Err(ThinkError::OverBudget(_))));
+    assert_eq!(bench.gateway.all_priced(), Err("unheard-of".to_owned()));
+    let bench = Bench::new("unheard-of", Budget::UNLIMITED, vec![Act::Say("x")]).await;
+    assert_eq!(bench.answer(1, "?").await.unwrap(), "x");
+    let ledger = bench.task().await.ledger;
+    assert_eq!((ledger.cost(), ledger.tokens().spent()), (Cost::Unknown, 15));
+}
+
+/// P5: a provider that reports more than the worst case is charged the worst case.
+#[tokio::test(start_paused = true)]
+async fn a_report_beyond_the_hold_is_disputed() {
+    let bench = Bench::new("priced", dollars(10_000), vec![Act::Report("x", 9_000_000)]).await;
+    bench.answer(1, "?").await.unwrap();
+    let receipts = bench.receipts().await;
+    assert!(receipts[0].disputed && !receipts[0].is_exact());
+    assert!(bench.task().await.ledger.money().spent() < MicroUsd::new(1_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_paid_is_asked_again_and_what_was_is_not() {
+    let acts = vec![Act::Limit(1), Act::Limit(2), Act::Say("late"), Act::Cut("half"), Act::Limit(900)];
+    let bench = Bench::new("priced", dollars(10_000), acts).await;
+    assert_eq!(bench.answer(1, "?").await.unwrap(), "late");
+    assert_eq!((bench.calls(), bench.receipts().await[0].tries), (3, 3));
+    assert!(matches!(bench.answer(2, "?").await, Err(ThinkError::Failed(_))));
+    assert_eq!(bench.calls(), 4);
+    // Ten tokens of question; four bytes came, which are at most four tokens.
+    assert_eq!(bench.task().await.ledger.money().spent(), MicroUsd::new(20 + 10 + 8));
+    let Err(ThinkError::Busy { retry_after, .. }) = bench.answer(3, "?").await else { panic!() };
+    assert_eq!(retry_after, Millis::from_secs(900));
+    assert_eq!(bench.task().await.ledger.money().spent(), MicroUsd::new(38), "a refusal costs nothing");
+}
+
+/// P5: a listener that went away finds its answer when it comes back, and nothing is paid twice.
+#[tokio::test(start_paused = true)]
+async fn a_call_outlives_its_listener() {
+    let bench = Bench::new("priced", dollars(10_000), vec![Act::Hang("so far")]).await;
+    let mut first = bench.ask(1, "?");
+    while !matches!(first.next().await, Some(Ok(Chunk::Text { .. }))) {}
+    drop(first);
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    assert_eq!(*bench.provider.closed.lock().unwrap(), 0);
+    let second = bench.ask(1, "?");
+    bench.provider.go_on.notify_one();
+    assert_eq!(whole(second).await.unwrap().text, "so far");
+    assert_eq!(bench.calls(), 1);
+}
+
+/// A cancelled task's call is closed at the provider, and charged for what came.
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_task_closes_its_call() {
+    use octollm_store::Tasks as _;
+    let bench = Bench::new("priced", dollars(10_000), vec![Act::Hang("so far")]).await;
+    let mut first = bench.ask(1, "?");
+    while !matches!(first.next().await, Some(Ok(Chunk::Text { .. }))) {}
+    let task = bench.claims.step.task;
+    let cancel = Directed { task, scope: TenantScope::System, command: Command::Cancel };
+    bench.store.decide(vec![cancel]).await.pop().unwrap().unwrap();
+    drop(first);
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert_eq!(*bench.provider.closed.lock().unwrap(), 1);
+    let ledger = bench.task().await.ledger;
+    assert_eq!(ledger.money().held(), MicroUsd::ZERO);
+    assert_eq!(ledger.money().spent(), MicroUsd::new(10 + 2 * 6), "six bytes came");
+}
+
+/// What leaves for a provider holds no secret that a file or a page brought in.
+#[tokio::test(start_paused = true)]
+async fn secrets_are_masked_on_the_way_out() {
+    let bench = Bench::new("priced", dollars(1_000_000), vec![Act::Say("ok")]).await;
+    let secret = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
+    bench.answer(1, &format!("the token is {secret}")).await.unwrap();
+    let asked = bench.provider.asked.lock().unwrap()[0].clone();
+    assert!(!format!("{asked:?}").contains(secret), "{asked:?}");
+    assert_eq!(bench.receipts().await[0].masked, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_model_is_refused_by_name() {
+    let bench = Bench::new("priced", Budget::UNLIMITED, vec![]).await;
+    let ask = Ask::new("other", vec![Message::user("?")], 50);
+    let thinking = bench.gateway.think(&bench.claims, ThinkAsk { number: 1, ask });
+    let Err(ThinkError::Refused(why)) = whole(thinking).await else { panic!() };
+    assert!(why.contains("other") && why.contains("priced"), "{why}");
+}

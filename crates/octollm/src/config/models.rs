@@ -1,0 +1,209 @@
+//! Which model servers there are.
+//!
+//! `OCTOLLM_MODEL_URL` comes first, then the `[[providers]]` of the file. Only when there is
+//! neither, `OPENAI_API_KEY` counts, and without that `ANTHROPIC_API_KEY`.
+
+use super::{ConfigError, Origin, Sources};
+use octollm_llm::{Kind, ProviderKey};
+use serde::Deserialize;
+use std::path::Path;
+
+/// A model server as the configuration names it.
+#[derive(Clone, Debug)]
+pub(crate) struct ModelServer {
+    /// What it is called in receipts.
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) url: String,
+    pub(crate) key: Option<ProviderKey>,
+    /// The models to ask it for, the default first; empty: the first that it lists.
+    pub(crate) models: Vec<String>,
+}
+
+/// One of `[[providers]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProviderTable {
+    /// What it is called.
+    pub(crate) name: String,
+    /// Which API it speaks.
+    #[serde(default)]
+    pub(crate) kind: KindName,
+    /// Its address.
+    pub(crate) url: String,
+    /// Its key.
+    #[serde(default)]
+    key: Option<String>,
+    /// The variable that its key is in.
+    #[serde(default)]
+    key_variable: Option<String>,
+    /// The models to ask it for, the default first.
+    #[serde(default)]
+    pub(crate) models: Vec<String>,
+}
+
+/// The APIs by name.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum KindName {
+    /// Chat completions, as OpenAI, vLLM, Ollama and llama.cpp serve them.
+    #[default]
+    OpenAi,
+    /// Messages.
+    Anthropic,
+}
+
+impl From<KindName> for Kind {
+    fn from(name: KindName) -> Kind {
+        match name {
+            KindName::OpenAi => Kind::OpenAi,
+            KindName::Anthropic => Kind::Anthropic,
+        }
+    }
+}
+
+/// Reads the `[[providers]]` of the file at `path`.
+pub(super) fn tables(path: &Path, value: toml::Value) -> Result<Vec<ProviderTable>, ConfigError> {
+    let bad = |why: String| ConfigError::Invalid {
+        origin: Origin::File(path.to_owned()),
+        key: "providers",
+        // A value may hold a key.
+        value: "…".into(),
+        why,
+    };
+    let tables: Vec<ProviderTable> = value.try_into().map_err(|error: toml::de::Error| {
+        bad(format!("{}; it must look like [[providers]] name = \"…\" url = \"…\"", error.message()))
+    })?;
+    for table in &tables {
+        if table.key.is_some() && table.key_variable.is_some() {
+            return Err(bad(format!("{}: give key or key_variable, not both", table.name)));
+        }
+    }
+    Ok(tables)
+}
+
+/// The model servers, the preferred one first. `variable` looks up the environment.
+pub(super) fn servers(
+    sources: &Sources,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Vec<ModelServer>, ConfigError> {
+    let model: Vec<String> = set(sources, "model").map(str::to_owned).into_iter().collect();
+    let one = |name: &str, kind, url: &str, key: Option<ProviderKey>| ModelServer {
+        name: name.to_owned(),
+        kind,
+        url: url.to_owned(),
+        key,
+        models: model.clone(),
+    };
+    let mut servers = Vec::new();
+    if let Some(url) = set(sources, "model_url") {
+        servers.push(one("default", Kind::OpenAi, url, key(sources, "model_key")?));
+    }
+    for table in sources.providers() {
+        servers.push(listed(sources, table, &variable)?);
+    }
+    if !servers.is_empty() {
+        return Ok(servers);
+    }
+    if let Some(key) = key(sources, "openai_api_key")? {
+        servers.push(one("openai", Kind::OpenAi, sources.get("openai_base_url").0, Some(key)));
+    } else if let Some(key) = key(sources, "anthropic_api_key")? {
+        servers.push(one("anthropic", Kind::Anthropic, sources.get("anthropic_base_url").0, Some(key)));
+    }
+    Ok(servers)
+}
+
+fn listed(
+    sources: &Sources,
+    table: &ProviderTable,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<ModelServer, ConfigError> {
+    let bad = |why: String| ConfigError::Invalid {
+        origin: sources.providers_origin(),
+        key: "providers",
+        value: table.name.clone(),
+        why,
+    };
+    let text = match &table.key_variable {
+        Some(name) => Some(variable(name).ok_or_else(|| bad(format!("the variable {name} is not set")))?),
+        None => table.key.clone(),
+    };
+    let key = text.map(|text| ProviderKey::parse(&text)).transpose();
+    Ok(ModelServer {
+        name: table.name.clone(),
+        kind: table.kind.into(),
+        url: table.url.clone(),
+        key: key.map_err(|error| bad(error.to_string()))?,
+        models: table.models.clone(),
+    })
+}
+
+fn set<'a>(sources: &'a Sources, key: &'static str) -> Option<&'a str> {
+    Some(sources.get(key).0).filter(|text| !text.trim().is_empty())
+}
+
+fn key(sources: &Sources, key: &'static str) -> Result<Option<ProviderKey>, ConfigError> {
+    let parsed = set(sources, key).map(ProviderKey::parse).transpose();
+    parsed.map_err(|error| ConfigError::Invalid {
+        origin: sources.get(key).1.clone(),
+        key,
+        value: "…".into(),
+        why: error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn names(variables: &[(&str, &str)], file: &str) -> Result<Vec<String>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("octollm.toml");
+        std::fs::write(&path, file).unwrap();
+        let environment: BTreeMap<String, String> =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let sources = Sources::gather(Some(&path), &environment, &[], &[]);
+        let sources = sources.map_err(|error| error.to_string())?;
+        let found = servers(&sources, |name| environment.get(name).cloned());
+        let line =
+            |server: ModelServer| format!("{} {} {}", server.name, server.url, server.models.join(","));
+        Ok(found.map_err(|error| error.to_string())?.into_iter().map(line).collect())
+    }
+
+    #[test]
+    fn the_own_setting_goes_before_the_file_and_both_before_others_variables() {
+        let listed = "[[providers]]\nname = \"farm\"\nurl = \"http://farm/v1\"\nmodels = [\"a\", \"b\"]\n";
+        let openai = ("OPENAI_API_KEY", "sk-1");
+        let anthropic = ("ANTHROPIC_API_KEY", "sk-ant-1");
+        let own = ("OCTOLLM_MODEL_URL", "http://own/v1");
+        let some = |lines: &[&str]| Ok(lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>());
+        assert_eq!(names(&[], ""), some(&[]));
+        assert_eq!(
+            names(&[own, openai, ("OCTOLLM_MODEL", "m")], listed),
+            some(&["default http://own/v1 m", "farm http://farm/v1 a,b"])
+        );
+        assert_eq!(names(&[openai, anthropic], ""), some(&["openai https://api.openai.com/v1 "]));
+        assert_eq!(names(&[openai, ("OPENAI_BASE_URL", "http://x/v1")], ""), some(&["openai http://x/v1 "]));
+        assert_eq!(names(&[anthropic], ""), some(&["anthropic https://api.anthropic.com "]));
+        assert_eq!(names(&[("OPENAI_API_KEY", "")], ""), some(&[]));
+    }
+
+    #[test]
+    fn a_provider_that_cannot_be_meant_is_an_error_without_its_key() {
+        for (file, wanted) in [
+            ("[[providers]]\nname = \"x\"\n", "missing field `url`"),
+            ("[[providers]]\nname = \"x\"\nurl = \"y\"\nkeys = \"sk-secret\"\n", "unknown field `keys`"),
+            ("providers = 3\n", "providers"),
+            ("[[providers]]\nname = \"x\"\nurl = \"y\"\nkey_variable = \"NOWHERE\"\n", "NOWHERE is not set"),
+            (
+                "[[providers]]\nname = \"x\"\nurl = \"y\"\nkey = \"sk-secret\"\nkey_variable = \"K\"\n",
+                "not both",
+            ),
+            ("[[providers]]\nname = \"x\"\nurl = \"y\"\nkey = \"sk-secret \\n\"\nkind = \"z\"\n", "z"),
+        ] {
+            let error = names(&[], file).unwrap_err();
+            assert!(error.contains(wanted) && !error.contains("sk-secret"), "{error}");
+        }
+    }
+}

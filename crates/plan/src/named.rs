@@ -1,0 +1,109 @@
+//! What a goal that a model will plan may touch: what it names, and nothing else.
+//!
+//! For `octollm run`, where the user's own words are the permission. Whether a name stands for
+//! something is asked of the caller, so that "and/or" is no path.
+
+use crate::rules::Place;
+use octollm_access::{HostPort, NetworkGrant, Policy};
+
+/// The policy for `goal`: the existing paths and the public hosts of the addresses that it names,
+/// the hosts of `allowed`, and any program in a locked room. `exists` says whether there is
+/// something at an absolute path. The root of the file system is not granted by its name.
+#[must_use]
+pub fn named(goal: &str, place: &Place, allowed: &[HostPort], exists: impl Fn(&str) -> bool) -> Policy {
+    let mut policy = Policy { any_command: true, shell: true, ..Policy::default() };
+    policy.hosts.extend(allowed.iter().map(|host| NetworkGrant { host: host.clone(), private: true }));
+    for word in words(goal) {
+        if let Some(host) = host(word) {
+            policy.hosts.insert(NetworkGrant { host, private: false });
+        } else if let Some(path) = absolute(word, place).filter(|path| path != "/" && exists(path)) {
+            policy.read_roots.insert(path);
+        }
+    }
+    policy
+}
+
+/// The words of a goal without the punctuation around them; what stands in quotes is one.
+fn words(goal: &str) -> impl Iterator<Item = &str> {
+    let quoted = goal.split(['"', '`', '\'']).skip(1).step_by(2);
+    let plain = goal.split(|c: char| c.is_whitespace() || matches!(c, '"' | '`' | '\''));
+    let bare = plain.map(|word| {
+        let word = word.trim_start_matches(['(', '[', '<', ',', ';']);
+        word.trim_end_matches([')', ']', '>', ',', ';', ':', '!', '?', '.'])
+    });
+    quoted.chain(bare).filter(|word| !word.is_empty())
+}
+
+fn host(word: &str) -> Option<HostPort> {
+    let rest = word.strip_prefix("http://").or_else(|| word.strip_prefix("https://"))?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    // A user and a password before the host are no part of it.
+    authority.rsplit('@').next()?.parse().ok()
+}
+
+/// The absolute path that a word means, if it looks like one: without `.` and `..`.
+fn absolute(word: &str, place: &Place) -> Option<String> {
+    let joined = |base: &Option<String>, rest: &str| Some(format!("{}/{rest}", base.as_ref()?));
+    let path = if word.starts_with('/') {
+        word.to_owned()
+    } else if word == "~" {
+        place.home.clone()?
+    } else if let Some(rest) = word.strip_prefix("~/") {
+        joined(&place.home, rest)?
+    } else if word.contains('/') || word.contains('.') {
+        joined(&place.cwd, word)?
+    } else {
+        return None;
+    };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    Some(format!("/{}", parts.join("/")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roots(goal: &str) -> Vec<String> {
+        let place = Place { home: Some("/home/me".into()), cwd: Some("/home/me/work".into()) };
+        let there =
+            ["/etc/hosts", "/home/me", "/home/me/a b.txt", "/home/me/work/src", "/home/me/work/x.py", "/"];
+        let policy = named(goal, &place, &[], |path| there.contains(&path));
+        policy.read_roots.into_iter().collect()
+    }
+
+    /// P6: words are no permission, names of what is there are.
+    #[test]
+    fn a_goal_grants_the_paths_that_it_names_and_that_exist() {
+        assert_eq!(roots("Explain /etc/hosts, please."), ["/etc/hosts"]);
+        assert_eq!(
+            roots("Refactor x.py and ./src and/or nothing"),
+            ["/home/me/work/src", "/home/me/work/x.py"]
+        );
+        assert_eq!(roots("Summarise '~/a b.txt'"), ["/home/me/a b.txt"]);
+        assert_eq!(roots("What is in ../?"), ["/home/me"]);
+        for none in ["Write a sort", "Explain /", "Read /etc/shadow", "Compare src with it", "..", "../../.."]
+        {
+            assert_eq!(roots(none), Vec::<String>::new(), "{none}");
+        }
+    }
+
+    /// P6: a goal alone opens no host of the own network.
+    #[test]
+    fn hosts_of_addresses_are_public_and_allowed_ones_may_be_private() {
+        let own: HostPort = "localhost:1".parse().unwrap();
+        let goal = "Compare https://example.org:8443/a?b and <http://me:pw@10.0.0.1/x>";
+        let policy = named(goal, &Place::default(), &[own], |_| true);
+        let hosts: Vec<_> =
+            policy.hosts.iter().map(|grant| (grant.host.to_string(), grant.private)).collect();
+        let wanted = [("10.0.0.1", false), ("example.org:8443", false), ("localhost:1", true)];
+        assert_eq!(hosts, wanted.map(|(host, private)| (host.to_owned(), private)));
+        assert!(!policy.any_public_host);
+    }
+}
