@@ -77,6 +77,7 @@ fn flags(verb: &Verb) -> Vec<(&'static str, String)> {
         Verb::Task { .. }
         | Verb::Keys { .. }
         | Verb::Scale { .. }
+        | Verb::LlmSim(_)
         | Verb::Config { .. }
         | Verb::Completions { .. }
         | Verb::Worker => Vec::new(),
