@@ -1,6 +1,8 @@
 //! The state machine against its table, small spaces whole, large ones at random.
 
+mod calls;
 mod exhaustive;
+mod questions;
 mod random;
 mod table;
 

@@ -1,6 +1,7 @@
 //! All command sequences up to a depth, for tasks of one and two steps.
 
 use super::*;
+use crate::Limit;
 use std::collections::HashSet;
 
 /// What may be asked of a task now: every command with the last token and, for reports, with
@@ -11,6 +12,7 @@ fn asks(driver: &Driver) -> Vec<Option<Command>> {
         Some(Command::Cancel),
         Some(Command::Input(Given::Approve)),
         Some(Command::Input(Given::Refuse)),
+        Some(Command::Input(Given::Answer(document()))),
         Some(Command::Expire),
         Some(Command::WorkerLost { worker: worker() }),
     ];
@@ -35,6 +37,7 @@ fn asks(driver: &Driver) -> Vec<Option<Command>> {
             asks.extend(verdicts.into_iter().map(|verdict| Some(complete(place, token, verdict))));
             let steps = vec![step(ArmName::Executor, &[place])];
             asks.push(Some(revise(place, token, steps)));
+            asks.push(Some(question(place, token)));
             asks.push(Some(fail(place, token, true)));
             asks.push(Some(fail(place, token, false)));
             asks.push(Some(Command::Release { place, token }));
@@ -43,8 +46,38 @@ fn asks(driver: &Driver) -> Vec<Option<Command>> {
     asks
 }
 
+/// What may be asked about calls now: two calls of a step, of one that is priced and one that is
+/// not, and what may become of them.
+fn calls(driver: &Driver) -> Vec<Option<Command>> {
+    let unpriced = Spent { cost: Cost::Unknown, tokens: 3 };
+    let token = driver.last_token(0);
+    vec![
+        None,
+        Some(Command::Claim { place: 0, worker: worker(), token: token_after(driver), ttl: TTL }),
+        Some(hold(0, token, 1, spent(6, 6))),
+        Some(hold(0, token, 2, spent(6, 1))),
+        Some(hold(0, token, 3, unpriced)),
+        Some(settle(1, spent(4, 5))),
+        Some(settle(2, spent(6, 0))),
+        Some(settle(3, unpriced)),
+        Some(Command::CallerLost),
+        Some(Command::WorkerLost { worker: worker() }),
+        Some(complete(0, token, None)),
+        Some(Command::Cancel),
+        Some(Command::Expire),
+    ]
+}
+
+fn token_after(driver: &Driver) -> LeaseToken {
+    token(0, driver.task.steps[0].deliveries.attempts + 1)
+}
+
 /// Walks all sequences; states that were met before are not walked again.
 fn explore(start: Driver, depth: usize) -> usize {
+    walk(start, depth, asks)
+}
+
+fn walk(start: Driver, depth: usize, asks: fn(&Driver) -> Vec<Option<Command>>) -> usize {
     let mut met = HashSet::new();
     let mut edge = vec![start];
     for _ in 0..depth {
@@ -97,4 +130,15 @@ fn two_steps_side_by_side_under_every_sequence_of_five_commands() {
     let steps = vec![step(ArmName::Executor, &[]), step(ArmName::Judge, &[])];
     let met = explore(Driver::new(order(steps, Replans::UpTo(1))), 5);
     assert!(met > 300, "{met}");
+}
+
+/// P5: whatever is held and settled in whatever order, before and after the end.
+#[test]
+fn calls_of_one_step_under_every_sequence_of_seven_commands() {
+    for money in [Limit::Unlimited, Limit::Of(MicroUsd::new(10))] {
+        let mut new = order(vec![step(ArmName::Coder, &[])], Replans::No);
+        new.budget = Budget { money, tokens: Limit::Of(9) };
+        let met = walk(Driver::new(new), 7, calls);
+        assert!(met > 300, "{met}");
+    }
 }

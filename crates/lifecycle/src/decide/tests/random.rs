@@ -2,6 +2,7 @@
 //! the faults end and the task must.
 
 use super::*;
+use crate::{KeptAs, Limit};
 use proptest::prelude::*;
 
 fn plan(drawn: &[(u8, u8, bool)]) -> Vec<NewStep> {
@@ -40,7 +41,9 @@ fn command(driver: &Driver, kind: u8, place: u8, flag: bool) -> Command {
         }
         10 => fail(place, token, flag),
         11 => Command::Release { place, token },
+        12 if kind & 16 == 0 => Command::Input(Given::Answer(document())),
         12 => Command::Input(if flag { Given::Approve } else { Given::Refuse }),
+        13 if kind & 16 == 0 => question(place, token),
         13 => Command::WorkerLost { worker: worker() },
         14 if flag && kind & 32 == 0 => Command::Cancel,
         _ => Command::Expire,
@@ -70,5 +73,82 @@ proptest! {
         }
         driver.now = driver.now.max(START);
         driver.finish();
+    }
+}
+
+/// One act of a run of calls: `what` is done with the call `n`, for `micros` and `tokens`.
+fn act(driver: &Driver, what: u8, n: u8, micros: u64, tokens: u64) -> Command {
+    let priced = what & 16 == 0;
+    let cost = if priced { Cost::Known(MicroUsd::new(micros)) } else { Cost::Unknown };
+    let used = Spent { cost, tokens };
+    match what % 16 {
+        0..=5 => hold(0, driver.last_token(0), n, used),
+        6..=10 => settle(n, used),
+        11 => Command::CallerLost,
+        12 => Command::WorkerLost { worker: worker() },
+        13 => {
+            let attempt = driver.task.steps[0].deliveries.attempts + 1;
+            Command::Claim { place: 0, worker: worker(), token: token(0, attempt), ttl: TTL }
+        }
+        14 if micros % 8 == 0 => Command::Cancel,
+        14 if micros % 8 == 1 => complete(0, driver.last_token(0), None),
+        _ => Command::Expire,
+    }
+}
+
+proptest! {
+    /// P5: with random holds, settlements, cancels and crashes, granted = spent + held + free in
+    /// both accounts at every step (the driver checks it), no account is ever over its limit,
+    /// and each call is charged once.
+    #[test]
+    fn no_call_is_charged_twice_and_no_account_goes_over_its_limit(
+        limits in (prop::option::of(0u64..300), prop::option::of(0u64..300)),
+        acts in prop::collection::vec((any::<u8>(), 1u8..24, 0u64..60, 0u64..60, 0i64..20_000), 0..80),
+    ) {
+        let mut new = order(vec![step(ArmName::Coder, &[])], Replans::No);
+        new.terms.max_retries = 5;
+        new.budget = Budget {
+            money: limits.0.map_or(Limit::Unlimited, |most| Limit::Of(MicroUsd::new(most))),
+            tokens: limits.1.map_or(Limit::Unlimited, Limit::Of),
+        };
+        let mut driver = Driver::new(new);
+        driver.claim(0);
+        // What was charged for each call, kept beside the machine.
+        let mut charged: std::collections::BTreeMap<CallId, Spent> = std::collections::BTreeMap::new();
+        for (what, n, micros, tokens, millis) in acts {
+            if what % 5 == 0 {
+                driver.pass(millis);
+            }
+            let command = act(&driver, what, n, micros, tokens);
+            let before = driver.task.clone();
+            let Ok(changes) = driver.ask(&command) else { continue };
+            for kept in &changes.kept {
+                let KeptAs::Receipt { call, .. } = kept.as_ else { continue };
+                let held = before.hold(call).expect("only what was held is charged").worst();
+                let paid = match &command {
+                    Command::Settle { spent, .. } => *spent,
+                    _ => held,
+                };
+                prop_assert!(paid.tokens <= held.tokens);
+                charged.entry(call).and_modify(|sum| {
+                    sum.tokens += paid.tokens;
+                    sum.cost = add(sum.cost, paid.cost);
+                }).or_insert(paid);
+            }
+            let cost: u64 = charged.values().map(|paid| match paid.cost { Cost::Known(cost) => cost.get(), Cost::Unknown => 0 }).sum();
+            prop_assert_eq!(driver.task.ledger.money().spent().get(), cost);
+            prop_assert_eq!(driver.task.ledger.tokens().spent(), charged.values().map(|paid| paid.tokens).sum::<u64>());
+            prop_assert!(limits.0.is_none_or(|most| cost + driver.task.ledger.money().held().get() <= most));
+            prop_assert!(limits.1.is_none_or(|most| driver.task.ledger.tokens().spent() + driver.task.ledger.tokens().held() <= most));
+        }
+    }
+}
+
+/// Costs of two calls under one name, one after the other.
+fn add(one: Cost, other: Cost) -> Cost {
+    match (one, other) {
+        (Cost::Known(one), Cost::Known(other)) => Cost::Known(one.checked_add(other).unwrap()),
+        (Cost::Known(known), Cost::Unknown) | (Cost::Unknown, Cost::Known(known)) => Cost::Known(known),
+        (Cost::Unknown, Cost::Unknown) => Cost::Unknown,
     }
 }

@@ -1,0 +1,123 @@
+//! Planners that ask, people that answer, plans that are refused as a whole.
+
+use super::*;
+use crate::{Kept, KeptAs, QUESTIONS_MAX};
+
+fn planning() -> (Driver, LeaseToken) {
+    let mut driver = Driver::new(order(vec![step(ArmName::Planner, &[])], Replans::UpTo(1)));
+    let token = driver.claim(0);
+    (driver, token)
+}
+
+fn kept(place: u16, as_: KeptAs) -> Kept {
+    Kept { place, as_, document: document(), artefacts: Vec::new() }
+}
+
+#[test]
+fn a_question_waits_for_its_answer_and_the_next_planner_gets_it() {
+    let (mut driver, token) = planning();
+    let changes = driver.ask(&question(0, token)).unwrap();
+    assert_eq!(changes.kept, [kept(0, KeptAs::Output), kept(1, KeptAs::Spec)]);
+    assert_eq!(driver.task.state, TaskState::Waiting { place: 1 });
+    assert_eq!((driver.task.plan_version, driver.task.questions), (0, 1));
+    let names: Vec<_> = changes.events.iter().map(|event| event.kind.name()).collect();
+    assert_eq!(names, ["step.completed", "task.waiting"]);
+    for other in [Given::Approve, Given::Refuse] {
+        assert_eq!(driver.ask(&Command::Input(other)), Err(Refusal::OtherInput));
+    }
+    let changes = driver.ask(&Command::Input(Given::Answer(document()))).unwrap();
+    assert_eq!(changes.kept, [kept(1, KeptAs::Answer)]);
+    assert_eq!(driver.task.state, TaskState::Planning);
+    assert_eq!(driver.task.steps[1].awaits, Awaits::Nothing);
+    assert_eq!(driver.ask(&Command::Input(Given::Answer(document()))), Err(Refusal::NotWaiting));
+    driver.finish();
+    assert!(matches!(driver.task.state, TaskState::Completed { .. }));
+}
+
+#[test]
+fn an_answer_is_no_approval() {
+    let steps = vec![approved(step(ArmName::Executor, &[]))];
+    let mut driver = Driver::new(order(steps, Replans::No));
+    let answer = Command::Input(Given::Answer(document()));
+    assert_eq!(driver.ask(&answer), Err(Refusal::OtherInput));
+    driver.ask(&Command::Input(Given::Approve)).unwrap();
+}
+
+#[test]
+fn a_task_has_only_so_many_questions() {
+    let (mut driver, mut token) = planning();
+    for place in 0..u16::try_from(QUESTIONS_MAX).unwrap() {
+        driver.ask(&question(place, token)).unwrap();
+        driver.ask(&Command::Input(Given::Answer(document()))).unwrap();
+        token = driver.claim(place + 1);
+    }
+    let last = u16::try_from(QUESTIONS_MAX).unwrap();
+    assert_eq!(driver.ask(&question(last, token)), Err(Refusal::BadPlan));
+    driver.ask(&revise(last, token, vec![step(ArmName::Executor, &[])])).unwrap();
+    assert_eq!(driver.task.state, TaskState::Running);
+}
+
+#[test]
+fn a_question_comes_from_a_planner_and_leads_back_to_one() {
+    let (mut driver, token) = planning();
+    let Command::Ask { place, output, next, spec, .. } = question(0, token) else { panic!("a question") };
+    let wrong = [
+        NewStep { arm: ArmName::Executor, ..next.clone() },
+        NewStep { needs: Vec::new(), ..next.clone() },
+        NewStep { awaits: Awaits::Approval, ..next.clone() },
+        NewStep { needs: vec![0, 5], ..next },
+    ];
+    for next in wrong {
+        let ask = Command::Ask { place, token, output: output.clone(), next, spec: spec.clone() };
+        assert_eq!(driver.ask(&ask), Err(Refusal::BadPlan), "{ask:?}");
+    }
+}
+
+#[test]
+fn a_plan_says_what_each_of_its_steps_is_to_do() {
+    let (mut driver, token) = planning();
+    let steps = vec![step(ArmName::Coder, &[0]), step(ArmName::Judge, &[1])];
+    let Command::Revise { place, output, plan, .. } = revise(0, token, Vec::new()) else { panic!("a plan") };
+    let with = |steps: &[NewStep], specs: usize| Command::Revise {
+        place,
+        token,
+        output: output.clone(),
+        plan: plan.clone(),
+        steps: steps.to_vec(),
+        specs: vec![document(); specs],
+    };
+    for specs in [0, 1, 3] {
+        assert_eq!(driver.ask(&with(&steps, specs)), Err(Refusal::BadPlan));
+    }
+    let asks = NewStep { awaits: Awaits::Answer, ..step(ArmName::Coder, &[0]) };
+    assert_eq!(driver.ask(&with(&[asks], 1)), Err(Refusal::BadPlan), "only a question awaits an answer");
+    let changes = driver.ask(&with(&steps, 2)).unwrap();
+    let wanted = [kept(0, KeptAs::Output), kept(1, KeptAs::Spec), kept(2, KeptAs::Spec)];
+    assert_eq!((changes.kept.as_slice(), changes.plan), (wanted.as_slice(), Some(document())));
+}
+
+/// A task that is being stopped keeps a planner's result and begins nothing new.
+#[test]
+fn a_question_of_a_task_that_is_being_stopped_is_not_asked() {
+    let (mut driver, token) = planning();
+    driver.ask(&Command::Cancel).unwrap();
+    driver.ask(&question(0, token)).unwrap();
+    assert!(matches!(driver.task.state, TaskState::Cancelled { .. }));
+    assert_eq!((driver.task.steps.len(), driver.task.questions), (1, 0));
+}
+
+/// A planner that awaits an answer is the one that sees what failed meanwhile.
+#[test]
+fn a_step_that_fails_while_a_planner_waits_begins_no_second_revision() {
+    let steps = vec![step(ArmName::Executor, &[]), step(ArmName::Planner, &[])];
+    let mut driver = Driver::new(order(steps, Replans::UpTo(2)));
+    let executor = driver.claim(0);
+    let planner = driver.claim(1);
+    driver.ask(&question(1, planner)).unwrap();
+    driver.ask(&fail(0, executor, false)).unwrap();
+    assert_eq!(driver.task.state, TaskState::Waiting { place: 2 });
+    assert_eq!(driver.task.revisions, 0);
+    driver.ask(&Command::Input(Given::Answer(document()))).unwrap();
+    driver.finish();
+    assert!(matches!(driver.task.state, TaskState::Completed { .. }));
+}
