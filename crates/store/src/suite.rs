@@ -16,11 +16,12 @@
 //!
 //! Must not know: any store but the model.
 
+mod calls;
 mod commands;
 mod views;
 
 use crate::{Clock, Entropy, Store, memory::Memory};
-use octollm_contract::{StepId, TaskId, Timestamp};
+use octollm_contract::{CallId, StepId, TaskId, Timestamp};
 use octollm_lifecycle::Dice;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
@@ -110,6 +111,7 @@ pub async fn compare<S: Store>(store: &S, hands: &Hands, seed: u64, length: usiz
         chance: Chance(seed),
         tasks: Vec::new(),
         grants: Vec::new(),
+        calls: Vec::new(),
         last: String::new(),
         seed,
         length,
@@ -132,6 +134,8 @@ struct Pair<'a, S> {
     tasks: Vec<TaskId>,
     /// Every lease that was ever granted.
     grants: Vec<(StepId, octollm_contract::LeaseToken)>,
+    /// Every call that was ever held.
+    calls: Vec<(StepId, CallId)>,
     last: String,
     seed: u64,
     length: usize,

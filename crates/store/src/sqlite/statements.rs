@@ -13,6 +13,14 @@ macro_rules! statements {
             }
         }
 
+        #[cfg(test)]
+        impl Statements<'_> {
+            /// How often each statement was run.
+            pub(super) fn runs(&self) -> Vec<(&'static str, i32)> {
+                vec![$((stringify!($name), self.$name.get_status(rusqlite::StatementStatus::Run))),+]
+            }
+        }
+
         /// Every statement with its name, for the test of the query plans.
         #[cfg(test)]
         pub(super) const ALL: &[(&str, &str)] = &[$((stringify!($name), $sql)),+];

@@ -4,10 +4,10 @@ use super::{DICE, Divergence, Pair};
 use crate::{AcceptError, Claims, DecideError, Directed, Order, Store, StoreError, Swept, Wanted};
 use octollm_access::{KeyRecord, Policy, Role, TenantScope, Verifier};
 use octollm_contract::{
-    ArmName, ContentHash, Document, KeyId, LeaseToken, Millis, Priority, StepId, TaskId, TenantId, Timestamp,
-    WorkerId,
+    ArmName, ContentHash, Document, KeyId, LeaseToken, Millis, Priority, SessionId, StepId, TaskId, TenantId,
+    Timestamp, WorkerId,
 };
-use octollm_lifecycle::{Awaits, Budget, Changes, Command, Given, NewStep, NewTask, Replans, Terms, Verdict};
+use octollm_lifecycle::{Awaits, Changes, Command, Given, NewStep, NewTask, Replans, Terms, Verdict};
 
 pub(super) const TENANTS: [&str; 3] = ["ant", "bee", "cat"];
 const TTL: Millis = Millis::from_secs(10);
@@ -20,6 +20,10 @@ fn worker(at: usize) -> WorkerId {
     format!("w{at}").parse().expect("a worker's name")
 }
 
+pub(super) fn session(at: usize) -> SessionId {
+    format!("Gespräch {at}").parse().expect("a session's name")
+}
+
 pub(super) fn key_id(at: usize) -> KeyId {
     format!("k{at}").parse().expect("a key's id")
 }
@@ -27,6 +31,13 @@ pub(super) fn key_id(at: usize) -> KeyId {
 fn step(arm: ArmName, needs: Vec<u16>, approval: bool) -> NewStep {
     let awaits = if approval { Awaits::Approval } else { Awaits::Nothing };
     NewStep { arm, needs, awaits, time_limit: Millis::from_secs(60) }
+}
+
+/// A planner's question, and the planner that goes on from its answer.
+fn question(place: u16, token: LeaseToken) -> Command {
+    let next = NewStep { awaits: Awaits::Answer, ..step(ArmName::Planner, vec![place], false) };
+    let (output, spec) = (Document::from_json("{\"question\":1}"), Document::from_json("{\"do\":3}"));
+    Command::Ask { place, token, output, next, spec }
 }
 
 /// An answer in a form that can be compared: errors by what they say.
@@ -39,14 +50,15 @@ impl<S: Store> Pair<'_, S> {
         match self.chance.below(100) {
             0..14 => self.accept().await,
             14..34 => self.claim().await,
-            34..68 => self.reports().await,
-            68..74 => self.steers().await,
-            74..84 => self.sweep().await,
-            84..87 => self.lose().await,
+            34..60 => self.reports().await,
+            60..70 => self.calls().await,
+            70..76 => self.steers().await,
+            76..85 => self.sweep().await,
+            85..87 => self.lose().await,
             87..90 => self.prune().await,
-            90..94 => self.keys().await,
+            90..93 => self.keys().await,
             _ => {
-                let millis = [1, 700, 3_000, 11_000, 61_000, -2_000];
+                let millis = [1, 700, 3_000, 11_000, 61_000, 901_000, -2_000];
                 let millis = self.chance.pick(&millis).unwrap_or(1);
                 self.last = format!("the clock moves by {millis} ms");
                 self.hands.step(millis);
@@ -99,7 +111,7 @@ impl<S: Store> Pair<'_, S> {
                 tenant: tenant(self.chance.below(TENANTS.len())),
                 priority: self.chance.pick(Priority::ALL).unwrap_or(Priority::Medium),
                 terms,
-                budget: Budget::UNLIMITED,
+                budget: self.budget(),
                 steps,
             },
             goal: format!("goal {}", self.command),
@@ -107,7 +119,7 @@ impl<S: Store> Pair<'_, S> {
             plan: Document::from_json("{\"plan\":1}"),
             specs,
             idempotency,
-            session: None,
+            session: self.chance.percent(40).then(|| session(self.chance.below(3))),
         }
     }
 
@@ -176,6 +188,8 @@ impl<S: Store> Pair<'_, S> {
             }
             32..42 => Command::Release { place, token },
             42..46 => self.revision(place, token),
+            46..49 => question(place, token),
+            _ if arm == Some(ArmName::Planner) && self.chance.percent(40) => question(place, token),
             _ if arm == Some(ArmName::Planner) => self.revision(place, token),
             _ => {
                 let judged = (arm == Some(ArmName::Judge)).then(|| {
@@ -203,12 +217,16 @@ impl<S: Store> Pair<'_, S> {
         let scope = TenantScope::Only(tenant(self.chance.below(TENANTS.len())));
         let command = match self.chance.below(3) {
             0 => Command::Cancel,
-            _ => Command::Input(if self.chance.percent(80) { Given::Approve } else { Given::Refuse }),
+            _ => Command::Input(match self.chance.below(10) {
+                0..5 => Given::Approve,
+                5..9 => Given::Answer(Document::from_json(format!("{{\"text\":{}}}", self.command))),
+                _ => Given::Refuse,
+            }),
         };
         self.decide(vec![Directed { task, scope, command }]).await
     }
 
-    async fn decide(&mut self, commands: Vec<Directed>) -> Result<(), Divergence> {
+    pub(super) async fn decide(&mut self, commands: Vec<Directed>) -> Result<(), Divergence> {
         self.last = format!("{commands:?}");
         let now = self.now();
         let model: Vec<Result<Changes, String>> =

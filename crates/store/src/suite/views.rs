@@ -2,11 +2,11 @@
 
 use super::{
     Divergence, Pair,
-    commands::{TENANTS, key_id, tenant},
+    commands::{TENANTS, key_id, session, tenant},
 };
 use crate::{Listing, Store, StoreError};
 use octollm_access::TenantScope;
-use octollm_contract::{ArmName, ContentHash, api::TaskStatus};
+use octollm_contract::{ArmName, ContentHash, TaskId, api::TaskStatus};
 
 fn read<T>(answer: Result<T, StoreError>) -> Result<T, String> {
     answer.map_err(|error| error.to_string())
@@ -25,6 +25,14 @@ impl<S: Store> Pair<'_, S> {
             let store = read(self.store.holds(*step, *token).await);
             self.same("whether a token holds", &Ok(self.model.holds(*step, *token, now)), &store)?;
         }
+        for (step, _) in self.calls.iter().rev().take(4) {
+            for number in 0..4 {
+                let store = read(self.store.receipt(*step, number).await);
+                let model = self.model.receipt(*step, number).cloned();
+                self.same("a receipt", &Ok(model), &store)?;
+            }
+        }
+        self.compare_sessions().await?;
         let store = read(self.store.open_tasks().await);
         self.same("the number of open tasks", &Ok(self.model.open_tasks()), &store)?;
         let store = read(self.store.artefacts().await);
@@ -50,6 +58,20 @@ impl<S: Store> Pair<'_, S> {
             let artefact = ContentHash::of(&[u8::try_from(self.chance.below(256)).unwrap_or(0)]);
             let store = read(self.store.refers(id, artefact).await);
             self.same("whether a task refers", &Ok(self.model.refers(id, artefact)), &store)?;
+        }
+        Ok(())
+    }
+
+    async fn compare_sessions(&mut self) -> Result<(), Divergence> {
+        let (owner, reader) = (tenant(self.chance.below(3)), tenant(self.chance.below(3)));
+        let before = self.chance.pick(&self.tasks).filter(|_| self.chance.percent(30));
+        let before = before.unwrap_or(TaskId::from_bytes([255; 16]));
+        let most = self.chance.pick(&[1, 3, 1_000]).unwrap_or(1_000);
+        let name = session(self.chance.below(3));
+        for scope in [TenantScope::System, TenantScope::Only(reader)] {
+            let store = read(self.store.session(&scope, &owner, &name, before, most).await);
+            let model = self.model.session(&scope, &owner, &name, before, most);
+            self.same("a session", &Ok(model), &store)?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use crate::{
 
 struct LimitPages(u32);
 struct Panic;
+struct Runs;
 
 impl Request for LimitPages {
     type Answer = ();
@@ -32,7 +33,24 @@ impl Request for Panic {
     fn failed(&self, _why: &mut dyn FnMut() -> StoreError) {}
 }
 
+impl Request for Runs {
+    type Answer = Vec<(&'static str, i32)>;
+
+    fn run(&self, writer: &mut Writer<'_>) -> Result<Self::Answer, Fault> {
+        Ok(writer.sql.runs())
+    }
+
+    fn failed(&self, _why: &mut dyn FnMut() -> StoreError) -> Self::Answer {
+        Vec::new()
+    }
+}
+
 impl SqliteStore {
+    /// How often the writer has run each of its statements.
+    pub(crate) async fn runs(&self) -> Vec<(&'static str, i32)> {
+        self.ask(Runs).await.unwrap()
+    }
+
     /// Makes the disk as small as so many pages.
     pub(crate) async fn limit_pages(&self, most: u32) {
         self.ask(LimitPages(most)).await.unwrap();

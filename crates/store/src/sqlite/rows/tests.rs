@@ -1,6 +1,8 @@
 use super::*;
-use octollm_contract::{LeaseToken, WorkerId};
-use octollm_lifecycle::{EventKind, Lease, StepState, StopInto, TaskState};
+use octollm_contract::{LeaseToken, MicroUsd, WorkerId};
+use octollm_lifecycle::{
+    Account, Amount, Budget, EventKind, Lease, Ledger, Limit, StepState, StopInto, TaskState,
+};
 use proptest::prelude::*;
 
 fn moments() -> impl Strategy<Value = Timestamp> {
@@ -114,6 +116,35 @@ proptest! {
         let event = EventRow { kind: &word, ..EventRow::default() };
         prop_assert!(event.read().is_err() || word.starts_with("task."));
     }
+}
+
+fn accounts() -> impl Strategy<Value = (Option<u64>, u64, u64)> {
+    (any::<bool>(), any::<u64>(), any::<u64>(), any::<u64>()).prop_map(|(limited, free, spent, held)| {
+        let (spent, held) = (spent / 4, held / 4);
+        (limited.then(|| spent + held + free / 2), spent, held)
+    })
+}
+
+fn account<A: Amount>((granted, spent, held): (Option<u64>, u64, u64), amount: fn(u64) -> A) -> Account<A> {
+    let granted = granted.map_or(Limit::Unlimited, |granted| Limit::Of(amount(granted)));
+    Account::restored(granted, amount(spent), amount(held)).unwrap()
+}
+
+proptest! {
+    /// P5: no limit, no amount and no unknown cost is lost on its way through a row.
+    #[test]
+    fn a_ledger_reads_back_as_itself(money in accounts(), tokens in accounts(), unpriced: u32) {
+        let ledger = Ledger::restored(account(money, MicroUsd::new), account(tokens, |n| n), unpriced);
+        prop_assert_eq!(LedgerRow::from(&ledger).read().unwrap(), ledger);
+    }
+}
+
+#[test]
+fn more_spent_and_held_than_granted_is_an_error() {
+    let ledger = Ledger::granting(Budget { money: Limit::Of(MicroUsd::new(5)), tokens: Limit::Of(5) });
+    let mut row = LedgerRow::from(&ledger);
+    (row.tokens.spent, row.tokens.held) = (3, 3);
+    assert!(row.read().is_err());
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! What is particular to this store; what every store promises is in the suite.
 
 mod batches;
+mod calls;
 mod durable;
+mod migrated;
 mod plans;
 mod queue;
 mod requests;
