@@ -56,12 +56,25 @@ pub enum ThinkError {
 #[error("the answer broke off")]
 pub(crate) struct BrokeOff;
 
-/// The whole answer.
+/// A whole answer has at most so many bytes; nobody gathers more of it.
+const ANSWER_BYTES_MAX: usize = 8 << 20;
+
+/// The whole answer. One that goes on without an end is given up.
 pub async fn whole(mut thinking: Thinking) -> Result<Answer, ThinkError> {
     use futures_util::StreamExt as _;
     let mut gathering = Gathering::default();
+    let mut bytes = 0usize;
     while let Some(chunk) = thinking.next().await {
-        gathering.push(chunk?);
+        let chunk = chunk?;
+        bytes = bytes.saturating_add(match &chunk {
+            Chunk::Text { text } => text.len(),
+            Chunk::ToolCall(call) => call.name.len().saturating_add(call.arguments.len()),
+            Chunk::Begun { .. } | Chunk::Usage(_) | Chunk::End { .. } => 0,
+        });
+        if bytes > ANSWER_BYTES_MAX {
+            return Err(ThinkError::Failed(format!("the answer has more than {ANSWER_BYTES_MAX} bytes")));
+        }
+        gathering.push(chunk);
     }
     gathering.answer().ok_or_else(|| ThinkError::Unreachable(Box::new(BrokeOff)))
 }
