@@ -1,4 +1,4 @@
-//! The executor: the arm that runs tools.
+//! The executor: the arm that runs tools, those of a plan or those that a model chooses.
 //!
 //! Promises: P6, a tool reads below the capability's roots only, connects to its hosts only,
 //! runs its programs only, and those in a locked room; every tool is bounded in entries,
@@ -14,14 +14,15 @@ mod reach;
 #[cfg(test)]
 mod tests;
 mod text;
+mod thinking;
 mod tools;
 mod walk;
-mod workspace;
+pub(crate) mod workspace;
 
 use crate::{Arm, Undone, Work};
 use async_trait::async_trait;
 use octollm_client::Completion;
-use octollm_contract::ArmName;
+use octollm_contract::{ArmName, Millis};
 use octollm_plan::{Arg, InputName, InputValue, Instruction, PlanStep, StepOutput, ToolCall};
 use octollm_sandbox::Kernel;
 use outcome::{Found, finish};
@@ -89,16 +90,17 @@ impl Arm for Executor {
         let spec = &work.grant.spec;
         let call = match &spec.instruction {
             Instruction::Tool(call) => call.clone(),
-            Instruction::Judge { .. } | Instruction::Think(_) => {
-                return Err(Undone::for_good("the executor runs tools and nothing else"));
+            Instruction::Think(instruction) => return thinking::perform(self, instruction, &work).await,
+            Instruction::Judge { .. } => {
+                return Err(Undone::for_good("the executor takes tools and instructions in words"));
             }
         };
         allowed(&call, spec)?;
-        let workspace = match needs_workspace(&call, &work) {
+        let mut workspace = match needs_workspace(&call, &work) {
             true => Some(Workspace::enter(&self.settings.scratch, &work).await?),
             false => None,
         };
-        let done = self.call(call, workspace.as_ref(), &work).await;
+        let done = self.call(call, workspace.as_mut(), &work).await;
         if let Some(workspace) = workspace {
             workspace.remove().await;
         }
@@ -110,24 +112,49 @@ impl Executor {
     async fn call(
         &self,
         call: ToolCall,
-        workspace: Option<&Workspace>,
+        workspace: Option<&mut Workspace>,
         work: &Work,
     ) -> Result<StepOutput, Undone> {
         let (spec, tool) = (&work.grant.spec, tools::name(&call));
         let inputs = whole_inputs(work).await?;
+        let limit = work.grant.time_limit;
+        let found = self.run_tool(call, inputs, workspace.as_deref(), limit, work).await?;
+        let committed = match workspace {
+            Some(workspace) if spec.capability.writes_workspace => Some(workspace.commit(work).await?),
+            Some(_) | None => None,
+        };
+        finish(found, tool, committed, work).await
+    }
+
+    /// Where private folders for workspaces are made.
+    pub(crate) fn scratch(&self) -> &std::path::Path {
+        &self.settings.scratch
+    }
+
+    /// Runs one tool, if the step's capability holds what it does. A program gets `wall` at most.
+    pub(crate) async fn run_tool(
+        &self,
+        call: ToolCall,
+        inputs: BTreeMap<InputName, InputValue>,
+        workspace: Option<&Workspace>,
+        wall: Millis,
+        work: &Work,
+    ) -> Result<Found, Undone> {
+        let spec = &work.grant.spec;
+        allowed(&call, spec)?;
         let folder = workspace.map(Workspace::path);
         let reach = Reach::new(&spec.capability, folder);
-        let found = match call {
+        match call {
             ToolCall::HttpFetch { url } => {
-                tools::http_fetch::fetch(&url, &spec.capability, self.resolver.as_ref(), &work.cancel).await?
+                tools::http_fetch::fetch(&url, &spec.capability, self.resolver.as_ref(), &work.cancel).await
             }
             ToolCall::Shell { argv, stdin, any_exit } => {
                 let stdin = stdin.map(|arg| text_of(&arg, &inputs)).transpose()?;
-                self.run_program(&argv, stdin, any_exit, &reach, folder, work).await?
+                self.run_program(&argv, stdin, any_exit, wall, (&reach, folder), work).await
             }
             ToolCall::ShellString { script, any_exit } => {
                 let argv = ["sh".to_owned(), "-c".to_owned(), script];
-                self.run_program(&argv, None, any_exit, &reach, folder, work).await?
+                self.run_program(&argv, None, any_exit, wall, (&reach, folder), work).await
             }
             ToolCall::List { .. }
             | ToolCall::Find { .. }
@@ -147,14 +174,9 @@ impl Executor {
                     inputs,
                     workspace: folder.map(PathBuf::from),
                 };
-                off_the_async_threads(stop, move || tools::run(call, &site)).await?
+                off_the_async_threads(stop, move || tools::run(call, &site)).await
             }
-        };
-        let committed = match workspace {
-            Some(workspace) if spec.capability.writes_workspace => Some(workspace.commit(work).await?),
-            Some(_) | None => None,
-        };
-        finish(found, tool, committed, work).await
+        }
     }
 
     async fn run_program(
@@ -162,18 +184,14 @@ impl Executor {
         argv: &[String],
         stdin: Option<String>,
         any_exit: bool,
-        reach: &Reach,
-        folder: Option<&std::path::Path>,
+        wall: Millis,
+        (reach, folder): (&Reach, Option<&std::path::Path>),
         work: &Work,
     ) -> Result<Found, Undone> {
         let folder = folder.ok_or_else(|| Undone::for_good("a program needs a workspace"))?;
         let read_roots = reach.real_roots().map_err(|error| Undone::for_good(error.to_string()))?;
-        let place = tools::shell::Place {
-            workspace: folder,
-            read_roots,
-            closed: self.settings.closed.clone(),
-            wall: work.grant.time_limit,
-        };
+        let place =
+            tools::shell::Place { workspace: folder, read_roots, closed: self.settings.closed.clone(), wall };
         tools::shell::run(argv, stdin, any_exit, place, self.settings.kernel, &work.cancel).await
     }
 }

@@ -18,20 +18,20 @@ pub(crate) const WHOLE_OUTPUTS: &str = "octollm-output/";
 
 /// What a tool found.
 #[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) text: String,
-    pub(super) data: Value,
+pub(crate) struct Found {
+    pub(crate) text: String,
+    pub(crate) data: Value,
     /// None where one of them cannot be named in text, or where there are none to give.
-    pub(super) paths: Option<Vec<String>>,
-    pub(super) number: Option<u64>,
-    pub(super) exit_code: Option<i32>,
+    pub(crate) paths: Option<Vec<String>>,
+    pub(crate) number: Option<u64>,
+    pub(crate) exit_code: Option<i32>,
     /// What later steps work on, when it is not `text`.
-    pub(super) body: Content,
+    pub(crate) body: Content,
 }
 
 /// What later steps work on.
 #[derive(Debug, Default)]
-pub(super) enum Content {
+pub(crate) enum Content {
     /// The text for people.
     #[default]
     AsShown,
@@ -42,7 +42,7 @@ pub(super) enum Content {
 }
 
 /// Makes the step's output.
-pub(super) async fn finish(
+pub(crate) async fn finish(
     found: Found,
     tool: &str,
     committed: Option<Committed>,

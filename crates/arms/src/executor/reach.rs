@@ -116,7 +116,7 @@ impl Reach {
         }
         let base = self.workspace.as_deref().ok_or_else(|| NoAccess::NotPlain(shown_path(given)))?;
         // In the workspace no link is followed at all: a program may have made it.
-        open_below(base, base, given).map(|opened| (given.to_owned(), opened))
+        open_below(base, given, given).map(|opened| (given.to_owned(), opened))
     }
 
     /// Opens a folder.

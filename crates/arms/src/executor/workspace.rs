@@ -1,26 +1,30 @@
 //! A step's workspace: a private folder made from the task's manifest, and the manifest that
 //! is made of it again.
 
-use super::{outcome::WHOLE_OUTPUTS, text::shown_path};
+use super::{outcome::WHOLE_OUTPUTS, reach::Reach, text::shown_path};
 use crate::{Link, NoLink, Undone, Work};
 use async_trait::async_trait;
 use bytes::Bytes;
+use octollm_access::Capability;
 use octollm_artefacts::{Bounds, CollectError, Manifest, MaterialiseError, Shelf, collect, materialise};
 use octollm_contract::{ContentHash, api::ArtefactView};
-use std::path::Path;
+use std::{io::Read as _, path::Path};
+
+/// A file that is changed as a text has at most this many bytes.
+const TEXT_BYTES: u64 = 4 << 20;
 
 /// A private folder, there until [`Workspace::remove`] or a drop. A program may leave so much in
 /// it that removing it takes long: that is done where it may block.
-pub(super) struct Workspace {
+pub(crate) struct Workspace {
     /// Absent only while it is being removed.
     folder: Option<tempfile::TempDir>,
     from: Manifest,
 }
 
 /// What a step leaves behind.
-pub(super) struct Committed {
-    pub(super) manifest: ContentHash,
-    pub(super) files: Vec<ArtefactView>,
+pub(crate) struct Committed {
+    pub(crate) manifest: ContentHash,
+    pub(crate) files: Vec<ArtefactView>,
 }
 
 #[async_trait]
@@ -39,12 +43,21 @@ impl Shelf for Link {
 impl Workspace {
     /// Makes the folder below `scratch`, open to nobody else, with the files of the grant's
     /// manifest in it.
-    pub(super) async fn enter(scratch: &Path, work: &Work) -> Result<Self, Undone> {
+    pub(crate) async fn enter(scratch: &Path, work: &Work) -> Result<Self, Undone> {
+        Self::enter_at(scratch, work.grant.workspace, work).await
+    }
+
+    /// The same, with the files of this manifest.
+    pub(crate) async fn enter_at(
+        scratch: &Path,
+        manifest: Option<ContentHash>,
+        work: &Work,
+    ) -> Result<Self, Undone> {
         let made = tempfile::Builder::new().prefix("octollm-step-").tempdir_in(scratch);
         let unmade =
             |error| Undone::for_now(format!("no folder can be made in {}: {error}", shown_path(scratch)));
         let folder = made.map_err(unmade)?;
-        let from = match work.grant.workspace {
+        let from = match manifest {
             None => Manifest::default(),
             Some(hash) => {
                 let bytes = work.link.get(hash).await?;
@@ -78,20 +91,38 @@ impl Workspace {
         }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.as_ref().expect("it is taken only by what ends the workspace").path()
     }
 
     /// Returns when the folder is gone.
-    pub(super) async fn remove(mut self) {
+    pub(crate) async fn remove(mut self) {
         let folder = self.folder.take();
         if tokio::task::spawn_blocking(move || remove(folder)).await.is_err() {
             tracing::warn!("removing a workspace was broken off");
         }
     }
 
+    /// The files that it was made from, or that were stored last.
+    pub(crate) fn manifest(&self) -> &Manifest {
+        &self.from
+    }
+
+    /// The whole text of a file in it. No link is followed, and what is no text is refused.
+    pub(crate) fn text(&self, path: &str) -> Result<String, Undone> {
+        let reach = Reach::new(&Capability::default(), Some(self.path()));
+        let (_, file, stat) = reach.file(path).map_err(|error| Undone::for_good(error.to_string()))?;
+        if u64::try_from(stat.st_size).is_ok_and(|bytes| bytes > TEXT_BYTES) {
+            return Err(Undone::for_good(format!("{path} has more than {TEXT_BYTES} bytes")));
+        }
+        let mut text = String::new();
+        let read = file.take(TEXT_BYTES).read_to_string(&mut text);
+        read.map_err(|error| Undone::for_good(format!("{path} cannot be read as text: {error}")))?;
+        Ok(text)
+    }
+
     /// Stores what the folder holds now and its manifest.
-    pub(super) async fn commit(&self, work: &Work) -> Result<Committed, Undone> {
+    pub(crate) async fn commit(&mut self, work: &Work) -> Result<Committed, Undone> {
         let collected = tokio::select! {
             () = work.cancel.cancelled() => return Err(Undone::Stopped),
             collected = collect(self.path(), &self.from, Bounds::default(), &work.link) => collected,
@@ -113,7 +144,9 @@ impl Workspace {
         let view = |(path, entry): (&octollm_artefacts::WorkspacePath, &octollm_artefacts::Entry)| {
             ArtefactView { path: path.as_str().to_owned(), bytes: entry.bytes, sha256: entry.sha256 }
         };
-        Ok(Committed { manifest, files: files.map(view).collect() })
+        let files = files.map(view).collect();
+        self.from = collected.manifest;
+        Ok(Committed { manifest, files })
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn check(
         Ok(yardstick) => measured(&yardstick, subject),
         Err(Unfit { member, why }) => (false, format!("the {member} cannot be used: {}", clip(&why))),
     };
-    Finding { criterion: in_words(criterion), holds, evidence }
+    Finding { criterion: in_words(criterion), holds, evidence, confidence: None }
 }
 
 fn measured(yardstick: &Yardstick, subject: &Subject) -> (bool, String) {
@@ -86,7 +86,7 @@ fn in_words(criterion: &StructuredCriterion) -> String {
 /// The finding for a criterion that took too long.
 pub(super) fn endless(criterion: &StructuredCriterion, seconds: u64) -> Finding {
     let evidence = format!("this cannot be told: looking for it takes over {seconds} s");
-    Finding { criterion: in_words(criterion), holds: false, evidence }
+    Finding { criterion: in_words(criterion), holds: false, evidence, confidence: None }
 }
 
 /// The data that a schema is held against: the result's, or its text read as JSON.

@@ -1,5 +1,5 @@
-//! The judge, as far as rules go: checks the whole outputs that are its inputs against
-//! structured criteria and says of each what it found.
+//! The judge: checks the whole outputs that are its inputs against criteria and says of each what
+//! it found. Rules are checked first; sentences are judged by a model (see [`model`]).
 //!
 //! Promises: a verdict covers every criterion and carries its evidence; a criterion that
 //! cannot be decided (a pattern or schema that is broken, too large or too costly) is refused
@@ -8,9 +8,10 @@
 //! beside it for people; what was not kept whole is judged by what needs no text. Checks run
 //! off the async threads.
 //!
-//! Must not know: who made the result, models.
+//! Must not know: who made the result.
 
 mod check;
+mod model;
 #[cfg(test)]
 mod tests;
 
@@ -49,6 +50,8 @@ struct Finding {
     holds: bool,
     /// What was found, or why it cannot be decided.
     evidence: String,
+    /// Of a model's verdict: how sure it says it is, 0 to 100.
+    confidence: Option<u8>,
 }
 
 #[async_trait]
@@ -89,9 +92,15 @@ impl Arm for Judge {
         let result = compose(&outputs.iter().collect::<Vec<_>>());
         let subject = Arc::new(Subject { result, partial, exit_code });
         let (mut findings, mut allowance) = (Vec::new(), Allowance::default());
+        let mut sentences = Vec::new();
         for criterion in criteria {
-            let Criterion::Structured(criterion) = criterion else {
-                return Err(Undone::for_good("a sentence is judged by a model, and this judge has none"));
+            let criterion = match criterion {
+                Criterion::FreeText(sentence) => {
+                    sentences.push((findings.len(), sentence));
+                    findings.push(None);
+                    continue;
+                }
+                Criterion::Structured(criterion) => criterion,
             };
             let found = tokio::select! {
                 () = work.cancel.cancelled() => return Err(Undone::Stopped),
@@ -99,9 +108,17 @@ impl Arm for Judge {
             };
             let (finding, left) = found?;
             allowance = left;
-            findings.push(finding);
+            findings.push(Some(finding));
         }
-        Ok(verdict(&findings, &work))
+        let mut made_by = "judge by rule".to_owned();
+        if !sentences.is_empty() {
+            let (places, texts): (Vec<usize>, Vec<String>) = sentences.into_iter().unzip();
+            let (judged, by) = model::judge(&texts, &subject, &work).await?;
+            places.into_iter().zip(judged).for_each(|(place, finding)| findings[place] = Some(finding));
+            made_by = by;
+        }
+        let findings: Vec<Finding> = findings.into_iter().flatten().collect();
+        Ok(verdict(&findings, &made_by, &work))
     }
 }
 
@@ -144,20 +161,27 @@ async fn apart(
     }
 }
 
-fn verdict(findings: &[Finding], work: &Work) -> Completion {
+fn verdict(findings: &[Finding], made_by: &str, work: &Work) -> Completion {
     let line = |finding: &Finding| {
         let word = if finding.holds { "holds" } else { "does not hold" };
         format!("{} {word}: {}\n", finding.criterion, finding.evidence)
     };
     let failed: String = findings.iter().filter(|finding| !finding.holds).map(line).collect();
-    let row = |finding: &Finding| json!({ "criterion": finding.criterion, "holds": finding.holds, "evidence": finding.evidence });
+    let row = |finding: &Finding| {
+        let mut row =
+            json!({ "criterion": finding.criterion, "holds": finding.holds, "evidence": finding.evidence });
+        if let Some(confidence) = finding.confidence {
+            row["confidence"] = json!(confidence);
+        }
+        row
+    };
     let output = StepOutput {
         text: findings.iter().map(line).collect(),
         data: json!({
             "accepted": failed.is_empty(),
             "criteria": findings.iter().map(row).collect::<Vec<_>>(),
         }),
-        provenance: Some(work.provenance("judge by rule")),
+        provenance: Some(work.provenance(made_by)),
         ..StepOutput::default()
     };
     let verdict = if failed.is_empty() {

@@ -137,6 +137,11 @@ impl UnreliableLeases {
         self.state().checkpoints.len()
     }
 
+    /// The checkpoint of this place in the order in which they came.
+    pub(crate) fn checkpoint_at(&self, at: usize) -> Document {
+        self.state().checkpoints[at].clone()
+    }
+
     pub(crate) fn artefact(&self, hash: ContentHash) -> Option<Bytes> {
         self.state().artefacts.get(&hash).cloned()
     }

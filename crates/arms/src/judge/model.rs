@@ -1,0 +1,258 @@
+//! Criteria that are sentences, judged by a model whose evidence is checked.
+//!
+//! A verdict that a criterion holds must quote the result, word for word but for white space;
+//! one whose quote is not there is void. So is one for a criterion that nobody asked about, and
+//! a second one for the same. What is void is asked once more and then counts as not judged,
+//! which is not fulfilled.
+
+use super::{Finding, check::Subject};
+use crate::{
+    Undone, Work,
+    think::{Form, Prompt, Talk, data, goal},
+};
+use octollm_contract::model::{Message, Structured};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// The result's text is shown up to this many bytes, and its files together up to as many.
+const TEXT_BYTES: usize = 48 << 10;
+/// So many files are shown.
+const FILES_MAX: usize = 12;
+/// A quote of fewer characters shows nothing, unless the result is as short.
+const QUOTE_CHARS_MIN: usize = 4;
+/// Quotes and reasons are told up to this many characters.
+const TOLD_CHARS: usize = 300;
+/// What is void is asked again so often.
+const AGAIN_MAX: u32 = 1;
+
+#[derive(Debug, Deserialize)]
+struct Verdicts {
+    verdicts: Vec<Verdict>,
+}
+
+/// As a model writes it: more fields than these are ignored.
+#[derive(Debug, Deserialize)]
+struct Verdict {
+    criterion: usize,
+    holds: bool,
+    #[serde(default)]
+    confidence: Option<f64>,
+    #[serde(default)]
+    quote: Option<String>,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+/// One finding for each sentence, in order, and who judged.
+pub(super) async fn judge(
+    sentences: &[String],
+    subject: &Subject,
+    work: &Work,
+) -> Result<(Vec<Finding>, String), Undone> {
+    let (shown, searched) = shown(subject, work).await?;
+    let user = user(sentences, &shown, work);
+    let mut talk =
+        Talk::begin(work, Prompt::new(work, include_str!("../think/prompts/judge.md"), user)).await?;
+    let form =
+        Form { tools: Vec::new(), output: Some(Structured { name: "verdicts".into(), schema: schema() }) };
+    let mut found: BTreeMap<usize, Finding> = BTreeMap::new();
+    let mut void: BTreeMap<usize, String>;
+    let mut again = again(talk.messages());
+    loop {
+        let said = talk.ask(&form).await?;
+        void = take(&said.text, sentences, &searched, &mut found);
+        if void.is_empty() || again >= AGAIN_MAX {
+            break;
+        }
+        again += 1;
+        let told: String = void.iter().map(|(at, why)| format!("- criterion {}: {why}\n", at + 1)).collect();
+        let told = data(work, "what is void", &told, 4000);
+        talk.useful();
+        talk.add(Message::user(format!("{AGAIN}\n{told}"))).await?;
+        talk.save().await?;
+    }
+    let findings = (0..sentences.len()).map(|at| {
+        found.remove(&at).unwrap_or_else(|| Finding {
+            criterion: named(&sentences[at]),
+            holds: false,
+            evidence: format!(
+                "not judged, so not fulfilled: {}",
+                void.get(&at).map_or("the model gave no verdict", String::as_str)
+            ),
+            confidence: None,
+        })
+    });
+    Ok((findings.collect(), talk.made_by("judge")))
+}
+
+const AGAIN: &str =
+    "These verdicts are void. Answer again with one JSON object, with verdicts for these criteria.";
+
+fn again(messages: &[Message]) -> u32 {
+    let asked = messages.iter().filter(|m| matches!(m, Message::User { text } if text.starts_with(AGAIN)));
+    u32::try_from(asked.count()).unwrap_or(u32::MAX)
+}
+
+/// Keeps the verdicts that stand, and says of every criterion without one why.
+fn take(
+    text: &str,
+    sentences: &[String],
+    searched: &str,
+    found: &mut BTreeMap<usize, Finding>,
+) -> BTreeMap<usize, String> {
+    let open: Vec<usize> = (0..sentences.len()).filter(|at| !found.contains_key(at)).collect();
+    let every = |why: &str| open.iter().map(|at| (*at, why.to_owned())).collect();
+    let verdicts = match read(text) {
+        Ok(verdicts) => verdicts,
+        Err(why) => return every(&why),
+    };
+    let mut void: BTreeMap<usize, String> = every("the answer holds no verdict of it");
+    let mut given: BTreeMap<usize, u32> = BTreeMap::new();
+    for verdict in &verdicts {
+        *given.entry(verdict.criterion).or_insert(0) += 1;
+    }
+    for verdict in verdicts {
+        let Some(at) = verdict.criterion.checked_sub(1).filter(|at| open.contains(at)) else { continue };
+        let judged = match given.get(&verdict.criterion) {
+            Some(1) => finding(&sentences[at], verdict, searched),
+            Some(_) | None => Err("the answer holds more than one verdict of it".to_owned()),
+        };
+        match judged {
+            Ok(finding) => {
+                void.remove(&at);
+                found.insert(at, finding);
+            }
+            Err(why) => drop(void.insert(at, why)),
+        }
+    }
+    void
+}
+
+fn read(text: &str) -> Result<Vec<Verdict>, String> {
+    let answer = octollm_contract::model::Answer {
+        model: String::new(),
+        simulated: false,
+        text: text.to_owned(),
+        tool_calls: Vec::new(),
+        usage: octollm_contract::model::Usage {
+            input: 0,
+            output: 0,
+            cache_read: 0,
+            cache_write: 0,
+            counted: octollm_contract::model::Counted::Estimated,
+        },
+        finish: octollm_contract::model::Finish::Stop,
+    };
+    let value = answer.json().map_err(|error| error.to_string())?;
+    let read: Verdicts = serde_json::from_value(value)
+        .map_err(|error| format!("the answer is not the JSON object that was asked for: {error}"))?;
+    Ok(read.verdicts)
+}
+
+fn finding(sentence: &str, verdict: Verdict, searched: &str) -> Result<Finding, String> {
+    let quote = normalised(verdict.quote.as_deref().unwrap_or(""));
+    let reason = verdict.reason.as_deref().unwrap_or("").trim();
+    let confidence = verdict.confidence.filter(|c| c.is_finite()).map(|c| c.clamp(0.0, 100.0));
+    let evidence = match quote.as_str() {
+        "" if verdict.holds => return Err("it says that the criterion holds and quotes nothing".to_owned()),
+        "" if reason.is_empty() => return Err("it has neither a quote nor a reason".to_owned()),
+        "" => clip(reason),
+        quote if !searched.contains(quote) => {
+            return Err(format!("the quote {:?} does not stand in the result", clip(quote)));
+        }
+        quote if verdict.holds && quote.chars().count() < QUOTE_CHARS_MIN.min(searched.chars().count()) => {
+            return Err(format!("the quote {quote:?} is too short to show anything"));
+        }
+        quote if reason.is_empty() => format!("{:?}", clip(quote)),
+        quote => format!("{:?}: {}", clip(quote), clip(reason)),
+    };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped to 0 to 100")]
+    let confidence = confidence.map(|c| c as u8);
+    Ok(Finding { criterion: named(sentence), holds: verdict.holds, evidence, confidence })
+}
+
+fn named(sentence: &str) -> String {
+    format!("{:?}", clip(sentence))
+}
+
+fn clip(text: &str) -> String {
+    let clean = octollm_screen::text::neutralise(text);
+    let mut clipped: String = clean.chars().take(TOLD_CHARS).collect();
+    if clipped.len() < clean.len() {
+        clipped.push('…');
+    }
+    clipped
+}
+
+/// One blank for every run of white space, and none at the ends.
+fn normalised(text: &str) -> String {
+    let clean = octollm_screen::text::neutralise(text);
+    clean.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What the model sees of the result, and the same as it is searched for quotes.
+async fn shown(subject: &Subject, work: &Work) -> Result<(String, String), Undone> {
+    let result = &subject.result;
+    let mut parts = vec![("the result's text".to_owned(), result.text.clone())];
+    if !result.data.is_null() {
+        let pretty = serde_json::to_string_pretty(&result.data).unwrap_or_default();
+        parts.push(("the result's data".to_owned(), pretty));
+    }
+    let mut room = TEXT_BYTES;
+    for file in result.artefacts.iter().take(FILES_MAX) {
+        if usize::try_from(file.bytes).is_ok_and(|bytes| bytes <= room) {
+            let bytes = work.link.get(file.sha256).await?;
+            if let Ok(text) = std::str::from_utf8(&bytes) {
+                room -= text.len().min(room);
+                parts.push((format!("the file {}", file.path), text.to_owned()));
+                continue;
+            }
+        }
+        parts.push((format!("the file {}", file.path), format!("({} bytes, not shown)", file.bytes)));
+    }
+    let mut seen = String::new();
+    let mut shown = String::new();
+    for (label, text) in parts {
+        let clean = octollm_screen::text::neutralise(&text);
+        // Only what is shown can be quoted.
+        seen.push_str(octollm_screen::data::beginning(&clean, TEXT_BYTES));
+        seen.push('\n');
+        shown.push_str(&data(work, &label, &text, TEXT_BYTES));
+        shown.push_str("\n\n");
+    }
+    if subject.partial {
+        shown.push_str("Some of the result's text was not kept and cannot be judged.\n\n");
+    }
+    let exit = subject.exit_code.map(|code| format!("The last program ended with exit code {code}.\n\n"));
+    Ok((shown + &exit.unwrap_or_default(), normalised(&seen)))
+}
+
+fn user(sentences: &[String], shown: &str, work: &Work) -> String {
+    let numbered: String = (1..).zip(sentences).map(|(n, sentence)| format!("{n}. {sentence}\n")).collect();
+    let about = work.grant.brief.as_deref().map(|brief| goal(work, brief)).unwrap_or_default();
+    format!(
+        "{about}\n\n{shown}{}\n\nJudge each of these criteria.",
+        data(work, "the criteria", &numbered, 16 << 10)
+    )
+}
+
+fn schema() -> Value {
+    json!({
+        "type": "object",
+        "properties": { "verdicts": { "type": "array", "items": {
+            "type": "object",
+            "properties": {
+                "criterion": { "type": "integer" },
+                "holds": { "type": "boolean" },
+                "confidence": { "type": "integer" },
+                "quote": { "type": "string" },
+                "reason": { "type": "string" }
+            },
+            "required": ["criterion", "holds", "confidence", "quote", "reason"],
+            "additionalProperties": false
+        } } },
+        "required": ["verdicts"],
+        "additionalProperties": false
+    })
+}

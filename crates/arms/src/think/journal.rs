@@ -1,0 +1,136 @@
+//! What a step that thinks keeps, so that a later attempt goes on where it was.
+//!
+//! The checkpoint is small: it names the messages of the conversation, each an artefact of its
+//! own, so that saving after every tool call costs what is new.
+
+use octollm_contract::ContentHash;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// The version that is written. Another one is not read: the attempt begins anew.
+const VERSION: u32 = 1;
+
+/// The checkpoint of a step that thinks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Journal {
+    version: u32,
+    /// The number of the last question that was answered, or that failed.
+    pub(crate) asked: u32,
+    /// The conversation, oldest first.
+    pub(crate) messages: Vec<ContentHash>,
+    /// Answers of the model that could not be used, in a row.
+    #[serde(default)]
+    pub(crate) useless: u32,
+    /// Effects on the outside world.
+    #[serde(default)]
+    pub(crate) effects: Vec<Effect>,
+    /// The workspace as it is now, when the step changed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) workspace: Option<ContentHash>,
+    /// What the arm keeps for its report: programs that were run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) runs: Vec<Run>,
+    /// Who has answered, as it names itself; marked when it is a simulation.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) models: BTreeSet<String>,
+}
+
+/// An effect on the outside world: reserved before it is begun, finalised when its outcome is
+/// known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Effect {
+    /// Step, call and canonical arguments.
+    pub(crate) key: ContentHash,
+    pub(crate) tool: String,
+    pub(crate) finalised: bool,
+}
+
+/// A program that was run for the model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Run {
+    /// The program and its arguments, shortened.
+    pub(crate) argv: Vec<String>,
+    /// How it ended; none when it could not be run or took too long.
+    pub(crate) exit_code: Option<i32>,
+    /// Files were written or edited after it.
+    #[serde(default)]
+    pub(crate) outdated: bool,
+    /// The end of what it wrote; of the last run only.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) tail: String,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Journal {
+            version: VERSION,
+            asked: 0,
+            messages: Vec::new(),
+            useless: 0,
+            effects: Vec::new(),
+            workspace: None,
+            runs: Vec::new(),
+            models: BTreeSet::new(),
+        }
+    }
+}
+
+impl Journal {
+    /// The journal of an earlier attempt, if it left one that can be read.
+    pub(crate) fn read(checkpoint: Option<&serde_json::Value>) -> Option<Journal> {
+        let journal: Journal = serde_json::from_value(checkpoint?.clone()).ok()?;
+        Some(journal).filter(|journal| journal.version == VERSION)
+    }
+
+    /// The artefacts that it refers to.
+    pub(crate) fn artefacts(&self) -> Vec<ContentHash> {
+        self.messages.iter().copied().chain(self.workspace).collect()
+    }
+
+    /// Takes the right to an effect. An effect of the same key that was begun and whose outcome
+    /// is not known may not be begun again.
+    pub(crate) fn reserve(&mut self, key: ContentHash, tool: &str) -> Result<(), Unknown> {
+        if self.effects.iter().any(|effect| effect.key == key && !effect.finalised) {
+            return Err(Unknown);
+        }
+        self.effects.push(Effect { key, tool: tool.to_owned(), finalised: false });
+        Ok(())
+    }
+
+    /// The outcome of an effect is known, good or bad.
+    pub(crate) fn finalise(&mut self, key: ContentHash) {
+        self.effects.iter_mut().filter(|effect| effect.key == key).for_each(|effect| effect.finalised = true);
+    }
+}
+
+/// An effect was begun before, and nobody knows how it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unknown;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// P2: an effect of unknown outcome is not begun again; one that is over may be.
+    #[test]
+    fn an_effect_is_reserved_once_until_its_outcome_is_known() {
+        let key = ContentHash::of(b"a");
+        let mut journal = Journal::default();
+        assert_eq!(journal.reserve(key, "x"), Ok(()));
+        assert_eq!(journal.reserve(key, "x"), Err(Unknown));
+        let reread = Journal::read(Some(&serde_json::to_value(&journal).unwrap()));
+        assert_eq!(reread.unwrap().reserve(key, "x"), Err(Unknown), "after a crash, too");
+        journal.finalise(key);
+        assert_eq!(journal.reserve(key, "x"), Ok(()));
+    }
+
+    #[test]
+    fn a_checkpoint_of_the_first_version_is_read_and_others_are_not() {
+        let stored = r#"{"version":1,"asked":3,"messages":[],"useless":1,"effects":[]}"#;
+        let journal = Journal::read(Some(&serde_json::from_str(stored).unwrap())).unwrap();
+        assert_eq!((journal.asked, journal.useless), (3, 1));
+        for other in [r#"{"version":2,"asked":3,"messages":[]}"#, r#"{"n":1}"#, "null", "[]"] {
+            assert_eq!(Journal::read(Some(&serde_json::from_str(other).unwrap())), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! A conversation with a model, written down as it goes.
+
+use super::{
+    NO_MODEL,
+    answer::{Fit, fit},
+    fit::{NoRoom, fitted},
+    journal::Journal,
+    prompt::Prompt,
+};
+use crate::{NoAnswer, Undone, Work};
+use bytes::Bytes;
+use octollm_client::ModelTerms;
+use octollm_contract::{
+    Document,
+    model::{Ask, Message, Structured, Tool, ToolCall, ToolChoice},
+};
+
+/// A question that failed is asked again under the next number, so often in a row.
+const FAILED_MAX: u32 = 2;
+/// So many answers in a row that cannot be used end the step.
+const USELESS_MAX: u32 = 3;
+/// A question may be answered with at most this many tokens.
+const OUTPUT_TOKENS_MAX: u32 = 8192;
+/// What a model said stays in the conversation up to this many bytes.
+const KEPT_BYTES: usize = 16 << 10;
+/// What a failure quotes of a model's text, in bytes.
+const QUOTED: usize = 2000;
+
+/// A conversation with a model.
+pub(crate) struct Talk<'w> {
+    pub(crate) work: &'w Work,
+    pub(crate) journal: Journal,
+    messages: Vec<Message>,
+    terms: ModelTerms,
+}
+
+/// What a question asks for beyond the conversation.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Form {
+    pub(crate) tools: Vec<Tool>,
+    pub(crate) output: Option<Structured>,
+}
+
+/// What a model said that can be acted on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) text: String,
+    pub(crate) calls: Vec<ToolCall>,
+}
+
+impl<'w> Talk<'w> {
+    /// Goes on with the conversation of an earlier attempt, or begins one.
+    pub(crate) async fn begin(work: &'w Work, prompt: Prompt) -> Result<Self, Undone> {
+        let terms = work.grant.models.first().cloned().ok_or_else(|| Undone::for_good(NO_MODEL))?;
+        let journal = Journal::read(work.grant.checkpoint.as_ref());
+        let mut talk = Talk { work, journal: journal.unwrap_or_default(), messages: Vec::new(), terms };
+        for hash in talk.journal.messages.clone() {
+            let bytes = work.link.get(hash).await?;
+            let unread = |e| Undone::for_good(format!("a saved message cannot be read: {e}"));
+            talk.messages.push(serde_json::from_slice(&bytes).map_err(unread)?);
+        }
+        if talk.messages.is_empty() {
+            talk.add(Message::system(prompt.system)).await?;
+            talk.add(Message::user(prompt.user)).await?;
+        }
+        Ok(talk)
+    }
+
+    /// The calls of the last answer that have no result yet: those that a drain or a crash kept
+    /// from being made.
+    pub(crate) fn open_calls(&self) -> Vec<ToolCall> {
+        let last = self.messages.iter().rposition(|message| matches!(message, Message::Assistant { .. }));
+        let Some(Message::Assistant { tool_calls, .. }) = last.map(|at| &self.messages[at]) else {
+            return Vec::new();
+        };
+        let after = &self.messages[last.map_or(0, |at| at + 1)..];
+        let answered = |call: &&ToolCall| {
+            after
+                .iter()
+                .any(|message| matches!(message, Message::Tool { call_id, .. } if *call_id == call.id))
+        };
+        tool_calls.iter().filter(|call| !answered(call)).cloned().collect()
+    }
+
+    /// Every message so far.
+    pub(crate) fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// Asks the model, and again as long as its answers cannot be used, up to a limit.
+    pub(crate) async fn ask(&mut self, form: &Form) -> Result<Said, Undone> {
+        loop {
+            let answer = self.answered(form).await?;
+            let Fit { text, calls, trouble } = answer;
+            let kept = octollm_screen::data::beginning(&text, KEPT_BYTES);
+            let cut = if kept.len() < text.len() { "\n(cut here)" } else { "" };
+            let tool_calls = calls.iter().map(sendable).collect();
+            let said = Message::Assistant { text: format!("{kept}{cut}"), tool_calls };
+            // An empty message is refused by some providers.
+            let said = if text.trim().is_empty() && calls.is_empty() {
+                Message::assistant("(nothing)")
+            } else {
+                said
+            };
+            self.add(said).await?;
+            match trouble {
+                None => return Ok(Said { text, calls }),
+                Some(why) => self.useless(&why, &text).await?,
+            }
+        }
+    }
+
+    /// Tells the model why its answer cannot be used. Too many of them end the step for good,
+    /// with what the model said last.
+    pub(crate) async fn useless(&mut self, why: &str, said: &str) -> Result<(), Undone> {
+        self.journal.useless += 1;
+        if self.journal.useless >= USELESS_MAX {
+            return Err(Undone::for_good(format!(
+                "the model gave {USELESS_MAX} answers in a row that cannot be used: {} {}",
+                shown(why),
+                quoted(said)
+            )));
+        }
+        self.add(Message::user(why)).await?;
+        self.save().await
+    }
+
+    /// An answer was of use.
+    pub(crate) fn useful(&mut self) {
+        self.journal.useless = 0;
+    }
+
+    /// Adds a message. It is kept by the next [`Talk::save`].
+    pub(crate) async fn add(&mut self, message: Message) -> Result<(), Undone> {
+        let bytes = serde_json::to_vec(&message).map_err(|e| Undone::for_good(e.to_string()))?;
+        let hash = self.work.link.put(Bytes::from(bytes)).await?;
+        self.journal.messages.push(hash);
+        self.messages.push(message);
+        Ok(())
+    }
+
+    /// Saves where the conversation is.
+    pub(crate) async fn save(&self) -> Result<(), Undone> {
+        let state = Document::of(&self.journal).map_err(|e| Undone::for_good(e.to_string()))?;
+        Ok(self.work.link.checkpoint(&state, &self.journal.artefacts()).await?)
+    }
+
+    /// Who has answered, for the provenance.
+    pub(crate) fn made_by(&self, arm: &str) -> String {
+        let models: Vec<&str> = self.journal.models.iter().map(String::as_str).collect();
+        format!("{arm} with {}", models.join(", "))
+    }
+
+    async fn answered(&mut self, form: &Form) -> Result<Fit, Undone> {
+        let output_tokens = self.terms.output_tokens_max.clamp(1, OUTPUT_TOKENS_MAX);
+        // Three bytes a token is less than what most text takes.
+        let room = self.terms.context_tokens.saturating_sub(u64::from(output_tokens)).saturating_mul(3);
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
+        let mut failed = 0;
+        loop {
+            let messages = fitted(&self.messages, room).map_err(|NoRoom { bytes }| {
+                Undone::for_good(format!(
+                    "the conversation has {bytes} bytes, more than the model's context of {} tokens takes",
+                    self.terms.context_tokens
+                ))
+            })?;
+            let ask = Ask {
+                tools: form.tools.clone(),
+                tool_choice: ToolChoice::Auto,
+                output: form.output.clone(),
+                ..Ask::new(self.terms.model.clone(), messages, output_tokens)
+            };
+            let number = self.journal.asked + 1;
+            let answer = tokio::select! {
+                () = self.work.cancel.cancelled() => return Err(Undone::Stopped),
+                answer = self.work.link.think(number, &ask) => answer,
+            };
+            match answer {
+                Ok(answer) => {
+                    self.journal.asked = number;
+                    let simulated = if answer.simulated { " (simulated)" } else { "" };
+                    self.journal.models.insert(format!("{}{simulated}", shown(&answer.model)));
+                    return Ok(fit(answer, number));
+                }
+                Err(NoAnswer::Lost) => return Err(Undone::Stopped),
+                Err(NoAnswer::OverBudget(why)) => {
+                    return Err(Undone::for_good(format!(
+                        "the budget does not cover another question: {why}"
+                    )));
+                }
+                Err(NoAnswer::Refused(why)) => return Err(Undone::for_good(why)),
+                Err(error @ NoAnswer::Away(_)) => return Err(Undone::for_now(error.to_string())),
+                Err(NoAnswer::Failed(why)) => {
+                    self.journal.asked = number;
+                    failed += 1;
+                    if failed > FAILED_MAX {
+                        self.save().await?;
+                        return Err(Undone::for_now(format!("the model gave no whole answer: {why}")));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The call as it is sent back: some providers refuse a conversation in which the arguments are
+/// no JSON object. What the model wrote is told in the tool's answer.
+fn sendable(call: &ToolCall) -> ToolCall {
+    let arguments = if call.object().is_ok() { call.arguments.clone() } else { "{}".to_owned() };
+    ToolCall { arguments, ..call.clone() }
+}
+
+/// A short text of a model in a message for people.
+fn shown(text: &str) -> String {
+    let clean = octollm_screen::text::neutralise(text);
+    octollm_screen::data::beginning(&clean, 1000).to_owned()
+}
+
+/// The model's own words, bounded, for the message of a failure.
+pub(crate) fn quoted(text: &str) -> String {
+    let clean = octollm_screen::text::neutralise(text.trim());
+    let kept = octollm_screen::data::beginning(&clean, QUOTED);
+    let more = if kept.len() < clean.len() { "…" } else { "" };
+    format!("It said: {kept:?}{more}")
+}

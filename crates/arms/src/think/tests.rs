@@ -1,0 +1,78 @@
+//! The effect journal: an act outside whose outcome is not known is not done again.
+
+use super::{
+    Bounds, Call, Prompt, Reply, Talk, Toolbox, converse,
+    scripted::{calls, thinking},
+    tool,
+};
+use crate::Undone;
+use async_trait::async_trait;
+use octollm_contract::{ArmName, model::Tool};
+use octollm_plan::Instruction;
+use serde_json::json;
+use std::sync::Arc;
+
+const BOUNDS: Bounds = Bounds { questions: 5, calls: 5, result_bytes: 1000, repeats: 3, text_ends: true };
+
+/// Sends a letter: nobody can take it back.
+struct Post {
+    sent: u32,
+    falls: bool,
+}
+
+#[async_trait]
+impl Toolbox for Post {
+    fn tools(&self) -> Vec<Tool> {
+        vec![tool("send", "", json!({}), &[]), tool("finish", "", json!({}), &[])]
+    }
+
+    fn changes_the_world(&self, call: &Call) -> bool {
+        call.name == "send"
+    }
+
+    async fn call(&mut self, call: Call, _: &mut Talk<'_>) -> Result<Reply, Undone> {
+        if call.name == "finish" {
+            return Ok(Reply::Finished("done".into()));
+        }
+        self.sent += 1;
+        if self.falls {
+            Err(Undone::Stopped)
+        } else {
+            Ok(Reply::Result { label: "post".into(), text: "sent".into() })
+        }
+    }
+}
+
+fn prompt() -> Prompt {
+    Prompt { system: "s".into(), user: "u".into() }
+}
+
+/// P2: the worker fell between the act and its outcome; the next attempt stops and says so.
+#[tokio::test(start_paused = true)]
+async fn an_effect_of_unknown_outcome_is_not_repeated() {
+    let send = || calls(&[("send", json!({}))]);
+    let (mut work, leases) = thinking(ArmName::Executor, Instruction::Think("x".into()), vec![send()]);
+    let mut post = Post { sent: 0, falls: true };
+    let mut talk = Talk::begin(&work, prompt()).await.unwrap();
+    assert_eq!(converse(&mut talk, &mut post, BOUNDS).await, Err(Undone::Stopped));
+    assert_eq!(post.sent, 1);
+    Arc::get_mut(&mut work.grant).unwrap().checkpoint = Some(leases.checkpoint_at(0).read().unwrap());
+    let mut talk = Talk::begin(&work, prompt()).await.unwrap();
+    let Err(Undone::Failed { message, retryable }) = converse(&mut talk, &mut post, BOUNDS).await else {
+        panic!()
+    };
+    assert!(message.contains("nobody knows how it ended") && !retryable, "{message}");
+    assert_eq!(post.sent, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_effect_that_is_over_is_finalised() {
+    let send = || calls(&[("send", json!({}))]);
+    let answers = vec![send(), send(), calls(&[("finish", json!({}))])];
+    let (work, _) = thinking(ArmName::Executor, Instruction::Think("x".into()), answers);
+    let mut post = Post { sent: 0, falls: false };
+    let mut talk = Talk::begin(&work, prompt()).await.unwrap();
+    assert_eq!(converse(&mut talk, &mut post, BOUNDS).await, Ok("done".into()));
+    assert_eq!(post.sent, 2, "two calls are two acts");
+    assert!(talk.journal.effects.len() == 2 && talk.journal.effects.iter().all(|effect| effect.finalised));
+}
