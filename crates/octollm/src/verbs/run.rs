@@ -7,7 +7,7 @@ use crate::{
     show::{self, Progress},
 };
 use anyhow::Context;
-use octollm_arms::{Arm, Executor, ExecutorSettings, Judge, Worker, WorkerSettings};
+use octollm_arms::{Arm, Coder, Executor, ExecutorSettings, Judge, Planner, Worker, WorkerSettings};
 use octollm_contract::{
     Millis, Priority, TaskId,
     api::{Budget, SubmitTask, TaskStatus, TaskView},
@@ -160,12 +160,17 @@ async fn reach(
 /// The arms that this version has. Workspaces of steps lie below `scratch` while they run; no
 /// program that a step runs may read the `data` folder.
 pub(super) fn arms(scratch: &Path, data: &Path) -> Vec<Arc<dyn Arm>> {
-    let executor = Executor::new(ExecutorSettings {
+    let settings = ExecutorSettings {
         scratch: scratch.to_owned(),
         closed: vec![data.to_owned()],
         kernel: octollm_sandbox::Kernel::probe(),
-    });
-    vec![Arc::new(executor), Arc::new(Judge)]
+    };
+    vec![
+        Arc::new(Planner),
+        Arc::new(Executor::new(settings.clone())),
+        Arc::new(Coder::new(settings)),
+        Arc::new(Judge),
+    ]
 }
 
 /// Tells of the task's events until its end.
