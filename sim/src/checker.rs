@@ -4,9 +4,13 @@
 //! Must not know: the state machine, the store, the simulation. It is written against the
 //! design's promises; the plan's shape is the one that the client sent.
 
+mod calls;
+
+pub use calls::receipt;
+
 use crate::message::{Floor, Report, Taken};
-use octollm_contract::{Document, StepId, TaskId, TenantId, Timestamp, WorkerId, api::TaskStatus};
-use octollm_lifecycle::{Awaits, CRASHES_MAX, Event, EventKind, FailureReason, NewStep};
+use octollm_contract::{CallId, Document, StepId, TaskId, TenantId, Timestamp, WorkerId, api::TaskStatus};
+use octollm_lifecycle::{Awaits, Budget, CRASHES_MAX, Event, EventKind, FailureReason, NewStep, Spent};
 use std::collections::BTreeMap;
 
 /// What was ordered.
@@ -19,9 +23,12 @@ pub struct Order<'a> {
     pub not_before: Option<Timestamp>,
     /// Handled failures that each step may have and still be tried again.
     pub max_retries: u32,
+    /// What its model calls may use.
+    pub budget: Budget,
 }
 
-/// Something that a client or a worker saw, in the order of seeing.
+/// Something that a client, a worker, an orchestrator or the model's provider saw, in the order
+/// of seeing.
 #[derive(Clone, Debug)]
 pub enum Seen {
     /// A 202; `other`: for another body under the same key.
@@ -93,6 +100,49 @@ pub enum Seen {
         /// What it was told.
         taken: Taken,
     },
+    /// An orchestrator was told that a model call is held.
+    Held {
+        /// The call.
+        call: CallId,
+        /// For which step.
+        step: StepId,
+        /// Which of its calls.
+        number: u32,
+        /// What is held.
+        worst: Spent,
+    },
+    /// The provider was called: a line of its own log.
+    Called {
+        /// By which call.
+        call: CallId,
+        /// What it will charge.
+        used: Spent,
+    },
+    /// The orchestrator that made a call was told what its settlement came to.
+    Settled {
+        /// The call.
+        call: CallId,
+        /// It counts.
+        taken: bool,
+    },
+    /// After all: what is kept of a call.
+    Receipt {
+        /// The call.
+        call: CallId,
+        /// The step that it is kept with.
+        step: StepId,
+        /// What is kept.
+        body: Document,
+    },
+    /// After all: what a task spent.
+    Account {
+        /// Which.
+        task: TaskId,
+        /// Micro-dollars, tokens, and calls without a price.
+        spent: (u64, u64, u32),
+        /// How many calls it still holds.
+        open: usize,
+    },
     /// After all: a step's result.
     Result {
         /// Which.
@@ -128,7 +178,7 @@ pub fn check(orders: &[Order<'_>], seen: &[Seen], told: &BTreeMap<TaskId, Vec<Ev
     for one in seen {
         saw(one, &accepted, told)?;
     }
-    Ok(())
+    calls::check(orders, &accepted, seen)
 }
 
 fn must(holds: bool, what: impl FnOnce() -> String) -> Verdict {
@@ -335,9 +385,10 @@ fn saw(one: &Seen, accepted: &[Option<TaskId>], told: &BTreeMap<TaskId, Vec<Even
             }
             let came = came_back(told, step.place, *attempt);
             let fits = match (report, came) {
-                (Report::Complete { .. } | Report::Revise { .. }, Some(EventKind::StepCompleted { .. })) => {
-                    true
-                }
+                (
+                    Report::Complete { .. } | Report::Revise { .. } | Report::Ask { .. },
+                    Some(EventKind::StepCompleted { .. }),
+                ) => true,
                 (Report::Release, Some(EventKind::StepReleased { .. })) => true,
                 (
                     Report::Fail { .. },
@@ -346,12 +397,22 @@ fn saw(one: &Seen, accepted: &[Option<TaskId>], told: &BTreeMap<TaskId, Vec<Even
                 // A task that is being stopped has no use for the step any more.
                 (Report::Fail { .. } | Report::Release, Some(EventKind::StepCancelled { .. })) => true,
                 (
-                    Report::Complete { .. } | Report::Revise { .. } | Report::Fail { .. } | Report::Release,
+                    Report::Complete { .. }
+                    | Report::Revise { .. }
+                    | Report::Ask { .. }
+                    | Report::Fail { .. }
+                    | Report::Release,
                     _,
                 ) => false,
             };
             must(fits, || format!("P2: a confirmed report came to {came:?}: {one:?}"))
         }
+        // The ledger is checked as a whole.
+        Seen::Held { .. }
+        | Seen::Called { .. }
+        | Seen::Settled { .. }
+        | Seen::Receipt { .. }
+        | Seen::Account { .. } => Ok(()),
         Seen::Result { step, output } => {
             let told = events(&step.task);
             let attempt = last_attempt(told, step.place);

@@ -5,15 +5,21 @@ use crate::{
     message::{Answer, Ask, Asker, Envelope, Floor},
     world::{Happening, World},
 };
-use octollm_contract::{TaskId, api::TaskStatus};
+use octollm_contract::TaskId;
+use octollm_lifecycle::{Awaits, Given};
 
 /// The client of one order.
-#[derive(Default)]
 pub(crate) struct Client {
     task: Option<TaskId>,
     floor: Floor,
-    waiting: bool,
+    awaits: Awaits,
     pub(crate) wants_cancel: bool,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Client { task: None, floor: Floor::default(), awaits: Awaits::Nothing, wants_cancel: false }
+    }
 }
 
 impl Client {
@@ -27,8 +33,8 @@ impl World<'_> {
     pub(crate) fn client_wakes(&mut self, order: usize) {
         let asker = Asker::Client(order);
         let client = &self.clients[order];
-        let (known, floor, waiting, wants_cancel) =
-            (client.task, client.floor, client.waiting, client.wants_cancel);
+        let (known, floor, awaits, wants_cancel) =
+            (client.task, client.floor, client.awaits, client.wants_cancel);
         let Some(task) = known else {
             self.send(Envelope { asker, ask: Ask::Submit { order, other: false } });
             let delay = self.rng.between(800, 3_000);
@@ -46,9 +52,14 @@ impl World<'_> {
         if wants_cancel && !floor.cancelled {
             self.send(Envelope { asker, ask: Ask::Cancel { task, tenant: tenant.clone() } });
         }
-        if waiting {
-            let approve = self.rng.chance(85);
-            self.send(Envelope { asker, ask: Ask::Input { task, tenant: tenant.clone(), approve } });
+        let given = match awaits {
+            Awaits::Nothing => None,
+            Awaits::Approval if self.rng.chance(85) => Some(Given::Approve),
+            Awaits::Approval => Some(Given::Refuse),
+            Awaits::Answer => Some(Given::Answer(self.names.empty.clone())),
+        };
+        if let Some(given) = given {
+            self.send(Envelope { asker, ask: Ask::Input { task, tenant: tenant.clone(), given } });
         }
         self.send(Envelope { asker, ask: Ask::Read { task, tenant, floor } });
         let delay = if floor.ended.is_some() { (3_000, 9_000) } else { (500, 3_000) };
@@ -63,11 +74,11 @@ impl World<'_> {
                 self.saw(Seen::Accepted { order, task, other });
             }
             Answer::KeyReused { first, other } => self.saw(Seen::KeyReused { order, first, other }),
-            Answer::View { task, tenant, floor, status, events } => {
+            Answer::View { task, tenant, floor, status, events, awaits } => {
                 let own = tenant == self.plans[order].tenant;
                 self.saw(Seen::View { task, own, floor, status, events });
                 let client = &mut self.clients[order];
-                client.waiting = status == TaskStatus::Waiting;
+                client.awaits = awaits;
                 client.floor.events = client.floor.events.max(events);
                 if status.is_terminal() {
                     client.floor.ended = Some(status);
@@ -82,8 +93,8 @@ impl World<'_> {
                 self.clients[order].wants_cancel = false;
                 self.saw(Seen::Cancelled { task, done });
             }
-            Answer::InputTaken => self.clients[order].waiting = false,
-            Answer::Granted(_) | Answer::Beat { .. } | Answer::Reported { .. } => {}
+            Answer::InputTaken => self.clients[order].awaits = Awaits::Nothing,
+            Answer::Granted(_) | Answer::Beat { .. } | Answer::Reported { .. } | Answer::Thought { .. } => {}
         }
     }
 }

@@ -9,6 +9,9 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
     OrchestratorCrashes(usize),
+    /// Every orchestrator and every worker dies at once. Whoever starts first knows that nobody
+    /// is alive.
+    PowerFails,
     WorkerCrashes(usize),
     /// It stands still past its leases, then goes on as if nothing had been.
     WorkerStandsStill {
@@ -39,13 +42,14 @@ impl Fault {
     /// A fault and when it strikes, from the start.
     pub(crate) fn draw(rng: &mut Rng) -> (i64, Fault) {
         let (orchestrator, worker) = (rng.index(ORCHESTRATORS), rng.index(WORKERS));
-        let fault = match rng.below(9) {
+        let fault = match rng.below(10) {
             0 => Fault::OrchestratorCrashes(orchestrator),
             1 | 2 => Fault::WorkerCrashes(worker),
             3 => Fault::WorkerStandsStill { worker, millis: rng.between(9_000, 18_000) },
             4 => Fault::RepliesLost { orchestrator, replies: 1 + u32::try_from(rng.below(4)).unwrap_or(0) },
             5 => Fault::OrchestratorClockSteps { orchestrator, millis: rng.between(-15_000, 15_000) },
             6 => Fault::WorkerClockSteps { worker, millis: rng.between(-15_000, 15_000) },
+            8 => Fault::PowerFails,
             7 => Fault::Storm { millis: rng.between(1_000, 6_000) },
             _ => Fault::ClientCancels(rng.draw()),
         };
@@ -57,6 +61,11 @@ impl World<'_> {
     pub(crate) fn strikes(&mut self, fault: Fault) {
         match fault {
             Fault::OrchestratorCrashes(orchestrator) => self.crash_orchestrator(orchestrator),
+            Fault::PowerFails => {
+                (0..ORCHESTRATORS).for_each(|orchestrator| self.crash_orchestrator(orchestrator));
+                (0..WORKERS).for_each(|worker| self.crash_worker(worker));
+                self.dark = true;
+            }
             Fault::WorkerCrashes(worker) => self.crash_worker(worker),
             Fault::WorkerStandsStill { worker, millis } => {
                 self.workers[worker].still_until = self.now + millis;

@@ -12,6 +12,7 @@
 //! Must not know: how the state machine decides. Broken variants live in the simulated store's
 //! shell, never in the machine.
 
+mod calls;
 pub mod checker;
 mod client;
 mod fault;

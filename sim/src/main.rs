@@ -59,6 +59,7 @@ fn simulate(arguments: &Arguments, names: &Names, out: &mut impl Write) -> std::
                 sum.commits += outcome.commits;
                 sum.faults += outcome.faults;
                 sum.tasks += outcome.tasks;
+                sum.calls += outcome.calls;
                 least.events = least.events.min(outcome.events);
             }
             Err(what) => {

@@ -1,6 +1,7 @@
 //! What travels: requests to orchestrators and their answers.
 
 use octollm_contract::{Document, LeaseToken, StepId, TaskId, TenantId, WorkerId, api::TaskStatus};
+use octollm_lifecycle::{Awaits, Given};
 use octollm_store::Claimed;
 
 /// Who waits for the answer.
@@ -41,7 +42,7 @@ pub(crate) enum Ask {
     Input {
         task: TaskId,
         tenant: TenantId,
-        approve: bool,
+        given: Given,
     },
     Lease {
         worker: WorkerId,
@@ -59,6 +60,12 @@ pub(crate) enum Ask {
         step: StepId,
         token: LeaseToken,
         report: Report,
+    },
+    /// The step's model call of this number.
+    Think {
+        step: StepId,
+        token: LeaseToken,
+        number: u32,
     },
     WorkerGone {
         worker: WorkerId,
@@ -93,6 +100,11 @@ pub enum Report {
         /// The shape of the plan.
         shape: u64,
     },
+    /// With a question to the client.
+    Ask {
+        /// The result; it names the worker and the attempt.
+        output: Document,
+    },
     /// Without a result.
     Fail {
         /// Another attempt may succeed.
@@ -106,13 +118,24 @@ pub enum Report {
 pub(crate) enum Answer {
     Accepted { task: TaskId, other: bool },
     KeyReused { first: TaskId, other: bool },
-    View { task: TaskId, tenant: TenantId, floor: Floor, status: TaskStatus, events: u64 },
+    View { task: TaskId, tenant: TenantId, floor: Floor, status: TaskStatus, events: u64, awaits: Awaits },
     NoSuchTask { task: TaskId, tenant: TenantId },
     Cancelled { task: TaskId, done: bool },
     InputTaken,
     Granted(Vec<Claimed>),
     Beat { step: StepId, token: LeaseToken, beat: Beat },
     Reported { step: StepId, token: LeaseToken, report: Report, taken: Taken },
+    Thought { step: StepId, token: LeaseToken, number: u32, thought: Thought },
+}
+
+/// What became of a model call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Thought {
+    Answered,
+    /// There is no budget for it, or the step is to stop.
+    Refused,
+    /// The lease is lost.
+    Lost,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

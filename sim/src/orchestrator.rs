@@ -10,8 +10,8 @@ use crate::{
 };
 use octollm_access::TenantScope;
 use octollm_contract::{ArmName, ContentHash, LeaseToken, Millis, StepId, Timestamp};
-use octollm_lifecycle::{Command, Given, Refusal};
-use octollm_store::{AcceptError, DecideError, Wanted};
+use octollm_lifecycle::{Awaits, Command, Refusal, TaskState};
+use octollm_store::{AcceptError, DecideError, TaskRecord, Wanted};
 
 /// How long a lease lasts without a heartbeat.
 pub(crate) const TTL: Millis = Millis::from_secs(10);
@@ -74,13 +74,16 @@ impl World<'_> {
         }
         own.down = false;
         let now = self.time_of(orchestrator);
+        if std::mem::take(&mut self.dark) {
+            self.store.lose_all(now, &mut self.rng);
+        }
         self.store.sweep(now, &mut self.rng);
         self.serve_parked(orchestrator);
         let delay = self.rng.between(TICK.0, TICK.1);
         self.schedule(delay, Happening::Tick { orchestrator, run });
     }
 
-    fn time_of(&self, orchestrator: usize) -> Timestamp {
+    pub(crate) fn time_of(&self, orchestrator: usize) -> Timestamp {
         Timestamp::from_millis(self.now + self.orchestrators[orchestrator].offset)
     }
 
@@ -119,6 +122,7 @@ impl World<'_> {
                         floor,
                         status: record.task.state.status(),
                         events: record.task.events,
+                        awaits: awaits(record),
                     },
                     None => Answer::NoSuchTask { task, tenant },
                 })
@@ -134,9 +138,8 @@ impl World<'_> {
                     Err(DecideError::Store(_)) => None,
                 }
             }
-            Ask::Input { task, tenant, approve } => {
-                let given = if *approve { Given::Approve } else { Given::Refuse };
-                let (scope, command) = (TenantScope::Only(tenant.clone()), Command::Input(given));
+            Ask::Input { task, tenant, given } => {
+                let (scope, command) = (TenantScope::Only(tenant.clone()), Command::Input(given.clone()));
                 let answered = self.store.decide(*task, scope, command, now, &mut self.rng);
                 answered.is_ok().then_some(Answer::InputTaken)
             }
@@ -162,6 +165,9 @@ impl World<'_> {
                 None
             }
             Ask::Report { step, token, report } => Some(self.report(*step, *token, report, now)),
+            Ask::Think { step, token, number } => {
+                self.think(orchestrator, envelope.asker, (*step, *token, *number), now)
+            }
             Ask::WorkerGone { worker } => {
                 self.store.lose(worker, now, &mut self.rng);
                 None
@@ -190,7 +196,9 @@ impl World<'_> {
                 let first = record.map_or(0, |record| record.task.steps.len());
                 shape(u16::try_from(first).unwrap_or(u16::MAX), &mut Rng::of_schedule(*seed, 0))
             }
-            Report::Complete { .. } | Report::Fail { .. } | Report::Release => Vec::new(),
+            Report::Complete { .. } | Report::Ask { .. } | Report::Fail { .. } | Report::Release => {
+                Vec::new()
+            }
         };
         let command = command_of(step, token, report, plan);
         let answered = self.store.decide(step.task, TenantScope::System, command, now, &mut self.rng);
@@ -200,5 +208,19 @@ impl World<'_> {
             Err(_) => Taken::Lost,
         };
         Answer::Reported { step, token, report: report.clone(), taken }
+    }
+}
+
+/// What a waiting task waits for.
+fn awaits(record: &TaskRecord) -> Awaits {
+    match record.task.state {
+        TaskState::Waiting { place } => record.task.steps[usize::from(place)].awaits,
+        TaskState::Queued
+        | TaskState::Planning
+        | TaskState::Running
+        | TaskState::Stopping { .. }
+        | TaskState::Completed { .. }
+        | TaskState::Failed { .. }
+        | TaskState::Cancelled { .. } => Awaits::Nothing,
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::rng::Rng;
 use octollm_contract::{
-    ArmName, ContentHash, Document, IdempotencyKey, Millis, Priority, TaskId, TenantId, Timestamp, WorkerId,
+    ArmName, ContentHash, Document, IdempotencyKey, MicroUsd, Millis, Priority, TaskId, TenantId, Timestamp,
+    WorkerId,
 };
-use octollm_lifecycle::{Awaits, Budget, NewStep, NewTask, Replans, Terms};
+use octollm_lifecycle::{Awaits, Budget, Limit, NewStep, NewTask, Replans, Terms};
 use octollm_store::Order;
 use std::sync::Arc;
 
@@ -52,6 +53,7 @@ pub(crate) struct Plan {
     pub(crate) deadline: Option<i64>,
     pub(crate) max_retries: u32,
     pub(crate) replans: Replans,
+    pub(crate) budget: Budget,
 }
 
 impl Plan {
@@ -70,6 +72,7 @@ impl Plan {
             deadline: rng.chance(20).then(|| start + rng.between(5_000, 60_000)),
             max_retries: u32::try_from(rng.below(3)).unwrap_or(0),
             replans,
+            budget: budget(rng),
         }
     }
 
@@ -88,7 +91,7 @@ impl Plan {
                 tenant: self.tenant.clone(),
                 priority: self.priority,
                 terms,
-                budget: Budget::UNLIMITED,
+                budget: self.budget,
                 steps: self.steps.clone(),
             },
             goal: String::new(),
@@ -98,6 +101,16 @@ impl Plan {
             idempotency: Some((self.key.clone(), self.body)),
             session: None,
         }
+    }
+}
+
+/// Often without limits; limits allow a few calls.
+fn budget(rng: &mut Rng) -> Budget {
+    let mut drawn = |most| rng.chance(40).then(|| rng.below(most));
+    let (money, tokens) = (drawn(120), drawn(1_200));
+    Budget {
+        money: money.map_or(Limit::Unlimited, |most| Limit::Of(MicroUsd::new(most))),
+        tokens: tokens.map_or(Limit::Unlimited, Limit::Of),
     }
 }
 

@@ -3,10 +3,10 @@
 
 use crate::{message::Report, rng::Rng};
 use octollm_access::TenantScope;
-use octollm_contract::{Document, LeaseToken, StepId, TaskId, Timestamp, WorkerId};
-use octollm_lifecycle::{Changes, Command, Dice, Event, StepState, Task, invariants};
+use octollm_contract::{ArmName, Document, LeaseToken, Millis, StepId, TaskId, Timestamp, WorkerId};
+use octollm_lifecycle::{Changes, Command, Dice, Event, Refusal, StepState, Task, invariants};
 use octollm_store::{
-    AcceptError, Accepted, Claims, DecideError, Directed, Order, TaskRecord, Wanted, memory::Memory,
+    AcceptError, Accepted, Claims, DecideError, Directed, Order, Receipt, TaskRecord, Wanted, memory::Memory,
 };
 use std::collections::BTreeMap;
 
@@ -32,7 +32,16 @@ pub enum Broken {
     StaleRead,
     /// A read does not look whose task it is.
     OpenTenants,
+    /// A settlement of a call that is not under way is charged all the same.
+    DoubleCharge,
+    /// A hold is confirmed and not kept.
+    UnheldCall,
+    /// A settlement is confirmed and not kept.
+    ForgottenSettlement,
 }
+
+/// The receipt of a call that nobody has settled.
+const PRESUMED: &str = r#"{"presumed":true}"#;
 
 pub(crate) struct Store {
     memory: Memory,
@@ -96,7 +105,26 @@ impl Store {
             (_, _, before) => self.before = before,
         }
         self.remember();
-        let answer = self.memory.decide(&Directed { task, scope, command }, now, Dice(rng.draw()));
+        let kept = match (self.broken, &command) {
+            (Some(Broken::UnheldCall), Command::Hold { .. })
+            | (Some(Broken::ForgottenSettlement), Command::Settle { .. })
+                if rng.chance(20) =>
+            {
+                Some(self.memory.clone())
+            }
+            _ => None,
+        };
+        let directed = Directed { task, scope, command };
+        let mut answer = self.memory.decide(&directed, now, Dice(rng.draw()));
+        if self.broken == Some(Broken::DoubleCharge)
+            && matches!(answer, Err(DecideError::Refused(Refusal::NoSuchHold)))
+        {
+            answer = self.charge_again(&directed, now);
+        }
+        if let Some(kept) = kept {
+            self.memory = kept;
+            return answer;
+        }
         if answer.as_ref().is_ok_and(|changes| !changes.is_empty()) {
             self.committed();
         }
@@ -114,6 +142,40 @@ impl Store {
         if swept.tasks > 0 {
             self.committed();
         }
+    }
+
+    /// Holds what a settlement spends, under whatever lease there is, and settles it.
+    fn charge_again(&mut self, directed: &Directed, now: Timestamp) -> Result<Changes, DecideError> {
+        let Command::Settle { call, spent, .. } = directed.command else { return Err(DecideError::NotFound) };
+        let task = directed.task;
+        let places = self.memory.task(task, &TenantScope::System).map_or(0, |record| record.steps.len());
+        let leased = (0u16..).take(places).find_map(|place| Some((place, self.lease_of(task, place)?)));
+        let Some((place, token)) = leased else { return Err(DecideError::Refused(Refusal::NoSuchHold)) };
+        let command = Command::Hold { place, token, call, number: 1, worst: spent };
+        let hold = Directed { task, scope: TenantScope::System, command };
+        self.memory.decide(&hold, now, Dice(0))?;
+        self.committed();
+        self.memory.decide(directed, now, Dice(0))
+    }
+
+    /// Nobody that the store knows is alive.
+    pub(crate) fn lose_all(&mut self, now: Timestamp, rng: &mut Rng) {
+        if self.broken == Some(Broken::LostExpiry) {
+            return;
+        }
+        if self.memory.lose(None, now, &mut || Dice(rng.draw())).tasks > 0 {
+            self.committed();
+        }
+    }
+
+    /// Whether a call of this number was answered, by its receipt.
+    pub(crate) fn answered(&self, step: StepId, number: u32) -> bool {
+        let record = self.memory.task(step.task, &TenantScope::System);
+        let step = record.and_then(|record| record.steps.get(usize::from(step.place)));
+        step.is_some_and(|step| {
+            let own = |receipt: &&Receipt| receipt.number == number;
+            step.receipts.iter().filter(own).any(|receipt| receipt.body.as_str() != PRESUMED)
+        })
     }
 
     pub(crate) fn lose(&mut self, worker: &WorkerId, now: Timestamp, rng: &mut Rng) {
@@ -210,7 +272,7 @@ pub(crate) fn command_of(
     report: &Report,
     plan: Vec<octollm_lifecycle::NewStep>,
 ) -> Command {
-    use octollm_lifecycle::Verdict;
+    use octollm_lifecycle::{Awaits, NewStep, Verdict};
     let place = step.place;
     match report {
         Report::Complete { output, accepted } => {
@@ -226,6 +288,15 @@ pub(crate) fn command_of(
         Report::Revise { output, shape: _ } => {
             let (output, specs) = (output.clone(), vec![output.clone(); plan.len()]);
             Command::Revise { place, token, output, plan: Document::from_json("{}"), steps: plan, specs }
+        }
+        Report::Ask { output } => {
+            let next = NewStep {
+                arm: ArmName::Planner,
+                needs: vec![place],
+                awaits: Awaits::Answer,
+                time_limit: Millis::from_secs(60),
+            };
+            Command::Ask { place, token, output: output.clone(), next, spec: output.clone() }
         }
         Report::Fail { retryable } => {
             Command::Fail { place, token, message: "it did not work".to_owned(), retryable: *retryable }

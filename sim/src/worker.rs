@@ -2,7 +2,7 @@
 
 use crate::{
     checker::Seen,
-    message::{Answer, Ask, Asker, Beat, Envelope, Report, Taken},
+    message::{Answer, Ask, Asker, Beat, Envelope, Report, Taken, Thought},
     scenario::output,
     world::{Happening, World},
 };
@@ -15,6 +15,8 @@ const BEAT_EVERY: i64 = 3_000;
 const ASK_AGAIN: i64 = 10_000;
 const REPORT_AGAIN: i64 = 2_000;
 const REPORTS_MAX: u32 = 4;
+/// A call is asked for so often.
+const THOUGHTS_ASKED_MAX: u32 = 4;
 
 #[derive(Default)]
 pub(crate) struct Worker {
@@ -36,11 +38,18 @@ struct Job {
     attempt: u32,
     finish_at: i64,
     beat_at: i64,
+    /// Model calls that it still makes before its report.
+    thoughts: u32,
+    /// The number of the call that it makes or made last.
+    number: u32,
+    /// How often it has asked for that one.
+    asked: u32,
     report: Option<Report>,
     reports: u32,
 }
 
 enum Due {
+    Think(usize),
     Report(usize),
     Beat(usize),
 }
@@ -95,6 +104,7 @@ impl World<'_> {
                     }
                 }
                 Due::Beat(at) => self.beats(worker, at),
+                Due::Think(at) => self.thinks(worker, at),
             }
         }
         let own = &mut self.workers[worker];
@@ -127,6 +137,23 @@ impl World<'_> {
         if self.rng.chance(20) {
             self.send(Envelope { asker: Asker::Nobody, ask: Ask::Checkpoint { step, token } });
         }
+    }
+
+    /// Has a model think, and asks again while no answer comes.
+    fn thinks(&mut self, worker: usize, at: usize) {
+        let again = self.rng.between(2_000, 6_000);
+        let own = &mut self.workers[worker];
+        let asker = Asker::Worker { worker, run: own.run };
+        let job = &mut own.jobs[at];
+        job.finish_at = self.now + again;
+        job.asked += 1;
+        if job.asked > THOUGHTS_ASKED_MAX {
+            // It goes on without.
+            (job.thoughts, job.finish_at) = (0, self.now);
+            return;
+        }
+        let (step, token, number) = (job.step, job.token, job.number);
+        self.send(Envelope { asker, ask: Ask::Think { step, token, number } });
     }
 
     /// Sends the report of a job, again while no answer comes; `false` when the work killed it.
@@ -170,6 +197,7 @@ impl World<'_> {
             (8..11, _) => Report::Fail { retryable: false },
             (11..16, _) => Report::Release,
             (16..19, _) => Report::Complete { output, accepted: None },
+            (19..45, ArmName::Planner) => Report::Ask { output },
             (_, ArmName::Planner) => Report::Revise { output, shape: self.rng.draw() },
             (_, ArmName::Judge) => Report::Complete { output, accepted: Some(self.rng.chance(80)) },
             (_, ArmName::Executor | ArmName::Coder | ArmName::Guardian | ArmName::Retriever) => {
@@ -214,6 +242,25 @@ impl World<'_> {
                 let name = self.names.worker(worker, run);
                 self.saw(Seen::Reported { worker: name, step, attempt, report, taken });
             }
+            Answer::Thought { step, token, number, thought } => {
+                let Some(at) = self.workers[worker].job(step, token) else { return };
+                let (now, work) = (self.now, self.rng.between(20, 1_500));
+                let job = &mut self.workers[worker].jobs[at];
+                match thought {
+                    Thought::Answered if job.number == number && job.thoughts > 0 => {
+                        job.thoughts -= 1;
+                        job.number += 1;
+                        job.asked = 0;
+                        job.finish_at = now + work;
+                    }
+                    // A doubled answer, or one that comes late.
+                    Thought::Answered => return,
+                    Thought::Refused => job.thoughts = 0,
+                    Thought::Lost => {
+                        self.workers[worker].jobs.remove(at);
+                    }
+                }
+            }
             Answer::Accepted { .. }
             | Answer::KeyReused { .. }
             | Answer::View { .. }
@@ -233,6 +280,7 @@ impl World<'_> {
             }
             let work = if self.rng.chance(8) { (8_000, 16_000) } else { (50, 4_000) };
             let (now, work) = (self.now, self.rng.between(work.0, work.1));
+            let thoughts = if self.rng.chance(40) { 1 + u32::from(self.rng.chance(40)) } else { 0 };
             let name = self.names.worker(worker, self.workers[worker].run);
             self.workers[worker].jobs.push(Job {
                 step: claimed.step,
@@ -241,6 +289,9 @@ impl World<'_> {
                 attempt: claimed.attempt,
                 finish_at: now + work,
                 beat_at: now + BEAT_EVERY,
+                thoughts,
+                number: 1,
+                asked: 0,
                 report: None,
                 reports: 0,
             });
@@ -257,7 +308,11 @@ impl Worker {
     }
 
     fn due(&self, now: i64) -> Option<Due> {
-        let report = self.jobs.iter().position(|job| job.finish_at <= now).map(Due::Report);
+        let report = self.jobs.iter().position(|job| job.finish_at <= now);
+        let report = report.map(|at| {
+            let thinks = self.jobs[at].thoughts > 0 && self.jobs[at].report.is_none();
+            if thinks { Due::Think(at) } else { Due::Report(at) }
+        });
         report.or_else(|| self.jobs.iter().position(|job| job.beat_at <= now).map(Due::Beat))
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     Broken,
+    calls::UnderWay,
     checker::{self, Order, Seen},
     client::Client,
     fault::Fault,
@@ -13,6 +14,8 @@ use crate::{
     worker::Worker,
 };
 use octollm_contract::Timestamp;
+use octollm_lifecycle::{HOLD_GRACE, Spent};
+use octollm_store::TaskRecord;
 use std::{cmp::Reverse, collections::BinaryHeap, fmt};
 
 pub(crate) const ORCHESTRATORS: usize = 2;
@@ -37,6 +40,8 @@ pub struct Outcome {
     pub faults: u64,
     /// Tasks that were accepted.
     pub tasks: u64,
+    /// Model calls that reached the provider.
+    pub calls: u64,
 }
 
 /// Something that happens at a moment.
@@ -48,6 +53,9 @@ pub(crate) enum Happening {
     WorkerWakes { worker: usize, ticket: u64 },
     ClientWakes { order: usize },
     Tick { orchestrator: usize, run: u32 },
+    CallBegins(UnderWay),
+    CallEnds { way: UnderWay, used: Spent },
+    SettlesAgain { way: UnderWay, used: Spent },
     Strikes(Fault),
 }
 
@@ -92,6 +100,8 @@ pub(crate) struct World<'a> {
     pub(crate) seen: Vec<Seen>,
     /// Until then the network is worse.
     pub(crate) storm_until: i64,
+    /// The power has failed, and nobody has started since.
+    pub(crate) dark: bool,
     outcome: Outcome,
     faults_due: u64,
     trace: Option<&'a mut dyn FnMut(String)>,
@@ -109,6 +119,7 @@ pub fn run<'a>(
 ) -> Result<Outcome, String> {
     let mut world = World::new(names, Rng::of_schedule(seed, schedule), broken, trace);
     world.play()?;
+    world.outlive_calls()?;
     world.seen_results();
     let orders: Vec<Order<'_>> = world
         .plans
@@ -118,10 +129,13 @@ pub fn run<'a>(
             steps: &plan.steps,
             not_before: plan.not_before.map(Timestamp::from_millis),
             max_retries: plan.max_retries,
+            budget: plan.budget,
         })
         .collect();
     checker::check(&orders, &world.seen, world.store.told())?;
-    Ok(Outcome { commits: world.store.commits, tasks: world.store.tasks().count() as u64, ..world.outcome })
+    let calls = world.seen.iter().filter(|one| matches!(one, Seen::Called { .. })).count() as u64;
+    let tasks = world.store.tasks().count() as u64;
+    Ok(Outcome { commits: world.store.commits, tasks, calls, ..world.outcome })
 }
 
 impl<'a> World<'a> {
@@ -146,6 +160,7 @@ impl<'a> World<'a> {
             plans,
             seen: Vec::with_capacity(128),
             storm_until: START,
+            dark: false,
             outcome: Outcome::default(),
             faults_due: 0,
             trace,
@@ -210,6 +225,11 @@ impl<'a> World<'a> {
             Happening::WorkerWakes { worker, ticket } => self.worker_wakes(worker, ticket),
             Happening::ClientWakes { order } => self.client_wakes(order),
             Happening::Tick { orchestrator, run } => self.tick(orchestrator, run),
+            Happening::CallBegins(way) => self.call_begins(way),
+            Happening::CallEnds { way, used } => self.call_ends(way, used),
+            Happening::SettlesAgain { way, used } => {
+                self.settle(way, used);
+            }
             Happening::Strikes(fault) => {
                 self.outcome.faults += 1;
                 self.strikes(fault);
@@ -232,6 +252,26 @@ impl<'a> World<'a> {
             .map(|record| format!("{:?}", record.task))
             .collect();
         format!("P1: not every order ended within the bound after the faults; open tasks: {open:#?}")
+    }
+
+    /// Long after all: what dead orchestrators held counts as spent.
+    fn outlive_calls(&mut self) -> Result<(), String> {
+        let open = |record: &TaskRecord| !record.task.holds.is_empty();
+        if !self.store.tasks().any(open) {
+            return Ok(());
+        }
+        while let Some(Reverse(Entry { at, number: _, what })) = self.queue.pop() {
+            // Whoever lives still settles what it has called.
+            if let Happening::CallBegins(_) | Happening::CallEnds { .. } | Happening::SettlesAgain { .. } =
+                &what
+            {
+                self.now = at.max(self.now);
+                self.happens(what);
+            }
+        }
+        self.now += i64::try_from(HOLD_GRACE.get()).unwrap_or(i64::MAX);
+        self.store.sweep(Timestamp::from_millis(self.now), &mut self.rng);
+        self.store.violation.take().map_or(Ok(()), Err)
     }
 
     /// The faults end: clocks agree again.
@@ -323,6 +363,17 @@ impl<'a> World<'a> {
                     self.seen.push(Seen::Result { step, output: output.clone() });
                 }
             }
+            for (place, step) in (0u16..).zip(&record.steps) {
+                let step_id = record.task.id.step(place);
+                self.seen.extend(step.receipts.iter().map(|receipt| Seen::Receipt {
+                    call: receipt.call,
+                    step: step_id,
+                    body: receipt.body.clone(),
+                }));
+            }
+            let ledger = record.task.ledger;
+            let spent = (ledger.money().spent().get(), ledger.tokens().spent(), ledger.unpriced());
+            self.seen.push(Seen::Account { task: record.task.id, spent, open: record.task.holds.len() });
             let (task, status) = (record.task.id, record.task.state.status());
             self.seen.push(Seen::End { task, status });
         }
@@ -331,7 +382,7 @@ impl<'a> World<'a> {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Outcome { events, commits, faults, tasks } = self;
-        write!(f, "{events} events, {commits} commits, {faults} faults, {tasks} tasks")
+        let Outcome { events, commits, faults, tasks, calls } = self;
+        write!(f, "{events} events, {commits} commits, {faults} faults, {tasks} tasks, {calls} model calls")
     }
 }
