@@ -281,6 +281,10 @@ async fn a_plan_that_does_not_hold_is_repaired_twice_and_then_fails_with_its_tex
     let (work, _) = planner(vec![plan(listing("/etc")), plan(listing("/tmp"))], 0);
     let done = perform(work).await.unwrap();
     assert!(matches!(done.decision, Some(Decision::Plan(plan)) if plan.steps.len() == 1));
+    let wordy = json!({ "kind": "plan", "steps": [listing("/tmp")], "result": ["a"] });
+    let (work, leases) = planner(vec![says(format!("Here it is:\n```json\n{wordy}\n```\nGood luck!"))], 0);
+    assert!(matches!(perform(work).await.unwrap().decision, Some(Decision::Plan(_))));
+    assert_eq!(leases.asked().len(), 1, "words around the object cost no repair");
     let (work, _) = planner(vec![says(json!({ "kind": "question", "question": "Which?" }).to_string())], 1);
     assert_eq!(perform(work).await.unwrap().decision, Some(Decision::Question("Which?".into())));
     let (work, _) = planner(vec![says(json!({ "kind": "refusal", "reason": "no" }).to_string())], 1);

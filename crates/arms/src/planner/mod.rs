@@ -125,7 +125,12 @@ impl Decided {
 /// Reads and checks what the model wrote. The error is for the model.
 fn read(text: &str, arms: &[ArmName], planning: &Planning) -> Result<Decided, String> {
     let lines = |faults: Vec<String>| faults.iter().map(|fault| format!("- {fault}\n")).collect::<String>();
-    match Draft::read(text, arms).map_err(|faults| lines(faults.iter().map(ToString::to_string).collect()))? {
+    // Models like to say a word before and after.
+    let object = text.find('{').zip(text.rfind('}')).filter(|(from, to)| from < to);
+    let object = object.map_or(text, |(from, to)| &text[from..=to]);
+    match Draft::read(object, arms)
+        .map_err(|faults| lines(faults.iter().map(ToString::to_string).collect()))?
+    {
         Draft::Refusal(reason) => Ok(Decided::Refusal(reason)),
         Draft::Question(_) if planning.questions_left == 0 => {
             Err("- No more questions can be put to the client. Plan with what is known, or refuse.\n"
