@@ -71,7 +71,8 @@ mod tests {
     use super::*;
 
     fn roots(goal: &str) -> Vec<String> {
-        let place = Place { home: Some("/home/me".into()), cwd: Some("/home/me/work".into()) };
+        let place =
+            Place { home: Some("/home/me".into()), cwd: Some("/home/me/work".into()), ..Place::default() };
         let there =
             ["/etc/hosts", "/home/me", "/home/me/a b.txt", "/home/me/work/src", "/home/me/work/x.py", "/"];
         let policy = named(goal, &place, &[], |path| there.contains(&path));
