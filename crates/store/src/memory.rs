@@ -17,22 +17,24 @@
 //!
 //! Must not know: how any database does it.
 
+mod entry;
 mod shell;
 
 pub use shell::MemoryStore;
 
 use crate::{
-    AcceptError, Accepted, Backlog, Claimed, Claims, DecideError, Directed, Listing, Order, Receipt,
-    StepRecord, Swept, TaskLine, TaskRecord, Wanted,
+    AcceptError, Accepted, Backlog, Claimed, Claims, DecideError, Directed, Listing, Order, StepRecord,
+    Swept, TaskLine, TaskRecord, Wanted,
 };
+use entry::Entry;
 use octollm_access::{KeyRecord, TenantScope};
 use octollm_contract::{
     ArmName, ContentHash, Document, IdempotencyKey, KeyId, LeaseToken, SessionId, StepId, TaskId, TenantId,
     Timestamp, WorkerId,
 };
 use octollm_lifecycle::{
-    Changes, Command, Dice, Event, EventKind, FailureReason, Kept, KeptAs, Lease, StepState, Task, TaskState,
-    accept, decide,
+    Changes, Command, Dice, Event, EventKind, FailureReason, Lease, StepState, Task, TaskState, accept,
+    decide,
     fair::{Candidate, choose},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,13 +50,6 @@ pub struct Memory {
     keys: BTreeMap<KeyId, KeyRecord>,
     /// How many steps of an arm ended in a minute since the epoch.
     ended: BTreeMap<(ArmName, i64), u64>,
-}
-
-#[derive(Clone, Debug)]
-struct Entry {
-    record: TaskRecord,
-    events: Vec<Event>,
-    artefacts: BTreeSet<ContentHash>,
 }
 
 impl Memory {
@@ -200,7 +195,7 @@ impl Memory {
             swept.tasks += usize::from(!changes.is_empty());
             swept.lapsed += lapsed;
             swept.overdue += usize::from(overdue);
-            swept.presumed += presumed(&changes);
+            swept.presumed += changes.settled();
             swept.repaired += usize::from(changes.repaired);
         }
         swept.next = self.next_expiry();
@@ -234,7 +229,7 @@ impl Memory {
         let calling: Vec<TaskId> = calling.map(|(id, _)| *id).filter(|_| worker.is_none()).collect();
         for id in calling {
             if let Ok(changes) = self.one(id, &TenantScope::System, &Command::CallerLost, now, dice()) {
-                swept.presumed += presumed(&changes);
+                swept.presumed += changes.settled();
                 touched.insert(id);
             }
         }
@@ -417,38 +412,6 @@ impl Memory {
         key.revoked_at.get_or_insert(at);
         true
     }
-}
-
-impl Entry {
-    fn apply(&mut self, changes: &Changes) {
-        let record = &mut self.record;
-        record.task.apply(changes);
-        record.steps.resize(record.task.steps.len(), StepRecord::new(None));
-        self.events.extend_from_slice(&changes.events);
-        for Kept { place, as_, document, artefacts } in &changes.kept {
-            let step = &mut record.steps[usize::from(*place)];
-            match as_ {
-                KeptAs::Spec => step.spec = Some(document.clone()),
-                KeptAs::Output => step.output = Some(document.clone()),
-                KeptAs::Checkpoint => step.checkpoint = Some(document.clone()),
-                KeptAs::Answer => step.answer = Some(document.clone()),
-                KeptAs::Receipt { call, number } => {
-                    let at = step.receipts.partition_point(|receipt| receipt.number <= *number);
-                    let receipt = Receipt { number: *number, call: *call, body: document.clone() };
-                    step.receipts.insert(at, receipt);
-                }
-            }
-            self.artefacts.extend(artefacts);
-        }
-        if let Some(plan) = &changes.plan {
-            record.plan = plan.clone();
-        }
-    }
-}
-
-/// How many calls were settled by nobody's word.
-fn presumed(changes: &Changes) -> usize {
-    changes.kept.iter().filter(|kept| matches!(kept.as_, KeptAs::Receipt { .. })).count()
 }
 
 fn leases(task: &Task) -> impl Iterator<Item = &Lease> {

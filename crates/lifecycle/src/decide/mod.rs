@@ -63,6 +63,12 @@ pub enum KeptAs {
 }
 
 impl Changes {
+    /// How many model calls are settled.
+    #[must_use]
+    pub fn settled(&self) -> usize {
+        self.kept.iter().filter(|kept| matches!(kept.as_, KeptAs::Receipt { .. })).count()
+    }
+
     /// Nothing is to be written.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -13,7 +13,7 @@ use crate::{
     },
 };
 use octollm_contract::{Millis, TaskId, Timestamp, WorkerId};
-use octollm_lifecycle::{Changes, Command, KeptAs, StepState, Task};
+use octollm_lifecycle::{Changes, Command, StepState, Task};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A sweep looks at so many open tasks of an audit.
@@ -150,7 +150,7 @@ fn lose_callers(
     for task in calling {
         match writer.unit(|writer| writer.command(task, &Command::CallerLost))? {
             Ok(Some((_, changes))) => {
-                swept.presumed += presumed(&changes);
+                swept.presumed += changes.settled();
                 touched.insert(task);
             }
             Ok(None) => {}
@@ -160,11 +160,6 @@ fn lose_callers(
         }
     }
     Ok(())
-}
-
-/// How many calls were settled by nobody's word.
-fn presumed(changes: &Changes) -> usize {
-    changes.kept.iter().filter(|kept| matches!(kept.as_, KeptAs::Receipt { .. })).count()
 }
 
 /// Notes for each task the earliest moment that is due.
@@ -182,7 +177,7 @@ fn expire(writer: &mut Writer<'_>, id: TaskId, now: Timestamp, swept: &mut Swept
     swept.overdue += usize::from(overdue);
     swept.repaired += usize::from(changes.repaired);
     swept.lapsed += lapsed(&before, &changes);
-    swept.presumed += presumed(&changes);
+    swept.presumed += changes.settled();
     swept.tasks += 1;
     Ok(())
 }
