@@ -260,7 +260,7 @@ pub(crate) fn revision(record: &TaskRecord, plan: Plan) -> Result<Revision, NotP
     let plan = plan.judged_by(criteria).with_private_hosts(private);
     let first = u16::try_from(record.task.steps.len()).unwrap_or(u16::MAX);
     let checked = plan.check_after(&policy, &done, first).map_err(NotPlanned::Faults)?;
-    let (steps, specs) = written(&checked);
+    let (steps, specs) = written(&checked, &done);
     let document = PlanDocument { policy: Some(policy), ..PlanDocument::of(&checked) };
     Ok(Revision { plan: Document::of(&document)?, steps, specs })
 }

@@ -4,7 +4,7 @@
 use octollm_access::Policy;
 use octollm_contract::{ArmName, Document, Millis};
 use octollm_lifecycle::{Awaits, NewStep};
-use octollm_plan::{CheckedPlan, CheckedStep, PlanStep, StepName};
+use octollm_plan::{CheckedPlan, CheckedStep, DoneStep, PlanStep, StepName};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,14 +40,18 @@ impl PlanDocument {
 }
 
 impl StepDocument {
-    pub(crate) fn of(plan: &CheckedPlan, checked: &CheckedStep) -> Self {
+    /// `done`: the steps of earlier plans that the plan may refer to.
+    pub(crate) fn of(plan: &CheckedPlan, checked: &CheckedStep, done: &[DoneStep]) -> Self {
         let place_of = |name: &StepName| {
-            let place = (0u16..).zip(plan.steps()).find(|(_, other)| other.step.name == *name);
-            place.map(|(place, _)| (name.clone(), place))
+            let own = (plan.first()..).zip(plan.steps()).find(|(_, other)| other.step.name == *name);
+            let earlier = || done.iter().find(|other| other.name == *name).map(|other| other.place);
+            let place = own.map(|(place, _)| place).or_else(earlier)?;
+            Some((name.clone(), place))
         };
         let places = checked.step.inputs.values().filter_map(|from| place_of(&from.step)).collect();
-        let before = |place: u16| plan.steps().get(usize::from(place)).and_then(|s| s.workspace_from);
-        let workspace_from = std::iter::successors(checked.workspace_from, |place| before(*place)).collect();
+        // A place only ever leads to a smaller one, and one of an earlier plan to none.
+        let before = |place: &u16| plan.at(*place).and_then(|step| step.workspace_from).filter(|p| p < place);
+        let workspace_from = std::iter::successors(checked.workspace_from, before).collect();
         StepDocument { step: checked.step.clone(), places, workspace_from }
     }
 
@@ -59,9 +63,9 @@ impl StepDocument {
 }
 
 /// The steps of a plan as they go into a task, each with its document.
-pub(crate) fn written(plan: &CheckedPlan) -> (Vec<NewStep>, Vec<Document>) {
+pub(crate) fn written(plan: &CheckedPlan, done: &[DoneStep]) -> (Vec<NewStep>, Vec<Document>) {
     let steps = plan.steps().iter().map(|checked| {
-        let document = StepDocument::of(plan, checked);
+        let document = StepDocument::of(plan, checked, done);
         let new = NewStep {
             arm: checked.step.arm,
             needs: document.needs(checked),
@@ -79,5 +83,44 @@ fn time_limit(arm: ArmName) -> Millis {
         ArmName::Judge | ArmName::Guardian | ArmName::Retriever => Millis::from_secs(60),
         ArmName::Executor | ArmName::Planner => Millis::from_secs(300),
         ArmName::Coder => Millis::from_secs(1800),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use octollm_access::Capability;
+    use octollm_plan::{Instruction, Plan, ValueType};
+
+    fn coder(name: &str, needs: &[&str]) -> PlanStep {
+        PlanStep {
+            name: name.parse().unwrap(),
+            arm: ArmName::Coder,
+            summary: String::new(),
+            instruction: Instruction::Think("write".into()),
+            inputs: BTreeMap::new(),
+            needs: needs.iter().map(|need| need.parse().unwrap()).collect(),
+            capability: Capability { writes_workspace: true, ..Capability::default() },
+            time_limit: None,
+        }
+    }
+
+    /// A plan that goes on after others starts from their workspace, and its places are the task's.
+    #[test]
+    fn documents_of_a_later_plan_speak_of_the_tasks_places() {
+        let done =
+            DoneStep { name: "old".parse().unwrap(), place: 1, yields: vec![ValueType::Text], wrote: true };
+        let mut second = coder("b", &["a"]);
+        let from = octollm_plan::Reference { step: "old".parse().unwrap(), output: ValueType::Text };
+        second.inputs.insert("x".parse().unwrap(), from);
+        let plan = Plan { steps: vec![coder("a", &[]), second], result: vec!["b".parse().unwrap()] };
+        let checked = plan.check_after(&Policy::default(), std::slice::from_ref(&done), 3).unwrap();
+        let (steps, documents) = written(&checked, std::slice::from_ref(&done));
+        let read: Vec<StepDocument> = documents.iter().map(|document| document.read().unwrap()).collect();
+        assert_eq!(read[0].workspace_from, [1]);
+        assert_eq!(read[1].workspace_from, [3, 1]);
+        assert_eq!(read[1].places.values().copied().collect::<Vec<_>>(), [1]);
+        assert_eq!((steps[0].needs.clone(), steps[1].needs.clone()), (vec![1], vec![1, 3]));
+        assert_eq!(checked.result(), [4]);
     }
 }

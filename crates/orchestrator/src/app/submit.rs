@@ -165,7 +165,7 @@ impl App {
         let private = caller.policy.hosts.iter().filter(|own| own.private).map(|own| &own.host);
         let plan = plan.judged_by(criteria).with_private_hosts(private);
         let plan = plan.check(&caller.policy).map_err(faults)?;
-        let (steps, specs) = written(&plan);
+        let (steps, specs) = written(&plan, &[]);
         let policy = self.thinks().then(|| (*caller.policy).clone());
         Ok(Planned { plan: PlanDocument { policy, ..PlanDocument::of(&plan) }, steps, specs })
     }
