@@ -26,6 +26,15 @@ pub(super) fn read<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, P
         return Err(invalid("the body is empty; JSON is wanted".to_owned(), "body"));
     }
     scan(text)?;
+    // Naming the field costs more than reading it: only what is refused is read that way.
+    let value = serde_json::from_str(text).or_else(|_| read_naming_the_field(text))?;
+    if text.contains('[') {
+        objects_stay_objects(text, &value)?;
+    }
+    Ok(value)
+}
+
+fn read_naming_the_field<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
@@ -35,9 +44,6 @@ pub(super) fn read<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, P
         invalid(inner.to_string(), field)
     })?;
     deserializer.end().map_err(|error| invalid(error.to_string(), "body"))?;
-    if text.contains('[') {
-        objects_stay_objects(text, &value)?;
-    }
     Ok(value)
 }
 

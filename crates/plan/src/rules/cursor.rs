@@ -97,7 +97,9 @@ impl<'t> Cursor<'t> {
 
     /// Takes the longest of `phrases` that stands here.
     pub(super) fn accept(&mut self, phrases: &[&str]) -> bool {
-        let longest = phrases.iter().filter_map(|phrase| self.length_of(phrase)).max();
+        let Some(letter) = self.letter() else { return false };
+        let near = phrases.iter().filter(|phrase| phrase.as_bytes().first() == Some(&letter));
+        let longest = near.filter_map(|phrase| self.length_of(phrase)).max();
         longest.is_some_and(|words| self.skip(words))
     }
 
@@ -108,7 +110,9 @@ impl<'t> Cursor<'t> {
 
     /// Takes the longest phrase of `table` that stands here, for what it means.
     pub(super) fn choose<T: Copy>(&mut self, table: &Table<T>) -> Option<T> {
-        let fitting = table.iter().filter_map(|(phrase, value)| Some((self.length_of(phrase)?, *value)));
+        let letter = self.letter()?;
+        let near = table.iter().filter(|(phrase, _)| phrase.as_bytes().first() == Some(&letter));
+        let fitting = near.filter_map(|(phrase, value)| Some((self.length_of(phrase)?, *value)));
         let (words, value) = fitting.max_by_key(|(words, _)| *words)?;
         self.skip(words);
         Some(value)
@@ -117,6 +121,13 @@ impl<'t> Cursor<'t> {
     fn skip(&mut self, words: usize) -> bool {
         (0..words).for_each(|_| self.bump());
         true
+    }
+
+    /// The first byte of the word that stands here. A goal is held against thousands of phrases, and
+    /// nearly all part from it there.
+    fn letter(&self) -> Option<u8> {
+        let word = self.peek().filter(|token| token.kind == Kind::Word)?;
+        word.lower.as_bytes().first().copied()
     }
 
     /// How many tokens `phrase` covers, if it stands here.

@@ -414,7 +414,7 @@ impl Writer<'_> {
         match is {
             StepState::Ready { from } => {
                 self.sql.insert_ready.execute(queue(from))?;
-                self.news.arms.insert(arm);
+                self.starts(arm, *from);
             }
             StepState::Leased(lease) => {
                 self.sql.insert_lease.execute(params![
@@ -443,6 +443,14 @@ impl Writer<'_> {
         }
     }
 
+    /// A step became ready: whoever waits for the arm hears of it when it may start now, or before
+    /// they wake by themselves.
+    fn starts(&mut self, arm: ArmName, from: Timestamp) {
+        if from <= self.now() || self.told_start.get(&arm).is_none_or(|told| from < *told) {
+            self.news.arms.insert(arm);
+        }
+    }
+
     /// Puts back ready steps whose row is missing in the queue. Returns how many.
     pub(super) fn restore_queue(&mut self, task: &Task) -> Result<usize, Fault> {
         let mut restored = 0;
@@ -458,7 +466,7 @@ impl Writer<'_> {
             );
             if !self.sql.is_ready.exists(row)? {
                 self.sql.insert_ready.execute(row)?;
-                self.news.arms.insert(step.arm);
+                self.starts(step.arm, *from);
                 restored += 1;
             }
         }

@@ -17,16 +17,11 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, PoisonError, RwLock},
-    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot};
 
 /// At most so many units share a transaction.
 const BATCH_MAX: usize = 256;
-/// Nobody waits longer than this for others to join the transaction.
-const PATIENCE_MAX: Duration = Duration::from_millis(1);
-/// From here on a wait is slept through.
-const LONG_WAIT: Duration = Duration::from_micros(200);
 
 /// What the writer and the callers share.
 pub(super) struct Shared {
@@ -116,6 +111,9 @@ pub(super) struct Writer<'c> {
     pub(super) rotation: BTreeMap<ArmName, String>,
     /// The earliest expiry that the sweeper was told of.
     pub(super) told_expiry: Option<Timestamp>,
+    /// When an arm's next step starts, as the last claim that found nothing was told: whoever
+    /// waits for the arm wakes by then.
+    pub(super) told_start: BTreeMap<ArmName, Timestamp>,
     alone: bool,
 }
 
@@ -147,19 +145,18 @@ impl<'c> Writer<'c> {
             audit: super::requests::Audit::default(),
             rotation: BTreeMap::new(),
             told_expiry: None,
+            told_start: BTreeMap::new(),
             alone: false,
         };
         writer.count_leases()?;
         Ok(writer)
     }
 
-    /// Serves until every sender is gone.
+    /// Serves until every sender is gone. It never waits for a batch to fill: while it commits one,
+    /// the callers of the batch before are answered and come back, so that both have work.
     pub(super) fn serve(&mut self, queue: &mut mpsc::Receiver<Box<dyn Job>>) {
         let mut jobs = Vec::with_capacity(BATCH_MAX);
-        let (mut expected, mut patience) = (1, Duration::ZERO);
         while queue.blocking_recv_many(&mut jobs, BATCH_MAX) > 0 {
-            gather(queue, &mut jobs, expected, patience);
-            let (start, answered) = (Instant::now(), jobs.len());
             while !jobs.is_empty() {
                 let batch = next_batch(&mut jobs);
                 if catch_unwind(AssertUnwindSafe(|| self.batch(batch))).is_err() {
@@ -169,8 +166,6 @@ impl<'c> Writer<'c> {
                     self.recover();
                 }
             }
-            patience = (start.elapsed() / 4).min(PATIENCE_MAX);
-            expected = answered + queue.len();
         }
     }
 
@@ -272,6 +267,7 @@ impl<'c> Writer<'c> {
         self.views.clear();
         self.news = News::default();
         self.told_expiry = None;
+        self.told_start.clear();
         if let Err(fault) = self.count_leases() {
             // Fairness suffers until the next recovery; nothing else depends on the counts.
             tracing::error!(?fault, "the leases cannot be counted");
@@ -311,27 +307,6 @@ impl<'c> Writer<'c> {
         let mut drawn = [0; N];
         self.shared.entropy.fill(&mut drawn);
         drawn
-    }
-}
-
-/// Lets those who were just answered come back before the disk is waited for again: else
-/// callers that ask one thing after another fall into two groups, each of which waits for the
-/// commit of the other. It ends when as many are there as there were before, and costs at most
-/// a quarter of what the last batch took; a lone caller is never waited for.
-fn gather(
-    queue: &mut mpsc::Receiver<Box<dyn Job>>,
-    jobs: &mut Vec<Box<dyn Job>>,
-    expected: usize,
-    patience: Duration,
-) {
-    let start = Instant::now();
-    while jobs.len() < expected.min(BATCH_MAX) && start.elapsed() < patience {
-        match queue.try_recv() {
-            Ok(job) => jobs.push(job),
-            // Long waits give the processor away, short ones only let others go first.
-            Err(_) if patience > LONG_WAIT => std::thread::sleep(LONG_WAIT / 4),
-            Err(_) => std::thread::yield_now(),
-        }
     }
 }
 

@@ -48,7 +48,6 @@ impl Request for Wanted {
 struct Heads {
     now: Vec<fair::Candidate>,
     arms: HashMap<StepId, ArmName>,
-    next: Option<Timestamp>,
 }
 
 /// One way round an arm's tenants, each looked at once, from the one after the last claim's.
@@ -61,12 +60,14 @@ struct Round {
     wrapped: bool,
     /// Everyone was looked at.
     done: bool,
+    /// The first moment, of those seen, at which a step may start.
+    next: Option<Timestamp>,
 }
 
 impl Round {
     fn begin(writer: &Writer<'_>, arm: ArmName) -> Self {
         let start = writer.rotation.get(&arm).cloned().unwrap_or_default();
-        Round { arm, after: start.clone(), wrapped: start.is_empty(), start, done: false }
+        Round { arm, after: start.clone(), wrapped: start.is_empty(), start, done: false, next: None }
     }
 }
 
@@ -80,7 +81,7 @@ fn claim(writer: &mut Writer<'_>, wanted: &Wanted) -> Result<Claims, Fault> {
     for _group in 0..GROUPS_MAX {
         let left = most - claims.granted.len();
         if left == 0 {
-            return Ok(Claims { next: None, ..claims });
+            break;
         }
         let mut heads = Heads::default();
         for round in rounds.iter_mut().filter(|round| !round.done) {
@@ -89,19 +90,31 @@ fn claim(writer: &mut Writer<'_>, wanted: &Wanted) -> Result<Claims, Fault> {
         for step in fair::choose(&heads.now, &writer.running, left, now) {
             claims.granted.extend(grant(writer, wanted, &heads, step, now)?);
         }
-        claims.next = claims.next.into_iter().chain(heads.next).min();
         if rounds.iter().all(|round| round.done) {
             break;
         }
     }
-    if rounds.iter().any(|round| !round.done) {
+    claims.next = if claims.granted.len() == most {
+        None
+    } else if rounds.iter().all(|round| round.done) {
+        rounds.iter().filter_map(|round| round.next).min()
+    } else {
         // Whoever was not looked at may have something now.
-        claims.next = Some(now);
-    }
-    if claims.granted.len() == most {
-        claims.next = None;
-    }
+        Some(now)
+    };
+    told(writer, &rounds, &claims);
     Ok(claims)
+}
+
+/// Whoever is given nothing waits until the arm's next start or for a hint; hints of later starts
+/// are spared. Whoever is given something learns of no start.
+fn told(writer: &mut Writer<'_>, rounds: &[Round], claims: &Claims) {
+    for round in rounds {
+        match round.next.filter(|_| round.done && claims.granted.is_empty()) {
+            Some(next) => writer.told_start.insert(round.arm, next),
+            None => writer.told_start.remove(&round.arm),
+        };
+    }
 }
 
 /// Adds the heads of an arm's queues.
@@ -121,7 +134,7 @@ fn look(
             while let Some(row) = queue.next()? {
                 let since = rows::moment(row, 0)?;
                 if since > now {
-                    heads.next = heads.next.into_iter().chain([since]).min();
+                    round.next = round.next.into_iter().chain([since]).min();
                     break;
                 }
                 let step = rows::task_id(row, 1)?.step(row.get(2)?);

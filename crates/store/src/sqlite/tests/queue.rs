@@ -1,6 +1,7 @@
 use super::{Bench, complete, samples, wanted};
 use crate::Tasks;
-use octollm_contract::{Millis, Priority, Timestamp};
+use futures_util::FutureExt as _;
+use octollm_contract::{ArmName, Millis, Priority, Timestamp};
 
 /// P7 as fairness: whoever queues ten thousand steps does not stand before one that queues one.
 #[tokio::test]
@@ -69,6 +70,28 @@ async fn an_empty_answer_says_when_the_next_step_is_ready() {
     bench.advance(Millis::from_secs(40));
     let claims = bench.store.claim(wanted(3)).await.unwrap();
     assert_eq!((claims.granted.len(), claims.next), (1, None));
+}
+
+/// Who waits wakes at the moment that it was told: it hears of what starts before, and of nothing else.
+#[tokio::test]
+async fn a_hint_comes_for_a_step_that_starts_before_the_waiting_wake() {
+    let bench = Bench::new();
+    let accept = |n: u32, at: Option<i64>| {
+        let mut new = samples::new(n);
+        new.terms.not_before = at.map(Timestamp::from_millis);
+        bench.store.accept(samples::order(new))
+    };
+    accept(1, Some(50_000)).await.unwrap();
+    let mut watch = bench.store.hints().watch_arm(ArmName::Executor);
+    assert!(bench.claim(1).await.is_empty());
+    for (n, at, hinted) in [(2, Some(60_000), false), (3, Some(40_000), true), (4, None, true)] {
+        accept(n, at).await.unwrap();
+        assert_eq!(watch.changed().now_or_never().is_some(), hinted, "{at:?}");
+    }
+    assert_eq!(bench.claim(1).await.len(), 1);
+    // Whoever was given a step was told of no start.
+    accept(5, Some(90_000)).await.unwrap();
+    assert!(watch.changed().now_or_never().is_some());
 }
 
 /// An idle worker sleeps until something can be ready, however many tenants wait.
