@@ -292,7 +292,7 @@ pub struct VerdictView {
     pub holds: bool,
     /// What was found in the result.
     pub evidence: String,
-    /// From 0 to 1, where a model judged; by rule there is no doubt.
+    /// In percent, where a model judged; by rule there is no doubt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
 }

@@ -215,7 +215,7 @@ fn without_a_place_relative_paths_are_refused_with_the_reason() {
     assert!(plan("list the files in /tmp", &nowhere).is_ok());
     let refusal = plan("read my mind", &nowhere).unwrap_err();
     assert!(refusal.needs_model());
-    insta::assert_snapshot!(refusal, @r#"without a model these words are not understood: "mind". Rephrase the goal (docs/offline-goals.md lists what is understood): other goals need a model, and this version calls none, whether OCTOLLM_MODEL_URL is set or not"#);
+    insta::assert_snapshot!(refusal, @r#"without a model these words are not understood: "mind". Rephrase the goal (docs/offline-goals.md lists what is understood), or set OCTOLLM_MODEL_URL to an OpenAI-compatible server so that a model can plan it"#);
 }
 
 /// P8: what means harm is refused or is taken for nothing but a path, and soon.

@@ -18,17 +18,23 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use octollm_contract::{ArmName, Component, Problem, api::ScalingView};
+use octollm_gateway::ModelFigures;
 use prometheus_client::{
     collector::Collector,
     encoding::{
         DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric as _, LabelValueEncoder,
-        text::encode,
+        text::{encode_eof, encode_registry},
     },
-    metrics::{counter::ConstCounter, family::Family, gauge::Gauge, histogram::Histogram},
+    metrics::{
+        counter::{ConstCounter, Counter},
+        family::Family,
+        gauge::Gauge,
+        histogram::Histogram,
+    },
     registry::Registry,
 };
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     fmt::Write as _,
     sync::{
         Arc, Mutex, PoisonError,
@@ -264,9 +270,51 @@ impl Metrics {
             self.oldest.get_or_create(&of).set(oldest_seconds(&backlog, app.now()));
         }
         let mut text = String::new();
-        encode(&mut text, &self.registry).expect("a String takes text");
+        let models = app.settings.gateway.as_ref().map(|gateway| models(&gateway.figures()));
+        for registry in [Some(&self.registry), models.as_ref()].into_iter().flatten() {
+            encode_registry(&mut text, registry).expect("a String takes text");
+        }
+        encode_eof(&mut text).expect("a String takes text");
         Ok(text)
     }
+}
+
+/// What models have used since the start of this process. The models are those of the
+/// configuration, so there are few.
+fn models(figures: &BTreeMap<String, ModelFigures>) -> Registry {
+    let mut registry = Registry::default();
+    let tokens = Family::<OfModel, Counter>::default();
+    let cost = Family::<Model, Counter<f64, AtomicU64>>::default();
+    let unpriced = Family::<Model, Counter>::default();
+    for (model, used) in figures {
+        for (kind, count) in [
+            ("input", used.input),
+            ("output", used.output),
+            ("cache_read", used.cache_read),
+            ("cache_write", used.cache_write),
+        ] {
+            tokens.get_or_create(&OfModel { model: model.clone(), kind }).inc_by(count);
+        }
+        let of = Model { model: model.clone() };
+        #[expect(clippy::cast_precision_loss, reason = "metrics are floats; the ledger is exact")]
+        cost.get_or_create(&of).inc_by(used.cost.get() as f64 / 1e6);
+        unpriced.get_or_create(&of).inc_by(used.unpriced);
+    }
+    registry.register("octollm_llm_tokens", "Tokens of model calls that were charged", tokens);
+    registry.register("octollm_llm_cost_usd", "Known cost of model calls, in US dollars", cost);
+    registry.register("octollm_llm_unpriced_calls", "Model calls whose cost nobody knows", unpriced);
+    registry
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfModel {
+    model: String,
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Model {
+    model: String,
 }
 
 /// How many in each of the last sixty seconds.
@@ -340,7 +388,10 @@ mod tests {
     fn every_metric_has_its_name() {
         let metrics = Metrics::new(Arc::default());
         let mut text = String::new();
-        encode(&mut text, &metrics.registry).unwrap();
+        encode_registry(&mut text, &metrics.registry).unwrap();
+        let used = ModelFigures { input: 3, unpriced: 1, ..ModelFigures::default() };
+        encode_registry(&mut text, &models(&BTreeMap::from([("m".to_owned(), used)]))).unwrap();
+        assert!(text.contains("octollm_llm_tokens_total{model=\"m\",kind=\"input\"} 3"), "{text}");
         let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         insta::assert_snapshot!(names.join("\n"), @r"
         octollm_api_latency_seconds histogram

@@ -145,8 +145,8 @@ pub fn reference() -> String {
          do not edit.\n\n\
          Without a model, OctoLLM plans the goals below by rules. It never guesses: every word of a goal must belong to a phrase \
          of this page, or the whole goal is refused, nothing of it is done, and the refusal names the words. Upper and lower case \
-         are the same except in paths, names and texts. Other goals need a model, and this version calls none, \
-         whether `OCTOLLM_MODEL_URL` is set or not.\n\n\
+         are the same except in paths, names and texts. Other goals need a model: \
+         `OCTOLLM_MODEL_URL` names an OpenAI-compatible server (docs/models.md).\n\n\
          Examples show the tool calls that a goal becomes, for a home folder `/home/me` and a working folder `/home/me/work`.\n",
     );
     let here = Place { home: Some("/home/me".into()), cwd: Some("/home/me/work".into()), ..Place::default() };

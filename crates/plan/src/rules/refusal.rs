@@ -99,8 +99,8 @@ pub enum NotUnderstood {
     TooManySteps,
 }
 
-const REMEDY: &str = "Rephrase the goal (docs/offline-goals.md lists what is understood): other goals need a model, \
-                      and this version calls none, whether OCTOLLM_MODEL_URL is set or not";
+const REMEDY: &str = "Rephrase the goal (docs/offline-goals.md lists what is understood), or set OCTOLLM_MODEL_URL \
+                      to an OpenAI-compatible server so that a model can plan it";
 
 impl NotUnderstood {
     /// Whether a model could plan the goal as it stands; otherwise only other words help.
