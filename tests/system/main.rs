@@ -15,6 +15,7 @@ mod full_disk;
 mod interrupt;
 mod kill;
 mod load;
+mod models;
 mod poison;
 mod readme;
 mod server;

@@ -407,6 +407,9 @@ mod tests {
         octollm_leases_lapsed counter
         octollm_deadlines_passed counter
         octollm_sweep_repairs counter
+        octollm_llm_tokens counter
+        octollm_llm_cost_usd counter
+        octollm_llm_unpriced_calls counter
         ");
     }
 }

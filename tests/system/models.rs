@@ -1,0 +1,249 @@
+//! Goals that need thought, with the simulated model server as the witness of what was paid.
+
+use crate::{
+    chance::Chance,
+    server::{Octo, PATIENCE, kill, program},
+};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+/// `octollm llm-sim` on a free port.
+struct Sim {
+    process: Child,
+    base: String,
+}
+
+impl Sim {
+    /// With the built-in script, `changed` in the places of its first text.
+    fn start(changed: &[(&str, &str)], octo_folder: &std::path::Path) -> Self {
+        let built_in = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/llm/src/sim/default.toml");
+        let mut script = std::fs::read_to_string(built_in).expect("the built-in script");
+        for (from, to) in changed {
+            assert!(script.contains(from), "{from} is not in the script");
+            script = script.replacen(from, to, 1);
+        }
+        let path = octo_folder.join("script.toml");
+        std::fs::write(&path, script).expect("the script is written");
+        let mut process = Command::new(program())
+            .args(["llm-sim", "--listen", "127.0.0.1:0", "--script"])
+            .arg(path)
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut lines = BufReader::new(process.stdout.take().expect("stdout is a pipe")).lines();
+        let line = lines.next().expect("it says where it listens").expect("a line");
+        // Keep the pipe open and empty.
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        let at = line.find("http://").expect("an address");
+        Sim { process, base: line[at..].trim_end_matches("/v1").to_owned() }
+    }
+
+    fn model_url(&self) -> String {
+        format!("{}/v1", self.base)
+    }
+
+    /// Every call so far.
+    async fn log(&self) -> Vec<Value> {
+        let log: Value = reqwest::get(format!("{}/log", self.base)).await.unwrap().json().await.unwrap();
+        log["calls"].as_array().expect("calls").clone()
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        kill(self.process.id(), rustix::process::Signal::KILL);
+        let _gone = self.process.wait();
+    }
+}
+
+/// A server whose model is `sim`.
+fn octo(sim: &Sim) -> Octo {
+    Octo::start_with(&[], &[("OCTOLLM_MODEL_URL", &sim.model_url()), ("OCTOLLM_LEASE_TTL", "3s")])
+}
+
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+const SORT: &str = "Write a Python function to sort a list";
+/// Slow enough that a kill meets a call.
+const SLOW: (&str, &str) = ("first_token_ms = { fixed = 20 }", "first_token_ms = { fixed = 250 }");
+
+/// The receipts of a task's model calls.
+fn receipts(task: &Value) -> Vec<Value> {
+    let steps = task["steps"].as_array().expect("steps");
+    steps.iter().filter_map(|step| step["provenance"]["calls"].as_array()).flatten().cloned().collect()
+}
+
+/// Tokens of a receipt or of a call in the log.
+fn tokens(usage: &Value) -> u64 {
+    let of = |name: &str| usage[name].as_u64().unwrap_or_default();
+    of("input") + of("output") + of("cache_read") + of("cache_write")
+}
+
+/// Questions that the model answered whole more than once: the same rule and the same length of
+/// the question, which grows with each turn.
+fn answered_again(log: &[Value]) -> usize {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for call in log.iter().filter(|call| call["outcome"] == "finished") {
+        *seen.entry(format!("{} {}", call["rule"], call["input"])).or_default() += 1;
+    }
+    seen.values().map(|times| times - 1).sum()
+}
+
+/// The guide's three goals; what was simulated says so (P10).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_guides_goals_are_reached_with_a_simulated_model() {
+    let folder = scratch();
+    let sim = Sim::start(&[], folder.path());
+    let octo = octo(&sim);
+    let api = octo.client();
+    for goal in ["List files in /tmp directory", SORT, "Analyze security of a web application"] {
+        let task = api.ended(&api.submit(&json!({ "goal": goal })).await).await;
+        assert_eq!(task["status"], "completed", "{task:#}");
+        assert!(receipts(&task).iter().all(|call| call["simulated"] == true), "{task:#}");
+    }
+}
+
+/// P5: a worker that is killed again and again in the middle of a coder's loop costs no answered
+/// question a second payment, and the loop goes on where it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_worker_pays_for_no_answer_twice() {
+    let folder = scratch();
+    let sim = Sim::start(&[SLOW], folder.path());
+    let octo = octo(&sim);
+    let api = octo.client();
+    let mut chance = Chance::for_test("models::a_killed_worker_pays_for_no_answer_twice");
+    let id = api.submit(&json!({ "goal": SORT })).await;
+    // The third crash of a step would be its last.
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_millis(200 + chance.below(500))).await;
+        octo.workers().into_iter().for_each(|worker| kill(worker, rustix::process::Signal::KILL));
+    }
+    let task = api.ended(&id).await;
+    assert_eq!(task["status"], "completed", "{task:#}");
+    let log = sim.log().await;
+    assert_eq!(answered_again(&log), 0, "{log:#?}");
+    let logged: u64 = log.iter().map(tokens).sum();
+    let charged: u64 = receipts(&task).iter().map(|receipt| tokens(&receipt["usage"])).sum();
+    assert!(charged >= logged, "{charged} charged, {logged} used: {log:#?} {task:#}");
+    assert_eq!(task["usage"]["tokens"].as_u64(), Some(charged));
+}
+
+/// P1, P5: kill -9 of the server and its workers; the task ends, and everything that the provider
+/// did is charged. What was answered is asked again only if the kill came before it was kept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_charges_every_call_and_goes_on() {
+    let folder = scratch();
+    let sim = Sim::start(&[SLOW], folder.path());
+    let mut octo = octo(&sim);
+    let api = octo.client();
+    let mut chance = Chance::for_test("models::a_killed_server_charges_every_call_and_goes_on");
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(api.submit(&json!({ "goal": SORT, "budget": { "max_cost_usd": "1.00" } })).await);
+    }
+    let kills = 2;
+    for _ in 0..kills {
+        tokio::time::sleep(Duration::from_millis(100 + chance.below(700))).await;
+        octo.kill_all();
+        octo.start_again();
+    }
+    let mut charged = 0;
+    for id in &ids {
+        let task = api.ended(id).await;
+        assert_eq!(task["status"], "completed", "{task:#}");
+        charged += task["usage"]["tokens"].as_u64().expect("tokens");
+        let cost: f64 = task["usage"]["cost_usd"].as_str().expect("a known cost").parse().unwrap();
+        assert!(cost <= 1.0, "{task:#}");
+    }
+    let log = sim.log().await;
+    let logged: u64 = log.iter().map(tokens).sum();
+    assert!(charged >= logged, "{charged} charged, {logged} used: {log:#?}");
+    // Four tasks ask the same questions, once each; a kill may meet one call of each slot.
+    assert!(answered_again(&log) <= 3 * 4 + kills * 4, "{log:#?}");
+}
+
+/// P5: whatever the provider does, no task spends above its limits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_faulty_provider_breaks_no_budget() {
+    let folder = scratch();
+    let faults = "[faults]\nerror = 0.1\nrate_limit = 0.05\nretry_after_seconds = 0\ncut = 0.1\nmalformed = 0.1\n\n[[rule]]";
+    let sim = Sim::start(&[("[[rule]]", faults)], folder.path());
+    let octo = octo(&sim);
+    let api = octo.client();
+    let mut ids = Vec::new();
+    for n in 0..12 {
+        let budget = json!({ "max_cost_usd": "0.05", "max_tokens": 40_000 + 1_000 * n });
+        ids.push((n, api.submit(&json!({ "goal": SORT, "budget": budget })).await));
+    }
+    let mut charged = 0;
+    for (n, id) in &ids {
+        let task = tokio::time::timeout(PATIENCE, api.ended(id)).await.expect("an end");
+        let cost: f64 = task["usage"]["cost_usd"].as_str().expect("a known cost").parse().unwrap();
+        let used = task["usage"]["tokens"].as_u64().expect("tokens");
+        assert!(cost <= 0.05 && used <= 40_000 + 1_000 * n, "{task:#}");
+        assert_eq!(used, receipts(&task).iter().map(|receipt| tokens(&receipt["usage"])).sum::<u64>());
+        charged += used;
+    }
+    let logged: u64 = sim.log().await.iter().map(tokens).sum();
+    assert!(charged >= logged, "{charged} charged, {logged} used");
+}
+
+/// A planner's question waits for its answer, and a plan that fails is revised with what failed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_waits_for_its_answer_and_a_failed_plan_is_revised() {
+    let folder = scratch();
+    let script = r#"[[rule]]
+name = "revise"
+system = 'You plan how a goal is reached'
+user = '(?s)juggle.*revision 1 of the plan'
+[[rule.answer]]
+json = '''{"kind": "plan", "result": ["again"], "steps": [{"name": "again", "arm": "executor",
+ "summary": "count the folders", "reads": ["/tmp"], "tool": {"tool": "count", "arguments": {"what": "folders", "paths": ["/tmp"]}}}]}'''
+[[rule]]
+name = "answered"
+system = 'You plan how a goal is reached'
+user = '(?s)juggle.*the client answered: three'
+[[rule.answer]]
+json = '''{"kind": "plan", "result": ["first"], "steps": [{"name": "first", "arm": "executor",
+ "summary": "read what is not there", "reads": ["/tmp/nothing-is-here"], "tool": {"tool": "read_file", "arguments": {"paths": ["/tmp/nothing-is-here"]}}}]}'''
+[[rule]]
+name = "ask"
+system = 'You plan how a goal is reached'
+user = 'juggle'
+[[rule.answer]]
+json = '''{"kind": "question", "question": "How many balls?"}'''
+
+[[rule]]"#;
+    let sim = Sim::start(&[("[[rule]]", script)], folder.path());
+    let octo = octo(&sim);
+    let api = octo.client();
+    let body = json!({ "goal": "Please juggle", "budget": { "max_retries": 0 } });
+    let id = api.submit(&body).await;
+    let waiting = loop {
+        let (_, task) = api.get(&format!("/api/v1/tasks/{id}?wait=1s")).await.expect("an answer");
+        if task["status"] == "waiting" {
+            break task;
+        }
+        assert!(!matches!(task["status"].as_str(), Some("failed" | "completed")), "{task:#}");
+    };
+    assert_eq!(waiting["question"], "How many balls?");
+    let input = format!("/api/v1/tasks/{id}/input");
+    let (status, _) = api.post(&input, &json!({ "approve": true }), None).await.unwrap();
+    assert_eq!(status, 409, "a question is not answered by an approval");
+    let (status, answer) = api.post(&input, &json!({ "text": "three" }), None).await.unwrap();
+    assert_eq!(status, 200, "{answer}");
+    let task = api.ended(&id).await;
+    assert_eq!(task["status"], "completed", "{task:#}");
+    let versions: Vec<u64> =
+        task["steps"].as_array().unwrap().iter().filter_map(|step| step["plan_version"].as_u64()).collect();
+    assert_eq!(versions.iter().max(), Some(&2), "{task:#}");
+}
