@@ -130,6 +130,8 @@ async fn a_killed_worker_pays_for_no_answer_twice() {
     let task = api.ended(&id).await;
     assert_eq!(task["status"], "completed", "{task:#}");
     let log = sim.log().await;
+    let failed = task["steps"].as_array().unwrap().iter().any(|step| step["status"] == "failed");
+    assert!(!failed, "a step that is killed twice is no failure: {task:#}");
     assert_eq!(answered_again(&log), 0, "{log:#?}");
     let logged: u64 = log.iter().map(tokens).sum();
     let charged: u64 = receipts(&task).iter().map(|receipt| tokens(&receipt["usage"])).sum();

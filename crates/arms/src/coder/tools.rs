@@ -323,7 +323,8 @@ impl Tools<'_> {
 
     /// Keeps the workspace as it is now: the next checkpoint names it.
     async fn keep(&mut self, talk: &mut Talk<'_>) -> Result<(), Undone> {
-        talk.journal.workspace = Some(self.workspace.commit(talk.work).await?.manifest);
+        self.workspace.commit(talk.work).await?;
+        talk.journal.keep_workspace(self.workspace.manifest());
         Ok(())
     }
 

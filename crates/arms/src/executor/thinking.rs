@@ -163,7 +163,8 @@ impl Toolbox for Tools<'_> {
         };
         self.exit_code = found.exit_code.or(self.exit_code);
         if let Some(workspace) = self.workspace.as_deref_mut().filter(|_| changes) {
-            talk.journal.workspace = Some(workspace.commit(talk.work).await?.manifest);
+            workspace.commit(talk.work).await?;
+            talk.journal.keep_workspace(workspace.manifest());
         }
         Ok(Reply::Result { label: format!("the result of {}", call.name), text: found.text })
     }

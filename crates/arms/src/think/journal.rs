@@ -3,6 +3,7 @@
 //! The checkpoint is small: it names the messages of the conversation, each an artefact of its
 //! own, so that saving after every tool call costs what is new.
 
+use octollm_artefacts::Manifest;
 use octollm_contract::ContentHash;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -27,6 +28,9 @@ pub(crate) struct Journal {
     /// The workspace as it is now, when the step changed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) workspace: Option<ContentHash>,
+    /// The contents of the workspace's files: a later attempt may read what was named only.
+    #[serde(skip)]
+    files: Vec<ContentHash>,
     /// What the arm keeps for its report: programs that were run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) runs: Vec<Run>,
@@ -69,6 +73,7 @@ impl Default for Journal {
             useless: 0,
             effects: Vec::new(),
             workspace: None,
+            files: Vec::new(),
             runs: Vec::new(),
             models: BTreeSet::new(),
         }
@@ -84,7 +89,13 @@ impl Journal {
 
     /// The artefacts that it refers to.
     pub(crate) fn artefacts(&self) -> Vec<ContentHash> {
-        self.messages.iter().copied().chain(self.workspace).collect()
+        self.messages.iter().copied().chain(self.workspace).chain(self.files.iter().copied()).collect()
+    }
+
+    /// The workspace is this one now.
+    pub(crate) fn keep_workspace(&mut self, manifest: &Manifest) {
+        self.workspace = Some(manifest.hash());
+        self.files = manifest.hashes().collect();
     }
 
     /// Takes the right to an effect. An effect of the same key that was begun and whose outcome
