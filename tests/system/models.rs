@@ -51,7 +51,8 @@ impl Sim {
 
     /// Every call so far.
     async fn log(&self) -> Vec<Value> {
-        let log: Value = reqwest::get(format!("{}/log", self.base)).await.unwrap().json().await.unwrap();
+        let answer = reqwest::get(format!("{}/log", self.base)).await.expect("the simulator answers");
+        let log: Value = answer.json().await.expect("its log is JSON");
         log["calls"].as_array().expect("calls").clone()
     }
 }

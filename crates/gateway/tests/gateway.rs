@@ -1,5 +1,6 @@
 //! The way of a call through the gateway, over the memory store and a provider that misbehaves
 //! as it is told (P5, P10).
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use octollm_access::{StepClaims, TenantScope};

@@ -78,7 +78,7 @@ mod tests {
     #[tokio::test]
     async fn what_the_judge_could_not_use_is_named_at_the_accept() {
         let fine = json!({ "type": "contains", "text": "a" });
-        assert_eq!(field_of(&[fine.clone()]).await, None);
+        assert_eq!(field_of(std::slice::from_ref(&fine)).await, None);
         for (schema, why) in [
             (json!({ "$ref": "#" }), "for ever"),
             (json!({ "pattern": "(?=a)" }), "look-around"),
