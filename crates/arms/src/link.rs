@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 /// How long a call is repeated while the orchestrator is away.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a question is repeated while no provider takes it: a limited rate passes in a minute.
-const PATIENCE_WITH_MODELS: Duration = Duration::from_secs(150);
+const PATIENCE_WITH_MODELS: Duration = Duration::from_secs(75);
 
 /// What an arm may ask for while it does a step.
 #[derive(Clone)]

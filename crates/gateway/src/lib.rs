@@ -4,7 +4,7 @@
 //! passes the answer on as it comes, and settles once. Provider keys exist only here.
 //!
 //! Promises: P5, nothing is asked of a provider before its worst case is held durably, and every
-//! call is settled once, also when its listener has gone, its task was cancelled or its step went
+//! call is settled once, or presumed spent, also when its listener has gone, its task was cancelled or its step went
 //! to another worker; a whole answer is kept, so that the same question of the same step is never
 //! paid for twice; settling is off the caller's path; P10, what is simulated or estimated is said
 //! so in the receipt; P7, what is kept is found by the step it belongs to and by nothing else.
@@ -29,9 +29,16 @@ use octollm_llm::Catalogue;
 use octollm_store::{Clock, Entropy, Store};
 use std::{
     collections::{BTreeMap, HashMap, hash_map::Entry},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
+
+/// Nobody waits longer for a settlement.
+const SETTLED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Calls under way at once, over all tasks; one more is told to come back.
 const CALLS_MAX: usize = 1024;
@@ -63,6 +70,7 @@ struct Inner {
     /// Told whenever a call has been settled.
     settled: watch::Sender<u64>,
     figures: Mutex<BTreeMap<String, ModelFigures>>,
+    draining: AtomicBool,
 }
 
 /// What the calls of one model have used since the start.
@@ -91,6 +99,7 @@ impl Gateway {
             under_way: Mutex::default(),
             settled: watch::Sender::new(0),
             figures: Mutex::default(),
+            draining: AtomicBool::new(false),
         }))
     }
 
@@ -124,8 +133,12 @@ impl Gateway {
         let asked = ContentHash::of(&text);
         let key = (claims.step, question.number);
         let mut under_way = self.0.under_way();
-        if under_way.len() >= CALLS_MAX && !under_way.contains_key(&key) {
-            let why = format!("{CALLS_MAX} calls are under way");
+        let joins = under_way.contains_key(&key);
+        if question.number == 0 {
+            return call::refused(ThinkError::Refused("questions are numbered from 1".into()));
+        }
+        if !joins && (under_way.len() >= CALLS_MAX || self.0.draining.load(Ordering::Acquire)) {
+            let why = "no more calls are taken now".to_owned();
             return call::refused(ThinkError::Busy { retry_after: run::SOON, why });
         }
         match under_way.entry(key) {
@@ -148,9 +161,29 @@ impl Gateway {
         }
     }
 
-    /// Returns once no call of `task` that is over waits for its settlement here.
+    /// Returns once no call of `task` that is over waits for its settlement here, or after five
+    /// seconds: what it cost is told late then.
     pub async fn settled(&self, task: TaskId) {
-        self.0.settled(task).await;
+        if timeout(SETTLED_WITHIN, self.0.settled(task)).await.is_err() {
+            tracing::warn!(%task, "a call has not been settled yet");
+        }
+    }
+
+    /// Begins no call any more, and waits for those under way to end and to be settled; after
+    /// `within` the process may go, and what is left is presumed spent at the next start.
+    pub async fn drain(&self, within: Duration) {
+        self.0.draining.store(true, Ordering::Release);
+        let mut settled = self.0.settled.subscribe();
+        let over = async {
+            while !self.0.under_way().is_empty() {
+                if settled.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        if timeout(within, over).await.is_err() {
+            tracing::warn!(calls = self.0.under_way().len(), "model calls were cut at the end of the grace");
+        }
     }
 
     /// What models have used, by the model's name as it was asked for.

@@ -26,10 +26,14 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout_at};
 
 pub(crate) const SOON: Millis = Millis::from_secs(1);
+/// When a provider that failed is asked again, if it does not say.
+const LATER: Millis = Millis::from_secs(10);
 /// How often it is looked whether a call that nobody listens to is still wanted.
 const LOOK: Duration = Duration::from_millis(500);
 /// A settlement is tried again after so long, for as long as the process lives.
 const SETTLE_AGAIN: Duration = Duration::from_millis(200);
+/// A hold whose commit is not known is repeated so often.
+const HOLD_AGAIN_MAX: u32 = 10;
 const SETTLE_AGAIN_MAX: Duration = Duration::from_secs(10);
 
 /// Answers `question` of the step of `claims` to whoever listens to `call`.
@@ -94,7 +98,16 @@ async fn hold(gateway: &Inner, claims: &StepClaims, question: ThinkAsk) -> Resul
     gateway.parts.entropy.fill(&mut id);
     let id = CallId::from_bytes(id);
     let command = Command::Hold { place: claims.step.place, token: claims.lease, call: id, number, worst };
-    match decide(gateway, claims, command.clone()).await {
+    // The same hold again changes nothing, so a commit of unknown fate is repeated.
+    let mut decided = decide(gateway, claims, command.clone()).await;
+    for _ in 0..HOLD_AGAIN_MAX {
+        if !matches!(decided, Err(ThinkLine::Away(_))) {
+            break;
+        }
+        sleep(SETTLE_AGAIN).await;
+        decided = decide(gateway, claims, command.clone()).await;
+    }
+    match decided {
         // What an earlier call has not used may be about to become free.
         Err(ThinkLine::OverBudget(_)) if gateway.is_settling(claims.step.task) => {
             gateway.settled(claims.step.task).await;
@@ -230,6 +243,12 @@ async fn ask(gateway: &Inner, claims: &StepClaims, held: &Held, call: &Call) -> 
                 if let Some(line) = later(&error) {
                     return held.unpaid(at, began.elapsed(), tries, line);
                 }
+                if let CallError::Refused { .. } | CallError::BadKey { .. } | CallError::OutOfCredit { .. } =
+                    error
+                {
+                    let last_word = ThinkLine::Refused(chain(&error));
+                    return held.unpaid(at, began.elapsed(), tries, last_word);
+                }
                 (error.charge(), chain(&error))
             }
         };
@@ -269,7 +288,7 @@ fn later(error: &CallError) -> Option<ThinkLine> {
         | CallError::TooLarge { .. }
         | CallError::Cut { .. } => None,
     };
-    Some(ThinkLine::Busy { retry_after: asked.unwrap_or(SOON), why: chain(error) })
+    Some(ThinkLine::Busy { retry_after: asked.unwrap_or(LATER), why: chain(error) })
 }
 
 /// What came of one try.
@@ -393,7 +412,7 @@ async fn settle(gateway: &Inner, claims: &StepClaims, held: &Held, call: &Call, 
         (Some(answer), Some(kept)) => Outcome::Answered { answer: kept, finish: answer.finish },
         (Some(_), None) => Outcome::Failed("the answer could not be kept".into()),
         (None, _) => Outcome::Failed(match &ended.last_word {
-            ThinkLine::Failed(why) | ThinkLine::Busy { why, .. } => why.clone(),
+            ThinkLine::Failed(why) | ThinkLine::Refused(why) | ThinkLine::Busy { why, .. } => why.clone(),
             other => format!("{other:?}"),
         }),
     };
@@ -426,9 +445,10 @@ async fn settle(gateway: &Inner, claims: &StepClaims, held: &Held, call: &Call, 
             Directed { task: claims.step.task, scope: TenantScope::System, command: command.clone() };
         match gateway.parts.store.decide(vec![directed]).await.pop() {
             Some(Ok(_)) | Some(Err(DecideError::NotFound)) | None => return,
+            // Settled before, such as by a commit whose answer was lost.
+            Some(Err(DecideError::Refused(Refusal::NoSuchHold))) => return,
             Some(Err(DecideError::Refused(refusal))) => {
-                // Settled before, such as by a commit whose answer was lost.
-                return tracing::debug!(%refusal, call = %held.id, "a call was settled already");
+                return tracing::error!(%refusal, call = %held.id, "a call cannot be settled; its hold will be presumed spent");
             }
             Some(Err(DecideError::Store(error))) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, call = %held.id, "a call cannot be settled now");

@@ -56,6 +56,11 @@ pub(crate) fn charged_for_failure(
             usage: none,
             disputed: false,
         },
+        // Nobody counted: a model that reasons may have written much that is not sent.
+        Charge::AtLeast(usage) if usage.counted == Counted::Estimated => {
+            let output = held.tokens.saturating_sub(question);
+            Charged { spent: held, usage: Usage { input: question, output, ..none }, disputed: false }
+        }
         // A token is at least a byte: what came is no more tokens than bytes.
         Charge::AtLeast(usage) => {
             let counted = usage.counted;

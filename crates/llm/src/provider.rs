@@ -311,7 +311,7 @@ fn message_in(body: &str) -> String {
 /// A request that brought no answer: without a connection it was not sent.
 fn not_sent(error: reqwest::Error) -> CallError {
     if error.is_connect() {
-        CallError::Unreachable(error)
+        CallError::Unreachable(error.without_url())
     } else {
         CallError::Unknown { why: chain(&error.without_url()) }
     }
