@@ -277,6 +277,9 @@ impl Draft {
         if self.stopping() {
             return;
         }
+        if failure.place.is_some_and(|place| self.is_superseded(place)) {
+            return;
+        }
         let planner_failed = failure
             .place
             .and_then(|place| self.task.step(place))
@@ -301,6 +304,13 @@ impl Draft {
             }
             (Replans::UpTo(_), _) => self.stop(StopInto::Failed(failure)),
         }
+    }
+
+    /// A step of an earlier plan, of which a planner has already made the next one: that one does
+    /// not build on it.
+    fn is_superseded(&self, place: u16) -> bool {
+        let version = self.task.plan_version;
+        self.task.step(place).is_some_and(|step| step.arm != ArmName::Planner && step.plan_version < version)
     }
 
     fn planner_is_due(&self) -> bool {
