@@ -132,7 +132,7 @@ impl LocalLeases {
                         }
                         Ungrantable::NoBrief(error) => {
                             tracing::warn!(%step, error = error as &dyn std::error::Error, "a step waits");
-                            self.release(&token).await
+                            self.fail(&token, why.to_string(), true).await
                         }
                     };
                     if let Err(error) = told {
@@ -379,21 +379,23 @@ impl Leases for LocalLeases {
             // What its calls have cost is told with the result, not after it.
             gateway.settled(claims.step.task).await;
         }
-        if let Some(Decision::Plan(_) | Decision::Question(_)) = done.decision {
-            let command = self.planned(&claims, done).await?;
-            return self.report(token, |_| command).await;
-        }
         let files = done.output.artefacts.iter().map(|made| made.sha256);
         let named: BTreeSet<ContentHash> = files.chain(done.output.workspace).collect();
         let artefacts: Vec<ContentHash> = named.into_iter().collect();
         self.own_artefacts(&claims, &artefacts).await?;
+        if let Some(Decision::Plan(_) | Decision::Question(_)) = done.decision {
+            let command = self.planned(&claims, done).await?;
+            return self.report(token, |_| command).await.inspect(|()| self.put.forget(&claims));
+        }
         let output = Document::of(&done.output).map_err(|error| {
             LeaseError::Refused(problem(ProblemKind::InvalidRequest, error.to_string(), "output"))
         })?;
         let verdict = match done.decision {
             None => None,
             Some(Decision::Verdict(VerdictReport::Accepted)) => Some(Verdict::Accepted),
-            Some(Decision::Verdict(VerdictReport::Refused(evidence))) => Some(Verdict::Refused { evidence }),
+            Some(Decision::Verdict(VerdictReport::Refused(evidence))) => {
+                Some(Verdict::Refused { evidence: masked(evidence) })
+            }
             Some(Decision::Plan(_) | Decision::Question(_)) => None, // done with above
         };
         let command = |claims: &StepClaims| Command::Complete {
@@ -407,7 +409,7 @@ impl Leases for LocalLeases {
     }
 
     async fn fail(&self, token: &StepToken, message: String, retryable: bool) -> Result<(), LeaseError> {
-        let message = message.chars().take(MESSAGE_CHARACTERS_MAX).collect();
+        let message = masked(message.chars().take(MESSAGE_CHARACTERS_MAX).collect());
         self.report(token, |claims| Command::Fail {
             place: claims.step.place,
             token: claims.lease,
@@ -517,8 +519,15 @@ fn refused(refusal: Refusal) -> LeaseError {
     }
 }
 
+/// Without the secrets that a tool's output or a model may have brought into it: it goes into
+/// events and logs.
+fn masked(text: String) -> String {
+    let found = octollm_screen::secrets::mask(&text);
+    if found.found.is_empty() { text } else { found.text.into_owned() }
+}
+
 /// Whether a step with this instruction may ask a model.
-fn thinks(instruction: &Instruction) -> bool {
+pub(crate) fn thinks(instruction: &Instruction) -> bool {
     match instruction {
         Instruction::Think(_) => true,
         Instruction::Judge { criteria } => criteria.iter().any(|c| matches!(c, Criterion::FreeText(_))),

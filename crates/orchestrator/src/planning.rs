@@ -80,7 +80,8 @@ fn planning(record: &TaskRecord, session: &[TaskRecord]) -> Result<Planning, Unr
         Replans::No => 0,
         Replans::UpTo(most) => most,
     };
-    let earlier: Result<Vec<Earlier>, _> = session.iter().rev().map(earlier).collect();
+    // A planner does well without a task that cannot be read any more.
+    let earlier = session.iter().rev().filter_map(|record| earlier(record).ok()).collect();
     Ok(Planning {
         policy: policy(record)?,
         arms: arms(),
@@ -90,7 +91,7 @@ fn planning(record: &TaskRecord, session: &[TaskRecord]) -> Result<Planning, Unr
         done: kept.iter().filter_map(finished).collect(),
         failures: kept.iter().filter_map(failure).collect(),
         answers: answers(record, &kept)?,
-        session: earlier?,
+        session: earlier,
     })
 }
 
@@ -259,6 +260,12 @@ pub(crate) fn revision(record: &TaskRecord, plan: Plan) -> Result<Revision, NotP
     let private = policy.hosts.iter().filter(|own| own.private).map(|own| &own.host);
     let plan = plan.judged_by(criteria).with_private_hosts(private);
     let first = u16::try_from(record.task.steps.len()).unwrap_or(u16::MAX);
+    let offered =
+        |step: &PlanStep| step.arm == ArmName::Judge || arms().iter().any(|offer| offer.arm == step.arm);
+    if let Some(step) = plan.steps.iter().find(|step| !offered(step)) {
+        let fault = PlanFault::WrongArm { step: step.name.clone(), arm: step.arm };
+        return Err(NotPlanned::Faults(vec![fault]));
+    }
     let checked = plan.check_after(&policy, &done, first).map_err(NotPlanned::Faults)?;
     let (steps, specs) = written(&checked, &done);
     let document = PlanDocument { policy: Some(policy), ..PlanDocument::of(&checked) };

@@ -1,6 +1,7 @@
 //! The documents that the orchestrator keeps with a task: written at the accept, read when a
 //! step is handed out and when a client looks. Their form is for ever: fields are only added.
 
+use crate::leases::thinks;
 use octollm_access::Policy;
 use octollm_contract::{ArmName, Document, Millis};
 use octollm_lifecycle::{Awaits, NewStep};
@@ -70,7 +71,7 @@ pub(crate) fn written(plan: &CheckedPlan, done: &[DoneStep]) -> (Vec<NewStep>, V
             arm: checked.step.arm,
             needs: document.needs(checked),
             awaits: if checked.needs_approval { Awaits::Approval } else { Awaits::Nothing },
-            time_limit: checked.step.time_limit.unwrap_or_else(|| time_limit(checked.step.arm)),
+            time_limit: checked.step.time_limit.unwrap_or_else(|| time_limit(&checked.step)),
         };
         (new, Document::of(&document).expect("a step document is JSON"))
     });
@@ -78,8 +79,10 @@ pub(crate) fn written(plan: &CheckedPlan, done: &[DoneStep]) -> (Vec<NewStep>, V
 }
 
 /// How long one attempt may take when the plan does not say.
-fn time_limit(arm: ArmName) -> Millis {
-    match arm {
+fn time_limit(step: &PlanStep) -> Millis {
+    match step.arm {
+        // A model takes its time.
+        ArmName::Judge if thinks(&step.instruction) => Millis::from_secs(300),
         ArmName::Judge | ArmName::Guardian | ArmName::Retriever => Millis::from_secs(60),
         ArmName::Executor | ArmName::Planner => Millis::from_secs(300),
         ArmName::Coder => Millis::from_secs(1800),

@@ -105,6 +105,14 @@ impl App {
         self.draining.cancel();
     }
 
+    /// Waits for the model calls under way to end and to be settled, at most so long; none begins
+    /// any more.
+    pub async fn settle_calls(&self, within: std::time::Duration) {
+        if let Some(gateway) = &self.settings.gateway {
+            gateway.drain(within).await;
+        }
+    }
+
     /// Whether [`App::drain`] was called.
     #[must_use]
     pub fn is_draining(&self) -> bool {
