@@ -103,6 +103,9 @@ pub(super) fn servers(
         servers.push(listed(sources, table, &variable)?);
     }
     if !servers.is_empty() {
+        if let (None, Some(model)) = (set(sources, "model_url"), set(sources, "model")) {
+            prefer(sources, &mut servers, model)?;
+        }
         return Ok(servers);
     }
     if let Some(key) = key(sources, "openai_api_key")? {
@@ -111,6 +114,28 @@ pub(super) fn servers(
         servers.push(one("anthropic", Kind::Anthropic, sources.get("anthropic_base_url").0, Some(key)));
     }
     Ok(servers)
+}
+
+/// Puts the provider that lists `model` first, and `model` first with it.
+fn prefer(sources: &Sources, servers: &mut [ModelServer], model: &str) -> Result<(), ConfigError> {
+    let found = servers.iter().position(|server| server.models.iter().any(|own| own == model));
+    let at = found.ok_or_else(|| ConfigError::Invalid {
+        origin: sources.get("model").1.clone(),
+        key: "model",
+        value: model.to_owned(),
+        why: "none of the [[providers]] lists this model".into(),
+    })?;
+    servers[..=at].rotate_right(1);
+    servers[0].models.sort_by_key(|own| own != model);
+    Ok(())
+}
+
+/// An address without the user and the password that stand in it by mistake.
+pub(crate) fn shown_url(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if at > scheme => format!("{}…{}", &url[..scheme + 3], &url[at..]),
+        _ => url.to_owned(),
+    }
 }
 
 fn listed(
@@ -187,6 +212,17 @@ mod tests {
         assert_eq!(names(&[openai, ("OPENAI_BASE_URL", "http://x/v1")], ""), some(&["openai http://x/v1 "]));
         assert_eq!(names(&[anthropic], ""), some(&["anthropic https://api.anthropic.com "]));
         assert_eq!(names(&[("OPENAI_API_KEY", "")], ""), some(&[]));
+    }
+
+    #[test]
+    fn a_model_that_a_provider_lists_is_preferred_and_another_is_an_error() {
+        let listed = "[[providers]]\nname = \"a\"\nurl = \"http://a\"\nmodels = [\"m\"]\n\
+                      [[providers]]\nname = \"b\"\nurl = \"http://b\"\nmodels = [\"x\", \"y\"]\n";
+        let found = names(&[("OCTOLLM_MODEL", "y")], listed).unwrap();
+        assert_eq!(found, ["b http://b y,x", "a http://a m"]);
+        assert!(names(&[("OCTOLLM_MODEL", "z")], listed).unwrap_err().contains("lists this model"));
+        assert_eq!(shown_url("http://u:pw@h/v1"), "http://…@h/v1");
+        assert_eq!(shown_url("http://h/v1"), "http://h/v1");
     }
 
     #[test]

@@ -245,7 +245,7 @@ impl Shown<'_> {
         match (self.0.secret, text.is_empty()) {
             (true, false) => "(set, not shown)".into(),
             (_, true) => "\"\"".into(),
-            (false, false) => text.to_owned(),
+            (false, false) => models::shown_url(text),
         }
     }
 

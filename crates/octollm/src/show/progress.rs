@@ -86,7 +86,9 @@ impl Progress {
             "step.lapsed" => (Mark::Again, format!("{what}: its worker was lost; it is tried again")),
             "step.failed" => (Mark::Failed, format!("{what}: {}", said("message"))),
             "step.cancelled" => (Mark::Failed, format!("{what}: cancelled")),
-            "task.waiting" => (Mark::Again, format!("{what}: waits for an approval (octollm task input)")),
+            "task.waiting" => {
+                (Mark::Again, format!("{what}: waits for a person (octollm task get, octollm task input)"))
+            }
             "plan.written" => (Mark::Done, "a new plan was written".into()),
             _ => return None,
         })

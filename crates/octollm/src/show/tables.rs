@@ -1,6 +1,6 @@
 //! Tasks, keys and settings as text.
 
-use crate::config::{SETTINGS, Shown, Sources};
+use crate::config::{SETTINGS, Shown, Sources, shown_url};
 use octollm_contract::{
     Cost,
     api::{TaskPage, TaskView},
@@ -29,7 +29,7 @@ pub(crate) fn config(sources: &Sources) -> String {
             text,
             "providers: {} = {}\n    from {}\n    {:?}; models: {models}\n",
             provider.name,
-            provider.url,
+            shown_url(&provider.url),
             sources.providers_origin(),
             provider.kind,
         );

@@ -149,10 +149,13 @@ async fn reach(
         },
     );
     let working = tokio::spawn(worker.run(drained.clone()));
-    let view = follow(app, &caller, task, run.json, &shutdown).await?;
+    follow(app, &caller, task, run.json, &shutdown).await?;
     drained.cancel();
     app.drain();
     working.await.context("the worker failed")?;
+    app.settle_calls(LAST_WORDS).await;
+    // What the last calls cost is known now.
+    let view = app.task(&caller, task).await?;
     sweeper.stop().await;
     conclude(app, &caller, &view, run).await
 }
@@ -180,7 +183,7 @@ async fn follow(
     task: TaskId,
     json: bool,
     shutdown: &CancellationToken,
-) -> anyhow::Result<TaskView> {
+) -> anyhow::Result<()> {
     let mut progress = Progress::new(json);
     let mut watch = app.watch_task(task);
     let mut told = 0;
@@ -191,13 +194,15 @@ async fn follow(
             let events = app.events(caller, task, told, EVENTS_PAGE).await?;
             let Some(last) = events.last() else { break };
             told = last.id;
+            // Read after them: a step that an event tells of is in it.
+            let view = app.task(caller, task).await?;
             for event in &events {
                 progress.tell(event, &view.steps);
             }
         }
         if view.status.is_terminal() {
             progress.finish();
-            return Ok(app.task(caller, task).await?);
+            return Ok(());
         }
         if view.status == TaskStatus::Waiting {
             progress.finish();

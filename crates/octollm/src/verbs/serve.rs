@@ -29,6 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 /// A worker may take this much longer than its grace before it is killed.
 const KILL_AFTER: Millis = Millis::from_secs(5);
+/// How long model calls may still take once the workers are gone; their answers are kept.
+const CALLS_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 
 pub(super) fn serve(config: Config) -> anyhow::Result<ExitCode> {
     log::configured(&config)?;
@@ -43,6 +45,9 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
         data::open(&folder, Durability::Full, Place::default(), &config, models::configured(&config).await?)?;
     // Whoever held a lease was a worker of the process that owned this folder before: it is gone.
     let lost = store.lose(None).await.context("the leases of an earlier process cannot be ended")?;
+    if lost.presumed > 0 {
+        tracing::warn!(calls = lost.presumed, "model calls of an earlier process count as spent");
+    }
     if lost.lapsed > 0 {
         tracing::info!(steps = lost.lapsed, "leases of an earlier process were ended");
     }
@@ -82,6 +87,7 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
         Some(Part::Supervisor(_)) => Ok(()),
         Some(Part::Server(_)) | None => workers.await,
     };
+    app.settle_calls(CALLS_WITHIN).await;
     closed.cancel();
     let server = match &ended {
         Some(Part::Server(_)) => Ok(()),
