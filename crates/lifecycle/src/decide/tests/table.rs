@@ -172,6 +172,22 @@ fn a_planner_that_waits_for_the_step_that_failed_does_not_hang_the_task() {
     assert!(matches!(driver.task.state, TaskState::Completed { .. }));
 }
 
+/// P2: what fails of a plan that was revised already cancels nothing of the next one.
+#[test]
+fn a_failing_step_of_an_earlier_plan_leaves_the_next_one_alone() {
+    let steps = vec![step(ArmName::Executor, &[]), step(ArmName::Executor, &[])];
+    let mut driver = Driver::new(order(steps, Replans::UpTo(1)));
+    let (first, slow) = (driver.claim(0), driver.claim(1));
+    driver.ask(&fail(0, first, false)).unwrap();
+    let planner = driver.claim(2);
+    driver.ask(&revise(2, planner, vec![step(ArmName::Executor, &[])])).unwrap();
+    driver.ask(&fail(1, slow, false)).unwrap();
+    assert!(matches!(driver.task.steps[3].state, StepState::Ready { .. }), "{:#?}", driver.task);
+    driver.finish();
+    assert!(matches!(driver.task.state, TaskState::Completed { .. }));
+    assert_eq!(driver.task.revisions, 1);
+}
+
 #[test]
 fn what_a_refusing_judge_held_back_does_not_start_while_a_planner_is_at_it() {
     let steps = vec![step(ArmName::Judge, &[]), step(ArmName::Planner, &[]), step(ArmName::Executor, &[0])];
