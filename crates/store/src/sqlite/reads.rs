@@ -13,7 +13,7 @@ use octollm_contract::{
     ArmName, ContentHash, Document, IdempotencyKey, LeaseToken, SessionId, StepId, TaskId, TenantId,
     Timestamp,
 };
-use octollm_lifecycle::{Budget, Event, Hold, Ledger};
+use octollm_lifecycle::{Event, Hold};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use std::{
     collections::BTreeSet,
@@ -87,7 +87,7 @@ pub(super) mod sql {
     pub(crate) const TASK: &str =
         "SELECT id, tenant, state, state_at, state_place, reason, message, priority, accepted_at, not_before,
          deadline, max_retries, replans, started_at, plan_version, revisions, questions, events,
-         l.task IS NOT NULL, money_granted, money_spent, money_held, tokens_granted, tokens_spent, tokens_held,
+         l.task IS NOT NULL AS counted, money_granted, money_spent, money_held, tokens_granted, tokens_spent, tokens_held,
          unpriced FROM task LEFT JOIN ledger l ON l.task = id WHERE id = ?1";
     pub(crate) const HOLDS: &str =
         "SELECT call, place, number, cost, tokens, at FROM hold WHERE task = ?1 ORDER BY call";
@@ -214,8 +214,10 @@ pub(super) fn task(
     let mut statement = connection.prepare_cached(sql::TASK)?;
     let mut found = statement.query(key)?;
     let Some(row) = found.next()? else { return Ok(None) };
+    // A task that has made a call has a row of its accounts, also when none of its calls cost anything.
+    let counted: bool = row.get("counted")?;
     let task = rows::read_task(row, steps, || open_holds(connection, id))?;
-    if task.ledger != Ledger::granting(Budget::UNLIMITED) {
+    if counted {
         let mut statement = connection.prepare_cached(sql::RECEIPTS)?;
         let mut found = statement.query(key)?;
         while let Some(row) = found.next()? {

@@ -97,6 +97,22 @@ async fn calls_are_held_and_settled_over_restarts_and_after_the_end() {
     assert!(matches!(record.task.state, TaskState::Completed { .. }));
 }
 
+/// The accounts of a task without limits are as new after calls that cost nothing; its receipts
+/// are there all the same.
+#[tokio::test]
+async fn a_call_that_cost_nothing_leaves_its_receipt() {
+    let bench = Bench::new();
+    let mut order = limited(1);
+    order.new.budget = Budget::UNLIMITED;
+    let id = bench.store.accept(order).await.unwrap().task;
+    let claimed = bench.claim(1).await.remove(0);
+    bench.tell(hold(&claimed, 7, 1, spent(60, 600))).await.unwrap();
+    bench.tell(settle(id, 7, spent(0, 0))).await.unwrap();
+    let bench = bench.reopen();
+    let record = bench.store.task(id, &TenantScope::System).await.unwrap().unwrap();
+    assert_eq!(record.steps[0].receipts.len(), 1);
+}
+
 /// P5: the orchestrator that made the calls is gone; they count as spent at their worst case.
 #[tokio::test]
 async fn the_start_of_the_one_orchestrator_settles_what_the_last_one_held() {
