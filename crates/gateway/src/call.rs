@@ -3,6 +3,7 @@
 //! A call belongs to the gateway, not to the connection that asked for it: a listener that
 //! comes back, or comes late, hears everything from the beginning.
 
+use crate::lock;
 use futures_util::stream;
 use octollm_client::{ThinkError, ThinkLine, Thinking};
 use octollm_contract::{
@@ -10,7 +11,7 @@ use octollm_contract::{
     model::{Answer, Chunk},
 };
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
+    Arc, Mutex,
     atomic::{AtomicUsize, Ordering},
 };
 use tokio::sync::watch;
@@ -117,10 +118,6 @@ impl Drop for Ear {
 /// An answer that is one error.
 pub(crate) fn refused(error: ThinkError) -> Thinking {
     Box::pin(stream::once(async { Err(error) }))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@
 //! passes the answer on as it comes, and settles once. Provider keys exist only here.
 //!
 //! Promises: P5, nothing is asked of a provider before its worst case is held durably, and every
-//! call is settled once, or presumed spent, also when its listener has gone, its task was cancelled or its step went
-//! to another worker; a whole answer is kept, so that the same question of the same step is never
-//! paid for twice; settling is off the caller's path; P10, what is simulated or estimated is said
+//! call is settled once, or presumed spent, also when its listener has gone, its task was cancelled
+//! or its step went to another worker; a whole answer is kept, so that the same question of the
+//! same step is never paid for twice; settling is off the caller's path; P10, what is simulated or estimated is said
 //! so in the receipt; P7, what is kept is found by the step it belongs to and by nothing else.
 //!
 //! Must not know: prompts, plans, HTTP; how a ledger decides.

@@ -25,14 +25,8 @@ pub trait Upstream: Send + Sync + 'static {
 
 impl Upstream for Provider {
     fn call(self: Arc<Self>, ask: Ask) -> BoxStream<'static, Result<Chunk, CallError>> {
-        let begun = stream::once(async move {
-            let answering = Provider::call(&self, &ask).await?;
-            let chunks = stream::unfold(answering, |mut answering| async move {
-                let chunk = answering.next().await?;
-                Some((chunk, answering))
-            });
-            Ok::<_, CallError>(chunks)
-        });
+        let begun =
+            stream::once(async move { Ok::<_, CallError>(Provider::call(&self, &ask).await?.into_stream()) });
         Box::pin(begun.flat_map(|begun| match begun {
             Ok(chunks) => chunks.left_stream(),
             Err(error) => stream::once(async { Err(error) }).right_stream(),

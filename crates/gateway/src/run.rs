@@ -18,7 +18,7 @@ use octollm_contract::{
 };
 use octollm_lifecycle::{Command, Refusal, Spent, TaskState};
 use octollm_llm::{
-    CallError, Charge, Price, breaker,
+    CallError, Charge, Price, breaker, chain,
     retry::{Next, RetryPolicy},
 };
 use octollm_store::{DecideError, Directed};
@@ -32,9 +32,9 @@ const LATER: Millis = Millis::from_secs(10);
 const LOOK: Duration = Duration::from_millis(500);
 /// A settlement is tried again after so long, for as long as the process lives.
 const SETTLE_AGAIN: Duration = Duration::from_millis(200);
+const SETTLE_AGAIN_MAX: Duration = Duration::from_secs(10);
 /// A hold whose commit is not known is repeated so often.
 const HOLD_AGAIN_MAX: u32 = 10;
-const SETTLE_AGAIN_MAX: Duration = Duration::from_secs(10);
 
 /// Answers `question` of the step of `claims` to whoever listens to `call`.
 pub(crate) async fn run(gateway: &Inner, claims: &StepClaims, question: ThinkAsk, call: &Arc<Call>) {
@@ -270,23 +270,19 @@ async fn ask(gateway: &Inner, claims: &StepClaims, held: &Held, call: &Call) -> 
 
 /// A failure that passes by itself: nothing was paid, and another time it may work.
 fn later(error: &CallError) -> Option<ThinkLine> {
-    let (CallError::RateLimited { .. } | CallError::Overloaded { .. } | CallError::Unreachable(_)) = error
-    else {
-        return None;
-    };
     let asked = match error {
         CallError::RateLimited { retry_after, .. } | CallError::Overloaded { retry_after, .. } => {
             *retry_after
         }
-        CallError::Unreachable(_)
-        | CallError::Refused { .. }
+        CallError::Unreachable(_) => None,
+        CallError::Refused { .. }
         | CallError::BadKey { .. }
         | CallError::OutOfCredit { .. }
         | CallError::Unknown { .. }
         | CallError::TimedOut { .. }
         | CallError::Malformed { .. }
         | CallError::TooLarge { .. }
-        | CallError::Cut { .. } => None,
+        | CallError::Cut { .. } => return None,
     };
     Some(ThinkLine::Busy { retry_after: asked.unwrap_or(LATER), why: chain(error) })
 }
@@ -488,16 +484,4 @@ impl Inner {
 
 fn millis(duration: Duration) -> Millis {
     Millis::new(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
-}
-
-/// An error with its causes, for people.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

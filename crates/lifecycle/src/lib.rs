@@ -29,7 +29,7 @@ mod task;
 
 pub use accept::{NewTask, accept};
 pub use command::{Command, Given, Refusal, Verdict};
-pub use decide::{Changes, Kept, KeptAs, decide};
+pub use decide::{Changes, Kept, KeptAs, PLANNER_TIME_LIMIT, decide};
 pub use event::{Event, EventKind};
 pub use ledger::{Account, Amount, Budget, HoldError, Ledger, Limit, NotFree, NotHeld, OverBudget, Spent};
 pub use retry::Dice;

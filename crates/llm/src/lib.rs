@@ -33,7 +33,7 @@ pub use count::{Count, CountedBy, count, count_text};
 pub use draft::Bounds;
 pub use error::{CallError, Charge, Phase};
 pub use key::{BadKeyText, ProviderKey};
-pub use provider::{BadProvider, Kind, Provider, ProviderSettings};
+pub use provider::{BadProvider, Kind, Provider, ProviderSettings, chain};
 pub use quirks::{Quirks, Server};
 
 /// What the simulated server calls itself in `system_fingerprint`.

@@ -317,8 +317,9 @@ fn not_sent(error: reqwest::Error) -> CallError {
     }
 }
 
-/// An error with its causes: reqwest's own text names none.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+/// An error with its causes, for people: reqwest's own text names none.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -10,10 +10,10 @@
 use crate::stored::{PlanDocument, StepDocument, written};
 use octollm_access::{Capability, Policy};
 use octollm_contract::{
-    ArmName, Criterion, Document, Millis, SessionId,
+    ArmName, Criterion, Document, SessionId,
     api::{SubmitTask, TaskStatus},
 };
-use octollm_lifecycle::{Awaits, NewStep, QUESTIONS_MAX, Replans, StepState, TaskState};
+use octollm_lifecycle::{Awaits, NewStep, PLANNER_TIME_LIMIT, QUESTIONS_MAX, Replans, StepState, TaskState};
 use octollm_plan::{
     Answered, ArmOffer, Brief, DoneStep, Earlier, Failure, Finished, Instruction, Plan, PlanFault, PlanStep,
     Planning, StepOutput, ToolName, ValueType, compose,
@@ -23,8 +23,6 @@ use std::collections::BTreeMap;
 
 /// How often a plan is revised at most.
 pub(crate) const REVISIONS_MAX: u32 = 2;
-/// One attempt of a planner takes at most so long.
-pub(crate) const PLANNER_TIME_LIMIT: Millis = Millis::from_secs(300);
 /// A planner is told of so many earlier tasks of the session.
 pub(crate) const SESSION_TASKS: usize = 5;
 /// Of a result or of an evidence, a planner sees so many characters.

@@ -5,6 +5,8 @@ mod follow;
 mod report;
 mod steer;
 
+pub use report::PLANNER_TIME_LIMIT;
+
 use crate::{Command, Dice, Event, EventKind, Refusal, Task, TaskState};
 use octollm_contract::{CallId, ContentHash, Document, Timestamp};
 use std::collections::BTreeSet;

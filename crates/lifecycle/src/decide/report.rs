@@ -353,5 +353,5 @@ enum Spare {
     Planners,
 }
 
-/// How long a planner may take to revise a plan.
-const PLANNER_TIME_LIMIT: Millis = Millis::from_secs(300);
+/// How long one attempt of a planner may take.
+pub const PLANNER_TIME_LIMIT: Millis = Millis::from_secs(300);

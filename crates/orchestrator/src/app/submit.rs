@@ -11,7 +11,9 @@ use octollm_contract::{
     ArmName, ContentHash, Criterion, Document, IdempotencyKey, Millis, SessionId, TaskId, Timestamp,
     api::SubmitTask,
 };
-use octollm_lifecycle::{Awaits, Budget, Limit, NewStep, NewTask, RETRIES_DEFAULT, Replans, Terms};
+use octollm_lifecycle::{
+    Awaits, Budget, Limit, NewStep, NewTask, PLANNER_TIME_LIMIT, RETRIES_DEFAULT, Replans, Terms,
+};
 use octollm_plan::{
     PlanFault,
     rules::{self, NotUnderstood},
@@ -236,7 +238,7 @@ impl Planned {
             arm: ArmName::Planner,
             needs: Vec::new(),
             awaits: Awaits::Nothing,
-            time_limit: planning::PLANNER_TIME_LIMIT,
+            time_limit: PLANNER_TIME_LIMIT,
         };
         let spec = Document::of(&planning::planner_step(0)).expect("a step document is JSON");
         let plan = PlanDocument { result: Vec::new(), policy: Some(policy.clone()) };
