@@ -311,7 +311,7 @@ fn came_back(events: &[Event], place: u16, attempt: u32) -> Option<&EventKind> {
     let after = events[start + 1..].iter().map(|event| &event.kind);
     after.into_iter().find(|kind| match kind {
         EventKind::StepCompleted { place: at }
-        | EventKind::StepReleased { place: at }
+        | EventKind::StepReleased { place: at, .. }
         | EventKind::StepRetrying { place: at, .. }
         | EventKind::StepLapsed { place: at, .. }
         | EventKind::StepFailed { place: at, .. }
@@ -389,19 +389,25 @@ fn saw(one: &Seen, accepted: &[Option<TaskId>], told: &BTreeMap<TaskId, Vec<Even
                     Report::Complete { .. } | Report::Revise { .. } | Report::Ask { .. },
                     Some(EventKind::StepCompleted { .. }),
                 ) => true,
-                (Report::Release, Some(EventKind::StepReleased { .. })) => true,
+                (Report::Release { waits }, Some(EventKind::StepReleased { waits: told, .. })) => {
+                    *waits == told.is_some()
+                }
+                // There was no time left to wait in.
+                (Report::Release { waits: true }, Some(EventKind::StepFailed { failure, .. })) => {
+                    failure.reason == FailureReason::Deadline
+                }
                 (
                     Report::Fail { .. },
                     Some(EventKind::StepRetrying { .. } | EventKind::StepFailed { .. }),
                 ) => true,
                 // A task that is being stopped has no use for the step any more.
-                (Report::Fail { .. } | Report::Release, Some(EventKind::StepCancelled { .. })) => true,
+                (Report::Fail { .. } | Report::Release { .. }, Some(EventKind::StepCancelled { .. })) => true,
                 (
                     Report::Complete { .. }
                     | Report::Revise { .. }
                     | Report::Ask { .. }
                     | Report::Fail { .. }
-                    | Report::Release,
+                    | Report::Release { .. },
                     _,
                 ) => false,
             };

@@ -111,7 +111,10 @@ pub enum Report {
         retryable: bool,
     },
     /// Handed back.
-    Release,
+    Release {
+        /// What it needs is not there for a while.
+        waits: bool,
+    },
 }
 
 #[derive(Clone, Debug)]

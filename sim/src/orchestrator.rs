@@ -196,7 +196,7 @@ impl World<'_> {
                 let first = record.map_or(0, |record| record.task.steps.len());
                 shape(u16::try_from(first).unwrap_or(u16::MAX), &mut Rng::of_schedule(*seed, 0))
             }
-            Report::Complete { .. } | Report::Ask { .. } | Report::Fail { .. } | Report::Release => {
+            Report::Complete { .. } | Report::Ask { .. } | Report::Fail { .. } | Report::Release { .. } => {
                 Vec::new()
             }
         };

@@ -4,7 +4,7 @@
 use crate::{message::Report, rng::Rng};
 use octollm_access::TenantScope;
 use octollm_contract::{ArmName, Document, LeaseToken, Millis, StepId, TaskId, Timestamp, WorkerId};
-use octollm_lifecycle::{Changes, Command, Dice, Event, Refusal, StepState, Task, invariants};
+use octollm_lifecycle::{Changes, Command, Dice, Event, Refusal, StepState, Task, Wait, invariants};
 use octollm_store::{
     AcceptError, Accepted, Claims, DecideError, Directed, Order, Receipt, TaskRecord, Wanted, memory::Memory,
 };
@@ -215,7 +215,7 @@ impl Store {
                 let token = self.lease_of(task, place).unwrap_or(token);
                 Command::Complete { place, token, output, artefacts, verdict }
             }
-            (Some(Broken::BurnedAttempt), Command::Release { place, token }) => {
+            (Some(Broken::BurnedAttempt), Command::Release { place, token, wait: _ }) => {
                 Command::Fail { place, token, message: "handed back".to_owned(), retryable: true }
             }
             (_, command) => command,
@@ -301,6 +301,10 @@ pub(crate) fn command_of(
         Report::Fail { retryable } => {
             Command::Fail { place, token, message: "it did not work".to_owned(), retryable: *retryable }
         }
-        Report::Release => Command::Release { place, token },
+        Report::Release { waits } => {
+            let wait =
+                waits.then(|| Wait { at_least: Millis::from_secs(3), why: "nobody is there".to_owned() });
+            Command::Release { place, token, wait }
+        }
     }
 }

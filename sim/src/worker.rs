@@ -195,7 +195,7 @@ impl World<'_> {
         match (self.rng.below(100), arm) {
             (0..8, _) => Report::Fail { retryable: true },
             (8..11, _) => Report::Fail { retryable: false },
-            (11..16, _) => Report::Release,
+            (11..16, _) => Report::Release { waits: self.rng.chance(40) },
             (16..19, _) => Report::Complete { output, accepted: None },
             (19..45, ArmName::Planner) => Report::Ask { output },
             (_, ArmName::Planner) => Report::Revise { output, shape: self.rng.draw() },
@@ -220,7 +220,7 @@ impl World<'_> {
                 match beat {
                     Beat::Alive => return,
                     Beat::Stop => {
-                        job.report.get_or_insert(Report::Release);
+                        job.report.get_or_insert(Report::Release { waits: false });
                         job.finish_at = now;
                     }
                     Beat::Lost => {

@@ -2,67 +2,11 @@
 
 use crate::{
     chance::Chance,
-    server::{Octo, PATIENCE, kill, program},
+    model_server::{Sim, receipts, tokens},
+    server::{Octo, PATIENCE, kill},
 };
 use serde_json::{Value, json};
-use std::{
-    collections::BTreeMap,
-    io::{BufRead as _, BufReader},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
-
-/// `octollm llm-sim` on a free port.
-struct Sim {
-    process: Child,
-    base: String,
-}
-
-impl Sim {
-    /// With the built-in script, `changed` in the places of its first text.
-    fn start(changed: &[(&str, &str)], octo_folder: &std::path::Path) -> Self {
-        let built_in = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/llm/src/sim/default.toml");
-        let mut script = std::fs::read_to_string(built_in).expect("the built-in script");
-        for (from, to) in changed {
-            assert!(script.contains(from), "{from} is not in the script");
-            script = script.replacen(from, to, 1);
-        }
-        let path = octo_folder.join("script.toml");
-        std::fs::write(&path, script).expect("the script is written");
-        let mut process = Command::new(program())
-            .args(["llm-sim", "--listen", "127.0.0.1:0", "--script"])
-            .arg(path)
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let mut lines = BufReader::new(process.stdout.take().expect("stdout is a pipe")).lines();
-        let line = lines.next().expect("it says where it listens").expect("a line");
-        // Keep the pipe open and empty.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        let at = line.find("http://").expect("an address");
-        Sim { process, base: line[at..].trim_end_matches("/v1").to_owned() }
-    }
-
-    fn model_url(&self) -> String {
-        format!("{}/v1", self.base)
-    }
-
-    /// Every call so far.
-    async fn log(&self) -> Vec<Value> {
-        let answer = reqwest::get(format!("{}/log", self.base)).await.expect("the simulator answers");
-        let log: Value = answer.json().await.expect("its log is JSON");
-        log["calls"].as_array().expect("calls").clone()
-    }
-}
-
-impl Drop for Sim {
-    fn drop(&mut self) {
-        kill(self.process.id(), rustix::process::Signal::KILL);
-        let _gone = self.process.wait();
-    }
-}
+use std::{collections::BTreeMap, time::Duration};
 
 /// A server whose model is `sim`.
 fn octo(sim: &Sim) -> Octo {
@@ -76,18 +20,6 @@ fn scratch() -> tempfile::TempDir {
 const SORT: &str = "Write a Python function to sort a list";
 /// Slow enough that a kill meets a call.
 const SLOW: (&str, &str) = ("first_token_ms = { fixed = 20 }", "first_token_ms = { fixed = 250 }");
-
-/// The receipts of a task's model calls.
-fn receipts(task: &Value) -> Vec<Value> {
-    let steps = task["steps"].as_array().expect("steps");
-    steps.iter().filter_map(|step| step["provenance"]["calls"].as_array()).flatten().cloned().collect()
-}
-
-/// Tokens of a receipt or of a call in the log.
-fn tokens(usage: &Value) -> u64 {
-    let of = |name: &str| usage[name].as_u64().unwrap_or_default();
-    of("input") + of("output") + of("cache_read") + of("cache_write")
-}
 
 /// Questions that the model answered whole more than once: the same rule and the same length of
 /// the question, which grows with each turn.

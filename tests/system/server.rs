@@ -265,6 +265,18 @@ impl Api {
         answer(self.http.get(self.url(path)).bearer_auth(&self.key).send().await?).await
     }
 
+    /// Any request; without a body where it is null.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> Result<reqwest::Response, reqwest::Error> {
+        let method = method.parse().expect("a method");
+        let request = self.http.request(method, self.url(path)).bearer_auth(&self.key);
+        if body.is_null() { request.send().await } else { request.json(body).send().await }
+    }
+
     pub(crate) async fn get_text(&self, path: &str) -> Result<(u16, String), reqwest::Error> {
         let answer = self.http.get(self.url(path)).bearer_auth(&self.key).send().await?;
         Ok((answer.status().as_u16(), answer.text().await?))

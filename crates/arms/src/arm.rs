@@ -3,7 +3,7 @@
 use crate::{Link, NoLink, clock};
 use async_trait::async_trait;
 use octollm_client::{Completion, Grant};
-use octollm_contract::{ArmName, ContentHash, Timestamp, WorkerId};
+use octollm_contract::{ArmName, ContentHash, Millis, Timestamp, WorkerId};
 use octollm_plan::Provenance;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +48,15 @@ pub enum Undone {
         message: String,
         /// Another attempt may succeed.
         retryable: bool,
+    },
+    /// What it needs is not there now, and no worker can bring it about: another attempt goes on
+    /// from the checkpoint later. Neither a failure nor a crash.
+    #[error("the step waits: {why}")]
+    Later {
+        /// Not before this has passed.
+        at_least: Millis,
+        /// What it waits for, for the owner of the task.
+        why: String,
     },
     /// It was told to stop, or its lease is gone.
     #[error("the step was stopped")]

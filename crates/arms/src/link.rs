@@ -1,26 +1,33 @@
 //! A step's line to the orchestrator: artefacts, checkpoints and models, bound to its token.
 
-use crate::worker::pace::Pace;
+use crate::worker::{pace::Pace, slots::Slot};
 use bytes::Bytes;
 use octollm_access::StepToken;
 use octollm_client::{LeaseError, Leases, ThinkAsk, ThinkError, whole};
 use octollm_contract::{
-    ContentHash, Document, Problem,
+    ContentHash, Document, Millis, Problem,
     model::{Answer, Ask},
 };
-use std::{fmt, sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep};
+use std::{fmt, pin::pin, sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep, timeout};
 
 /// How long a call is repeated while the orchestrator is away.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a question is repeated while no provider takes it: a limited rate passes in a minute.
-const PATIENCE_WITH_MODELS: Duration = Duration::from_secs(75);
+/// The same for a question: it may have to wait for a restart of the orchestrator, and its step
+/// cannot be handed back meanwhile.
+const PATIENCE_WITHOUT_ORCHESTRATOR: Duration = Duration::from_secs(75);
+/// How long a question that nobody takes is repeated in the step's slot; then the step is handed
+/// back until somebody may.
+const PATIENCE_WITH_MODELS: Duration = Duration::from_secs(2);
+/// An answer that takes longer is waited for without a slot.
+const QUICK: Duration = Duration::from_secs(2);
 
 /// What an arm may ask for while it does a step.
 #[derive(Clone)]
 pub struct Link {
     leases: Arc<dyn Leases>,
     token: StepToken,
+    slot: Option<Slot>,
 }
 
 /// Why a call through the link did nothing.
@@ -52,7 +59,15 @@ pub enum NoAnswer {
     /// The model was asked and gave no whole answer. Another try takes the next number.
     #[error("{0}")]
     Failed(String),
-    /// Nobody could be asked for longer than it is waited for; nothing was paid.
+    /// No provider takes the question now; nothing was paid. Hand the step back until one may.
+    #[error("no model can be asked now: {why}")]
+    Later {
+        /// Not before this has passed.
+        at_least: Millis,
+        /// Who does not take it, and why.
+        why: String,
+    },
+    /// The orchestrator was away for longer than it is waited for; nothing was paid.
     #[error("no model could be asked: {0}")]
     Away(String),
 }
@@ -61,7 +76,13 @@ impl Link {
     /// The line of the step that `token` opens.
     #[must_use]
     pub fn new(leases: Arc<dyn Leases>, token: StepToken) -> Self {
-        Link { leases, token }
+        Link { leases, token, slot: None }
+    }
+
+    /// The same, whose step lends its slot to others while it waits for a model.
+    #[must_use]
+    pub(crate) fn lending(self, slot: Slot) -> Self {
+        Link { slot: Some(slot), ..self }
     }
 
     /// Keeps bytes. They live as long as an output or a checkpoint refers to them.
@@ -82,29 +103,54 @@ impl Link {
 
 impl Link {
     /// The whole answer to the step's question of this `number`. It is repeated while nobody can
-    /// be asked; the gateway answers a repetition from its record.
+    /// be asked for a moment; the gateway answers a repetition from its record.
     pub async fn think(&self, number: u32, ask: &Ask) -> Result<Answer, NoAnswer> {
-        let (until, mut pace) = (Instant::now() + PATIENCE_WITH_MODELS, Pace::new());
+        let (begun, mut pace) = (Instant::now(), Pace::new());
         loop {
             let question = ThinkAsk { number, ask: ask.clone() };
-            let answer = match self.leases.think(&self.token, question).await {
-                Ok(thinking) => whole(thinking).await,
-                Err(error) => Err(error),
+            let answer = async {
+                match self.leases.think(&self.token, question).await {
+                    Ok(thinking) => whole(thinking).await,
+                    Err(error) => Err(error),
+                }
             };
-            let (wait, why) = match answer {
+            let wait = match self.without_slot(answer).await {
                 Ok(answer) => return Ok(answer),
                 Err(ThinkError::Lost) => return Err(NoAnswer::Lost),
                 Err(ThinkError::OverBudget(why)) => return Err(NoAnswer::OverBudget(why)),
                 Err(ThinkError::Refused(why)) => return Err(NoAnswer::Refused(why)),
                 Err(ThinkError::Failed(why)) => return Err(NoAnswer::Failed(why)),
-                Err(ThinkError::Busy { retry_after, why }) => (pace.at_least(retry_after), why),
-                Err(error @ ThinkError::Unreachable(_)) => (pace.next_wait(), error.to_string()),
+                Err(ThinkError::Busy { retry_after, why }) => {
+                    let wait = pace.at_least(retry_after);
+                    if begun.elapsed() + wait > PATIENCE_WITH_MODELS {
+                        return Err(NoAnswer::Later { at_least: retry_after, why });
+                    }
+                    wait
+                }
+                Err(error @ ThinkError::Unreachable(_)) => {
+                    let wait = pace.next_wait();
+                    if begun.elapsed() + wait > PATIENCE_WITHOUT_ORCHESTRATOR {
+                        return Err(NoAnswer::Away(error.to_string()));
+                    }
+                    wait
+                }
             };
-            if Instant::now() + wait > until {
-                return Err(NoAnswer::Away(why));
-            }
             sleep(wait).await;
         }
+    }
+
+    /// What comes of `answer`, which is waited for without the step's slot when it takes long.
+    async fn without_slot<T>(&self, answer: impl Future<Output = T>) -> T {
+        let mut answer = pin!(answer);
+        if let Ok(answer) = timeout(QUICK, &mut answer).await {
+            return answer;
+        }
+        let loan = self.slot.as_ref().and_then(Slot::lend);
+        let answer = answer.await;
+        if let Some(loan) = loan {
+            loan.end().await;
+        }
+        answer
     }
 }
 
@@ -161,7 +207,7 @@ mod tests {
         let leases = UnreliableLeases::new();
         let mut half = answer("lost");
         half.truncate(2);
-        leases.next_thought(Err(ThinkError::Busy { retry_after: Millis::from_secs(2), why: String::new() }));
+        leases.next_thought(Err(ThinkError::Busy { retry_after: Millis::from_secs(1), why: String::new() }));
         leases.next_thought(Ok(half));
         leases.next_thought(Ok(answer("yes")));
         let token = grant(0, ArmName::Coder, Instruction::Think("x".into())).token;
@@ -173,5 +219,25 @@ mod tests {
         leases.next_thought(Err(ThinkError::Failed("cut".into())));
         assert!(matches!(link.think(4, &ask).await, Err(NoAnswer::Failed(_))));
         assert!(matches!(link.think(5, &ask).await, Err(NoAnswer::Away(_))));
+    }
+
+    /// P9: what a provider does not take for long is not waited for in the slot.
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_nobody_takes_hands_its_step_back() {
+        let leases = UnreliableLeases::new();
+        let token = grant(0, ArmName::Coder, Instruction::Think("x".into())).token;
+        let link = Link::new(leases.clone(), token);
+        let ask = Ask::new("", vec![Message::user("?")], 10);
+        leases.next_thought(Err(ThinkError::Busy { retry_after: Millis::from_secs(15), why: "down".into() }));
+        let begun = Instant::now();
+        let Err(NoAnswer::Later { at_least, why }) = link.think(1, &ask).await else { panic!() };
+        assert_eq!((at_least, why.as_str()), (Millis::from_secs(15), "down"));
+        assert!(begun.elapsed() < Duration::from_secs(1));
+        // Nor one that says "soon" again and again.
+        for _ in 0..100 {
+            leases.next_thought(Err(ThinkError::Busy { retry_after: Millis::new(200), why: "soon".into() }));
+        }
+        assert!(matches!(link.think(1, &ask).await, Err(NoAnswer::Later { .. })));
+        assert!(begun.elapsed() < Duration::from_secs(4));
     }
 }

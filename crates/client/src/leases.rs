@@ -38,8 +38,8 @@ pub trait Leases: Send + Sync + 'static {
     /// Reports a failure; `retryable` when another attempt may succeed.
     async fn fail(&self, token: &StepToken, message: String, retryable: bool) -> Result<(), LeaseError>;
 
-    /// Hands the step back.
-    async fn release(&self, token: &StepToken) -> Result<(), LeaseError>;
+    /// Hands the step back, to be taken again at once or after a wait.
+    async fn release(&self, token: &StepToken, wait: Option<Wait>) -> Result<(), LeaseError>;
 
     /// Keeps bytes; they live as long as a document that refers to them.
     async fn put_artefact(&self, token: &StepToken, bytes: Bytes) -> Result<ContentHash, LeaseError>;
@@ -163,6 +163,16 @@ pub enum VerdictReport {
     Accepted,
     /// At least one does not; the text says which, and what was found instead.
     Refused(String),
+}
+
+/// What a step that is handed back waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wait {
+    /// It is not there before this has passed, in milliseconds.
+    pub at_least: Millis,
+    /// Why it is not there, for the owner of the task.
+    pub why: String,
 }
 
 /// Why a call of the lease protocol did nothing.

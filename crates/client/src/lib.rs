@@ -13,6 +13,6 @@ pub mod wire;
 
 pub use leases::{
     Beat, Completion, Decision, Grant, LeaseAsk, LeaseError, Leases, ModelTerms, PROTOCOL_VERSION,
-    VerdictReport,
+    VerdictReport, Wait,
 };
 pub use think::{ThinkAsk, ThinkError, ThinkLine, Thinking, whole};

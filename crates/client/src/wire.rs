@@ -1,6 +1,7 @@
 //! The bodies of the lease protocol and of `/api/v1/keys`: what client and orchestrator must
 //! agree on beyond `octollm_contract::api`.
 
+use crate::Wait;
 use octollm_access::{Policy, PolicyAsk, Role, Scope, StepToken};
 use octollm_contract::{ContentHash, KeyId, TenantId, Timestamp, WorkerId};
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,15 @@ pub struct FailReport {
     pub message: String,
     /// Another attempt may succeed.
     pub retryable: bool,
+}
+
+/// `POST /internal/v1/step/release`; no body at all means the same as no wait.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseReport {
+    /// What the step waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Wait>,
 }
 
 /// The answer to `POST /internal/v1/step/artefacts`.

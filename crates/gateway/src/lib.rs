@@ -11,21 +11,25 @@
 //!
 //! Must not know: prompts, plans, HTTP; how a ledger decides.
 
+mod ask;
 mod call;
+mod hold;
 mod receipt;
 mod route;
 mod run;
+mod settle;
 mod worth;
 
 pub use receipt::{Outcome, Receipt};
-pub use route::{Route, Upstream};
+pub use route::{CALLS_AT_ONCE, Route, Upstream};
 
 use call::Call;
 use octollm_access::StepClaims;
 use octollm_artefacts::Artefacts;
 use octollm_client::{ModelTerms, ThinkAsk, ThinkError, ThinkLine, Thinking};
-use octollm_contract::{ContentHash, MicroUsd, StepId, TaskId};
-use octollm_llm::Catalogue;
+use octollm_contract::{ContentHash, Cost, MicroUsd, StepId, TaskId};
+use octollm_lifecycle::Spent;
+use octollm_llm::{Catalogue, Price};
 use octollm_store::{Clock, Entropy, Store};
 use std::{
     collections::{BTreeMap, HashMap, hash_map::Entry},
@@ -36,12 +40,16 @@ use std::{
     time::Duration,
 };
 use tokio::{sync::watch, time::timeout};
+use worth::worst_case;
 
 /// Nobody waits longer for a settlement.
-const SETTLED_WITHIN: Duration = Duration::from_secs(5);
+pub(crate) const SETTLED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Calls under way at once, over all tasks; one more is told to come back.
 const CALLS_MAX: usize = 1024;
+
+/// No step's question has fewer tokens: what it is to do stands in it.
+const QUESTION_TOKENS_LEAST: u64 = 256;
 
 /// What a gateway stands on.
 #[derive(Clone)]
@@ -106,19 +114,42 @@ impl Gateway {
     /// The models that a step may ask, the default first.
     #[must_use]
     pub fn models(&self) -> Vec<ModelTerms> {
-        let of = |route: &Route| {
+        let of = |(at, route): (usize, &Route)| {
             let terms = |model: &String| route.terms(model, &self.0.parts.catalogue);
-            route.models().iter().map(terms).collect::<Vec<_>>()
+            let mut models: Vec<ModelTerms> = route.models().iter().map(terms).collect();
+            if at == 0 && models.is_empty() {
+                // The default, whose name its provider has not said yet.
+                models.push(terms(&String::new()));
+            }
+            models
         };
-        self.0.parts.routes.iter().flat_map(of).collect()
+        self.0.parts.routes.iter().enumerate().flat_map(of).collect()
     }
 
     /// Whether every model that may be asked has a price: only then can money be limited (P5).
     /// The error names one that has none.
     pub fn all_priced(&self) -> Result<(), String> {
-        let models = self.models();
-        let unpriced = models.into_iter().find(|terms| self.0.parts.catalogue.find(&terms.model).is_none());
-        unpriced.map_or(Ok(()), |terms| Err(terms.model))
+        let Parts { routes, catalogue, .. } = &self.0.parts;
+        if let Some(route) = routes.iter().find(|route| route.models().is_empty()) {
+            return Err(format!("that {} has not named yet", route.name()));
+        }
+        let unpriced = routes.iter().flat_map(Route::models).find(|model| catalogue.find(model).is_none());
+        unpriced.map_or(Ok(()), |model| Err(model.clone()))
+    }
+
+    /// What the smallest question that makes sense may use at most, of the cheapest model.
+    #[must_use]
+    pub fn least(&self) -> Spent {
+        let Parts { routes, catalogue, .. } = &self.0.parts;
+        let models = routes.iter().flat_map(Route::models);
+        let prices = models.filter_map(|model| catalogue.find(model)).map(|row| row.price);
+        let worst =
+            |price: Price| worst_case(Some(&price), QUESTION_TOKENS_LEAST, hold::OUTPUT_TOKENS_LEAST.into());
+        let cheapest = prices.map(worst).min_by_key(|worst| match worst.cost {
+            Cost::Known(cost) => cost,
+            Cost::Unknown => MicroUsd::new(u64::MAX),
+        });
+        cheapest.unwrap_or_else(|| worst_case(None, QUESTION_TOKENS_LEAST, hold::OUTPUT_TOKENS_LEAST.into()))
     }
 
     /// Has a model think for the step of `claims`, whose lease the caller has checked.

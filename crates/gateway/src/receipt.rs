@@ -10,8 +10,11 @@ use serde::{Deserialize, Serialize};
 /// The receipt of one call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// The model that was asked for, or that answered, as the server named it.
+    /// The model that was asked for.
     pub model: String,
+    /// Who answered, as the server named it, where that is another name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<String>,
     /// Who was called.
     pub provider: String,
     /// The answer is a simulation (P10).
@@ -55,8 +58,10 @@ pub enum Outcome {
         /// Why it ended.
         finish: Finish,
     },
-    /// Without.
+    /// Without, though the provider may have done it: it is not made again under its number.
     Failed(String),
+    /// It was not done and cost nothing: the same question may be asked again.
+    NotMade(String),
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]

@@ -8,13 +8,30 @@ use octollm_contract::{
     Cost,
     model::{Counted, Usage},
 };
-use octollm_lifecycle::Spent;
+use octollm_lifecycle::{Ledger, Limit, Spent};
 use octollm_llm::{Charge, Price};
 
 /// The most that a call with so many tokens of question and of answer may use.
 pub(crate) fn worst_case(price: Option<&Price>, question: u64, answer_most: u64) -> Spent {
     let cost = price.and_then(|price| price.worst_case(question, answer_most));
     Spent { cost: cost.into(), tokens: question.saturating_add(answer_most) }
+}
+
+/// Whether so much would be free if no call were under way.
+pub(crate) fn fits_without_holds(ledger: &Ledger, worst: Spent) -> bool {
+    let money = match (ledger.money().granted(), worst.cost) {
+        (Limit::Of(granted), Cost::Known(cost)) => {
+            granted.checked_sub(ledger.money().spent()).is_some_and(|left| cost <= left)
+        }
+        (Limit::Unlimited, _) | (_, Cost::Unknown) => true,
+    };
+    let tokens = match ledger.tokens().granted() {
+        Limit::Of(granted) => {
+            granted.checked_sub(ledger.tokens().spent()).is_some_and(|left| worst.tokens <= left)
+        }
+        Limit::Unlimited => true,
+    };
+    money && tokens
 }
 
 /// What a call is charged.
@@ -80,7 +97,7 @@ pub(crate) fn charged_for_failure(
 mod tests {
     use super::*;
     use octollm_contract::MicroUsd;
-    use octollm_lifecycle::{Budget, Ledger, Limit};
+    use octollm_lifecycle::Budget;
     use proptest::prelude::*;
 
     const PRICE: Price = Price { input: 1_000_000, output: 3_000_000, cache_read: None, cache_write: None };

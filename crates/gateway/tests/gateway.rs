@@ -2,7 +2,11 @@
 //! as it is told (P5, P10).
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use futures_util::{StreamExt as _, stream, stream::BoxStream};
+use futures_util::{
+    StreamExt as _,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
 use octollm_access::{StepClaims, TenantScope};
 use octollm_artefacts::Artefacts;
 use octollm_client::{ThinkAsk, ThinkError, whole};
@@ -31,6 +35,8 @@ enum Act {
     Cut(&'static str),
     /// Says something and then nothing until it is told to go on.
     Hang(&'static str),
+    /// The provider is there and can do nothing.
+    Down,
 }
 
 /// A provider in memory that does as it is told.
@@ -40,6 +46,8 @@ struct Scripted {
     asked: Mutex<Vec<Ask>>,
     closed: Arc<Mutex<u32>>,
     go_on: Arc<Notify>,
+    /// The models that it lists; none: it cannot be reached for it.
+    lists: Mutex<Vec<String>>,
 }
 
 /// Counts itself when it is dropped before its end.
@@ -74,6 +82,10 @@ impl Upstream for Scripted {
                 let retry_after = Some(Millis::from_secs(seconds));
                 vec![Err(CallError::RateLimited { retry_after, said: "slow down".into() })]
             }
+            Act::Down => {
+                let said = "no GPU is free".to_owned();
+                vec![Err(CallError::Overloaded { status: 503, retry_after: None, said })]
+            }
             Act::Cut(said) => {
                 let cut = CallError::Cut { why: "reset".into(), usage: usage(10, 1) };
                 vec![begun, text(said), Err(cut)]
@@ -93,6 +105,17 @@ impl Upstream for Scripted {
             }
         };
         Box::pin(stream::iter(chunks))
+    }
+
+    fn list(self: Arc<Self>) -> BoxFuture<'static, Result<Vec<String>, CallError>> {
+        let models = self.lists.lock().unwrap().clone();
+        Box::pin(async move {
+            if models.is_empty() {
+                let said = "starting".to_owned();
+                return Err(CallError::Overloaded { status: 503, retry_after: None, said });
+            }
+            Ok(models)
+        })
     }
 }
 
@@ -120,6 +143,10 @@ source = "the tests"
 
 impl Bench {
     async fn new(model: &str, budget: Budget, acts: Vec<Act>) -> Self {
+        Bench::with(vec![model.to_owned()], budget, acts, 32).await
+    }
+
+    async fn with(models: Vec<String>, budget: Budget, acts: Vec<Act>, at_once: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
         let store = Arc::new(MemoryStore::new(clock.clone(), entropy.clone()));
@@ -130,7 +157,7 @@ impl Bench {
             artefacts: Artefacts::in_folder(folder.path(), 1 << 20).unwrap(),
             clock: clock.clone(),
             entropy,
-            routes: vec![Route::new("test", vec![model.to_owned()], upstream)],
+            routes: vec![Route::new("test", models, upstream).at_once(at_once)],
             catalogue: Catalogue::parse(PRICES).unwrap(),
         };
         let now = clock.now();
@@ -179,7 +206,11 @@ impl Bench {
     }
 
     fn ask(&self, number: u32, text: &str) -> octollm_client::Thinking {
-        let ask = Ask::new("", vec![Message::user(text)], 50);
+        self.ask_for(number, text, 50)
+    }
+
+    fn ask_for(&self, number: u32, text: &str, tokens: u32) -> octollm_client::Thinking {
+        let ask = Ask::new("", vec![Message::user(text)], tokens);
         self.gateway.think(&self.claims, ThinkAsk { number, ask })
     }
 
@@ -245,7 +276,7 @@ async fn a_budget_that_does_not_cover_the_worst_case_refuses_before_the_call() {
 #[tokio::test(start_paused = true)]
 async fn a_model_without_a_price_is_refused_where_money_is_limited() {
     let bench = Bench::new("unheard-of", dollars(1_000_000), vec![]).await;
-    assert!(matches!(bench.answer(1, "?").await, Err(ThinkError::OverBudget(_))));
+    assert!(matches!(bench.answer(1, "?").await, Err(ThinkError::Refused(_))));
     assert_eq!(bench.gateway.all_priced(), Err("unheard-of".to_owned()));
     let bench = Bench::new("unheard-of", Budget::UNLIMITED, vec![Act::Say("x")]).await;
     assert_eq!(bench.answer(1, "?").await.unwrap(), "x");
@@ -265,12 +296,14 @@ async fn a_report_beyond_the_hold_is_disputed() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_not_paid_is_asked_again_and_what_was_is_not() {
-    let acts = vec![Act::Limit(1), Act::Limit(2), Act::Say("late"), Act::Cut("half"), Act::Limit(900)];
+    let acts = vec![Act::Limit(1), Act::Say("late"), Act::Cut("half"), Act::Limit(900)];
     let bench = Bench::new("priced", dollars(10_000), acts).await;
     assert_eq!(bench.answer(1, "?").await.unwrap(), "late");
-    assert_eq!((bench.calls(), bench.receipts().await[0].tries), (3, 3));
-    assert!(matches!(bench.answer(2, "?").await, Err(ThinkError::Failed(_))));
-    assert_eq!(bench.calls(), 4);
+    assert_eq!((bench.calls(), bench.receipts().await[0].tries), (2, 2));
+    let cut = |answer| matches!(answer, Err(ThinkError::Failed(why)) if why.contains("provider test"));
+    assert!(cut(bench.answer(2, "?").await));
+    assert!(cut(bench.answer(2, "?").await), "the record says so, too: whoever asks counts it once");
+    assert_eq!(bench.calls(), 3);
     // Ten tokens of question; four bytes came, which are at most four tokens.
     assert_eq!(bench.task().await.ledger.money().spent(), MicroUsd::new(20 + 10 + 8));
     let Err(ThinkError::Busy { retry_after, .. }) = bench.answer(3, "?").await else { panic!() };
@@ -320,6 +353,75 @@ async fn secrets_are_masked_on_the_way_out() {
     let asked = bench.provider.asked.lock().unwrap()[0].clone();
     assert!(!format!("{asked:?}").contains(secret), "{asked:?}");
     assert_eq!(bench.receipts().await[0].masked, 1);
+}
+
+/// P5: what does not fit is made smaller before it is refused, down to what may still be an answer.
+#[tokio::test(start_paused = true)]
+async fn a_question_that_does_not_fit_asks_for_a_shorter_answer() {
+    let tokens = |most| Budget { money: Limit::Unlimited, tokens: Limit::Of(most) };
+    let bench = Bench::new("unheard-of", tokens(1200), vec![Act::Say("short")]).await;
+    assert_eq!(whole(bench.ask_for(1, "?", 4096)).await.unwrap().text, "short");
+    assert_eq!(bench.provider.asked.lock().unwrap()[0].max_output_tokens, 1024);
+    let bench = Bench::new("unheard-of", tokens(200), vec![]).await;
+    assert!(matches!(whole(bench.ask_for(1, "?", 4096)).await, Err(ThinkError::OverBudget(_))));
+}
+
+/// P5: two questions of one task do not fail each other: what one holds, the other may have later.
+#[tokio::test(start_paused = true)]
+async fn a_question_that_another_keeps_from_its_hold_comes_later() {
+    let bench = Bench::new("priced", dollars(180), vec![Act::Hang("so far"), Act::Say("mine")]).await;
+    let mut first = bench.ask(1, "?");
+    while !matches!(first.next().await, Some(Ok(Chunk::Text { .. }))) {}
+    let Err(ThinkError::Busy { why, .. }) = bench.answer(2, "??").await else { panic!() };
+    assert!(why.contains("other calls of the task"), "{why}");
+    bench.provider.go_on.notify_one();
+    assert_eq!(bench.answer(1, "?").await.unwrap(), "so far");
+    assert_eq!(bench.answer(2, "??").await.unwrap(), "mine");
+}
+
+/// P9: a provider that fails is not asked for a while; whoever waits is told who and why, and
+/// holds nothing meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_sick_provider_is_named_with_its_cause() {
+    let acts = (0..10).map(|_| Act::Down).collect();
+    let bench = Bench::new("priced", dollars(10_000), acts).await;
+    for number in 1..=5 {
+        let Err(ThinkError::Busy { why, .. }) = bench.answer(number, "?").await else { panic!() };
+        assert!(why.contains("provider test") && why.contains("no GPU is free"), "{why}");
+    }
+    let receipts = bench.receipts().await.len();
+    let Err(ThinkError::Busy { retry_after, why }) = bench.answer(9, "?").await else { panic!() };
+    assert!(why.contains("provider test") && why.contains("no GPU is free"), "{why}");
+    assert!(retry_after > Millis::from_secs(5));
+    assert_eq!((bench.calls(), bench.receipts().await.len()), (10, receipts));
+}
+
+/// P9: as many questions as a provider is asked at once; the next one is told so.
+#[tokio::test(start_paused = true)]
+async fn a_provider_is_asked_so_much_at_once() {
+    let acts = vec![Act::Hang("so far"), Act::Say("now")];
+    let bench = Bench::with(vec!["priced".into()], dollars(10_000), acts, 1).await;
+    let mut first = bench.ask(1, "?");
+    while !matches!(first.next().await, Some(Ok(Chunk::Text { .. }))) {}
+    let Err(ThinkError::Busy { why, .. }) = bench.answer(2, "??").await else { panic!() };
+    assert!(why.contains("1 calls are under way"), "{why}");
+    bench.provider.go_on.notify_one();
+    whole(first).await.unwrap();
+    assert_eq!(bench.answer(2, "??").await.unwrap(), "now");
+}
+
+/// A server that starts before its provider does works as soon as the provider does.
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_has_named_no_model_is_asked_when_one_is_needed() {
+    let bench = Bench::with(Vec::new(), Budget::UNLIMITED, vec![Act::Say("up")], 32).await;
+    assert_eq!(bench.gateway.models()[0].model, "");
+    assert!(bench.gateway.all_priced().is_err(), "nobody knows what it costs");
+    let Err(ThinkError::Busy { why, .. }) = bench.answer(1, "?").await else { panic!() };
+    assert!(why.contains("models cannot be listed") && why.contains("starting"), "{why}");
+    bench.provider.lists.lock().unwrap().push("priced".into());
+    assert_eq!(bench.answer(1, "?").await.unwrap(), "up");
+    assert_eq!(bench.gateway.models()[0].model, "priced");
+    assert_eq!(bench.gateway.all_priced(), Ok(()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -115,12 +115,14 @@ pub enum Command {
         /// Another attempt may succeed.
         retryable: bool,
     },
-    /// The worker hands the step back, such as in a drain.
+    /// The worker hands the step back: in a drain, or because what the step needs is not there now.
     Release {
         /// The step.
         place: u16,
         /// The proof.
         token: LeaseToken,
+        /// What the step waits for; `None`: it may be taken again at once.
+        wait: Option<Wait>,
     },
     /// A client wants the task to end.
     Cancel,
@@ -137,6 +139,15 @@ pub enum Command {
     /// Whoever made the task's model calls is known to be gone: nobody will say what they
     /// used. Each counts as having used all that is held for it.
     CallerLost,
+}
+
+/// What a step that is handed back waits for: something that no worker can bring about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// It is not there before this has passed.
+    pub at_least: Millis,
+    /// Why it is not there, for the owner of the task.
+    pub why: String,
 }
 
 /// What a person gives to a task that waits.

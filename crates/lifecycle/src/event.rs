@@ -75,6 +75,8 @@ pub enum EventKind {
     StepReleased {
         /// The step.
         place: u16,
+        /// What it waits for, if for anything.
+        waits: Option<Waits>,
     },
     /// The lease ran out or its worker died; the step is tried again.
     StepLapsed {
@@ -97,6 +99,15 @@ pub enum EventKind {
         /// The step.
         place: u16,
     },
+}
+
+/// Why and until when a step that was handed back waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// What it waits for.
+    pub why: std::sync::Arc<str>,
+    /// When it may start again.
+    pub from: Timestamp,
 }
 
 impl EventKind {
@@ -139,7 +150,7 @@ impl EventKind {
             | EventKind::StepCheckpointed { place }
             | EventKind::StepCompleted { place }
             | EventKind::StepRetrying { place, .. }
-            | EventKind::StepReleased { place }
+            | EventKind::StepReleased { place, .. }
             | EventKind::StepLapsed { place, .. }
             | EventKind::StepFailed { place, .. }
             | EventKind::StepCancelled { place } => Some(*place),

@@ -28,9 +28,9 @@ pub mod retry;
 mod task;
 
 pub use accept::{NewTask, accept};
-pub use command::{Command, Given, Refusal, Verdict};
+pub use command::{Command, Given, Refusal, Verdict, Wait};
 pub use decide::{Changes, Kept, KeptAs, PLANNER_TIME_LIMIT, decide};
-pub use event::{Event, EventKind};
+pub use event::{Event, EventKind, Waits};
 pub use ledger::{Account, Amount, Budget, HoldError, Ledger, Limit, NotFree, NotHeld, OverBudget, Spent};
 pub use retry::Dice;
 pub use task::{

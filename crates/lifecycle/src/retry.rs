@@ -22,6 +22,20 @@ pub fn wait_after(bad: u32, dice: Dice) -> Millis {
     Millis::new(u64::try_from(drawn).unwrap_or(ceiling))
 }
 
+/// A step that waits for what no worker can bring about is not tried more often than this.
+const WAIT_LEAST: Millis = Millis::new(500);
+/// Nor does it wait longer without being tried, whatever was asked for.
+const WAIT_MOST: Millis = Millis::from_secs(300);
+
+/// How long a step waits that was handed back for at least `asked`: not less within the bounds,
+/// and up to a quarter more, so that those who were told the same moment do not all come back then.
+#[must_use]
+pub fn wait_for(asked: Millis, dice: Dice) -> Millis {
+    let asked = asked.clamp(WAIT_LEAST, WAIT_MOST).get();
+    let more = (u128::from(dice.0) * u128::from(asked / 4 + 1)) >> 64;
+    Millis::new(asked + u64::try_from(more).unwrap_or(0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,6 +47,15 @@ mod tests {
             let wait = wait_after(bad, Dice(dice));
             prop_assert!(wait <= CAP);
             prop_assert!(wait.get() <= 500 << (bad - 1).min(20));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_wait_is_never_shorter_than_asked_and_bounded(asked: u64, dice: u64) {
+            let wait = wait_for(Millis::new(asked), Dice(dice));
+            prop_assert!(wait >= Millis::new(asked).min(WAIT_MOST) && wait >= WAIT_LEAST);
+            prop_assert!(wait.get() <= WAIT_MOST.get() * 5 / 4);
         }
     }
 

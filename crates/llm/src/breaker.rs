@@ -81,7 +81,7 @@ impl Outcome {
             | CallError::RateLimited { .. }
             | CallError::TooLarge { .. } => Outcome::Healthy,
             CallError::Overloaded { .. }
-            | CallError::Unreachable(_)
+            | CallError::Unreachable { .. }
             | CallError::Unknown { .. }
             | CallError::TimedOut { .. }
             | CallError::Malformed { .. }
@@ -115,23 +115,28 @@ impl Breaker {
 
     /// Asks for one call.
     pub fn admit(&mut self, now: Timestamp) -> Admission {
-        let pass = |probe| Admission::Go(Pass { at: now, probe });
+        if let Some(wait) = self.waits(now) {
+            return Admission::Wait(wait);
+        }
+        let probe = match self.state {
+            State::Closed => false,
+            State::Open { .. } | State::HalfOpen { .. } => {
+                self.state = State::HalfOpen { probe_since: now };
+                true
+            }
+        };
+        Admission::Go(Pass { at: now, probe })
+    }
+
+    /// How long no call will be let go; `None`: one may be asked for now. Asks for none itself.
+    #[must_use]
+    pub fn waits(&self, now: Timestamp) -> Option<Millis> {
         match self.state {
-            State::Closed => pass(false),
-            State::Open { since } => match left(since, self.policy.open_for, now) {
-                Some(wait) => Admission::Wait(wait),
-                None => {
-                    self.state = State::HalfOpen { probe_since: now };
-                    pass(true)
-                }
-            },
-            State::HalfOpen { probe_since } => match left(probe_since, self.policy.probe_within, now) {
-                Some(wait) => Admission::Wait(wait.min(self.policy.open_for)),
-                None => {
-                    self.state = State::HalfOpen { probe_since: now };
-                    pass(true)
-                }
-            },
+            State::Closed => None,
+            State::Open { since } => left(since, self.policy.open_for, now),
+            State::HalfOpen { probe_since } => {
+                left(probe_since, self.policy.probe_within, now).map(|wait| wait.min(self.policy.open_for))
+            }
         }
     }
 

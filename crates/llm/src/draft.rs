@@ -29,6 +29,9 @@ impl Default for Bounds {
 /// The longest token of a known tokenizer is a run of 128 spaces: a server that writes more bytes
 /// than that per token does not keep to the limit that it was given.
 const BYTES_PER_TOKEN_MAX: usize = 128;
+/// No text that means something has more bytes a token than this on the whole: what is reported
+/// below it cannot be true.
+const BYTES_PER_TOKEN_BELIEVED: u64 = 32;
 /// For answers of very few tokens.
 const TEXT_BYTES_MIN: usize = 4096;
 
@@ -242,8 +245,9 @@ impl Draft {
     /// What has been used so far: as reported where that can be true, else estimated from above.
     pub(crate) fn usage(&self) -> Usage {
         let Reported { input, output, cache_read, cache_write } = self.reported;
-        let wrote = !self.written.is_empty() || !self.parts.is_empty();
-        let believed = output.filter(|output| self.reported_whole && (*output > 0 || !wrote));
+        let read = |input: u64| input.saturating_add(cache_read).saturating_add(cache_write);
+        let input = input.filter(|input| read(*input) >= least(asked_bytes(&self.ask)));
+        let believed = output.filter(|output| self.reported_whole && *output >= least(self.written_bytes()));
         let exact = input.is_some() && believed.is_some();
         let (cache_read, cache_write) = if input.is_some() { (cache_read, cache_write) } else { (0, 0) };
         Usage {
@@ -253,6 +257,11 @@ impl Draft {
             cache_write,
             counted: if exact { Counted::Exact } else { Counted::Estimated },
         }
+    }
+
+    fn written_bytes(&self) -> usize {
+        let calls = self.parts.iter().map(|part| part.name.len() + part.arguments.len());
+        self.written.len() + calls.sum::<usize>()
     }
 
     /// The output's tokens from what was written; a server that keeps to its limit has no more.
@@ -279,6 +288,16 @@ impl Draft {
             },
         }
     }
+}
+
+/// So many bytes have at least so many tokens.
+fn least(bytes: usize) -> u64 {
+    (bytes as u64).div_ceil(BYTES_PER_TOKEN_BELIEVED)
+}
+
+/// The text of a question, without what providers put around it.
+fn asked_bytes(ask: &Ask) -> usize {
+    ask.messages.iter().map(|message| message.text().len()).sum()
 }
 
 #[cfg(test)]
@@ -341,6 +360,24 @@ mod tests {
         draft.report(Reported { input: None, output: Some(2), cache_read: 9, cache_write: 0 }, true);
         let Usage { cache_read, counted, .. } = draft.usage();
         assert_eq!((cache_read, counted), (0, Counted::Estimated));
+    }
+
+    /// P5: a server that reports nothing, or next to nothing, is not believed.
+    #[test]
+    fn usage_below_what_was_sent_and_written_is_estimated_and_marked() {
+        let said = "a long answer with many words ".repeat(10);
+        let ask = Ask::new("m", vec![Message::user(said.clone())], 1000);
+        for (reported, believed) in
+            [((0, 0), false), ((1, 1), false), ((9, 70), false), ((70, 9), false), ((75, 70), true)]
+        {
+            let mut draft = Draft::new(ask.clone(), Bounds::default(), None, false);
+            draft.text(&said).unwrap();
+            let (input, output) = (Some(reported.0), Some(reported.1));
+            draft.report(Reported { input, output, ..Reported::default() }, true);
+            let usage = draft.usage();
+            assert_eq!(usage.counted == Counted::Exact, believed, "{reported:?}");
+            assert!(usage.input >= 10 && usage.output >= 10, "{usage:?}");
+        }
     }
 
     #[test]

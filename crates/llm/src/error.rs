@@ -50,8 +50,13 @@ pub enum CallError {
         said: String,
     },
     /// No connection: nothing was sent, so it is safe to repeat.
-    #[error("the model server cannot be reached")]
-    Unreachable(#[source] reqwest::Error),
+    #[error("the model server at {at} cannot be reached")]
+    Unreachable {
+        /// Its address, without secrets.
+        at: String,
+        /// Why.
+        source: reqwest::Error,
+    },
     /// The request was sent and no answer began: it may have been done, and may be paid for.
     #[error("the model server gave no answer to a request that it may have done: {why}")]
     Unknown {
@@ -157,7 +162,7 @@ impl CallError {
             | CallError::OutOfCredit { .. }
             | CallError::RateLimited { .. }
             | CallError::Overloaded { .. }
-            | CallError::Unreachable(_) => Charge::Nothing,
+            | CallError::Unreachable { .. } => Charge::Nothing,
             CallError::Unknown { .. } => Charge::Unknown,
             CallError::Cut { usage, .. } => Charge::AtLeast(*usage),
             CallError::TimedOut { usage, .. }

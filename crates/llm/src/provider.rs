@@ -190,7 +190,7 @@ impl Provider {
         let deadline = Instant::now() + SHORT_WITHIN;
         let late = || self.late(Phase::Total, Millis::new(10_000));
         let mut response = match timeout_at(deadline, request.send()).await {
-            Ok(sent) => sent.map_err(not_sent)?,
+            Ok(sent) => sent.map_err(|error| self.not_sent(error))?,
             Err(_) => return Err(late()),
         };
         if !response.status().is_success() {
@@ -214,7 +214,7 @@ impl Provider {
         let deadlines = self.times.from(started, Instant::now());
         let (until, phase, limit) = deadlines.first();
         let response = match timeout_at(until, request.json(&body).send()).await {
-            Ok(sent) => sent.map_err(not_sent)?,
+            Ok(sent) => sent.map_err(|error| self.not_sent(error))?,
             Err(_) => return Err(self.late(phase, limit)),
         };
         if !response.status().is_success() {
@@ -266,6 +266,16 @@ impl Provider {
         }
     }
 
+    /// A request that brought no answer: without a connection it was not sent.
+    fn not_sent(&self, error: reqwest::Error) -> CallError {
+        let source = error.without_url();
+        if source.is_connect() {
+            CallError::Unreachable { at: self.address().to_owned(), source }
+        } else {
+            CallError::Unknown { why: chain(&source) }
+        }
+    }
+
     fn late(&self, phase: Phase, limit: Millis) -> CallError {
         CallError::TimedOut { phase, limit, usage: None }
     }
@@ -305,15 +315,6 @@ fn message_in(body: &str) -> String {
     match text("/error/code").or_else(|| text("/error/type")) {
         Some(kind) => format!("{message} ({kind})"),
         None => message.to_owned(),
-    }
-}
-
-/// A request that brought no answer: without a connection it was not sent.
-fn not_sent(error: reqwest::Error) -> CallError {
-    if error.is_connect() {
-        CallError::Unreachable(error.without_url())
-    } else {
-        CallError::Unknown { why: chain(&error.without_url()) }
     }
 }
 

@@ -20,9 +20,10 @@ pub struct RetryPolicy {
     pub wait_max: Millis,
 }
 
+/// One more try, soon: whoever asks waits in a worker's slot. What takes longer is waited for elsewhere.
 impl Default for RetryPolicy {
     fn default() -> Self {
-        RetryPolicy { attempts_max: 4, wait_first: Millis::new(500), wait_max: Millis::from_secs(30) }
+        RetryPolicy { attempts_max: 2, wait_first: Millis::new(250), wait_max: Millis::from_secs(1) }
     }
 }
 
@@ -65,7 +66,7 @@ impl RetryPolicy {
             CallError::RateLimited { retry_after, .. } | CallError::Overloaded { retry_after, .. } => {
                 *retry_after
             }
-            CallError::Unreachable(_) => None,
+            CallError::Unreachable { .. } => None,
         };
         if attempt >= self.attempts_max {
             return Next::Stop(Stop::Exhausted);
@@ -148,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_last_attempt_is_the_last() {
-        let policy = RetryPolicy::default();
+        let policy = RetryPolicy { attempts_max: 4, ..RetryPolicy::default() };
         assert!(matches!(policy.after(3, &limited(None), u64::MAX), Next::Wait(_)));
         assert_eq!(policy.after(4, &limited(None), 0), Next::Stop(Stop::Exhausted));
     }

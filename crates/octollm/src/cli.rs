@@ -143,6 +143,9 @@ pub(crate) struct LlmSim {
     /// Write every call to this file as it ends, one JSON object a line; a file that is there grows.
     #[arg(long, env = "OCTOLLM_SIM_LOG", value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
+    /// Keep all that was asked in the log: for tests of what reaches a provider.
+    #[arg(long, env = "OCTOLLM_SIM_LOG_QUESTIONS")]
+    pub(crate) log_questions: bool,
 }
 
 #[derive(Debug, Args)]

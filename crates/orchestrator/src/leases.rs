@@ -20,7 +20,7 @@ use octollm_access::{StepClaims, StepToken, TenantScope};
 use octollm_artefacts::{GetError, PutError};
 use octollm_client::{
     Beat, Completion, Decision, Grant, LeaseAsk, LeaseError, Leases, ThinkAsk, ThinkError, Thinking,
-    VerdictReport,
+    VerdictReport, Wait,
 };
 use octollm_contract::{ArmName, ContentHash, Criterion, Document, Millis, ProblemKind, Timestamp, WorkerId};
 use octollm_lifecycle::{Command, Refusal, STOP_GRACE, Verdict};
@@ -82,7 +82,7 @@ impl Drop for Offered {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
             for grant in grants {
-                if let Err(error) = leases.release(&grant.token).await {
+                if let Err(error) = leases.release(&grant.token, None).await {
                     tracing::debug!(step = %grant.step, %error, "a step lapses instead of being handed back");
                 }
             }
@@ -419,8 +419,13 @@ impl Leases for LocalLeases {
         .await
     }
 
-    async fn release(&self, token: &StepToken) -> Result<(), LeaseError> {
-        self.report(token, |claims| Command::Release { place: claims.step.place, token: claims.lease }).await
+    async fn release(&self, token: &StepToken, wait: Option<Wait>) -> Result<(), LeaseError> {
+        let wait = wait.map(|Wait { at_least, why }| {
+            let why = masked(why.chars().take(MESSAGE_CHARACTERS_MAX).collect());
+            octollm_lifecycle::Wait { at_least, why }
+        });
+        self.report(token, |claims| Command::Release { place: claims.step.place, token: claims.lease, wait })
+            .await
     }
 
     async fn put_artefact(&self, token: &StepToken, bytes: Bytes) -> Result<ContentHash, LeaseError> {

@@ -31,6 +31,7 @@ pub struct Finds {
     lapsed: AtomicU64,
     overdue: AtomicU64,
     repaired: AtomicU64,
+    presumed: AtomicU64,
 }
 
 impl Finds {
@@ -49,13 +50,20 @@ impl Finds {
         self.repaired.load(Ordering::Relaxed)
     }
 
-    fn add(&self, swept: &Swept) {
+    /// Model calls that nobody settled: all that was held for them counts as spent.
+    pub fn presumed(&self) -> u64 {
+        self.presumed.load(Ordering::Relaxed)
+    }
+
+    /// Counts what a sweep has found.
+    pub fn add(&self, swept: &Swept) {
         let count = |figure: &AtomicU64, more: usize| {
             figure.fetch_add(u64::try_from(more).unwrap_or(u64::MAX), Ordering::Relaxed)
         };
         count(&self.lapsed, swept.lapsed);
         count(&self.overdue, swept.overdue);
         count(&self.repaired, swept.repaired);
+        count(&self.presumed, swept.presumed);
         if swept.repaired > 0 {
             tracing::warn!(tasks = swept.repaired, "tasks were found between states and repaired");
         }
@@ -102,6 +110,9 @@ async fn sweep(app: Arc<App>, finds: Arc<Finds>, stop: CancellationToken) {
         let (pause, wait) = match swept {
             Ok(swept) => {
                 finds.add(&swept);
+                for task in &swept.presumed_of {
+                    tracing::warn!(%task, "a model call that nobody settled counts as spent, all that was held");
+                }
                 if swept.tasks >= BATCH {
                     (Duration::ZERO, Duration::ZERO)
                 } else {

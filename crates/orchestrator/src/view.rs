@@ -8,7 +8,7 @@ use octollm_contract::{
         Timestamps, Usage, VerdictView,
     },
 };
-use octollm_lifecycle::{Awaits, Event, EventKind, Failure, StepState, TaskState};
+use octollm_lifecycle::{Awaits, Event, EventKind, Failure, StepState, TaskState, Waits};
 use octollm_plan::{StepOutput, compose};
 use octollm_store::{Receipt, StepRecord, TaskLine, TaskRecord};
 use serde_json::{Value, json};
@@ -213,13 +213,18 @@ fn event_data(kind: &EventKind) -> Value {
         | EventKind::TaskCancelled
         | EventKind::StepCheckpointed { .. }
         | EventKind::StepCompleted { .. }
-        | EventKind::StepReleased { .. }
+        | EventKind::StepReleased { waits: None, .. }
         | EventKind::StepCancelled { .. } => Value::Null,
         EventKind::TaskFailed(failure) | EventKind::StepFailed { failure, .. } => {
             json!({ "reason": failure.reason.as_str(), "message": &*failure.message })
         }
         EventKind::PlanWritten { version } => json!({ "version": version }),
         EventKind::StepStarted { worker, attempt, .. } => json!({ "worker": worker, "attempt": attempt }),
+        EventKind::StepReleased { waits: Some(Waits { why, from }), .. } => {
+            let mut data = again(from);
+            data["message"] = Value::from(&**why);
+            data
+        }
         EventKind::StepRetrying { message, from, .. } => {
             let mut data = again(from);
             data["message"] = Value::from(&**message);

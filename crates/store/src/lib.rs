@@ -234,7 +234,7 @@ pub struct Directed {
 }
 
 /// What a sweep did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Tasks that something was changed in.
     pub tasks: usize,
@@ -244,10 +244,22 @@ pub struct Swept {
     pub overdue: usize,
     /// Model calls that nobody settled and that count as spent at their worst case.
     pub presumed: usize,
+    /// The tasks of those calls, each once.
+    pub presumed_of: Vec<TaskId>,
     /// Tasks found between states: zero in healthy runs.
     pub repaired: usize,
     /// When the next lease runs out or deadline comes, as far as is known now.
     pub next: Option<Timestamp>,
+}
+
+impl Swept {
+    /// So many of a task's calls count as spent.
+    pub(crate) fn presume(&mut self, task: TaskId, calls: usize) {
+        self.presumed += calls;
+        if calls > 0 && !self.presumed_of.contains(&task) {
+            self.presumed_of.push(task);
+        }
+    }
 }
 
 /// A task, whole.

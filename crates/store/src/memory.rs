@@ -195,7 +195,7 @@ impl Memory {
             swept.tasks += usize::from(!changes.is_empty());
             swept.lapsed += lapsed;
             swept.overdue += usize::from(overdue);
-            swept.presumed += changes.settled();
+            swept.presume(id, changes.settled());
             swept.repaired += usize::from(changes.repaired);
         }
         swept.next = self.next_expiry();
@@ -229,7 +229,7 @@ impl Memory {
         let calling: Vec<TaskId> = calling.map(|(id, _)| *id).filter(|_| worker.is_none()).collect();
         for id in calling {
             if let Ok(changes) = self.one(id, &TenantScope::System, &Command::CallerLost, now, dice()) {
-                swept.presumed += changes.settled();
+                swept.presume(id, changes.settled());
                 touched.insert(id);
             }
         }

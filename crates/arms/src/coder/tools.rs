@@ -309,7 +309,7 @@ impl Tools<'_> {
                     Reply::Result { label: format!("the output of {}", argv[0]), text },
                 )
             }
-            Err(Undone::Stopped) => return Err(Undone::Stopped),
+            Err(undone @ (Undone::Later { .. } | Undone::Stopped)) => return Err(undone),
             Err(Undone::Failed { message, .. }) => (message.clone(), None, Reply::Refused(message)),
         };
         // Only the last output is told in the report.

@@ -56,7 +56,7 @@ impl Reply {
     pub(crate) fn of_failure(undone: Undone) -> Result<Reply, Undone> {
         match undone {
             Undone::Failed { message, .. } => Ok(Reply::Refused(message)),
-            Undone::Stopped => Err(Undone::Stopped),
+            undone @ (Undone::Later { .. } | Undone::Stopped) => Err(undone),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! own, so that saving after every tool call costs what is new.
 
 use octollm_artefacts::Manifest;
-use octollm_contract::ContentHash;
+use octollm_contract::{ContentHash, Millis};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -22,6 +22,12 @@ pub(crate) struct Journal {
     /// Answers of the model that could not be used, in a row.
     #[serde(default)]
     pub(crate) useless: u32,
+    /// Questions in a row that brought no whole answer.
+    #[serde(default)]
+    pub(crate) failed: u32,
+    /// What the step has waited for a model since the last answer.
+    #[serde(default, skip_serializing_if = "Waited::is_none")]
+    pub(crate) waited: Waited,
     /// Effects on the outside world.
     #[serde(default)]
     pub(crate) effects: Vec<Effect>,
@@ -37,6 +43,54 @@ pub(crate) struct Journal {
     /// Who has answered, as it names itself; marked when it is a simulation.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) models: BTreeSet<String>,
+}
+
+/// How often and how long a step was handed back because no model could be asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Waited {
+    /// Since the last answer.
+    times: u32,
+    /// Since the last answer, without the jitter that is added to it.
+    sum: Millis,
+    /// Ever.
+    all: u32,
+}
+
+/// The first wait is at least this long; each next one twice as long.
+const WAIT_FIRST: Millis = Millis::from_secs(1);
+/// Waits do not grow beyond this by themselves; a provider may ask for longer ones.
+const WAIT_GROWS_TO: Millis = Millis::from_secs(30);
+/// Nor is a step handed back for longer, whatever a provider asks for.
+const WAIT_MOST: Millis = Millis::from_secs(120);
+/// A step that was handed back often begins with longer waits: a step has a hundred of them.
+const OFTEN: u32 = 16;
+/// A step whose waits add up to this without one answer fails.
+pub(crate) const WAITS_MOST: Millis = Millis::from_secs(900);
+
+impl Waited {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+    fn is_none(&self) -> bool {
+        *self == Waited::default()
+    }
+
+    /// How long to wait now for what is not there before `asked` has passed; `None`: it was waited
+    /// for long enough.
+    pub(crate) fn again(&mut self, asked: Millis) -> Option<Millis> {
+        if self.sum >= WAITS_MOST {
+            return None;
+        }
+        let doublings = (self.times + self.all / OFTEN).min(8);
+        let wait = WAIT_FIRST.times(1 << doublings).min(WAIT_GROWS_TO).max(asked).min(WAIT_MOST);
+        self.times += 1;
+        self.all += 1;
+        self.sum = Millis::new(self.sum.get().saturating_add(wait.get()));
+        Some(wait)
+    }
+
+    /// A model has answered.
+    pub(crate) fn over(&mut self) {
+        *self = Waited { all: self.all, ..Waited::default() };
+    }
 }
 
 /// An effect on the outside world: reserved before it is begun, finalised when its outcome is
@@ -71,6 +125,8 @@ impl Default for Journal {
             asked: 0,
             messages: Vec::new(),
             useless: 0,
+            failed: 0,
+            waited: Waited::default(),
             effects: Vec::new(),
             workspace: None,
             files: Vec::new(),
@@ -121,6 +177,20 @@ pub(crate) struct Unknown;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// P9: what is waited for is waited for in bounds, of time and of hand-backs.
+    #[test]
+    fn waits_grow_respect_what_was_asked_and_end() {
+        let mut waited = Waited::default();
+        let waits: Vec<Millis> = std::iter::from_fn(|| waited.again(Millis::ZERO)).collect();
+        assert_eq!(waits[..6], [1, 2, 4, 8, 16, 30].map(Millis::from_secs));
+        assert!(waits.len() < 60, "far fewer than the hundred that a step has: {}", waits.len());
+        waited.over();
+        assert!(waited.again(Millis::ZERO).is_some_and(|wait| wait > WAIT_FIRST), "it was often away");
+        let mut waited = Waited::default();
+        assert_eq!(waited.again(Millis::from_secs(60)), Some(Millis::from_secs(60)));
+        assert_eq!(waited.again(Millis::new(u64::MAX)), Some(WAIT_MOST));
+    }
 
     /// P2: an effect of unknown outcome is not begun again; one that is over may be.
     #[test]

@@ -4,7 +4,7 @@ use super::{
     NO_MODEL,
     answer::{Fit, fit},
     fit::{NoRoom, fitted},
-    journal::Journal,
+    journal::{Journal, WAITS_MOST},
     prompt::Prompt,
 };
 use crate::{NoAnswer, Undone, Work};
@@ -12,11 +12,12 @@ use bytes::Bytes;
 use octollm_client::ModelTerms;
 use octollm_contract::{
     Document,
-    model::{Ask, Message, Structured, Tool, ToolCall, ToolChoice},
+    model::{Answer, Ask, Message, Structured, Tool, ToolCall, ToolChoice},
 };
 
-/// A question that failed is asked again under the next number, so often in a row.
-const FAILED_MAX: u32 = 2;
+/// So many questions in a row without a whole answer end the step, over all its attempts: each was
+/// made and is charged. Nobody else repeats what may have been paid (`docs/decisions/0010`).
+const FAILED_MAX: u32 = 3;
 /// So many answers in a row that cannot be used end the step.
 const USELESS_MAX: u32 = 3;
 /// A question may be answered with at most this many tokens.
@@ -156,7 +157,6 @@ impl<'w> Talk<'w> {
         // Three bytes a token is less than what most text takes.
         let room = self.terms.context_tokens.saturating_sub(u64::from(output_tokens)).saturating_mul(3);
         let room = usize::try_from(room).unwrap_or(usize::MAX);
-        let mut failed = 0;
         loop {
             let messages = fitted(&self.messages, room).map_err(|NoRoom { bytes }| {
                 Undone::for_good(format!(
@@ -178,8 +178,9 @@ impl<'w> Talk<'w> {
             match answer {
                 Ok(answer) => {
                     self.journal.asked = number;
-                    let simulated = if answer.simulated { " (simulated)" } else { "" };
-                    self.journal.models.insert(format!("{}{simulated}", shown(&answer.model)));
+                    self.journal.failed = 0;
+                    self.journal.waited.over();
+                    self.journal.models.insert(answered_by(&self.terms.model, &answer));
                     return Ok(fit(answer, number));
                 }
                 Err(NoAnswer::Lost) => return Err(Undone::Stopped),
@@ -190,13 +191,24 @@ impl<'w> Talk<'w> {
                 }
                 Err(NoAnswer::Refused(why)) => return Err(Undone::for_good(why)),
                 Err(error @ NoAnswer::Away(_)) => return Err(Undone::for_now(error.to_string())),
+                Err(NoAnswer::Later { at_least, why }) => {
+                    let why = format!("no model can be asked now: {why}");
+                    let Some(at_least) = self.journal.waited.again(at_least) else {
+                        let why = format!("{why}; it was waited for during {WAITS_MOST} in all");
+                        return Err(Undone::for_good(why));
+                    };
+                    self.save().await?;
+                    return Err(Undone::Later { at_least, why });
+                }
                 Err(NoAnswer::Failed(why)) => {
                     self.journal.asked = number;
-                    failed += 1;
-                    if failed > FAILED_MAX {
-                        self.save().await?;
-                        return Err(Undone::for_now(format!("the model gave no whole answer: {why}")));
+                    self.journal.failed += 1;
+                    if self.journal.failed >= FAILED_MAX {
+                        let why = format!("{FAILED_MAX} questions in a row brought no whole answer: {why}");
+                        return Err(Undone::for_good(why));
                     }
+                    // The next number is asked only when it is written down that this one failed.
+                    self.save().await?;
                 }
             }
         }
@@ -208,6 +220,15 @@ impl<'w> Talk<'w> {
 fn sendable(call: &ToolCall) -> ToolCall {
     let arguments = if call.object().is_ok() { call.arguments.clone() } else { "{}".to_owned() };
     ToolCall { arguments, ..call.clone() }
+}
+
+/// Who has answered: the model that was asked for, and what the server calls it.
+fn answered_by(asked: &str, answer: &Answer) -> String {
+    let served = shown(&answer.model);
+    let name =
+        if asked.is_empty() || asked == served { served } else { format!("{asked} (served as {served})") };
+    let simulated = if answer.simulated { " (simulated)" } else { "" };
+    format!("{name}{simulated}")
 }
 
 /// A short text of a model in a message for people.

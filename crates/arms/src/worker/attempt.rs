@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{Arm, Undone, Work};
 use octollm_access::StepToken;
-use octollm_client::{Completion, LeaseError, Leases};
+use octollm_client::{Completion, LeaseError, Leases, Wait};
 use octollm_contract::Millis;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
@@ -26,7 +26,7 @@ const GRANTED_BEFORE: Duration = Duration::from_secs(1);
 enum Report {
     Complete(Box<Completion>),
     Fail { message: String, retryable: bool },
-    Release,
+    Release(Option<Wait>),
     Nothing,
 }
 
@@ -43,6 +43,9 @@ pub(super) async fn attempt(arm: Arc<dyn Arm>, work: Work, halt: Halt, leases: A
     let report = report(outcome, cause, grant.time_limit);
     if let Report::Fail { message, retryable } = &report {
         tracing::info!(retryable, "step failed: {message}");
+    }
+    if let Report::Release(Some(Wait { at_least, why })) = &report {
+        tracing::info!(%at_least, "step waits: {why}");
     }
     deliver(report, &grant.token, leases.as_ref(), &halt).await;
 }
@@ -97,14 +100,17 @@ fn report(outcome: Result<Completion, Undone>, cause: Option<Cause>, limit: Mill
         (Ok(done), None | Some(Cause::WantedBack | Cause::TimeOver | Cause::Drain)) => {
             Report::Complete(Box::new(done))
         }
-        (Err(_), Some(Cause::WantedBack)) => Report::Release,
+        (Err(_), Some(Cause::WantedBack)) => Report::Release(None),
+        (Err(Undone::Later { at_least, why }), None | Some(Cause::TimeOver | Cause::Drain)) => {
+            Report::Release(Some(Wait { at_least, why }))
+        }
         (Err(Undone::Failed { message, retryable }), None | Some(Cause::TimeOver | Cause::Drain)) => {
             fail(message, retryable)
         }
         (Err(Undone::Stopped), Some(Cause::TimeOver)) => {
             fail(format!("the step took longer than its time limit of {limit}"), true)
         }
-        (Err(Undone::Stopped), Some(Cause::Drain)) => Report::Release,
+        (Err(Undone::Stopped), Some(Cause::Drain)) => Report::Release(None),
         (Err(Undone::Stopped), None) => fail("the arm stopped before the step was done".into(), true),
     }
 }
@@ -117,7 +123,7 @@ async fn deliver(mut report: Report, token: &StepToken, leases: &dyn Leases, hal
         let said = match &report {
             Report::Complete(done) => leases.complete(token, (**done).clone()).await,
             Report::Fail { message, retryable } => leases.fail(token, message.clone(), *retryable).await,
-            Report::Release => leases.release(token).await,
+            Report::Release(wait) => leases.release(token, wait.clone()).await,
             Report::Nothing => return,
         };
         let wait = match said {
@@ -130,7 +136,7 @@ async fn deliver(mut report: Report, token: &StepToken, leases: &dyn Leases, hal
                     report = Report::Fail { message, retryable: false };
                     continue;
                 }
-                Report::Fail { .. } | Report::Release | Report::Nothing => {
+                Report::Fail { .. } | Report::Release(_) | Report::Nothing => {
                     return tracing::error!("a report was refused: {problem}");
                 }
             },

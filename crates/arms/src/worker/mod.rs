@@ -11,6 +11,7 @@
 mod attempt;
 mod halt;
 pub(crate) mod pace;
+pub(crate) mod slots;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use octollm_access::StepToken;
 use octollm_client::{Beat, Grant, LeaseAsk, LeaseError, Leases};
 use octollm_contract::{ArmName, Millis, WorkerId};
 use pace::Pace;
+use slots::Slots;
 use std::{
     collections::{BTreeMap, HashMap},
     future::pending,
@@ -53,7 +55,7 @@ const TOO_SOON: Duration = Duration::from_millis(100);
 pub struct Settings {
     /// Who it says it is: one run of one process.
     pub worker: WorkerId,
-    /// How many steps it does at once; at least one.
+    /// How many steps it does at once; at least one. A step that waits for a model is none of them.
     pub slots: u16,
     /// How long a long poll waits. A drain may have to wait this long for an answer, because
     /// dropping the call could lose the steps that it brings.
@@ -67,6 +69,7 @@ pub struct Worker {
     leases: Arc<dyn Leases>,
     arms: BTreeMap<ArmName, Arc<dyn Arm>>,
     tools: BTreeMap<ArmName, Vec<String>>,
+    slots: Arc<Slots>,
     settings: Settings,
 }
 
@@ -97,7 +100,7 @@ impl Worker {
         let arms: BTreeMap<_, _> = arms.into_iter().map(|arm| (arm.name(), arm)).collect();
         let told = |arm: &Arc<dyn Arm>| arm.tools().into_iter().map(str::to_owned).collect();
         let tools = arms.iter().map(|(name, arm)| (*name, told(arm))).collect();
-        Worker { leases, arms, tools, settings }
+        Worker { leases, arms, tools, slots: Slots::new(settings.slots), settings }
     }
 
     /// Works until `shutdown` fires, then drains: asks for no more, lets running steps finish
@@ -110,8 +113,8 @@ impl Worker {
         let (mut ask_from, mut beat_from) = (Instant::now(), Instant::now());
         let mut pace = Pace::new();
         while !shutdown.is_cancelled() {
-            if asking.is_none() && running.free(self.settings.slots) > 0 && ask_from <= Instant::now() {
-                asking = Some((Instant::now(), self.ask(running.free(self.settings.slots))));
+            if asking.is_none() && self.slots.free() > 0 && ask_from <= Instant::now() {
+                asking = Some((Instant::now(), self.ask(self.slots.free())));
             }
             tokio::select! {
                 () = shutdown.cancelled() => {}
@@ -119,7 +122,8 @@ impl Worker {
                     let asked = asking.take().map_or_else(Instant::now, |(asked, _)| asked);
                     ask_from = Instant::now() + self.take_in(answer, asked, &mut running, &mut pace);
                 }
-                () = sleep_until(ask_from), if asking.is_none() && running.free(self.settings.slots) > 0 => {}
+                () = sleep_until(ask_from), if asking.is_none() && self.slots.free() > 0 => {}
+                () = self.slots.lent(), if asking.is_none() => {}
                 () = running.keep_alive(&mut beating, &mut beat_from, &self) => {}
             }
         }
@@ -175,29 +179,34 @@ impl Worker {
         }
         let span = tracing::info_span!("step", task = %grant.step.task, step = %grant.step);
         let leases = Arc::clone(&self.leases);
-        let arm = self.arms.get(&grant.spec.arm).filter(|_| running.free(self.settings.slots) > 0);
+        let arm = self.arms.get(&grant.spec.arm).and_then(|arm| Some((Arc::clone(arm), self.slots.take()?)));
         let halt = Halt::default();
         let held = Held {
             token: grant.token.clone(),
             halt: halt.clone(),
             beat_every: grant.heartbeat_every.to_duration().clamp(BEAT_AT_LEAST, BEAT_AT_MOST),
         };
-        let begun = match arm.map(Arc::clone) {
-            Some(arm) => {
+        let begun = match arm {
+            Some((arm, slot)) => {
                 let work = Work {
                     cancel: halt.token().clone(),
-                    link: Link::new(Arc::clone(&leases), grant.token.clone()),
+                    link: Link::new(Arc::clone(&leases), grant.token.clone()).lending(slot.clone()),
                     worker: self.settings.worker.clone(),
                     started: clock::now(),
                     grant: Arc::new(grant),
                 };
-                running.tasks.spawn(attempt(arm, work, halt, leases).instrument(span))
+                let attempt = async move {
+                    attempt(arm, work, halt, leases).await;
+                    // Held until its report is made.
+                    drop(slot);
+                };
+                running.tasks.spawn(attempt.instrument(span))
             }
             None => {
                 let token = grant.token;
                 let hand_back = async move {
                     tracing::warn!("a step that this worker did not ask for is handed back");
-                    if let Err(error) = leases.release(&token).await {
+                    if let Err(error) = leases.release(&token, None).await {
                         tracing::warn!("handing it back failed: {error}");
                     }
                 };
@@ -232,7 +241,7 @@ impl Worker {
                     for grant in answer.unwrap_or_default() {
                         let leases = Arc::clone(&self.leases);
                         running.tasks.spawn(async move {
-                            if let Err(error) = leases.release(&grant.token).await {
+                            if let Err(error) = leases.release(&grant.token, None).await {
                                 tracing::warn!("handing a step back failed: {error}");
                             }
                         });
@@ -259,10 +268,6 @@ async fn answered(asking: &mut Option<(Instant, LeaseCall)>) -> Result<Vec<Grant
 }
 
 impl Running {
-    fn free(&self, slots: u16) -> u16 {
-        slots.max(1).saturating_sub(u16::try_from(self.tasks.len()).unwrap_or(u16::MAX))
-    }
-
     fn tell_all(&self, cause: Cause) {
         self.held.values().for_each(|held| held.halt.tell(cause));
     }

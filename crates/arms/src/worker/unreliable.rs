@@ -4,7 +4,9 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use octollm_access::{SigningKey, StepClaims, StepToken};
-use octollm_client::{Beat, Completion, Grant, LeaseAsk, LeaseError, Leases, ThinkAsk, ThinkError, Thinking};
+use octollm_client::{
+    Beat, Completion, Grant, LeaseAsk, LeaseError, Leases, ThinkAsk, ThinkError, Thinking, Wait,
+};
 use octollm_contract::{
     ArmName, ContentHash, Document, LeaseToken, Millis, TaskId, Timestamp, WorkerId, model::Chunk,
 };
@@ -21,6 +23,8 @@ pub(crate) enum Told {
     Completed(u16),
     Failed(u16, String, bool),
     Released(u16),
+    /// Handed back until what it waits for is there.
+    Waits(u16, Millis),
 }
 
 /// What happens to the next report or lease instead of what should.
@@ -250,8 +254,11 @@ impl Leases for UnreliableLeases {
         self.report(token, |place| Told::Failed(place, message, retryable))
     }
 
-    async fn release(&self, token: &StepToken) -> Result<(), LeaseError> {
-        self.report(token, Told::Released)
+    async fn release(&self, token: &StepToken, wait: Option<Wait>) -> Result<(), LeaseError> {
+        self.report(token, |place| match wait {
+            Some(wait) => Told::Waits(place, wait.at_least),
+            None => Told::Released(place),
+        })
     }
 
     async fn put_artefact(&self, _: &StepToken, bytes: Bytes) -> Result<ContentHash, LeaseError> {

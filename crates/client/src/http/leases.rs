@@ -6,7 +6,8 @@ use super::{
 };
 use crate::{
     Beat, Completion, Grant, LeaseAsk, LeaseError, Leases, PROTOCOL_VERSION, ThinkAsk, ThinkError, Thinking,
-    wire::{ArtefactPut, CheckpointReport, FailReport, HeartbeatAsk, PROTOCOL_HEADER},
+    Wait,
+    wire::{ArtefactPut, CheckpointReport, FailReport, HeartbeatAsk, PROTOCOL_HEADER, ReleaseReport},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -84,8 +85,11 @@ impl Leases for HttpLeases {
         answered(self.report("fail", token).json(&report)).await.map(drop).map_err(lease_error)
     }
 
-    async fn release(&self, token: &StepToken) -> Result<(), LeaseError> {
-        answered(self.report("release", token)).await.map(drop).map_err(lease_error)
+    async fn release(&self, token: &StepToken, wait: Option<Wait>) -> Result<(), LeaseError> {
+        answered(self.report("release", token).json(&ReleaseReport { wait }))
+            .await
+            .map(drop)
+            .map_err(lease_error)
     }
 
     async fn put_artefact(&self, token: &StepToken, bytes: Bytes) -> Result<ContentHash, LeaseError> {

@@ -114,7 +114,7 @@ pub fn decide(task: &Task, command: &Command, now: Timestamp, dice: Dice) -> Res
         Command::Fail { place, token, message, retryable } => {
             draft.fail(*place, *token, message, *retryable, dice)?;
         }
-        Command::Release { place, token } => draft.release(*place, *token)?,
+        Command::Release { place, token, wait } => draft.release(*place, *token, wait.as_ref(), dice)?,
         Command::Cancel => draft.cancel()?,
         Command::Input(given) => draft.input(given)?,
         Command::Expire => draft.expire(dice),

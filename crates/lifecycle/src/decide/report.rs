@@ -4,7 +4,7 @@
 use super::{Draft, Kept, KeptAs};
 use crate::{
     Awaits, Dice, EventKind, Failure, FailureReason, Lease, NewStep, QUESTIONS_MAX, RELEASES_MAX, Refusal,
-    Replans, STEPS_MAX, STOP_GRACE, Step, StepState, StopInto, TaskState, Verdict, retry,
+    Replans, STEPS_MAX, STOP_GRACE, Step, StepState, StopInto, TaskState, Verdict, Wait, Waits, retry,
 };
 use octollm_contract::{ArmName, ContentHash, Document, LeaseToken, Millis, Timestamp, WorkerId};
 
@@ -212,21 +212,48 @@ impl Draft {
         Ok(())
     }
 
-    pub(super) fn release(&mut self, place: u16, token: LeaseToken) -> Result<(), Refusal> {
-        let now = self.now;
+    pub(super) fn release(
+        &mut self,
+        place: u16,
+        token: LeaseToken,
+        wait: Option<&Wait>,
+        dice: Dice,
+    ) -> Result<(), Refusal> {
+        let (now, deadline) = (self.now, self.task.terms.deadline);
         let step = self.held(place, token)?;
         step.deliveries.releases = step.deliveries.releases.saturating_add(1);
         let releases = step.deliveries.releases;
-        if self.stopping() {
-            self.cancel_step(place);
-        } else if releases <= RELEASES_MAX {
-            self.again(place, now);
-            self.tell(EventKind::StepReleased { place });
-        } else {
-            let message = format!("the step was handed back {releases} times without being done");
-            self.fail_step(place, FailureReason::Released, message);
+        let from = wait.map_or(now, |wait| now + retry::wait_for(wait.at_least, dice));
+        let too_late = deadline.is_some_and(|deadline| deadline <= from + TRY_TAKES);
+        match wait {
+            _ if self.stopping() => self.cancel_step(place),
+            Some(wait) if too_late => self.out_of_time(place, wait),
+            _ if releases > RELEASES_MAX => {
+                let why = wait.map(|wait| format!("; the last time: {}", wait.why)).unwrap_or_default();
+                let message = format!("the step was handed back {releases} times without being done{why}");
+                self.fail_step(place, FailureReason::Released, message);
+            }
+            wait => {
+                let from = self.again(place, from);
+                let waits = wait.map(|wait| Waits { why: wait.why.as_str().into(), from });
+                self.tell(EventKind::StepReleased { place, waits });
+            }
         }
         Ok(())
+    }
+
+    /// What the step waits for will not be there in the task's time: the task fails for that, and
+    /// not for the deadline alone. No other plan would have more time.
+    fn out_of_time(&mut self, place: u16, wait: &Wait) {
+        let message = format!("{}; the task's time is over before it can be tried again", wait.why);
+        let failure =
+            Failure { reason: FailureReason::Deadline, message: message.into(), place: Some(place) };
+        self.task.steps[usize::from(place)].state = StepState::Failed(failure.clone());
+        self.touched.insert(place);
+        self.tell(EventKind::StepFailed { place, failure: failure.clone() });
+        if !self.is_superseded(place) {
+            self.stop(StopInto::Failed(failure));
+        }
     }
 
     /// The step at `place`, if `token` proves its lease and the lease has not run out.
@@ -352,6 +379,9 @@ enum Spare {
     /// Planners that will write the next plan.
     Planners,
 }
+
+/// A try that would have less time than this before the deadline is not waited for.
+const TRY_TAKES: Millis = Millis::from_secs(1);
 
 /// How long one attempt of a planner may take.
 pub const PLANNER_TIME_LIMIT: Millis = Millis::from_secs(300);

@@ -8,7 +8,7 @@ mod table;
 
 use crate::{
     Awaits, Budget, Changes, Command, Dice, Given, NewStep, NewTask, Refusal, Replans, Spent, StepState,
-    Task, TaskState, Terms, Verdict, accept, decide, invariants,
+    Task, TaskState, Terms, Verdict, Wait, accept, decide, invariants,
 };
 use octollm_contract::{
     ArmName, CallId, Cost, Document, LeaseToken, MicroUsd, Millis, Priority, TaskId, Timestamp, WorkerId,
@@ -61,6 +61,10 @@ fn revise(place: u16, token: LeaseToken, steps: Vec<NewStep>) -> Command {
 fn question(place: u16, token: LeaseToken) -> Command {
     let next = NewStep { awaits: Awaits::Answer, ..step(ArmName::Planner, &[place]) };
     Command::Ask { place, token, output: document(), next, spec: document() }
+}
+
+fn waiting() -> Wait {
+    Wait { at_least: Millis::from_secs(2), why: "nobody is there".to_owned() }
 }
 
 /// The `n`-th call of a test.

@@ -28,6 +28,9 @@ pub struct Call {
     pub output: u64,
     /// What became of it.
     pub outcome: Outcome,
+    /// All that was asked, a message a paragraph; only where that is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
 }
 
 /// What became of a call.
@@ -74,7 +77,14 @@ impl Log {
     }
 
     /// Notes a call that arrived. It is [`Outcome::Abandoned`] unless its ticket is told otherwise.
-    pub(super) fn open(self: &Arc<Self>, id: &str, model: &str, rule: &str, input: u64) -> Ticket {
+    pub(super) fn open(
+        self: &Arc<Self>,
+        id: &str,
+        model: &str,
+        rule: &str,
+        input: u64,
+        question: Option<String>,
+    ) -> Ticket {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let number = inner.next;
         inner.next += 1;
@@ -89,6 +99,7 @@ impl Log {
             input,
             output: 0,
             outcome: Outcome::Open,
+            question,
         };
         inner.calls.push_back(call.clone());
         Ticket { log: Arc::clone(self), call }

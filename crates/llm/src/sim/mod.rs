@@ -48,6 +48,7 @@ pub struct Sim {
     script: Script,
     dice: Dice,
     log: Arc<Log>,
+    keeps_questions: bool,
 }
 
 /// Which API a request came by.
@@ -62,7 +63,19 @@ impl Sim {
     /// `log` as they end, one JSON object a line.
     #[must_use]
     pub fn new(script: Script, seed: u64, log: Option<File>) -> Arc<Self> {
-        Arc::new(Sim { script, dice: Dice::new(seed), log: Arc::new(Log::new(log)) })
+        Sim::keeping(script, seed, log, false)
+    }
+
+    /// The same; with `questions`, the log holds all that was asked, for tests of what reaches a
+    /// provider.
+    #[must_use]
+    pub fn keeping(script: Script, seed: u64, log: Option<File>, questions: bool) -> Arc<Self> {
+        Arc::new(Sim {
+            script,
+            dice: Dice::new(seed),
+            log: Arc::new(Log::new(log)),
+            keeps_questions: questions,
+        })
     }
 
     /// The calls so far, in the order of their arrival.
@@ -106,7 +119,8 @@ impl Sim {
             );
             return refusal(api, StatusCode::BAD_REQUEST, "invalid_request_error", &why);
         };
-        play::play(api, &asked, part, &self.script, &mut roll, &self.log)
+        let question = self.keeps_questions.then(|| asked.any.clone());
+        play::play(api, &asked, part, &self.script, &mut roll, &self.log, question)
     }
 }
 

@@ -141,12 +141,13 @@ pub(super) fn play(
     script: &Script,
     roll: &mut Roll,
     log: &Arc<Log>,
+    question: Option<String>,
 ) -> Response {
     let Part { rule, reply, timing } = part;
     let fault = reply.fault.or_else(|| drawn_fault(&script.faults, roll.share()));
     let (first, per_token) = pace(timing, roll);
     let content = Content::of(reply, asked, roll.id());
-    let mut ticket = log.open(&content.id, &asked.model, &rule, content.input);
+    let mut ticket = log.open(&content.id, &asked.model, &rule, content.input, question);
     let ending = match fault {
         Some(Fault::Error) => {
             ticket.is(Outcome::Failed);

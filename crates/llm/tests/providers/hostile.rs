@@ -309,7 +309,7 @@ async fn a_server_that_is_not_there_was_sent_nothing() {
     drop(listener);
     let provider = Provider::new(ProviderSettings::new(Kind::OpenAi, url, None)).unwrap();
     let error = provider.answer(&ask()).await.unwrap_err();
-    assert!(matches!(error, CallError::Unreachable(_)), "{error:?}");
+    assert!(matches!(error, CallError::Unreachable { .. }), "{error:?}");
     assert_eq!(error.charge(), Charge::Nothing);
 }
 

@@ -11,7 +11,7 @@ mod settings;
 mod source;
 
 pub(crate) use error::ConfigError;
-pub(crate) use models::{ModelServer, shown_url};
+pub(crate) use models::{ModelServer, ServerKey, shown_url};
 pub(crate) use settings::{Config, SETTINGS, Shown, WorkerGroup};
 pub(crate) use source::{Origin, Sources};
 

@@ -15,9 +15,30 @@ pub(crate) struct ModelServer {
     pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) url: String,
-    pub(crate) key: Option<ProviderKey>,
+    pub(crate) key: ServerKey,
     /// The models to ask it for, the default first; empty: the first that it lists.
     pub(crate) models: Vec<String>,
+    /// Questions that it is asked at once.
+    pub(crate) calls_at_once: Option<u16>,
+}
+
+/// A model server's key.
+#[derive(Clone, Debug)]
+pub(crate) enum ServerKey {
+    /// It wants none.
+    None,
+    Known(ProviderKey),
+    /// The variable that it should be in is not set: whoever asks no model needs no key.
+    Unset {
+        /// Its name.
+        variable: String,
+    },
+}
+
+impl From<Option<ProviderKey>> for ServerKey {
+    fn from(key: Option<ProviderKey>) -> Self {
+        key.map_or(ServerKey::None, ServerKey::Known)
+    }
 }
 
 /// One of `[[providers]]`.
@@ -40,6 +61,9 @@ pub(crate) struct ProviderTable {
     /// The models to ask it for, the default first.
     #[serde(default)]
     pub(crate) models: Vec<String>,
+    /// Questions that it is asked at once; more wait.
+    #[serde(default)]
+    calls_at_once: Option<u16>,
 }
 
 /// The APIs by name.
@@ -78,6 +102,9 @@ pub(super) fn tables(path: &Path, value: toml::Value) -> Result<Vec<ProviderTabl
         if table.key.is_some() && table.key_variable.is_some() {
             return Err(bad(format!("{}: give key or key_variable, not both", table.name)));
         }
+        if table.calls_at_once == Some(0) {
+            return Err(bad(format!("{}: calls_at_once must be at least 1", table.name)));
+        }
     }
     Ok(tables)
 }
@@ -92,8 +119,9 @@ pub(super) fn servers(
         name: name.to_owned(),
         kind,
         url: url.to_owned(),
-        key,
+        key: key.into(),
         models: model.clone(),
+        calls_at_once: None,
     };
     let mut servers = Vec::new();
     if let Some(url) = set(sources, "model_url") {
@@ -101,6 +129,16 @@ pub(super) fn servers(
     }
     for table in sources.providers() {
         servers.push(listed(sources, table, &variable)?);
+    }
+    for (at, server) in servers.iter().enumerate() {
+        if servers[..at].iter().any(|other| other.name == server.name) {
+            return Err(ConfigError::Invalid {
+                origin: sources.providers_origin(),
+                key: "providers",
+                value: server.name.clone(),
+                why: "two model servers have this name (the one of model_url is called default)".into(),
+            });
+        }
     }
     if !servers.is_empty() {
         if let (None, Some(model)) = (set(sources, "model_url"), set(sources, "model")) {
@@ -149,17 +187,22 @@ fn listed(
         value: table.name.clone(),
         why,
     };
-    let text = match &table.key_variable {
-        Some(name) => Some(variable(name).ok_or_else(|| bad(format!("the variable {name} is not set")))?),
-        None => table.key.clone(),
+    let parsed = |text: &str| ProviderKey::parse(text).map_err(|error| bad(error.to_string()));
+    let key = match (&table.key_variable, &table.key) {
+        (Some(name), _) => match variable(name) {
+            Some(text) => ServerKey::Known(parsed(&text)?),
+            None => ServerKey::Unset { variable: name.clone() },
+        },
+        (None, Some(text)) => ServerKey::Known(parsed(text)?),
+        (None, None) => ServerKey::None,
     };
-    let key = text.map(|text| ProviderKey::parse(&text)).transpose();
     Ok(ModelServer {
         name: table.name.clone(),
         kind: table.kind.into(),
         url: table.url.clone(),
-        key: key.map_err(|error| bad(error.to_string()))?,
+        key,
         models: table.models.clone(),
+        calls_at_once: table.calls_at_once,
     })
 }
 
@@ -225,13 +268,27 @@ mod tests {
         assert_eq!(shown_url("http://h/v1"), "http://h/v1");
     }
 
+    /// Whoever shows the configuration, or asks a server of ours, needs no provider's key.
+    #[test]
+    fn a_variable_that_is_not_set_is_an_error_only_where_its_key_is_needed() {
+        let listed = "[[providers]]\nname = \"x\"\nurl = \"y\"\nkey_variable = \"NOWHERE\"\n";
+        assert_eq!(names(&[], listed).unwrap(), ["x y "]);
+    }
+
     #[test]
     fn a_provider_that_cannot_be_meant_is_an_error_without_its_key() {
         for (file, wanted) in [
             ("[[providers]]\nname = \"x\"\n", "missing field `url`"),
             ("[[providers]]\nname = \"x\"\nurl = \"y\"\nkeys = \"sk-secret\"\n", "unknown field `keys`"),
             ("providers = 3\n", "providers"),
-            ("[[providers]]\nname = \"x\"\nurl = \"y\"\nkey_variable = \"NOWHERE\"\n", "NOWHERE is not set"),
+            (
+                "[[providers]]\nname = \"x\"\nurl = \"y\"\n[[providers]]\nname = \"x\"\nurl = \"z\"\n",
+                "providers = \"x\": two model servers have this name",
+            ),
+            (
+                "[[providers]]\nname = \"x\"\nurl = \"y\"\ncalls_at_once = 0\n",
+                "x: calls_at_once must be at least 1",
+            ),
             (
                 "[[providers]]\nname = \"x\"\nurl = \"y\"\nkey = \"sk-secret\"\nkey_variable = \"K\"\n",
                 "not both",

@@ -50,7 +50,7 @@ settings! {
     "listen" "OCTOLLM_LISTEN" = "127.0.0.1:8410", "The address that `serve` listens on", Open;
     "admin_key" "OCTOLLM_ADMIN_KEY" = "", "The first admin key (octo_<id>_<secret>). Empty: the first `serve` makes and prints one", Secret;
     "workers" "OCTOLLM_WORKERS" = "", "Worker processes, such as executor=2,judge=1. Empty: one process for all arms", Open;
-    "slots" "OCTOLLM_SLOTS" = "16", "Steps that one worker process does at once; those that wait for a model take one, too", Open;
+    "slots" "OCTOLLM_SLOTS" = "16", "Steps that one worker process does at once; a step that waits long for a model is none of them", Open;
     "lease_ttl" "OCTOLLM_LEASE_TTL" = "15s", "How long a lease lasts without a heartbeat", Open;
     "drain_grace" "OCTOLLM_DRAIN_GRACE" = "25s", "How long a drain may take before what still runs is stopped", Open;
     "retention" "OCTOLLM_RETENTION" = "720h", "How long ended tasks and their artefacts are kept", Open;

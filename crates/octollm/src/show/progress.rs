@@ -83,6 +83,9 @@ impl Progress {
                 (Mark::Done, format!("{what}{took}"))
             }
             "step.retrying" => (Mark::Again, format!("{what}: {}; it is tried again", said("message"))),
+            "step.released" if event.data.get("message").is_some() => {
+                (Mark::Again, format!("{what}: {}; it waits until {}", said("message"), said("retry_at")))
+            }
             "step.lapsed" => (Mark::Again, format!("{what}: its worker was lost; it is tried again")),
             "step.failed" => (Mark::Failed, format!("{what}: {}", said("message"))),
             "step.cancelled" => (Mark::Failed, format!("{what}: cancelled")),

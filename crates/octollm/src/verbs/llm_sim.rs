@@ -8,7 +8,7 @@ use std::{fs, process::ExitCode};
 use tokio::net::TcpListener;
 
 pub(super) fn llm_sim(options: LlmSim) -> anyhow::Result<ExitCode> {
-    let LlmSim { listen, script, seed, log } = options;
+    let LlmSim { listen, script, seed, log, log_questions } = options;
     let script = match script {
         None => Script::built_in(),
         Some(path) => {
@@ -24,7 +24,7 @@ pub(super) fn llm_sim(options: LlmSim) -> anyhow::Result<ExitCode> {
             Some(opened.with_context(|| format!("the log {} cannot be opened", path.display()))?)
         }
     };
-    let sim = Sim::new(script, seed, log);
+    let sim = Sim::keeping(script, seed, log, log_questions);
     runtime(2)?.block_on(async move {
         let shutdown = signals::shutdown()?;
         let listener = TcpListener::bind(listen)

@@ -1,7 +1,7 @@
 //! From the configuration to the way to models: which providers there are, which of their models
 //! is asked by default, and what they cost.
 
-use crate::config::Config;
+use crate::config::{Config, ModelServer, ServerKey};
 use anyhow::Context;
 use octollm_gateway::Route;
 use octollm_llm::{Catalogue, Provider, ProviderSettings};
@@ -13,9 +13,18 @@ pub(super) struct Models {
     pub(super) catalogue: Catalogue,
 }
 
-/// Providers, each with at least one model, and prices; `None` when no provider is configured. A
-/// provider for which no model is named is asked for its list now.
-pub(super) async fn configured(config: &Config) -> anyhow::Result<Option<Models>> {
+/// What to do when a provider for which no model is named cannot list its models now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unlisted {
+    /// Say so; it is asked again when a step needs it. For servers: others may need no model.
+    Warn,
+    /// Fail. For who would only wait.
+    Fail,
+}
+
+/// Providers and prices; `None` when no provider is configured. A provider for which no model is
+/// named is asked for its list now.
+pub(super) async fn configured(config: &Config, unlisted: Unlisted) -> anyhow::Result<Option<Models>> {
     if config.model_servers.is_empty() {
         return Ok(None);
     }
@@ -29,14 +38,34 @@ pub(super) async fn configured(config: &Config) -> anyhow::Result<Option<Models>
     };
     let mut routes = Vec::with_capacity(config.model_servers.len());
     for server in &config.model_servers {
-        let settings = ProviderSettings::new(server.kind, &server.url, server.key.clone());
-        let provider =
-            Provider::new(settings).with_context(|| format!("the model server {}", server.name))?;
-        let models =
-            if server.models.is_empty() { first_listed(&provider).await? } else { server.models.clone() };
-        routes.push(Route::new(&server.name, models, Arc::new(provider)));
+        routes.push(route(server, unlisted).await?);
     }
     Ok(Some(Models { routes, catalogue }))
+}
+
+async fn route(server: &ModelServer, unlisted: Unlisted) -> anyhow::Result<Route> {
+    let named = || format!("the model server {}", server.name);
+    let key = match &server.key {
+        ServerKey::None => None,
+        ServerKey::Known(key) => Some(key.clone()),
+        ServerKey::Unset { variable } => {
+            anyhow::bail!("{}: the variable {variable} with its key is not set (key_variable)", named())
+        }
+    };
+    let provider = Provider::new(ProviderSettings::new(server.kind, &server.url, key)).with_context(named)?;
+    let models = match (server.models.as_slice(), unlisted) {
+        ([], Unlisted::Fail) => first_listed(&provider).await?,
+        ([], Unlisted::Warn) => first_listed(&provider).await.unwrap_or_else(|error| {
+            tracing::warn!(provider = server.name, "{error:#}; it is asked again when a step needs a model");
+            Vec::new()
+        }),
+        (named, _) => named.to_vec(),
+    };
+    let route = Route::new(&server.name, models, Arc::new(provider));
+    Ok(match server.calls_at_once {
+        Some(calls) => route.at_once(usize::from(calls)),
+        None => route,
+    })
 }
 
 async fn first_listed(provider: &Provider) -> anyhow::Result<Vec<String>> {

@@ -58,7 +58,7 @@ pub(super) fn run(run: Run, config: &Config) -> anyhow::Result<ExitCode> {
         None => (temporary.path().join("data"), Durability::Process),
     };
     let code = runtime(2)?.block_on(async {
-        let models = if thinks { models::configured(config).await? } else { None };
+        let models = if thinks { models::configured(config, models::Unlisted::Fail).await? } else { None };
         let (app, _) = data::open(&folder, durability, place, config, models)?;
         let scratch = temporary.path().join("scratch");
         fs::create_dir(&scratch).with_context(|| format!("{} cannot be made", scratch.display()))?;

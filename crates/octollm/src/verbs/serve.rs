@@ -41,12 +41,16 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
     let shutdown = signals::shutdown()?;
     let folder = data::folder(&config)?;
     // A client's folder is not the server's: relative paths and `~` mean nothing here.
-    let (app, store) =
-        data::open(&folder, Durability::Full, Place::default(), &config, models::configured(&config).await?)?;
+    let models = models::configured(&config, models::Unlisted::Warn).await?;
+    let (app, store) = data::open(&folder, Durability::Full, Place::default(), &config, models)?;
     // Whoever held a lease was a worker of the process that owned this folder before: it is gone.
     let lost = store.lose(None).await.context("the leases of an earlier process cannot be ended")?;
     if lost.presumed > 0 {
-        tracing::warn!(calls = lost.presumed, "model calls of an earlier process count as spent");
+        tracing::warn!(
+            calls = lost.presumed,
+            tasks = ?lost.presumed_of,
+            "model calls of an earlier process count as spent, all that was held for them"
+        );
     }
     if lost.lapsed > 0 {
         tracing::info!(steps = lost.lapsed, "leases of an earlier process were ended");
@@ -67,6 +71,7 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
     let closed = CancellationToken::new();
     let settings =
         ServerSettings { connections_max: config.max_connections as usize, ..ServerSettings::default() };
+    sweeper.finds().add(&lost);
     let metrics = Metrics::new(sweeper.finds());
     let until = closed.clone().cancelled_owned();
     let mut serving = tokio::spawn(Server::serve(listener, Arc::clone(&app), metrics, settings, until));

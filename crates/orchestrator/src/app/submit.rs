@@ -8,7 +8,7 @@ use crate::{
 };
 use octollm_access::Policy;
 use octollm_contract::{
-    ArmName, ContentHash, Criterion, Document, IdempotencyKey, Millis, SessionId, TaskId, Timestamp,
+    ArmName, ContentHash, Cost, Criterion, Document, IdempotencyKey, Millis, SessionId, TaskId, Timestamp,
     api::SubmitTask,
 };
 use octollm_lifecycle::{
@@ -161,8 +161,14 @@ impl App {
         let plan = match rules::plan(&request.goal, &self.settings.place) {
             Ok(plan) if !heeds => plan,
             Err(why) if !self.thinks() || !why.needs_model() => return Err(not_understood(why)),
-            Ok(_) | Err(_) => return Ok(Planned::by_a_planner(&caller.policy)),
+            Ok(_) | Err(_) => {
+                self.affords_an_answer(request)?;
+                return Ok(Planned::by_a_planner(&caller.policy));
+            }
         };
+        if criteria.iter().any(|criterion| matches!(criterion, Criterion::FreeText(_))) {
+            self.affords_an_answer(request)?;
+        }
         // Whoever wrote the policy named these hosts on purpose.
         let private = caller.policy.hosts.iter().filter(|own| own.private).map(|own| &own.host);
         let plan = plan.judged_by(criteria).with_private_hosts(private);
@@ -170,6 +176,35 @@ impl App {
         let (steps, specs) = written(&plan, &[]);
         let policy = self.thinks().then(|| (*caller.policy).clone());
         Ok(Planned { plan: PlanDocument { policy, ..PlanDocument::of(&plan) }, steps, specs })
+    }
+
+    /// A budget that covers no answer at all can never do what needs one. What the rules plan needs
+    /// none, and may be granted nothing.
+    fn affords_an_answer(&self, request: &SubmitTask) -> Result<(), SubmitError> {
+        let Some(gateway) = &self.settings.gateway else { return Ok(()) };
+        let least = gateway.least();
+        let invalid = |field: &str, detail: String| Err(SubmitError::Invalid { field: field.into(), detail });
+        match (request.budget.max_cost_usd, least.cost) {
+            (Some(most), Cost::Known(least)) if most < least => {
+                return invalid(
+                    "budget.max_cost_usd",
+                    format!(
+                        "the goal needs a model, whose shortest answer may cost {least} US dollars, not {most}"
+                    ),
+                );
+            }
+            (Some(_) | None, Cost::Known(_) | Cost::Unknown) => {}
+        }
+        match request.budget.max_tokens {
+            Some(most) if most < least.tokens => invalid(
+                "budget.max_tokens",
+                format!(
+                    "the goal needs a model; question and answer take at least {} tokens, not {most}",
+                    least.tokens
+                ),
+            ),
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn thinks(&self) -> bool {

@@ -18,7 +18,7 @@ use futures_util::{StreamExt as _, future::ready, stream};
 use octollm_client::{
     Beat, Completion, Grant, LeaseAsk, LeaseError, Leases as _, PROTOCOL_VERSION, ThinkAsk, ThinkError,
     ThinkLine,
-    wire::{ArtefactPut, CheckpointReport, FailReport, HeartbeatAsk, PROTOCOL_HEADER},
+    wire::{ArtefactPut, CheckpointReport, FailReport, HeartbeatAsk, PROTOCOL_HEADER, ReleaseReport},
 };
 use octollm_contract::{ContentHash, Document};
 use std::{convert::Infallible, time::Duration};
@@ -26,6 +26,8 @@ use tokio::time::Instant;
 
 /// A report has at most so many bytes; what is larger is an artefact.
 const REPORT_BYTES_MAX: usize = 8 << 20;
+/// Why a step is handed back has at most so many bytes.
+const RELEASE_BYTES_MAX: usize = 64 << 10;
 /// An artefact has at most so many bytes over HTTP.
 const ARTEFACT_BYTES_MAX: usize = 64 << 20;
 /// How often an answer that has nothing to tell shows that it is alive.
@@ -119,8 +121,13 @@ async fn release(
     State(serving): State<Serving>,
     OfStep(token): OfStep,
     _: Spoken,
+    Raw(body): Raw<RELEASE_BYTES_MAX>,
 ) -> Result<StatusCode, Refused> {
-    serving.leases.release(&token).await?;
+    let report = match body.as_ref() {
+        [] => ReleaseReport::default(),
+        body => serde_json::from_slice(body).map_err(|error| Refused::invalid("wait", error.to_string()))?,
+    };
+    serving.leases.release(&token, report.wait).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -165,6 +165,11 @@ impl Collector for Sweeps {
                 "Tasks that a sweep found between states; zero in healthy runs",
                 self.0.repaired(),
             ),
+            (
+                "octollm_llm_calls_presumed_spent",
+                "Model calls that nobody settled, such as after a crash; all that was held for them counts as spent",
+                self.0.presumed(),
+            ),
         ] {
             let counter = ConstCounter::new(count);
             counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
@@ -407,6 +412,7 @@ mod tests {
         octollm_leases_lapsed counter
         octollm_deadlines_passed counter
         octollm_sweep_repairs counter
+        octollm_llm_calls_presumed_spent counter
         octollm_llm_tokens counter
         octollm_llm_cost_usd counter
         octollm_llm_unpriced_calls counter

@@ -101,7 +101,7 @@ async fn a_cancel_reaches_the_worker_on_its_next_beat() {
     assert_eq!(view.status, TaskStatus::Cancelling);
     let worker = "worker-1".parse().unwrap();
     assert_eq!(leases.heartbeat(&worker, std::slice::from_ref(&grant.token)).await.unwrap(), [Beat::Stop]);
-    leases.release(&grant.token).await.unwrap();
+    leases.release(&grant.token, None).await.unwrap();
     let ended = octo.client(&octo.user).wait(task, Millis::from_secs(10)).await.unwrap();
     assert_eq!(ended.status, TaskStatus::Cancelled);
     assert_eq!(leases.heartbeat(&worker, &[grant.token]).await.unwrap(), [Beat::Lost]);

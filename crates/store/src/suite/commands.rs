@@ -7,7 +7,7 @@ use octollm_contract::{
     ArmName, ContentHash, Document, KeyId, LeaseToken, Millis, Priority, SessionId, StepId, TaskId, TenantId,
     Timestamp, WorkerId,
 };
-use octollm_lifecycle::{Awaits, Changes, Command, Given, NewStep, NewTask, Replans, Terms, Verdict};
+use octollm_lifecycle::{Awaits, Changes, Command, Given, NewStep, NewTask, Replans, Terms, Verdict, Wait};
 
 pub(super) const TENANTS: [&str; 3] = ["ant", "bee", "cat"];
 const TTL: Millis = Millis::from_secs(10);
@@ -186,7 +186,12 @@ impl<S: Store> Pair<'_, S> {
                 let retryable = self.chance.percent(70);
                 Command::Fail { place, token, message: "it did not work".to_owned(), retryable }
             }
-            32..42 => Command::Release { place, token },
+            32..42 => {
+                let at_least = Millis::new(u64::try_from(self.chance.below(20_000)).unwrap_or(0));
+                let wait =
+                    self.chance.percent(40).then(|| Wait { at_least, why: "nobody is there".to_owned() });
+                Command::Release { place, token, wait }
+            }
             42..46 => self.revision(place, token),
             46..49 => question(place, token),
             _ if arm == Some(ArmName::Planner) && self.chance.percent(40) => question(place, token),

@@ -40,7 +40,8 @@ fn asks(driver: &Driver) -> Vec<Option<Command>> {
             asks.push(Some(question(place, token)));
             asks.push(Some(fail(place, token, true)));
             asks.push(Some(fail(place, token, false)));
-            asks.push(Some(Command::Release { place, token }));
+            asks.push(Some(Command::Release { place, token, wait: None }));
+            asks.push(Some(Command::Release { place, token, wait: Some(waiting()) }));
         }
     }
     asks

@@ -40,7 +40,7 @@ fn command(driver: &Driver, kind: u8, place: u8, flag: bool) -> Command {
             revise(place, token, steps)
         }
         10 => fail(place, token, flag),
-        11 => Command::Release { place, token },
+        11 => Command::Release { place, token, wait: flag.then(super::waiting) },
         12 if kind & 16 == 0 => Command::Input(Given::Answer(document())),
         12 => Command::Input(if flag { Given::Approve } else { Given::Refuse }),
         13 if kind & 16 == 0 => question(place, token),

@@ -1,7 +1,7 @@
 //! Every state × every command, and cases that were wrong once.
 
 use super::*;
-use crate::{FailureReason, StopInto};
+use crate::{FailureReason, RELEASES_MAX, StopInto};
 
 /// The commands of the table, for a task whose step at `place` is or was leased under `token`:
 /// first the claim, then what the lease's token fences, then the rest.
@@ -31,7 +31,7 @@ fn fenced(place: u16, token: LeaseToken) -> Vec<Command> {
         complete(place, token, None),
         revise(place, token, vec![step(ArmName::Executor, &[])]),
         fail(place, token, true),
-        Command::Release { place, token },
+        Command::Release { place, token, wait: None },
         question(place, token),
         hold(place, token, 2, spent(1, 1)),
     ]
@@ -126,7 +126,7 @@ fn samples() -> Vec<(Driver, u16, LeaseToken)> {
         then(two, fail(1, other, false)),
         then(running.clone(), complete(0, token, None)),
         then(running.clone(), fail(0, token, false)),
-        then(then(running, Command::Cancel), Command::Release { place: 0, token }),
+        then(then(running, Command::Cancel), Command::Release { place: 0, token, wait: None }),
     ]
 }
 
@@ -207,8 +207,49 @@ fn a_step_that_is_handed_back_while_the_clock_is_behind_keeps_to_not_before() {
     driver.pass(100);
     let token = driver.claim(0);
     driver.pass(-50);
-    driver.ask(&Command::Release { place: 0, token }).unwrap();
+    driver.ask(&Command::Release { place: 0, token, wait: None }).unwrap();
     assert_eq!(driver.task.steps[0].state, StepState::Ready { from: not_before });
+}
+
+fn wait(seconds: u64) -> Option<Wait> {
+    Some(Wait { at_least: Millis::from_secs(seconds), why: "connection refused".to_owned() })
+}
+
+/// P9: a step that waits for something gives its worker back and is not claimed before; neither
+/// failure nor crash, and bounded like every release, with the reason told.
+#[test]
+fn a_step_that_waits_is_ready_later_and_not_for_ever() {
+    let mut driver = Driver::new(order(vec![step(ArmName::Coder, &[])], Replans::UpTo(2)));
+    for time in 0..=RELEASES_MAX {
+        let token = driver.claim(0);
+        driver.ask(&Command::Release { place: 0, token, wait: wait(10) }).unwrap();
+        if time < RELEASES_MAX {
+            let StepState::Ready { from } = driver.task.steps[0].state else { panic!() };
+            assert!(from >= driver.now + Millis::from_secs(10));
+            driver.pass(12_500);
+        }
+    }
+    let StepState::Failed(failure) = &driver.task.steps[0].state else { panic!() };
+    assert_eq!(failure.reason, FailureReason::Released);
+    assert!(failure.message.contains("connection refused"), "{}", failure.message);
+    let deliveries = driver.task.steps[0].deliveries;
+    assert_eq!((deliveries.failures, deliveries.crashes), (0, 0));
+}
+
+/// What is waited for beyond the deadline fails the task now, for the reason that it waits for.
+#[test]
+fn a_wait_beyond_the_deadline_fails_the_task_with_its_cause() {
+    let mut new = order(vec![step(ArmName::Coder, &[])], Replans::UpTo(2));
+    new.terms.deadline = Some(START + Millis::from_secs(30));
+    let mut driver = Driver::new(new);
+    let token = driver.claim(0);
+    driver.ask(&Command::Release { place: 0, token, wait: wait(5) }).unwrap();
+    driver.pass(10_000);
+    let token = driver.claim(0);
+    driver.ask(&Command::Release { place: 0, token, wait: wait(20) }).unwrap();
+    let TaskState::Failed { failure, .. } = &driver.task.state else { panic!("{:?}", driver.task.state) };
+    assert_eq!(failure.reason, FailureReason::Deadline);
+    assert!(failure.message.contains("connection refused"), "{}", failure.message);
 }
 
 /// P2: crash, handled failure and release are counted apart; a drain burns no attempt.
@@ -217,7 +258,7 @@ fn releases_and_failures_do_not_count_as_crashes() {
     let mut driver = Driver::new(order(vec![step(ArmName::Executor, &[])], Replans::No));
     for _ in 0..20 {
         let token = driver.claim(0);
-        driver.ask(&Command::Release { place: 0, token }).unwrap();
+        driver.ask(&Command::Release { place: 0, token, wait: None }).unwrap();
     }
     let token = driver.claim(0);
     driver.ask(&fail(0, token, true)).unwrap();

@@ -150,7 +150,7 @@ fn lose_callers(
     for task in calling {
         match writer.unit(|writer| writer.command(task, &Command::CallerLost))? {
             Ok(Some((_, changes))) => {
-                swept.presumed += changes.settled();
+                swept.presume(task, changes.settled());
                 touched.insert(task);
             }
             Ok(None) => {}
@@ -177,7 +177,7 @@ fn expire(writer: &mut Writer<'_>, id: TaskId, now: Timestamp, swept: &mut Swept
     swept.overdue += usize::from(overdue);
     swept.repaired += usize::from(changes.repaired);
     swept.lapsed += lapsed(&before, &changes);
-    swept.presumed += changes.settled();
+    swept.presume(id, changes.settled());
     swept.tasks += 1;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::{RowError, Unreadable, failure, moment, moment_if, text, text_if, unreadable, word};
 use octollm_contract::Timestamp;
-use octollm_lifecycle::{Event, EventKind};
+use octollm_lifecycle::{Event, EventKind, Waits};
 use rusqlite::Row;
 
 /// The columns that say what happened. `count` is a plan version, an attempt, a number of
@@ -30,7 +30,6 @@ impl<'a> From<&'a EventKind> for EventRow<'a> {
             | EventKind::TaskCancelled
             | EventKind::StepCheckpointed { .. }
             | EventKind::StepCompleted { .. }
-            | EventKind::StepReleased { .. }
             | EventKind::StepCancelled { .. } => row,
             EventKind::TaskFailed(failure) => {
                 EventRow { reason: Some(failure.reason.as_str()), text: Some(&failure.message), ..row }
@@ -39,6 +38,11 @@ impl<'a> From<&'a EventKind> for EventRow<'a> {
             EventKind::StepStarted { worker, attempt, .. } => {
                 EventRow { count: Some(*attempt), text: Some(worker.as_str()), ..row }
             }
+            EventKind::StepReleased { waits, .. } => EventRow {
+                moment: waits.as_ref().map(|waits| waits.from),
+                text: waits.as_ref().map(|waits| &*waits.why),
+                ..row
+            },
             EventKind::StepRetrying { message, from, .. } => {
                 EventRow { moment: Some(*from), text: Some(message), ..row }
             }
@@ -81,7 +85,10 @@ impl EventRow<'_> {
             "step.retrying" => {
                 EventKind::StepRetrying { place: place()?, message: text()?.into(), from: from()? }
             }
-            "step.released" => EventKind::StepReleased { place: place()? },
+            "step.released" => {
+                let waits = self.moment.map(|from| Ok(Waits { why: text()?.into(), from })).transpose()?;
+                EventKind::StepReleased { place: place()?, waits }
+            }
             "step.lapsed" => EventKind::StepLapsed { place: place()?, crashes: count()?, from: from()? },
             "step.failed" => {
                 let at = self.count.map(u16::try_from).transpose();

@@ -1,7 +1,7 @@
 use super::*;
 use octollm_contract::{LeaseToken, MicroUsd, WorkerId};
 use octollm_lifecycle::{
-    Account, Amount, Budget, EventKind, Lease, Ledger, Limit, StepState, StopInto, TaskState,
+    Account, Amount, Budget, EventKind, Lease, Ledger, Limit, StepState, StopInto, TaskState, Waits,
 };
 use proptest::prelude::*;
 
@@ -72,7 +72,10 @@ fn event_kinds() -> impl Strategy<Value = EventKind> {
         (any::<u16>(), any::<String>(), moments()).prop_map(|(place, message, from)| {
             EventKind::StepRetrying { place, message: message.as_str().into(), from }
         }),
-        place.prop_map(|place| EventKind::StepReleased { place }),
+        (any::<u16>(), proptest::option::of((any::<String>(), moments()))).prop_map(|(place, waits)| {
+            let waits = waits.map(|(why, from)| Waits { why: why.as_str().into(), from });
+            EventKind::StepReleased { place, waits }
+        }),
         (any::<u16>(), any::<u32>(), moments()).prop_map(|(place, crashes, from)| EventKind::StepLapsed {
             place,
             crashes,

@@ -82,7 +82,7 @@ fn may(hosts: &[(&str, bool)]) -> Capability {
 async fn get_url(url: &str, may: &Capability, names: &Names) -> Result<Found, (String, bool)> {
     fetch(url, may, names, &CancellationToken::new()).await.map_err(|undone| match undone {
         Undone::Failed { message, retryable } => (message, retryable),
-        Undone::Stopped => ("stopped".into(), false),
+        Undone::Later { .. } | Undone::Stopped => ("stopped".into(), false),
     })
 }
 

@@ -1,0 +1,246 @@
+//! The call itself: the provider is asked, its answer passed on as it comes.
+//!
+//! Promises: what may have been paid is never asked again here, and what was not, once more at
+//! most and only when that is soon: longer waits are the step's, which hands itself back meanwhile.
+//! A call that nobody listens to goes on while its task does.
+
+use crate::{
+    Inner,
+    call::Call,
+    hold::Held,
+    worth::{Charged, charged, charged_for_failure},
+};
+use futures_util::StreamExt as _;
+use octollm_access::{StepClaims, TenantScope};
+use octollm_client::ThinkLine;
+use octollm_contract::{
+    Millis, Timestamp,
+    model::{Answer, Chunk, Gathering},
+};
+use octollm_lifecycle::TaskState;
+use octollm_llm::{
+    CallError, Charge, breaker, chain,
+    retry::{Next, RetryPolicy},
+};
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// When a provider that failed is asked again, if it does not say.
+const LATER: Millis = Millis::from_secs(5);
+/// How often it is looked whether a call that nobody listens to is still wanted.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How a call ended, with what it is charged and told.
+pub(crate) struct Ended {
+    pub(crate) charged: Charged,
+    pub(crate) answer: Option<Answer>,
+    /// Nothing was done: the same question may be asked again.
+    pub(crate) not_made: bool,
+    /// Who answered, as the server names it.
+    pub(crate) served: Option<String>,
+    pub(crate) simulated: bool,
+    pub(crate) at: Timestamp,
+    pub(crate) first: Option<Duration>,
+    pub(crate) took: Duration,
+    pub(crate) tries: u32,
+    pub(crate) last_word: ThinkLine,
+}
+
+/// Calls the provider, again when nothing was paid, and passes on what it says. All but the last
+/// word: that waits for nothing, but is said by the settlement, which must be under way by then.
+pub(crate) async fn ask(gateway: &Inner, claims: &StepClaims, held: &Held, call: &Call) -> Ended {
+    let policy = RetryPolicy::default();
+    let at = gateway.parts.clock.now();
+    let began = Instant::now();
+    let mut tries = 0;
+    loop {
+        let pass = match held.route.admit(gateway.parts.clock.now()) {
+            Ok(pass) => pass,
+            Err(busy) => {
+                let last_word = ThinkLine::Busy { retry_after: busy.for_, why: busy.why };
+                return held.unpaid(at, began.elapsed(), tries, last_word);
+            }
+        };
+        tries += 1;
+        let mut heard = Heard::default();
+        let how = listen(gateway, claims, held, call, &mut heard).await;
+        let (health, wrong) = match &how {
+            Err(Broken::Call(error)) => (breaker::Outcome::of(error), Some(chain(error))),
+            Ok(_) | Err(Broken::Unwanted) => (breaker::Outcome::Healthy, None),
+        };
+        held.route.record(pass, health, wrong.as_deref(), gateway.parts.clock.now());
+        let (charge, why) = match how {
+            Ok(answer) => return held.answered(at, began.elapsed(), tries, heard, answer),
+            Err(Broken::Unwanted) => (heard.charge(), "nobody wants the answer any more".to_owned()),
+            Err(Broken::Call(error)) => {
+                let mut dice = [0; 8];
+                gateway.parts.entropy.fill(&mut dice);
+                match policy.after(tries, &error, u64::from_le_bytes(dice)) {
+                    Next::Wait(wait) if heard.bytes == 0 => {
+                        tracing::debug!(%error, tries, "a model is asked again");
+                        sleep(wait.to_duration()).await;
+                        if !call.is_unheard() || wanted(gateway, claims).await {
+                            continue;
+                        }
+                    }
+                    Next::Wait(_) | Next::Stop(_) => {}
+                }
+                if let Some(line) = later(held, &error) {
+                    return held.unpaid(at, began.elapsed(), tries, line);
+                }
+                if let CallError::Refused { .. } | CallError::BadKey { .. } | CallError::OutOfCredit { .. } =
+                    error
+                {
+                    let last_word = ThinkLine::Refused(held.route.said(&chain(&error)));
+                    return held.unpaid(at, began.elapsed(), tries, last_word);
+                }
+                (error.charge(), held.route.said(&chain(&error)))
+            }
+        };
+        let charged =
+            charged_for_failure(charge, held.price.as_ref(), held.worst, held.question, heard.bytes);
+        return Ended {
+            charged,
+            answer: None,
+            not_made: false,
+            served: heard.model,
+            simulated: heard.simulated,
+            at,
+            first: heard.first,
+            took: began.elapsed(),
+            tries,
+            last_word: ThinkLine::Failed(why),
+        };
+    }
+}
+
+/// A failure that passes by itself: nothing was paid, and another time it may work.
+fn later(held: &Held, error: &CallError) -> Option<ThinkLine> {
+    let asked = match error {
+        CallError::RateLimited { retry_after, .. } | CallError::Overloaded { retry_after, .. } => {
+            *retry_after
+        }
+        CallError::Unreachable { .. } => None,
+        CallError::Refused { .. }
+        | CallError::BadKey { .. }
+        | CallError::OutOfCredit { .. }
+        | CallError::Unknown { .. }
+        | CallError::TimedOut { .. }
+        | CallError::Malformed { .. }
+        | CallError::TooLarge { .. }
+        | CallError::Cut { .. } => return None,
+    };
+    Some(ThinkLine::Busy { retry_after: asked.unwrap_or(LATER), why: held.route.said(&chain(error)) })
+}
+
+/// What came of one try.
+#[derive(Default)]
+struct Heard {
+    gathering: Gathering,
+    model: Option<String>,
+    simulated: bool,
+    bytes: u64,
+    first: Option<Duration>,
+}
+
+impl Heard {
+    /// What a call that was broken off on purpose may cost.
+    fn charge(&self) -> Charge {
+        self.gathering.usage().map_or(Charge::Unknown, Charge::AtLeast)
+    }
+}
+
+enum Broken {
+    Call(CallError),
+    /// The task is being stopped and nobody listens.
+    Unwanted,
+}
+
+async fn listen(
+    gateway: &Inner,
+    claims: &StepClaims,
+    held: &Held,
+    call: &Call,
+    heard: &mut Heard,
+) -> Result<Answer, Broken> {
+    let began = Instant::now();
+    let mut stream = held.route.call(held.ask.clone());
+    let mut look = began + LOOK;
+    loop {
+        let said = timeout_at(look, stream.next()).await;
+        if look <= Instant::now() {
+            if call.is_unheard() && !wanted(gateway, claims).await {
+                return Err(Broken::Unwanted);
+            }
+            look = Instant::now() + LOOK;
+        }
+        let Ok(said) = said else { continue };
+        let broke_off = || CallError::Unknown { why: "the answer has no end".into() };
+        let chunk = said.unwrap_or_else(|| Err(broke_off())).map_err(Broken::Call)?;
+        match &chunk {
+            Chunk::Begun { model, simulated } => {
+                heard.model = Some(model.clone());
+                heard.simulated = *simulated;
+            }
+            Chunk::Text { text } => heard.bytes += text.len() as u64,
+            Chunk::ToolCall(call) => heard.bytes += (call.name.len() + call.arguments.len()) as u64,
+            Chunk::Usage(_) | Chunk::End { .. } => {}
+        }
+        heard.first.get_or_insert_with(|| began.elapsed());
+        heard.gathering.push(chunk.clone());
+        if let Chunk::End { .. } = &chunk {
+            let answer = std::mem::take(&mut heard.gathering).answer();
+            return answer.ok_or_else(|| Broken::Call(broke_off()));
+        }
+        call.say(ThinkLine::Chunk(chunk));
+    }
+}
+
+/// Whether somebody will come back for the answer: another attempt of the step will, unless its
+/// task is being stopped.
+async fn wanted(gateway: &Inner, claims: &StepClaims) -> bool {
+    match gateway.parts.store.task(claims.step.task, &TenantScope::System).await {
+        Ok(Some(record)) => match record.task.state {
+            TaskState::Queued | TaskState::Planning | TaskState::Running | TaskState::Waiting { .. } => true,
+            TaskState::Stopping { .. }
+            | TaskState::Completed { .. }
+            | TaskState::Failed { .. }
+            | TaskState::Cancelled { .. } => false,
+        },
+        Ok(None) => false,
+        Err(_) => true,
+    }
+}
+
+impl Held {
+    fn answered(&self, at: Timestamp, took: Duration, tries: u32, heard: Heard, answer: Answer) -> Ended {
+        let last_word = ThinkLine::Chunk(Chunk::End { finish: answer.finish });
+        Ended {
+            charged: charged(self.price.as_ref(), self.worst, answer.usage),
+            not_made: false,
+            served: Some(answer.model.clone()),
+            simulated: answer.simulated,
+            answer: Some(answer),
+            at,
+            first: heard.first,
+            took,
+            tries,
+            last_word,
+        }
+    }
+
+    fn unpaid(&self, at: Timestamp, took: Duration, tries: u32, last_word: ThinkLine) -> Ended {
+        Ended {
+            charged: charged_for_failure(Charge::Nothing, None, self.worst, self.question, 0),
+            answer: None,
+            not_made: true,
+            served: None,
+            simulated: false,
+            at,
+            first: None,
+            took,
+            tries,
+            last_word,
+        }
+    }
+}

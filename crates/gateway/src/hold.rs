@@ -1,0 +1,201 @@
+//! Before a call: who is asked, what the call may cost at most, and the hold of that (P5).
+//!
+//! A worst case that does not fit what is free is made smaller, down to [`OUTPUT_TOKENS_LEAST`],
+//! before the question is refused; while other calls of the task hold what is missing, it is not
+//! refused at all, but comes later.
+
+use crate::{
+    Inner, SETTLED_WITHIN,
+    route::{Route, Seat},
+    run::SOON,
+    worth::{fits_without_holds, worst_case},
+};
+use octollm_access::{StepClaims, TenantScope};
+use octollm_client::{ThinkAsk, ThinkLine};
+use octollm_contract::{
+    CallId,
+    model::{Ask, Message},
+};
+use octollm_lifecycle::{Command, Refusal, Spent};
+use octollm_llm::Price;
+use octollm_store::{DecideError, Directed};
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+/// A hold whose commit is not known is repeated so often, and after so long.
+const HOLD_AGAIN_MAX: u32 = 10;
+const HOLD_AGAIN: Duration = Duration::from_millis(200);
+/// An answer of fewer tokens is seldom one: where the budget covers no more, the question is refused.
+pub(crate) const OUTPUT_TOKENS_LEAST: u32 = 256;
+
+/// A call whose worst case is held.
+pub(crate) struct Held {
+    pub(crate) id: CallId,
+    pub(crate) route: Route,
+    /// The place among the provider's calls.
+    pub(crate) seat: Seat,
+    pub(crate) ask: Ask,
+    pub(crate) price: Option<Price>,
+    pub(crate) worst: Spent,
+    /// Tokens that the question has at most.
+    pub(crate) question: u64,
+    pub(crate) masked: u32,
+}
+
+pub(crate) async fn hold(
+    gateway: &Inner,
+    claims: &StepClaims,
+    question: ThinkAsk,
+) -> Result<Held, ThinkLine> {
+    let ThinkAsk { number, mut ask } = question;
+    let masked = mask(&mut ask);
+    let route = choose(gateway, &mut ask).await?;
+    let busy = |busy: crate::route::Busy| ThinkLine::Busy { retry_after: busy.for_, why: busy.why };
+    // Before anything is held: a provider that is away costs its waiting steps no commit.
+    let seat = route.seat(gateway.parts.clock.now()).map_err(busy)?;
+    let terms = route.terms(&ask.model, &gateway.parts.catalogue);
+    ask.max_output_tokens = ask.max_output_tokens.clamp(1, terms.output_tokens_max);
+    // Counting may take a tokenizer's time.
+    let counting = ask.clone();
+    let counted = tokio::task::spawn_blocking(move || octollm_llm::count(&counting)).await;
+    let counted = counted.map_err(|error| ThinkLine::Away(error.to_string()))?.tokens;
+    let price = gateway.parts.catalogue.find(&ask.model).map(|row| row.price);
+    let worst_of = |tokens: u32| worst_case(price.as_ref(), counted, u64::from(tokens));
+    let least = ask.max_output_tokens.min(OUTPUT_TOKENS_LEAST);
+    let mut id = [0; 16];
+    gateway.parts.entropy.fill(&mut id);
+    let id = CallId::from_bytes(id);
+    let mut waited = false;
+    loop {
+        let worst = worst_of(ask.max_output_tokens);
+        let over = match held(gateway, claims, id, number, worst).await {
+            Ok(()) => return Ok(Held { id, route, seat, ask, price, worst, question: counted, masked }),
+            Err(ThinkLine::OverBudget(over)) => over,
+            Err(line) => return Err(line),
+        };
+        match others(gateway, claims, worst_of(least)).await? {
+            // What an earlier call has not used is about to become free.
+            Others::Settle if !waited => {
+                waited = true;
+                let _in_time = timeout(SETTLED_WITHIN, gateway.settled(claims.step.task)).await;
+            }
+            Others::Settle | Others::Hold => {
+                let why = format!("other calls of the task hold what is left of its budget ({over})");
+                return Err(ThinkLine::Busy { retry_after: SOON, why });
+            }
+            Others::No if ask.max_output_tokens > least => {
+                ask.max_output_tokens = (ask.max_output_tokens / 2).max(least);
+            }
+            Others::No => return Err(ThinkLine::OverBudget(over)),
+        }
+    }
+}
+
+/// Whether other calls of the task keep this one from its hold.
+enum Others {
+    /// They are over and about to be settled.
+    Settle,
+    /// They are under way, and without them the question would fit.
+    Hold,
+    No,
+}
+
+async fn others(gateway: &Inner, claims: &StepClaims, least: Spent) -> Result<Others, ThinkLine> {
+    if gateway.is_settling(claims.step.task) {
+        return Ok(Others::Settle);
+    }
+    let record = gateway.parts.store.task(claims.step.task, &TenantScope::System).await;
+    let record = record.map_err(|error| ThinkLine::Away(error.to_string()))?.ok_or(ThinkLine::Lost)?;
+    let hold = !record.task.holds.is_empty() && fits_without_holds(&record.task.ledger, least);
+    Ok(if hold { Others::Hold } else { Others::No })
+}
+
+/// Holds durably. The same hold again changes nothing, so a commit of unknown fate is repeated.
+async fn held(
+    gateway: &Inner,
+    claims: &StepClaims,
+    call: CallId,
+    number: u32,
+    worst: Spent,
+) -> Result<(), ThinkLine> {
+    let command = Command::Hold { place: claims.step.place, token: claims.lease, call, number, worst };
+    let mut decided = decide(gateway, claims, command.clone()).await;
+    for _ in 0..HOLD_AGAIN_MAX {
+        if !matches!(decided, Err(ThinkLine::Away(_))) {
+            break;
+        }
+        sleep(HOLD_AGAIN).await;
+        decided = decide(gateway, claims, command.clone()).await;
+    }
+    decided
+}
+
+async fn decide(gateway: &Inner, claims: &StepClaims, command: Command) -> Result<(), ThinkLine> {
+    let directed = Directed { task: claims.step.task, scope: TenantScope::System, command };
+    match gateway.parts.store.decide(vec![directed]).await.pop() {
+        Some(Ok(_)) => Ok(()),
+        Some(Err(DecideError::Refused(refusal))) => Err(match refusal {
+            Refusal::OverBudget(_) => ThinkLine::OverBudget(refusal.to_string()),
+            // Less of it has no price either.
+            Refusal::Unpriced => ThinkLine::Refused(refusal.to_string()),
+            Refusal::TooManyHolds => ThinkLine::Busy { retry_after: SOON, why: refusal.to_string() },
+            Refusal::LeaseLost
+            | Refusal::MustStop
+            | Refusal::Ended
+            | Refusal::NotReady
+            | Refusal::NotWaiting
+            | Refusal::OtherInput
+            | Refusal::BadPlan
+            | Refusal::BadVerdict
+            | Refusal::CallReused
+            | Refusal::NoSuchHold
+            | Refusal::MoreThanHeld => ThinkLine::Lost,
+        }),
+        Some(Err(DecideError::Store(error))) => Err(ThinkLine::Away(error.to_string())),
+        Some(Err(DecideError::NotFound)) | None => Err(ThinkLine::Lost),
+    }
+}
+
+/// The provider for the model that is asked for; the default model when none is.
+async fn choose(gateway: &Inner, ask: &mut Ask) -> Result<Route, ThinkLine> {
+    let routes = &gateway.parts.routes;
+    let route = match ask.model.as_str() {
+        "" => routes.first(),
+        model => routes.iter().find(|route| route.models().iter().any(|own| own == model)),
+    };
+    let Some(route) = route else {
+        let known: Vec<&str> = routes.iter().flat_map(Route::models).map(String::as_str).collect();
+        let known = known.join(", ");
+        return Err(ThinkLine::Refused(format!("{:?} is none of the models here: {known}", ask.model)));
+    };
+    if ask.model.is_empty() {
+        let default = route.default_model(gateway.parts.clock.as_ref()).await;
+        ask.model = default.map_err(|busy| ThinkLine::Busy { retry_after: busy.for_, why: busy.why })?;
+    }
+    Ok(route.clone())
+}
+
+fn mask(ask: &mut Ask) -> u32 {
+    let mut masked = 0;
+    for message in &mut ask.messages {
+        match message {
+            Message::System { text } | Message::User { text } | Message::Tool { text, .. } => {
+                masked += mask_text(text);
+            }
+            Message::Assistant { text, tool_calls } => {
+                masked += mask_text(text);
+                masked += tool_calls.iter_mut().map(|call| mask_text(&mut call.arguments)).sum::<u32>();
+            }
+        }
+    }
+    masked
+}
+
+fn mask_text(text: &mut String) -> u32 {
+    let masked = octollm_screen::secrets::mask(text);
+    let found = masked.found.values().sum();
+    if found > 0 {
+        *text = masked.text.into_owned();
+    }
+    found
+}
