@@ -1,11 +1,20 @@
 //! What the tests need beside a Rust toolchain, and how it is installed.
 
 use crate::{run, say};
-use std::{fs, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 /// A program that the tests call, and the Debian package that has it.
-const NEEDS: &[(&str, &str)] =
-    &[("cc", "gcc"), ("curl", "curl"), ("jq", "jq"), ("python3", "python3-minimal")];
+const NEEDS: &[(&str, &str)] = &[
+    ("cc", "gcc"),
+    ("curl", "curl"),
+    ("jq", "jq"),
+    ("python3", "python3-minimal"),
+    ("/usr/lib/postgresql/15/bin/postgres", "postgresql-15"),
+];
+
+/// Asked by Debian's packages before they start a service; 101 forbids it. The tests start their own
+/// servers, in folders of their own.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Installs what is missing when this is Debian and we are root; says what to install otherwise.
 pub(crate) fn install() -> Result<(), String> {
@@ -24,10 +33,25 @@ pub(crate) fn install() -> Result<(), String> {
     run(Command::new("apt-get").args(["update", "-q"]))?;
     let mut arguments = vec!["install", "-y", "-q", "--no-install-recommends"];
     arguments.extend(&missing);
-    run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
+    without_services(|| run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive")))
+}
+
+/// Does `install` so that no package starts a service.
+fn without_services(install: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    if Path::new(POLICY).exists() {
+        // Whoever put it there says what may start.
+        return install();
+    }
+    let refused = |error: std::io::Error| format!("{POLICY} cannot be written: {error}");
+    fs::write(POLICY, "#!/bin/sh\nexit 101\n").map_err(refused)?;
+    fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755)).map_err(refused)?;
+    let installed = install();
+    fs::remove_file(POLICY).map_err(refused)?;
+    installed
 }
 
 fn on_path(program: &str) -> bool {
+    // A path that is absolute stays as it is.
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }

@@ -13,7 +13,7 @@ const MARKS: &[&str] = &["todo!(", "unimplemented!(", "#[ignore", "FIXME"];
 
 pub(crate) fn check() -> Result<(), String> {
     let mut files = Vec::new();
-    for root in ["crates", "sim", "bench", "tests"] {
+    for root in ["crates", "sim", "bench", "testkit", "tests"] {
         collect(Path::new(root), &mut files);
     }
     let mut faults = Vec::new();
