@@ -44,6 +44,22 @@ impl Hints {
         self.announce(Topic::Expiry);
     }
 
+    /// Tells everyone who waits for a task that it may have changed.
+    pub(crate) fn tasks_changed(&self) {
+        for (topic, sender) in lock(&self.topics).iter() {
+            if matches!(topic, Topic::Task(_)) {
+                sender.send_replace(());
+            }
+        }
+    }
+
+    /// Tells everyone who waits that what they wait for may have come.
+    pub(crate) fn all_changed(&self) {
+        for sender in lock(&self.topics).values() {
+            sender.send_replace(());
+        }
+    }
+
     /// To wait for changes of a task.
     #[must_use]
     pub fn watch_task(&self, task: TaskId) -> Watch {

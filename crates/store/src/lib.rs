@@ -8,9 +8,13 @@
 //! Must not know: what a decision is. It claims, loads, applies; no `if` on states here, no
 //! decision in SQL. Nor what goals, plans and results say: they are documents.
 
+mod columns;
 mod error;
 mod hints;
 pub mod memory;
+pub mod postgres;
+#[cfg(test)]
+mod samples;
 pub mod sqlite;
 pub mod suite;
 mod time;
@@ -57,6 +61,15 @@ pub trait Tasks: Send + Sync + 'static {
     /// `None`, one for every lease there is, and [`Command::CallerLost`] to every task with a
     /// model call under way: nobody that this store knows is alive.
     async fn lose(&self, worker: Option<WorkerId>) -> Result<Swept, StoreError>;
+
+    /// What an orchestrator does first: ends what earlier owners of this store left under way and are
+    /// known not to be alive for. A store that has one owner loses everything (`lose(None)`); one that
+    /// several share knows of nobody that it is gone: there, leases run out by themselves.
+    async fn take_over(&self) -> Result<Swept, StoreError>;
+
+    /// Whether this process is the one that sweeps, from now on for some seconds; asked again before
+    /// each sweep. Of all that share a store at most one is told so at a time.
+    async fn leads(&self) -> Result<bool, StoreError>;
 
     /// Removes at most `most` tasks that ended before `ended_before`, with all that belongs to
     /// them, and idempotency keys of such tasks. Returns how many.

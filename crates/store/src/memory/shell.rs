@@ -111,6 +111,14 @@ impl Tasks for MemoryStore {
         Ok(swept)
     }
 
+    async fn take_over(&self) -> Result<Swept, StoreError> {
+        self.lose(None).await
+    }
+
+    async fn leads(&self) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
     async fn prune(&self, ended_before: Timestamp, most: usize) -> Result<usize, StoreError> {
         Ok(self.memory().prune(ended_before, most))
     }

@@ -6,9 +6,7 @@ use super::{
     writer::Writer,
 };
 use octollm_contract::{ArmName, Document, TaskId, Timestamp};
-use octollm_lifecycle::{
-    Budget, Changes, EventKind, FailureReason, Kept, KeptAs, Ledger, Replans, Step, StepState, Task,
-};
+use octollm_lifecycle::{Budget, Changes, EventKind, Kept, KeptAs, Ledger, Replans, Step, StepState, Task};
 use rusqlite::params;
 use std::sync::Arc;
 
@@ -81,7 +79,7 @@ impl Writer<'_> {
             rows::signed(task.events),
             task.state.ended_at().map(Timestamp::as_millis),
             task.next_due().map(Timestamp::as_millis),
-            is_poisoned(task),
+            rows::is_poisoned(task),
         ])?;
         if let Some(due) = task.next_due() {
             self.expects(due);
@@ -214,7 +212,7 @@ impl Writer<'_> {
 
     fn update_task(&mut self, before: &Task, after: &Task) -> Result<(), Fault> {
         let (was, state) = (StateRow::from(&before.state), StateRow::from(&after.state));
-        let marks = |task: &Task| (task.state.ended_at(), task.next_due(), is_poisoned(task));
+        let marks = |task: &Task| (task.state.ended_at(), task.next_due(), rows::is_poisoned(task));
         let (ended_at, due, poison) = marks(after);
         let id = after.id.to_bytes();
         let started_at = after.started_at.map(Timestamp::as_millis);
@@ -481,15 +479,4 @@ fn same_but_steps(before: &Task, after: &Task) -> bool {
         && before.plan_version == after.plan_version
         && before.revisions == after.revisions
         && before.questions == after.questions
-}
-
-fn is_poisoned(task: &Task) -> bool {
-    task.steps.iter().any(|step| match &step.state {
-        StepState::Failed(failure) => failure.reason == FailureReason::Poison,
-        StepState::Blocked
-        | StepState::Ready { .. }
-        | StepState::Leased(_)
-        | StepState::Done
-        | StepState::Cancelled => false,
-    })
 }

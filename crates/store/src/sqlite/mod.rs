@@ -16,8 +16,6 @@ mod folder;
 mod reads;
 mod requests;
 mod rows;
-#[cfg(test)]
-mod samples;
 mod schema;
 mod statements;
 #[cfg(test)]
@@ -173,6 +171,14 @@ impl Tasks for SqliteStore {
 
     async fn lose(&self, worker: Option<WorkerId>) -> Result<Swept, StoreError> {
         self.ask(Lose { worker }).await?
+    }
+
+    async fn take_over(&self) -> Result<Swept, StoreError> {
+        self.lose(None).await
+    }
+
+    async fn leads(&self) -> Result<bool, StoreError> {
+        Ok(true)
     }
 
     async fn prune(&self, ended_before: Timestamp, most: usize) -> Result<usize, StoreError> {

@@ -5,7 +5,7 @@
 use super::{
     fault::{Fault, NoAnswer},
     folder::Folder,
-    rows::{self, EventRow},
+    rows,
 };
 use crate::{Backend, Backlog, Listing, StepRecord, StoreError, TaskLine, TaskRecord};
 use octollm_access::TenantScope;
@@ -367,7 +367,7 @@ pub(super) fn events(
     let mut found = statement.query(params![id.to_bytes(), after, rows::limit(most)])?;
     let mut events = Vec::new();
     while let Some(row) = found.next()? {
-        events.push(EventRow::read_event(row)?);
+        events.push(rows::read_event(row)?);
     }
     Ok(Some(events))
 }

@@ -75,7 +75,7 @@ impl Views {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sqlite::samples;
+    use crate::samples;
 
     #[test]
     fn what_was_not_committed_is_not_seen_after_a_rollback() {

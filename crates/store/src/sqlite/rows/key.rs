@@ -1,14 +1,8 @@
 //! An API key and its row in `api_key`.
 
 use super::{RowError, moment, moment_if, text, unreadable, word};
-use octollm_access::{KeyRecord, Scope, Verifier};
+use octollm_access::{KeyRecord, Verifier};
 use rusqlite::Row;
-use std::collections::BTreeSet;
-
-/// Scopes as they are kept: their words with spaces between.
-pub(crate) fn scopes_text(scopes: &BTreeSet<Scope>) -> String {
-    scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" ")
-}
 
 /// Reads the columns of the statement `api_keys`, in its order.
 pub(crate) fn read_key(row: &Row<'_>) -> Result<KeyRecord, RowError> {

@@ -8,7 +8,8 @@ mod plans;
 mod queue;
 mod requests;
 
-use super::{Options, SqliteStore, samples};
+use super::{Options, SqliteStore};
+use crate::samples;
 use crate::{Clock, Directed, OsEntropy, Tasks, Wanted};
 use octollm_access::TenantScope;
 use octollm_contract::{ArmName, Document, LeaseToken, Millis, StepId, Timestamp};

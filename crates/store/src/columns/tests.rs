@@ -1,5 +1,5 @@
 use super::*;
-use octollm_contract::{LeaseToken, MicroUsd, WorkerId};
+use octollm_contract::{LeaseToken, MicroUsd, Timestamp, WorkerId};
 use octollm_lifecycle::{
     Account, Amount, Budget, EventKind, Lease, Ledger, Limit, StepState, StopInto, TaskState, Waits,
 };

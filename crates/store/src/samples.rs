@@ -1,17 +1,17 @@
-//! Tasks for the tests of this folder.
+//! Tasks for tests.
 
 use octollm_contract::{ArmName, Document, Millis, Priority, TaskId, Timestamp};
 use octollm_lifecycle::{Awaits, Budget, NewStep, NewTask, Replans, Task, Terms};
 
 /// Ids that sort by `n`.
-pub(super) fn id(n: u32) -> TaskId {
+pub(crate) fn id(n: u32) -> TaskId {
     let mut bytes = [7; 16];
     bytes[..4].copy_from_slice(&n.to_be_bytes());
     TaskId::from_bytes(bytes)
 }
 
 /// A task of one executor step.
-pub(super) fn new(n: u32) -> NewTask {
+pub(crate) fn new(n: u32) -> NewTask {
     NewTask {
         id: id(n),
         tenant: "acme".parse().unwrap(),
@@ -28,7 +28,7 @@ pub(super) fn new(n: u32) -> NewTask {
     }
 }
 
-pub(super) fn step(needs: &[u16]) -> NewStep {
+pub(crate) fn step(needs: &[u16]) -> NewStep {
     NewStep {
         arm: ArmName::Executor,
         needs: needs.to_vec(),
@@ -37,12 +37,12 @@ pub(super) fn step(needs: &[u16]) -> NewStep {
     }
 }
 
-pub(super) fn task(n: u32) -> Task {
+pub(crate) fn task(n: u32) -> Task {
     octollm_lifecycle::accept(new(n)).0
 }
 
 /// An order for a task with its documents.
-pub(super) fn order(new: NewTask) -> crate::Order {
+pub(crate) fn order(new: NewTask) -> crate::Order {
     let document = |text: String| Document::from_json(text);
     crate::Order {
         goal: format!("goal of {}", new.id),

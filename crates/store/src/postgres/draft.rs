@@ -1,0 +1,176 @@
+//! Tasks under lock: what they were, and what a transaction makes of them.
+
+use super::{
+    fault::{Fault, Stage},
+    link::Link,
+    rows,
+};
+use octollm_contract::{Document, TaskId, Timestamp};
+use octollm_lifecycle::{Changes, Command, Dice, Event, Kept, Refusal, Task};
+use std::collections::{BTreeMap, HashMap};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+/// A task that this transaction has locked. Several commands may follow each other; what is
+/// written is the difference between the first view and the last.
+pub(super) struct Draft {
+    pub(super) before: Task,
+    /// It has a row of accounts.
+    pub(super) counted: bool,
+    /// What it has become; absent as long as nothing was decided.
+    pub(super) after: Option<Task>,
+    pub(super) events: Vec<Event>,
+    pub(super) kept: Vec<Kept>,
+    pub(super) plan: Option<Document>,
+}
+
+impl Draft {
+    /// The task as it stands now.
+    pub(super) fn view(&self) -> &Task {
+        self.after.as_ref().unwrap_or(&self.before)
+    }
+
+    /// Asks the state machine and notes what it says.
+    pub(super) fn decide(
+        &mut self,
+        command: &Command,
+        now: Timestamp,
+        dice: Dice,
+    ) -> Result<Changes, Refusal> {
+        let changes = octollm_lifecycle::decide(self.view(), command, now, dice)?;
+        if !changes.is_empty() {
+            self.after = Some(changes.after.clone());
+            self.events.extend_from_slice(&changes.events);
+            self.kept.extend_from_slice(&changes.kept);
+            if let Some(plan) = &changes.plan {
+                self.plan = Some(plan.clone());
+            }
+        }
+        Ok(changes)
+    }
+}
+
+/// What is done about tasks that another transaction has locked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Busy {
+    /// Wait for its end.
+    Wait,
+    /// Leave them out.
+    Skip,
+}
+
+/// The tasks of a transaction by id; the error of one that cannot be read.
+#[derive(Default)]
+pub(super) struct Drafts {
+    pub(super) tasks: BTreeMap<TaskId, Result<Draft, Fault>>,
+}
+
+impl Drafts {
+    /// The draft of a task; `None` when there is no such task, or it was left out.
+    pub(super) fn get(&mut self, id: TaskId) -> Option<Result<&mut Draft, &Fault>> {
+        self.tasks.get_mut(&id).map(|found| found.as_mut().map_err(|fault| &*fault))
+    }
+
+    /// Those that have changed.
+    pub(super) fn changed(&self) -> impl Iterator<Item = &Draft> {
+        self.tasks.values().flatten().filter(|draft| draft.after.is_some())
+    }
+}
+
+/// Locks tasks and reads them; one round trip, and a second when one of them has called a model.
+/// The moment is read after the locks are held. `begin`: the transaction begins with it.
+pub(super) async fn load(
+    link: &Link,
+    ids: &[TaskId],
+    busy: Busy,
+    begin: bool,
+) -> Result<(Timestamp, Drafts), Fault> {
+    let (client, sql) = (&link.client, &link.sql);
+    let keys: Vec<Uuid> = ids.iter().copied().map(rows::uuid).collect();
+    let lock = match busy {
+        Busy::Wait => &sql.lock,
+        Busy::Skip => &sql.lock_free,
+    };
+    let before = |error| Fault::of(error, Stage::Before);
+    let began = async { if begin { client.batch_execute("BEGIN").await } else { Ok(()) } };
+    let (_, tasks, told, steps, leases) = tokio::try_join!(
+        biased;
+        began,
+        async { client.query(lock, &[&keys]).await },
+        async { client.query_one(&sql.moment, &[]).await },
+        async { client.query(&sql.steps, &[&keys]).await },
+        async { client.query(&sql.leases, &[&keys]).await },
+    )
+    .map_err(before)?;
+    let now = link.clock.moment(rows::get(&told, 0)?);
+    let mut counted = Vec::new();
+    let mut drafts = Drafts::default();
+    let (steps, leases) = (by_task(&steps)?, by_task(&leases)?);
+    for row in &tasks {
+        let id = rows::task_id(row, 0)?;
+        let none = Vec::new();
+        let steps = steps.get(&id).unwrap_or(&none);
+        let leases = leases.get(&id).unwrap_or(&none);
+        let read = read(row, steps, leases).map(|(task, has_ledger)| {
+            if has_ledger {
+                counted.push(rows::uuid(id));
+            }
+            let counted = has_ledger;
+            Draft { before: task, counted, after: None, events: Vec::new(), kept: Vec::new(), plan: None }
+        });
+        drafts.tasks.insert(id, read);
+    }
+    if !counted.is_empty() {
+        let (ledgers, holds) = tokio::try_join!(
+            biased;
+            async { client.query(&sql.ledgers, &[&counted]).await },
+            async { client.query(&sql.holds, &[&counted]).await },
+        )
+        .map_err(before)?;
+        count(&mut drafts, &ledgers, &holds)?;
+    }
+    Ok((now, drafts))
+}
+
+fn by_task(found: &[Row]) -> Result<HashMap<TaskId, Vec<&Row>>, Fault> {
+    let mut by_task: HashMap<TaskId, Vec<&Row>> = HashMap::new();
+    for row in found {
+        by_task.entry(rows::task_id(row, 0)?).or_default().push(row);
+    }
+    Ok(by_task)
+}
+
+fn read(row: &Row, steps: &[&Row], leases: &[&Row]) -> Result<(Task, bool), Fault> {
+    let (mut task, counted) = rows::read_task(row)?;
+    let leases = leases.iter().map(|row| rows::read_lease(row, 1)).collect::<Result<Vec<_>, _>>()?;
+    let lease = |place| leases.iter().find(|(at, _)| *at == place).map(|(_, lease)| lease.clone());
+    task.steps = steps
+        .iter()
+        .enumerate()
+        .map(|(expected, row)| rows::read_step(row, 1, expected, lease))
+        .collect::<Result<_, _>>()?;
+    Ok((task, counted))
+}
+
+/// Adds the accounts and the calls under way.
+fn count(drafts: &mut Drafts, ledgers: &[Row], holds: &[Row]) -> Result<(), Fault> {
+    for row in ledgers {
+        let id = rows::task_id(row, 0)?;
+        let Some(found) = drafts.tasks.get_mut(&id) else { continue };
+        match (rows::read_ledger(row, 1), &mut *found) {
+            (Ok(ledger), Ok(draft)) => draft.before.ledger = ledger,
+            (Err(fault), _) => *found = Err(fault),
+            (Ok(_), Err(_)) => {}
+        }
+    }
+    for row in holds {
+        let id = rows::task_id(row, 0)?;
+        let Some(found) = drafts.tasks.get_mut(&id) else { continue };
+        match (rows::read_hold(row, 1), &mut *found) {
+            (Ok(hold), Ok(draft)) => draft.before.holds.push(hold),
+            (Err(fault), _) => *found = Err(fault),
+            (Ok(_), Err(_)) => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! One connection to the server that can be written to, with its prepared statements.
+//!
+//! A link is used by its owner alone, who awaits each transaction to its end; nobody else's dropped
+//! future can leave one open. Notices are read as they come: a server that gave up waiting for its
+//! standby says so in one, just before it calls the commit done.
+
+use super::{
+    clock::DatabaseClock,
+    fault::{Fault, NotReplicated, Stage, TooLate},
+    statements::{Prepared, Statements},
+    target::Target,
+};
+use crate::{Entropy as _, OsEntropy};
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI32, Ordering},
+    },
+    time::Duration,
+};
+use tokio_postgres::{AsyncMessage, Client, NoTls, Notification, error::SqlState};
+use uuid::Uuid;
+
+/// What every session is told.
+///
+/// No transaction grows old: what waits for a lock, runs or idles too long is ended by the server.
+/// All statements find their rows by an index through nested loops; plans made while the tables are
+/// small must not turn into walks through large ones.
+const SESSION: &str = "
+    SET search_path = octollm;
+    SET statement_timeout = '20s';
+    SET lock_timeout = '5s';
+    SET idle_in_transaction_session_timeout = '20s';
+    SET client_min_messages = warning;
+    SET plan_cache_mode = force_generic_plan;
+    SET enable_seqscan = off;
+    SET enable_hashjoin = off;
+    SET enable_mergejoin = off;
+    SET jit = off;";
+
+/// How long a link may take to forget a transaction that failed.
+const ROLLBACK_WITHIN: Duration = Duration::from_secs(2);
+
+/// What the server said in passing.
+#[derive(Default)]
+struct Notices {
+    not_replicated: Mutex<Option<String>>,
+}
+
+pub(super) struct Link<S = Statements> {
+    pub(super) client: Client,
+    pub(super) sql: S,
+    pub(super) clock: Arc<DatabaseClock>,
+    /// Whose rows of `finished` are this connection's.
+    pub(super) counter: Uuid,
+    notices: Arc<Notices>,
+    driver: tokio::task::JoinHandle<()>,
+    /// Which of the target's hosts this is.
+    pub(super) host: usize,
+}
+
+impl<S> Drop for Link<S> {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// Who hears of notifications.
+pub(super) type Heard = Box<dyn Fn(Notification) + Send>;
+
+impl<S: Prepared> Link<S> {
+    /// Connects to the first host, from `host` on, that can be written to.
+    pub(super) async fn open(
+        target: &Target,
+        host: usize,
+        name: &str,
+        clock: &Arc<DatabaseClock>,
+    ) -> Result<Self, Fault> {
+        let (client, notices, driver, host) = connect(target, host, name, Box::new(|_| {})).await?;
+        let sql = within(Target::within() * 2, Stage::Before, async {
+            client.batch_execute(SESSION).await?;
+            S::prepare(&client).await
+        })
+        .await
+        .inspect_err(|_| driver.abort())?;
+        let mut counter = [0; 16];
+        OsEntropy.fill(&mut counter);
+        let counter = Uuid::from_bytes(counter);
+        Ok(Link { client, sql, clock: Arc::clone(clock), counter, notices, driver, host })
+    }
+
+    /// Whether it can still be used.
+    pub(super) fn is_open(&self) -> bool {
+        !self.client.is_closed() && !self.driver.is_finished()
+    }
+
+    /// What is left to know once the server has called a commit done.
+    pub(super) fn confirmed(&self) -> Result<(), Fault> {
+        let said = self.notices.not_replicated.lock().unwrap_or_else(PoisonError::into_inner).take();
+        said.map_or(Ok(()), |said| Err(Fault::InDoubt(Arc::new(NotReplicated(said)))))
+    }
+
+    /// Ends what a failed transaction left. `false`: the link is of no use any more.
+    pub(super) async fn forget(&self) -> bool {
+        let rolled_back = within(ROLLBACK_WITHIN, Stage::Before, self.client.batch_execute("ROLLBACK")).await;
+        drop(self.confirmed());
+        rolled_back.is_ok() && self.is_open()
+    }
+}
+
+/// What `work` gives, unless it takes too long.
+pub(super) async fn within<T>(
+    limit: Duration,
+    stage: Stage,
+    work: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, Fault> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(done) => done.map_err(|error| Fault::of(error, stage)),
+        Err(_elapsed) => Err(match stage {
+            Stage::Before => Fault::Lost(Arc::new(TooLate(limit))),
+            Stage::Commit => Fault::InDoubt(Arc::new(TooLate(limit))),
+        }),
+    }
+}
+
+/// Connects and spawns the task that reads what the server sends.
+async fn connect(
+    target: &Target,
+    first: usize,
+    name: &str,
+    heard: Heard,
+) -> Result<(Client, Arc<Notices>, tokio::task::JoinHandle<()>, usize), Fault> {
+    let mut why = None;
+    for at in first..first + target.hosts() {
+        let config = target.host(at, name);
+        match within(Target::within(), Stage::Before, config.connect(NoTls)).await {
+            Ok((client, mut connection)) => {
+                let notices = Arc::new(Notices::default());
+                let said = Arc::clone(&notices);
+                let driver = tokio::spawn(async move {
+                    while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+                        match message {
+                            Ok(AsyncMessage::Notice(notice)) => {
+                                // Nothing else of ours warns so.
+                                if *notice.code() == SqlState::WARNING {
+                                    let mut last =
+                                        said.not_replicated.lock().unwrap_or_else(PoisonError::into_inner);
+                                    *last = Some(notice.message().to_owned());
+                                }
+                            }
+                            Ok(AsyncMessage::Notification(notification)) => heard(notification),
+                            Ok(_) => {}
+                            Err(error) => {
+                                tracing::debug!(
+                                    error = &error as &dyn std::error::Error,
+                                    "a connection to the database ended"
+                                );
+                                return;
+                            }
+                        }
+                    }
+                });
+                return Ok((client, notices, driver, at % target.hosts()));
+            }
+            Err(fault) => why = Some(fault),
+        }
+    }
+    Err(why.expect("a target has a host"))
+}
+
+/// Who hears of notifications, and which of them are this connection's own.
+pub(super) type Hears = Box<dyn Fn(Notification, i32) + Send>;
+
+/// A connection that hears notifications and sends them.
+pub(super) struct Ear {
+    pub(super) client: Client,
+    driver: tokio::task::JoinHandle<()>,
+    pub(super) host: usize,
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl Ear {
+    /// Connects; what is said on `channel` from now on is heard. What it says itself waits for no
+    /// disk: hints may be lost.
+    pub(super) async fn open(
+        target: &Target,
+        host: usize,
+        name: &str,
+        channel: &str,
+        hears: Hears,
+    ) -> Result<Ear, Fault> {
+        let own = Arc::new(AtomicI32::new(0));
+        let known = Arc::clone(&own);
+        let heard: Heard = Box::new(move |notification| hears(notification, known.load(Ordering::Relaxed)));
+        let (client, _notices, driver, host) = connect(target, host, name, heard).await?;
+        let ear = Ear { client, driver, host };
+        let session = format!(
+            "SET synchronous_commit = off; SET statement_timeout = '5s'; SET client_min_messages = warning; LISTEN {channel}"
+        );
+        let pid = within(Target::within(), Stage::Before, async {
+            let pid = ear.client.query_one("SELECT pg_backend_pid()", &[]).await?.try_get(0)?;
+            ear.client.batch_execute(&session).await?;
+            Ok(pid)
+        });
+        own.store(pid.await?, Ordering::Relaxed);
+        Ok(ear)
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !self.client.is_closed() && !self.driver.is_finished()
+    }
+
+    /// Returns once the connection has ended.
+    pub(super) async fn closed(&self) {
+        while self.is_open() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// How soon the end of a connection that nobody writes to is noticed.
+const LOOK_EVERY: Duration = Duration::from_millis(500);

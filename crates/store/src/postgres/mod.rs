@@ -1,0 +1,389 @@
+//! The store on PostgreSQL 15 or later: any number of orchestrators over one database.
+//!
+//! Promises: what the traits promise (P1–P4, P7). Each of a few connections has one owner and one
+//! purpose (`lane.rs`): accepts, claims, reports, upkeep, hints, and [`CONNECTIONS`] in all; an owner
+//! does what is queued in one transaction and answers once it is committed. A task's row is locked
+//! while something is decided about it. Moments are the database's. A commit whose fate is not known is
+//! told as such; the same idempotency key then gives one task. A lost connection is replaced by one to
+//! whichever host can be written to; nobody waits longer than ten seconds.
+//!
+//! Must not know: what a decision is. States are spelled as columns in [`crate::columns`].
+
+mod accept;
+mod claim;
+mod clock;
+mod decide;
+mod draft;
+mod fault;
+mod lane;
+mod link;
+mod news;
+mod reads;
+mod rows;
+mod schema;
+mod statements;
+mod target;
+#[cfg(test)]
+mod tests;
+mod told;
+mod upkeep;
+mod writes;
+
+pub use clock::{DatabaseClock, Moments};
+pub use schema::Schema;
+pub use target::{InvalidTarget, Target};
+
+use crate::{
+    AcceptError, Accepted, Backend, Backlog, Claims, Clock, DecideError, Directed, Entropy, Hints, Keys,
+    Listing, Order, StoreError, Swept, TaskLine, TaskReads, TaskRecord, Tasks, Wanted,
+};
+use accept::Accepts;
+use async_trait::async_trait;
+use claim::ClaimWork;
+use decide::Decides;
+use fault::Fault;
+use futures_util::FutureExt as _;
+use lane::{Lane, Shared};
+use link::{Ear, Link};
+use octollm_access::{KeyRecord, TenantScope};
+use octollm_contract::{
+    ArmName, ContentHash, Document, IdempotencyKey, KeyId, LeaseToken, SessionId, StepId, TaskId, TenantId,
+    Timestamp, WorkerId,
+};
+use octollm_lifecycle::{Changes, Event};
+use reads::{READERS, Readers};
+use std::{collections::BTreeSet, sync::Arc};
+use told::Told;
+use upkeep::{Chore, Outcome, Upkeep};
+
+/// So many connections one orchestrator has: accepts, claims, reports, upkeep, hints, and three reads.
+pub const CONNECTIONS: usize = 5 + READERS;
+
+/// A prune removes so many tasks a transaction, so that others get their turn in between.
+const PRUNE_SLICE: usize = 128;
+/// The office of whoever sweeps.
+const SWEEPER: &str = "sweeper";
+
+/// Why the store could not be opened: one variant for each thing its owner can do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Start the server, or correct the URL.
+    #[error("the database at {target} cannot be reached for writing")]
+    Unreachable {
+        /// Where it was looked for.
+        target: String,
+        /// What came instead of an answer.
+        #[source]
+        why: Option<Backend>,
+    },
+    /// Raise `max_connections`, start fewer orchestrators, or put a pooler in session mode between.
+    #[error(
+        "the database takes {most} connections of ordinary users, {used} are in use, and an orchestrator needs {needed}"
+    )]
+    TooFewConnections {
+        /// `max_connections` without those that are reserved.
+        most: i64,
+        /// Those of all clients now.
+        used: i64,
+        /// What this process needs.
+        needed: usize,
+    },
+    /// Use a newer version of this program.
+    #[error(
+        "the database was migrated by a newer version (schema {found}, for programs that know {needs}; this one knows {known})"
+    )]
+    Newer {
+        /// Its schema.
+        found: i32,
+        /// The newest schema known here.
+        known: i32,
+        /// The oldest that still runs on it.
+        needs: i32,
+    },
+    /// The server refuses something that is needed: see what it says.
+    #[error("the database refuses what is needed to set it up")]
+    Refused(#[source] Backend),
+}
+
+impl OpenError {
+    fn unreachable(target: &Target, why: Option<Fault>) -> Self {
+        let why = why.map(|fault| Backend::new(StoreError::from(fault)));
+        OpenError::Unreachable { target: target.to_string(), why }
+    }
+}
+
+impl From<tokio_postgres::Error> for OpenError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        OpenError::Refused(Backend::new(error))
+    }
+}
+
+/// Brings the database to the newest schema that this program knows. Any number of processes may do so
+/// at once, while others work.
+pub async fn migrate(target: &Target) -> Result<Schema, OpenError> {
+    schema::migrate(target).await
+}
+
+/// The store on PostgreSQL.
+pub struct PostgresStore {
+    shared: Arc<Shared>,
+    accepts: Lane<Accepts>,
+    claims: Lane<ClaimWork>,
+    decides: Lane<Decides>,
+    upkeep: Lane<Upkeep>,
+    readers: Arc<Readers>,
+    owners: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Drop for PostgresStore {
+    /// What was not answered is in doubt for its caller; the server rolls back what was not committed.
+    fn drop(&mut self) {
+        for owner in &self.owners {
+            owner.abort();
+        }
+    }
+}
+
+impl PostgresStore {
+    /// Migrates the database if it must be, checks that its connections suffice, and connects.
+    pub async fn open(
+        target: Target,
+        moments: Moments,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, OpenError> {
+        schema::migrate(&target).await?;
+        let clock = Arc::new(DatabaseClock::new(moments));
+        let told = Told::new(Arc::clone(&clock));
+        let shared = Arc::new(Shared { target, clock, entropy, told });
+        let opened = |fault: Fault| OpenError::unreachable(&shared.target, Some(fault));
+        let first = link(&shared, "octollm accepts").await.map_err(opened)?;
+        enough_connections(&first).await?;
+        let (claims, decides, upkeep, readers) = tokio::try_join!(
+            link(&shared, "octollm claims"),
+            link(&shared, "octollm reports"),
+            link(&shared, "octollm upkeep"),
+            futures_util::future::try_join_all((0..READERS).map(|_| link(&shared, "octollm reads"))),
+        )
+        .map_err(opened)?;
+        let ear = Ear::open(&shared.target, 0, "octollm hints", told::CHANNEL, shared.told.heard());
+        let ear = ear.await.map_err(opened)?;
+        let of = || Arc::clone(&shared);
+        let (accepts, accepting) = Lane::start(Accepts, first, "octollm accepts", of());
+        let work = ClaimWork { shared: of(), rotation: std::sync::Mutex::default() };
+        let (claims, claiming) = Lane::start(work, claims, "octollm claims", of());
+        let work = Decides { shared: of() };
+        let (decides, deciding) = Lane::start(work, decides, "octollm reports", of());
+        let (upkeep, keeping) = Lane::start(Upkeep::new(of()), upkeep, "octollm upkeep", of());
+        let telling = tokio::spawn(told::serve(of(), ear));
+        let readers = Readers::new(of(), readers);
+        let owners = vec![accepting, claiming, deciding, keeping, telling];
+        Ok(PostgresStore { shared, accepts, claims, decides, upkeep, readers, owners })
+    }
+
+    /// The clock that the store goes by, as far as it is known without a question.
+    #[must_use]
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.shared.clock) as _
+    }
+
+    async fn chore(&self, chore: Chore) -> Result<Outcome, StoreError> {
+        self.upkeep.ask(chore).await?
+    }
+
+    async fn swept(&self, chore: Chore) -> Result<Swept, StoreError> {
+        match self.chore(chore).await? {
+            Outcome::Swept(swept) => Ok(swept),
+            Outcome::Removed(_) | Outcome::Was(_) => unreachable!("a sweep answers with what it swept"),
+        }
+    }
+
+    async fn was(&self, chore: Chore) -> Result<bool, StoreError> {
+        match self.chore(chore).await? {
+            Outcome::Was(was) => Ok(was),
+            Outcome::Swept(_) | Outcome::Removed(_) => unreachable!("a yes or no is answered"),
+        }
+    }
+}
+
+async fn link<S: statements::Prepared>(shared: &Shared, name: &str) -> Result<Link<S>, Fault> {
+    Link::open(&shared.target, 0, name, &shared.clock).await
+}
+
+/// Whether the server has room for this orchestrator beside those that are there.
+async fn enough_connections(link: &Link) -> Result<(), OpenError> {
+    let row = link
+        .client
+        .query_one(
+            "SELECT current_setting('max_connections')::bigint
+                 - current_setting('superuser_reserved_connections')::bigint
+                 - coalesce(current_setting('reserved_connections', true), '0')::bigint,
+             (SELECT count(*) FROM pg_stat_activity
+              WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()),
+             floor(extract(EPOCH FROM clock_timestamp()) * 1000)::bigint",
+            &[],
+        )
+        .await?;
+    let (most, used, told): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    link.clock.learn(told);
+    if most - used < i64::try_from(CONNECTIONS).unwrap_or(i64::MAX) {
+        return Err(OpenError::TooFewConnections { most, used, needed: CONNECTIONS });
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Tasks for PostgresStore {
+    async fn accept(&self, order: Order) -> Result<Accepted, AcceptError> {
+        self.accepts.ask(order).await?
+    }
+
+    async fn claim(&self, wanted: Wanted) -> Result<Claims, StoreError> {
+        self.claims.ask(wanted).await?
+    }
+
+    async fn decide(&self, commands: Vec<Directed>) -> Vec<Result<Changes, DecideError>> {
+        let count = commands.len();
+        match self.decides.ask(commands).await {
+            Ok(answers) => answers,
+            Err(error) => {
+                let unreachable = matches!(error, StoreError::Unreachable(_));
+                let again = || {
+                    let why = Backend::new(fault::TooLate(lane::WAIT_MAX));
+                    if unreachable { StoreError::Unreachable(why) } else { StoreError::Unconfirmed(why) }
+                };
+                (0..count).map(|_| Err(DecideError::Store(again()))).collect()
+            }
+        }
+    }
+
+    async fn sweep(&self, most: usize) -> Result<Swept, StoreError> {
+        self.swept(Chore::Sweep { most }).await
+    }
+
+    async fn lose(&self, worker: Option<WorkerId>) -> Result<Swept, StoreError> {
+        self.swept(Chore::Lose { worker }).await
+    }
+
+    async fn take_over(&self) -> Result<Swept, StoreError> {
+        // Whoever holds a lease may be another orchestrator's worker and alive.
+        Ok(Swept::default())
+    }
+
+    async fn leads(&self) -> Result<bool, StoreError> {
+        self.was(Chore::Lead { office: SWEEPER }).await
+    }
+
+    async fn prune(&self, ended_before: Timestamp, most: usize) -> Result<usize, StoreError> {
+        let mut removed = 0;
+        while removed < most {
+            let slice = PRUNE_SLICE.min(most - removed);
+            let done = match self.chore(Chore::Prune { ended_before, most: slice }).await? {
+                Outcome::Removed(done) => done,
+                Outcome::Swept(_) | Outcome::Was(_) => unreachable!("a prune says how many are gone"),
+            };
+            removed += done;
+            if done < slice {
+                break;
+            }
+        }
+        Ok(removed)
+    }
+
+    fn hints(&self) -> &Hints {
+        &self.shared.told.hints
+    }
+}
+
+#[async_trait]
+impl TaskReads for PostgresStore {
+    async fn task(&self, id: TaskId, scope: &TenantScope) -> Result<Option<TaskRecord>, StoreError> {
+        let scope = scope.clone();
+        self.readers.read(move |link| reads::task(link, id, scope.clone()).boxed()).await
+    }
+
+    async fn list(&self, scope: &TenantScope, wanted: &Listing) -> Result<Vec<TaskLine>, StoreError> {
+        let (scope, wanted) = (scope.clone(), wanted.clone());
+        self.readers.read(move |link| reads::list(link, scope.clone(), wanted.clone()).boxed()).await
+    }
+
+    async fn events(
+        &self,
+        id: TaskId,
+        scope: &TenantScope,
+        after: u64,
+        most: usize,
+    ) -> Result<Option<Vec<Event>>, StoreError> {
+        let scope = scope.clone();
+        self.readers.read(move |link| reads::events(link, id, scope.clone(), after, most).boxed()).await
+    }
+
+    async fn backlog(&self, arm: ArmName) -> Result<Backlog, StoreError> {
+        self.readers.read(move |link| reads::backlog(link, arm).boxed()).await
+    }
+
+    async fn holds(&self, step: StepId, token: LeaseToken) -> Result<bool, StoreError> {
+        self.readers.read(move |link| reads::holds(link, step, token).boxed()).await
+    }
+
+    async fn receipt(&self, step: StepId, number: u32) -> Result<Option<Document>, StoreError> {
+        self.readers.read(move |link| reads::receipt(link, step, number).boxed()).await
+    }
+
+    async fn session(
+        &self,
+        scope: &TenantScope,
+        tenant: &TenantId,
+        session: &SessionId,
+        before: TaskId,
+        most: usize,
+    ) -> Result<Vec<TaskRecord>, StoreError> {
+        let (scope, tenant, session) = (scope.clone(), tenant.clone(), session.clone());
+        self.readers
+            .read(move |link| {
+                reads::session(link, scope.clone(), (tenant.clone(), session.clone()), before, most).boxed()
+            })
+            .await
+    }
+
+    async fn refers(&self, task: TaskId, artefact: ContentHash) -> Result<bool, StoreError> {
+        self.readers.read(move |link| reads::refers(link, task, artefact).boxed()).await
+    }
+
+    async fn accepted_under(
+        &self,
+        tenant: &TenantId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<(TaskId, ContentHash)>, StoreError> {
+        let (tenant, key) = (tenant.clone(), key.clone());
+        self.readers.read(move |link| reads::accepted_under(link, tenant.clone(), key.clone()).boxed()).await
+    }
+
+    async fn artefacts(&self) -> Result<BTreeSet<ContentHash>, StoreError> {
+        self.readers.read(|link| reads::artefacts(link).boxed()).await
+    }
+
+    async fn open_tasks(&self) -> Result<u64, StoreError> {
+        self.readers.read(|link| reads::open_tasks(link).boxed()).await
+    }
+}
+
+#[async_trait]
+impl Keys for PostgresStore {
+    async fn put_key(&self, key: KeyRecord) -> Result<(), StoreError> {
+        self.chore(Chore::PutKey(Box::new(key))).await.map(|_| ())
+    }
+
+    async fn key(&self, id: &KeyId) -> Result<Option<KeyRecord>, StoreError> {
+        let id = id.clone();
+        self.readers.read(move |link| reads::key(link, id.clone()).boxed()).await
+    }
+
+    async fn keys(&self, scope: &TenantScope) -> Result<Vec<KeyRecord>, StoreError> {
+        let scope = scope.clone();
+        self.readers.read(move |link| reads::keys(link, scope.clone()).boxed()).await
+    }
+
+    async fn revoke_key(&self, id: &KeyId, scope: &TenantScope, at: Timestamp) -> Result<bool, StoreError> {
+        self.was(Chore::RevokeKey { id: id.clone(), scope: scope.clone(), at }).await
+    }
+}

@@ -1,0 +1,241 @@
+//! Several orchestrators over one database.
+
+use super::{Database, complete, wanted};
+use crate::{AcceptError, Order, TaskReads, Tasks, samples};
+use octollm_access::TenantScope;
+use octollm_contract::{ArmName, ContentHash, Millis, Priority, TaskId};
+use octollm_lifecycle::TaskState;
+use std::{collections::BTreeSet, sync::Arc};
+
+fn keyed(n: u32, key: &str, body: &[u8]) -> Order {
+    Order {
+        idempotency: Some((key.parse().unwrap(), ContentHash::of(body))),
+        ..samples::order(samples::new(n))
+    }
+}
+
+/// P3: whoever sends the same key, wherever and at the same moment, gets the one task; the others
+/// leave no row.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_gives_one_task_over_several_orchestrators() {
+    let database = Database::new();
+    let stores = [
+        Arc::new(database.store().await),
+        Arc::new(database.store().await),
+        Arc::new(database.store().await),
+    ];
+    let mut calls = Vec::new();
+    for round in 0..40u32 {
+        for (at, store) in (0u32..).zip(&stores) {
+            for twice in 0..2u32 {
+                let (store, n) = (Arc::clone(store), round * 100 + at * 10 + twice);
+                let order = keyed(n, &format!("key-{round}"), b"the same");
+                calls.push((round, tokio::spawn(async move { store.accept(order).await.unwrap() })));
+            }
+        }
+    }
+    let mut tasks: Vec<BTreeSet<TaskId>> = vec![BTreeSet::new(); 40];
+    let mut new = 0;
+    for (round, call) in calls {
+        let accepted = call.await.unwrap();
+        tasks[round as usize].insert(accepted.task);
+        new += u32::from(!accepted.replayed);
+    }
+    assert!(tasks.iter().all(|tasks| tasks.len() == 1), "{tasks:?}");
+    assert_eq!(new, 40);
+    for table in ["task", "paper", "step", "ready", "event", "idempotency"] {
+        assert_eq!(database.sql(&format!("SELECT count(*) FROM octollm.{table}")), "40", "{table}");
+    }
+    let other = stores[1].accept(keyed(9999, "key-0", b"another")).await;
+    assert!(matches!(other, Err(AcceptError::KeyReused { first, .. }) if tasks[0].contains(&first)));
+}
+
+/// P1, P2: the last two steps of a join end at the same moment at two orchestrators; one of them sees
+/// that the join may start.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_join_that_two_orchestrators_finish_at_once_goes_on() {
+    const JOINS: u32 = 200;
+    let database = Database::new();
+    let (one, other) = (Arc::new(database.store().await), Arc::new(database.store().await));
+    for n in 0..JOINS {
+        let mut new = samples::new(n);
+        new.steps = vec![samples::step(&[]), samples::step(&[]), samples::step(&[0, 1])];
+        one.accept(samples::order(new)).await.unwrap();
+    }
+    let mut claimed = Vec::new();
+    while claimed.len() < 2 * JOINS as usize {
+        claimed.extend(one.claim(wanted(256)).await.unwrap().granted);
+    }
+    let mut ends = Vec::new();
+    for claimed in claimed {
+        let store = Arc::clone(if claimed.step.place == 0 { &one } else { &other });
+        let command = complete(claimed.step, claimed.token);
+        ends.push(tokio::spawn(async move { store.decide(vec![command]).await.remove(0) }));
+    }
+    for end in ends {
+        end.await.unwrap().unwrap();
+    }
+    let mut last = Vec::new();
+    while last.len() < JOINS as usize {
+        let more = other.claim(wanted(256)).await.unwrap().granted;
+        assert!(!more.is_empty(), "{} joins do not go on", JOINS as usize - last.len());
+        last.extend(more);
+    }
+    let commands = last.iter().map(|claimed| complete(claimed.step, claimed.token)).collect();
+    assert!(other.decide(commands).await.iter().all(Result::is_ok));
+    assert_eq!(one.open_tasks().await.unwrap(), 0);
+    let mut swept = one.sweep(256).await.unwrap();
+    assert_eq!((swept.tasks, swept.repaired), (0, 0));
+    swept = other.sweep(256).await.unwrap();
+    assert_eq!((swept.tasks, swept.repaired), (0, 0));
+}
+
+/// No step is handed out twice, and none is left, however many claim at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_is_leased_to_one_worker_only() {
+    const STEPS: u32 = 300;
+    let database = Database::new();
+    let stores = [Arc::new(database.store().await), Arc::new(database.store().await)];
+    for n in 0..STEPS {
+        stores[0].accept(samples::order(samples::new(n))).await.unwrap();
+    }
+    let claims: Vec<_> = (0..8)
+        .map(|n| {
+            let store = Arc::clone(&stores[n % 2]);
+            tokio::spawn(async move {
+                let mut mine = Vec::new();
+                loop {
+                    let claims = store.claim(wanted(7)).await.unwrap();
+                    if claims.granted.is_empty() && claims.next.is_none() {
+                        return mine;
+                    }
+                    mine.extend(claims.granted.into_iter().map(|claimed| claimed.step));
+                }
+            })
+        })
+        .collect();
+    let mut all = Vec::new();
+    for claim in claims {
+        all.extend(claim.await.unwrap());
+    }
+    assert_eq!(all.len(), STEPS as usize);
+    assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), STEPS as usize);
+    assert_eq!(database.sql("SELECT count(*) FROM octollm.ready"), "0", "the hot table is empty");
+}
+
+/// P7 as fairness: whoever queues ten thousand steps does not stand before one that queues one.
+#[tokio::test]
+async fn one_task_beside_ten_thousand_is_in_the_first_round() {
+    let database = Database::new();
+    let store = database.store().await;
+    let orders = (0..10_000).map(|n| {
+        let mut new = samples::new(n);
+        new.priority = Priority::Critical;
+        store.accept(samples::order(new))
+    });
+    assert!(futures_util::future::join_all(orders).await.iter().all(Result::is_ok));
+    let mut quiet = samples::new(20_000);
+    quiet.tenant = "quiet".parse().unwrap();
+    quiet.priority = Priority::Low;
+    store.accept(samples::order(quiet)).await.unwrap();
+    let granted = store.claim(wanted(2)).await.unwrap().granted;
+    assert!(granted.iter().any(|claimed| claimed.tenant.as_str() == "quiet"));
+}
+
+/// Ten orchestrators start at once on an empty database.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_may_migrate_at_once_and_again() {
+    let database = Database::new();
+    let target = database.target();
+    let starts: Vec<_> = (0..10)
+        .map(|_| {
+            let target = target.clone();
+            tokio::spawn(async move { crate::postgres::migrate(&target).await })
+        })
+        .collect();
+    let mut migrated = 0;
+    for start in starts {
+        migrated += start.await.unwrap().unwrap().migrated;
+    }
+    assert_eq!(migrated, crate::postgres::schema::newest());
+    assert_eq!(crate::postgres::migrate(&target).await.unwrap().migrated, 0);
+}
+
+/// An older program goes on over a migration that only adds; one that cannot is told so.
+#[tokio::test]
+async fn an_older_program_runs_on_what_only_adds() {
+    let database = Database::new();
+    let store = database.store().await;
+    database.sql(
+        "ALTER TABLE octollm.task ADD COLUMN later text;
+         INSERT INTO octollm.migration (version, runs_since) VALUES (900, 1)",
+    );
+    store.accept(samples::order(samples::new(1))).await.unwrap();
+    let again = database.store().await;
+    assert!(again.task(samples::id(1), &TenantScope::System).await.unwrap().is_some());
+    database.sql("INSERT INTO octollm.migration (version, runs_since) VALUES (901, 901)");
+    let refused =
+        super::PostgresStore::open(database.target(), super::Moments::Database, Arc::new(crate::OsEntropy));
+    let Err(error) = refused.await else { panic!("an older program was let in") };
+    assert!(error.to_string().contains("newer version (schema 901"), "{error}");
+}
+
+/// P4: what happens at one orchestrator is heard at another, without anybody asking.
+#[tokio::test]
+async fn a_hint_crosses_over_to_other_orchestrators() {
+    let database = Database::new();
+    let (one, other) = (database.store().await, database.store().await);
+    let mut arm = other.hints().watch_arm(ArmName::Executor);
+    let mut task = other.hints().watch_task(samples::id(1));
+    one.accept(samples::order(samples::new(1))).await.unwrap();
+    let heard = async {
+        arm.changed().await;
+        task.changed().await;
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(5), heard).await.unwrap();
+    assert_eq!(other.claim(wanted(1)).await.unwrap().granted.len(), 1);
+}
+
+/// A second orchestrator that starts takes nothing from the first.
+#[tokio::test]
+async fn who_starts_takes_no_lease_away() {
+    let database = Database::new();
+    let one = database.store().await;
+    one.accept(samples::order(samples::new(1))).await.unwrap();
+    let claimed = one.claim(wanted(1)).await.unwrap().granted.remove(0);
+    let other = database.store().await;
+    assert_eq!(other.take_over().await.unwrap(), crate::Swept::default());
+    assert!(other.holds(claimed.step, claimed.token).await.unwrap());
+    other.decide(vec![complete(claimed.step, claimed.token)]).await.remove(0).unwrap();
+    let record = one.task(samples::id(1), &TenantScope::System).await.unwrap().unwrap();
+    assert!(matches!(record.task.state, TaskState::Completed { .. }));
+}
+
+/// Of all that ask, one sweeps; when it is gone another one does, after a while.
+#[tokio::test]
+async fn one_leads_and_another_follows_when_it_is_gone() {
+    let database = Database::new();
+    let (one, other) = (database.store().await, database.store().await);
+    assert!(one.leads().await.unwrap());
+    assert!(!other.leads().await.unwrap());
+    assert!(one.leads().await.unwrap());
+    drop(one);
+    database.sql("UPDATE octollm.leader SET expires_at = 0");
+    assert!(other.leads().await.unwrap());
+}
+
+/// P1: what a lease's holder may take is measured by the database's clock, and what is accepted at a
+/// machine whose clock is wrong may be claimed at once.
+#[tokio::test]
+async fn moments_are_the_databases() {
+    let database = Database::new();
+    let store = database.store().await;
+    let at: i64 = database.sql("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)").parse().unwrap();
+    let off = store.clock().now().as_millis() - at;
+    assert!((-1_000..=1_000).contains(&off), "{off}");
+    let mut new = samples::new(1);
+    new.terms.accepted_at = store.clock().now();
+    store.accept(samples::order(new)).await.unwrap();
+    let claimed = store.claim(wanted(1)).await.unwrap().granted.remove(0);
+    assert_eq!(claimed.granted_at + Millis::from_secs(30), claimed.expires_at);
+}

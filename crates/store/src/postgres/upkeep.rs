@@ -1,0 +1,494 @@
+//! What keeps the store in order: the sweep of what has run out, the audit of what a crash may have
+//! left, workers and callers that are gone, retention, keys, and who leads.
+
+use super::{
+    decide::commit,
+    draft::{Busy, Draft, Drafts, load},
+    fault::{Fault, Stage},
+    lane::{Done, Shared, Work},
+    link::Link,
+    news::News,
+    rows,
+    writes::Writes,
+};
+use crate::{
+    StoreError, Swept,
+    columns::{OPEN_STATES, priority_number, scopes_text, word},
+};
+use octollm_access::{KeyRecord, TenantScope};
+use octollm_contract::{KeyId, Millis, TaskId, Timestamp, WorkerId};
+use octollm_lifecycle::{Changes, Command, StepState, Task};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+};
+use uuid::Uuid;
+
+/// A sweep looks at so many open tasks of an audit.
+const AUDIT_SLICE: usize = 256;
+/// Between the end of an audit and the begin of the next.
+const AUDIT_EVERY: Millis = Millis::from_secs(600);
+/// A task that cannot be read is looked at again after this.
+const PUT_OFF: Millis = Millis::from_secs(3600);
+/// One transaction never sweeps more tasks.
+const SWEEP_MAX: usize = 256;
+/// The figures of finished steps are kept for so many minutes.
+const MINUTES_KEPT: i64 = 60;
+/// Who leads leads for so long, unless it says so again.
+const LEADS_FOR: Millis = Millis::from_secs(10);
+
+/// What can be asked for.
+#[derive(Debug)]
+pub(super) enum Chore {
+    /// [`crate::Tasks::sweep`].
+    Sweep { most: usize },
+    /// [`crate::Tasks::lose`].
+    Lose { worker: Option<WorkerId> },
+    /// A slice of [`crate::Tasks::prune`].
+    Prune { ended_before: Timestamp, most: usize },
+    /// [`crate::Keys::put_key`].
+    PutKey(Box<KeyRecord>),
+    /// [`crate::Keys::revoke_key`].
+    RevokeKey { id: KeyId, scope: TenantScope, at: Timestamp },
+    /// [`crate::Tasks::leads`].
+    Lead { office: &'static str },
+}
+
+/// What was done.
+pub(super) enum Outcome {
+    Swept(Swept),
+    Removed(usize),
+    Was(bool),
+}
+
+/// Where the audit of the open tasks stands.
+#[derive(Clone, Debug, Default)]
+enum Audit {
+    /// Begins with the next sweep.
+    #[default]
+    Due,
+    /// Goes on behind this task.
+    At { state: usize, tenant: String, task: Uuid },
+    /// Begins anew then.
+    Rests { until: Timestamp },
+}
+
+pub(super) struct Upkeep {
+    shared: Arc<Shared>,
+    audit: Mutex<Audit>,
+    /// Who this store is among the candidates for an office.
+    holder: Uuid,
+}
+
+impl Upkeep {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let holder = Uuid::from_bytes(shared.draw());
+        Upkeep { shared, audit: Mutex::default(), holder }
+    }
+}
+
+impl Work for Upkeep {
+    type Ask = Chore;
+    type Answer = Result<Outcome, StoreError>;
+
+    /// Chores go one by one.
+    fn units(&self, _chore: &Chore) -> usize {
+        super::lane::BATCH_MAX
+    }
+
+    async fn run(&self, link: &Link, chores: &[&Chore]) -> Result<Done<Self::Answer>, Fault> {
+        let mut answers = Vec::with_capacity(chores.len());
+        let mut news = News::default();
+        for chore in chores {
+            let outcome = match chore {
+                Chore::Sweep { most } => Outcome::Swept(self.sweep(link, *most, &mut news).await?),
+                Chore::Lose { worker } => Outcome::Swept(self.lose(link, worker.as_ref(), &mut news).await?),
+                Chore::Prune { ended_before, most } => {
+                    Outcome::Removed(prune(link, *ended_before, *most).await?)
+                }
+                Chore::PutKey(key) => {
+                    put_key(link, key).await?;
+                    Outcome::Was(true)
+                }
+                Chore::RevokeKey { id, scope, at } => Outcome::Was(revoke_key(link, id, scope, *at).await?),
+                Chore::Lead { office } => Outcome::Was(self.lead(link, office).await?),
+            };
+            answers.push(Ok(outcome));
+        }
+        Ok(Done { answers, news })
+    }
+
+    fn failed(&self, _chore: &Chore, why: &dyn Fn() -> StoreError) -> Self::Answer {
+        Err(why())
+    }
+}
+
+fn before(error: tokio_postgres::Error) -> Fault {
+    Fault::of(error, Stage::Before)
+}
+
+/// The outcome of a statement that is a transaction of its own.
+fn done<T>(link: &Link, outcome: Result<T, tokio_postgres::Error>) -> Result<T, Fault> {
+    let outcome = outcome.map_err(|error| Fault::of(error, Stage::Commit))?;
+    link.confirmed()?;
+    Ok(outcome)
+}
+
+impl Upkeep {
+    async fn sweep(&self, link: &Link, most: usize, news: &mut News) -> Result<Swept, Fault> {
+        let most = most.min(SWEEP_MAX);
+        let (client, sql) = (&link.client, &link.sql);
+        let told = client.query_one(&sql.moment, &[]).await.map_err(before)?;
+        let now = link.clock.moment(rows::get(&told, 0)?);
+        let mut swept = Swept::default();
+        let (at, limit) = (now.as_millis(), rows::limit(most));
+        let (lapsed, overdue) = tokio::try_join!(
+            biased;
+            async { client.query(&sql.lapsed, &[&at, &limit]).await },
+            async { client.query(&sql.overdue, &[&at, &limit]).await },
+        )
+        .map_err(before)?;
+        let mut due: BTreeMap<TaskId, Timestamp> = BTreeMap::new();
+        for row in lapsed.iter().chain(&overdue) {
+            let at = rows::moment(row, 1)?;
+            due.entry(rows::task_id(row, 0)?).and_modify(|known| *known = at.min(*known)).or_insert(at);
+        }
+        let due: BTreeSet<(Timestamp, TaskId)> = due.into_iter().map(|(id, at)| (at, id)).collect();
+        let due: Vec<TaskId> = due.into_iter().take(most).map(|(_, id)| id).collect();
+        if !due.is_empty() {
+            let (now, mut drafts) = load(link, &due, Busy::Wait, true).await?;
+            let unreadable = self.expire(&due, &mut drafts, now, &mut swept);
+            news.add(self.commit(link, &drafts, &unreadable, now).await?);
+        }
+        if most > 0 {
+            self.audit(link, now, &mut swept, news).await?;
+        }
+        let minute = now.as_millis().div_euclid(60_000) - MINUTES_KEPT;
+        let (_, next) = tokio::try_join!(
+            biased;
+            async { client.execute(&sql.forget_finished, &[&minute]).await },
+            async { client.query_one(&sql.next_expiry, &[]).await },
+        )
+        .map_err(before)?;
+        swept.next = rows::moment_if(&next, 0)?;
+        self.shared.told.expects(swept.next);
+        if matches!(*self.audit.lock().unwrap_or_else(PoisonError::into_inner), Audit::At { .. }) {
+            swept.next = Some(now);
+        }
+        Ok(swept)
+    }
+
+    /// Tells the due tasks that time has passed. Those that cannot be read are given back.
+    fn expire(&self, due: &[TaskId], drafts: &mut Drafts, now: Timestamp, swept: &mut Swept) -> Vec<TaskId> {
+        let mut unreadable = Vec::new();
+        for id in due {
+            match drafts.get(*id) {
+                Some(Ok(draft)) => self.expire_one(draft, now, swept),
+                Some(Err(fault)) => {
+                    tracing::error!(task = %id, ?fault, "a task cannot be swept; it is put off");
+                    unreadable.push(*id);
+                }
+                None => {}
+            }
+        }
+        unreadable
+    }
+
+    fn expire_one(&self, draft: &mut Draft, now: Timestamp, swept: &mut Swept) {
+        let overdue = draft.before.next_deadline().is_some_and(|deadline| deadline <= now);
+        let Ok(changes) = draft.decide(&Command::Expire, now, self.shared.dice()) else { return };
+        if changes.is_empty() {
+            return;
+        }
+        swept.overdue += usize::from(overdue);
+        swept.repaired += usize::from(changes.repaired);
+        swept.lapsed += ended_leases(&draft.before, &changes);
+        swept.presume(draft.before.id, changes.settled());
+        swept.tasks += 1;
+    }
+
+    /// Writes, puts off what cannot be read, and ends the transaction.
+    async fn commit(
+        &self,
+        link: &Link,
+        drafts: &Drafts,
+        unreadable: &[TaskId],
+        now: Timestamp,
+    ) -> Result<News, Fault> {
+        if !unreadable.is_empty() {
+            let later = (now + PUT_OFF).as_millis();
+            let keys: Vec<Uuid> = unreadable.iter().copied().map(rows::uuid).collect();
+            tokio::try_join!(
+                biased;
+                async { link.client.execute(&link.sql.put_off_leases, &[&keys, &later]).await },
+                async { link.client.execute(&link.sql.put_off_due, &[&keys, &later]).await },
+            )
+            .map_err(before)?;
+        }
+        commit(link, drafts).await
+    }
+
+    /// Looks at the next open tasks, from their rows. A transaction for each slice.
+    async fn audit(
+        &self,
+        link: &Link,
+        now: Timestamp,
+        swept: &mut Swept,
+        news: &mut News,
+    ) -> Result<(), Fault> {
+        let stands = self.audit.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (mut state, mut tenant, mut task) = match stands {
+            Audit::Rests { until } if now < until => return Ok(()),
+            Audit::Rests { .. } | Audit::Due => (0, String::new(), Uuid::nil()),
+            Audit::At { state, tenant, task } => (state, tenant, task),
+        };
+        let mut left = AUDIT_SLICE;
+        let mut ids = BTreeSet::new();
+        let mut next = Audit::Rests { until: now + AUDIT_EVERY };
+        while let Some(name) = OPEN_STATES.get(state) {
+            let limit = rows::limit(left);
+            let open = link.client.query(&link.sql.open_after, &[name, &tenant, &task, &limit]).await;
+            let open = open.map_err(before)?;
+            for row in &open {
+                ids.insert(rows::task_id(row, 1)?);
+            }
+            left = left.saturating_sub(open.len());
+            if left == 0
+                && let Some(last) = open.last()
+            {
+                next = Audit::At { state, tenant: rows::get(last, 0)?, task: rows::get(last, 1)? };
+                break;
+            }
+            (state, tenant, task) = (state + 1, String::new(), Uuid::nil());
+        }
+        if !ids.is_empty() {
+            let ids: Vec<TaskId> = ids.into_iter().collect();
+            news.add(self.inspect(link, &ids, swept).await?);
+        }
+        *self.audit.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        Ok(())
+    }
+
+    async fn inspect(&self, link: &Link, ids: &[TaskId], swept: &mut Swept) -> Result<News, Fault> {
+        // Whoever works on a task now keeps it in order.
+        let (now, mut drafts) = load(link, ids, Busy::Skip, true).await?;
+        for (id, found) in &mut drafts.tasks {
+            match found {
+                // What is due is swept as such, and counts against what a sweep may do.
+                Ok(draft) if draft.before.next_expiry().is_some_and(|at| at <= now) => {}
+                Ok(draft) => self.expire_one(draft, now, swept),
+                Err(fault) => tracing::error!(task = %id, ?fault, "a task cannot be audited"),
+            }
+        }
+        let missing = missing(link, &drafts).await?;
+        let mut news = News::default();
+        let mut writes = Writes::of(&drafts, &mut news);
+        let mut touched = BTreeSet::new();
+        for (task, place) in missing {
+            let Some(step) = task.step(place) else { continue };
+            if let StepState::Ready { from } = step.state {
+                tracing::error!(task = %task.id, place, "a ready step was missing in the queue; it is put back");
+                writes.enqueue(task, place, step.arm, from, &mut news);
+                touched.insert(task.id);
+            }
+        }
+        writes.commit(link, Vec::new()).await?;
+        swept.repaired += touched.len();
+        Ok(news)
+    }
+
+    async fn lose(&self, link: &Link, worker: Option<&WorkerId>, news: &mut News) -> Result<Swept, Fault> {
+        let (client, sql) = (&link.client, &link.sql);
+        let mut held: BTreeMap<TaskId, BTreeSet<WorkerId>> = BTreeMap::new();
+        let mut calling: BTreeSet<TaskId> = BTreeSet::new();
+        match worker {
+            Some(worker) => {
+                for row in client.query(&sql.leases_of, &[&worker.as_str()]).await.map_err(before)? {
+                    held.entry(rows::task_id(&row, 0)?).or_default().insert(worker.clone());
+                }
+            }
+            None => {
+                for row in client.query(&sql.all_leases, &[]).await.map_err(before)? {
+                    let worker = word("worker", rows::get(&row, 1)?)?;
+                    held.entry(rows::task_id(&row, 0)?).or_default().insert(worker);
+                }
+                for row in client.query(&sql.all_calling, &[]).await.map_err(before)? {
+                    calling.insert(rows::task_id(&row, 0)?);
+                }
+            }
+        }
+        let mut swept = Swept::default();
+        let ids: BTreeSet<TaskId> = held.keys().copied().chain(calling.iter().copied()).collect();
+        let ids: Vec<TaskId> = ids.into_iter().collect();
+        for slice in ids.chunks(SWEEP_MAX) {
+            let (now, mut drafts) = load(link, slice, Busy::Wait, true).await?;
+            for (id, found) in &mut drafts.tasks {
+                let draft = match found {
+                    Ok(draft) => draft,
+                    Err(fault) => {
+                        tracing::error!(task = %id, ?fault, "a lost lease cannot be taken back");
+                        continue;
+                    }
+                };
+                let mut touched = false;
+                for worker in held.get(id).into_iter().flatten() {
+                    let was = draft.view().clone();
+                    let command = Command::WorkerLost { worker: worker.clone() };
+                    if let Ok(changes) = draft.decide(&command, now, self.shared.dice())
+                        && !changes.is_empty()
+                    {
+                        swept.lapsed += ended_leases(&was, &changes);
+                        touched = true;
+                    }
+                }
+                if calling.contains(id)
+                    && let Ok(changes) = draft.decide(&Command::CallerLost, now, self.shared.dice())
+                    && !changes.is_empty()
+                {
+                    swept.presume(*id, changes.settled());
+                    touched = true;
+                }
+                swept.tasks += usize::from(touched);
+            }
+            news.add(commit(link, &drafts).await?);
+        }
+        let next = client.query_one(&sql.next_expiry, &[]).await.map_err(before)?;
+        swept.next = rows::moment_if(&next, 0)?;
+        Ok(swept)
+    }
+
+    async fn lead(&self, link: &Link, office: &str) -> Result<bool, Fault> {
+        let length = i64::try_from(LEADS_FOR.get()).unwrap_or(i64::MAX);
+        let leads = link.client.query_opt(&link.sql.lead, &[&office, &self.holder, &length]).await;
+        Ok(done(link, leads)?.is_some())
+    }
+}
+
+/// How many leases ended.
+fn ended_leases(before: &Task, changes: &Changes) -> usize {
+    let leased = |step: &octollm_lifecycle::Step| matches!(step.state, StepState::Leased(_));
+    before.steps.iter().zip(&changes.after.steps).filter(|(was, is)| leased(was) && !leased(is)).count()
+}
+
+/// Ready steps, in tasks that have not changed, whose row is missing in the queue.
+async fn missing<'d>(link: &Link, drafts: &'d Drafts) -> Result<Vec<(&'d Task, u16)>, Fault> {
+    let mut asked: Vec<(&Task, u16)> = Vec::new();
+    let (mut arms, mut tenants, mut priorities, mut sinces) = (vec![], vec![], vec![], vec![]);
+    let (mut tasks, mut places, mut numbers) = (vec![], vec![], vec![]);
+    for draft in drafts.tasks.values().flatten().filter(|draft| draft.after.is_none()) {
+        for (place, step) in draft.before.places() {
+            if let StepState::Ready { from } = step.state {
+                arms.push(step.arm.as_str());
+                tenants.push(draft.before.tenant.as_str());
+                priorities.push(i32::try_from(priority_number(draft.before.priority)).unwrap_or(0));
+                sinces.push(from.as_millis());
+                tasks.push(rows::uuid(draft.before.id));
+                places.push(i32::from(place));
+                numbers.push(i32::try_from(asked.len()).unwrap_or(i32::MAX));
+                asked.push((&draft.before, place));
+            }
+        }
+    }
+    if asked.is_empty() {
+        return Ok(asked);
+    }
+    let found = link
+        .client
+        .query(&link.sql.not_queued, &[&arms, &tenants, &priorities, &sinces, &tasks, &places, &numbers])
+        .await
+        .map_err(before)?;
+    let mut missing = Vec::new();
+    for row in &found {
+        let at = usize::try_from(rows::get::<i32>(row, 0)?).unwrap_or(usize::MAX);
+        missing.extend(asked.get(at).copied());
+    }
+    Ok(missing)
+}
+
+/// Removes tasks that ended long ago, with all that belongs to them.
+async fn prune(link: &Link, ended_before: Timestamp, most: usize) -> Result<usize, Fault> {
+    let (client, sql) = (&link.client, &link.sql);
+    let (at, limit) = (ended_before.as_millis(), rows::limit(most));
+    let (_, ended) = tokio::try_join!(
+        biased;
+        client.batch_execute("BEGIN"),
+        async { client.query(&sql.ended, &[&at, &limit]).await },
+    )
+    .map_err(before)?;
+    let mut ids: Vec<Uuid> = Vec::with_capacity(ended.len());
+    let (mut key_tenants, mut keys) = (Vec::new(), Vec::new());
+    let (mut talk_tenants, mut talks, mut talk_tasks) = (Vec::new(), Vec::new(), Vec::new());
+    for row in &ended {
+        let (id, tenant): (Uuid, &str) = (rows::get(row, 0)?, rows::get(row, 1)?);
+        ids.push(id);
+        if let Some(key) = rows::get::<Option<&str>>(row, 2)? {
+            key_tenants.push(tenant);
+            keys.push(key);
+        }
+        if let Some(talk) = rows::get::<Option<&str>>(row, 3)? {
+            talk_tenants.push(tenant);
+            talks.push(talk);
+            talk_tasks.push(id);
+        }
+    }
+    let drop = async |statement| client.execute(statement, &[&ids]).await;
+    tokio::try_join!(
+        biased;
+        async { client.execute(&sql.drop_idempotency, &[&key_tenants, &keys]).await },
+        async { client.execute(&sql.drop_session, &[&talk_tenants, &talks, &talk_tasks]).await },
+        drop(&sql.drop_paper),
+        drop(&sql.drop_steps),
+        drop(&sql.drop_checkpoints),
+        drop(&sql.drop_events),
+        drop(&sql.drop_artefacts),
+        drop(&sql.drop_ledger),
+        drop(&sql.drop_holds),
+        drop(&sql.drop_receipts),
+        drop(&sql.drop_task),
+        client.batch_execute("COMMIT"),
+    )
+    .map_err(|error| Fault::of(error, Stage::Commit))?;
+    link.confirmed()?;
+    Ok(ids.len())
+}
+
+async fn put_key(link: &Link, key: &KeyRecord) -> Result<(), Fault> {
+    let policy = serde_json::to_string(&key.policy).map_err(|error| Fault::Corrupt(Arc::new(error)))?;
+    let kept = link
+        .client
+        .execute(
+            &link.sql.put_key,
+            &[
+                &key.id.as_str(),
+                &key.tenant.as_str(),
+                &key.verifier.to_bytes().as_slice(),
+                &key.role.as_str(),
+                &scopes_text(&key.scopes),
+                &policy,
+                &key.label,
+                &key.created_at.as_millis(),
+                &key.revoked_at.map(Timestamp::as_millis),
+            ],
+        )
+        .await;
+    done(link, kept).map(|_| ())
+}
+
+async fn revoke_key(link: &Link, id: &KeyId, scope: &TenantScope, at: Timestamp) -> Result<bool, Fault> {
+    let (client, sql) = (&link.client, &link.sql);
+    let (_, found) = tokio::try_join!(
+        biased;
+        client.batch_execute("BEGIN"),
+        async { client.query_opt(&sql.lock_key, &[&id.as_str()]).await },
+    )
+    .map_err(before)?;
+    let owner = found.map(|row| Ok::<_, Fault>(word("tenant", rows::get(&row, 0)?)?)).transpose()?;
+    let allowed = owner.is_some_and(|tenant| scope.allows(&tenant));
+    if allowed {
+        // The first revocation stands.
+        client.execute(&sql.revoke_key, &[&id.as_str(), &at.as_millis()]).await.map_err(before)?;
+    }
+    client.batch_execute("COMMIT").await.map_err(|error| Fault::of(error, Stage::Commit))?;
+    link.confirmed()?;
+    Ok(allowed)
+}
