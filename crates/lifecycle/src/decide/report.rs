@@ -314,7 +314,10 @@ impl Draft {
         let place = u16::try_from(self.task.steps.len()).ok().filter(|_| self.task.steps.len() < STEPS_MAX);
         match (self.task.terms.replans, place) {
             (Replans::No, _) => self.stop(StopInto::Failed(failure)),
-            (Replans::UpTo(_), _) if planner_failed => self.stop(StopInto::Failed(failure)),
+            (Replans::UpTo(_), _) if planner_failed => {
+                let failure = self.with_what_was_to_be_mended(failure);
+                self.stop(StopInto::Failed(failure));
+            }
             // A planner that is at it already will see this failure's traces in the task.
             (Replans::UpTo(_), _) if self.planner_is_due() => self.cancel_unstarted(Spare::Planners),
             (Replans::UpTo(most), Some(place)) if self.task.revisions < most => {
@@ -330,6 +333,39 @@ impl Draft {
                 self.touched.insert(place);
             }
             (Replans::UpTo(_), _) => self.stop(StopInto::Failed(failure)),
+        }
+    }
+
+    /// The failure of a planner that was to mend a plan: what it was to mend comes first, for that is why
+    /// the task failed.
+    fn with_what_was_to_be_mended(&self, planner: Failure) -> Failure {
+        let version = self.task.plan_version;
+        let own = |step: &&Step| step.arm != ArmName::Planner && step.plan_version == version;
+        let failed = self.task.steps.iter().filter(own).find_map(|step| match &step.state {
+            StepState::Failed(failure) => Some(failure.clone()),
+            StepState::Blocked
+            | StepState::Ready { .. }
+            | StepState::Leased(_)
+            | StepState::Done
+            | StepState::Cancelled => None,
+        });
+        // A judge that refused is done; what it found stands in its result.
+        let judged = || {
+            let judges = self.task.places().filter(|(_, step)| own(step) && step.arm == ArmName::Judge);
+            let last = judges.filter(|(_, step)| step.state == StepState::Done).last();
+            last.map(|(place, _)| Failure {
+                reason: FailureReason::Refused,
+                message: "the judge refused the result".into(),
+                place: Some(place),
+            })
+        };
+        let mended = Some(()).filter(|()| self.task.revisions > 0).and_then(|()| failed.or_else(judged));
+        match mended {
+            Some(first) => Failure {
+                message: format!("{}; and no other plan was made: {}", first.message, planner.message).into(),
+                ..first
+            },
+            None => planner,
         }
     }
 

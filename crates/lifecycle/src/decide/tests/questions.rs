@@ -121,3 +121,41 @@ fn a_step_that_fails_while_a_planner_waits_begins_no_second_revision() {
     driver.finish();
     assert!(matches!(driver.task.state, TaskState::Completed { .. }));
 }
+
+fn message(task: &Task) -> String {
+    let TaskState::Failed { failure, .. } = &task.state else { panic!("{:?}", task.state) };
+    failure.message.to_string()
+}
+
+/// A task fails because of what its plan met, also when a planner could not make another.
+#[test]
+fn what_was_to_be_mended_stays_in_sight_when_its_planner_fails() {
+    let steps = vec![step(ArmName::Executor, &[])];
+    let mut driver = Driver::new(order(steps, Replans::UpTo(2)));
+    let executor = driver.claim(0);
+    let failed =
+        Command::Fail { place: 0, token: executor, message: "a.txt is gone".into(), retryable: false };
+    driver.ask(&failed).unwrap();
+    let planner = driver.claim(1);
+    driver.ask(&fail(1, planner, false)).unwrap();
+    let TaskState::Failed { failure, .. } = &driver.task.state else { panic!("{:?}", driver.task.state) };
+    assert_eq!((failure.place, failure.reason), (Some(0), crate::FailureReason::StepFailed));
+    assert_eq!(message(&driver.task), "a.txt is gone; and no other plan was made: no");
+
+    let steps = vec![step(ArmName::Executor, &[]), step(ArmName::Judge, &[0])];
+    let mut driver = Driver::new(order(steps, Replans::UpTo(2)));
+    let executor = driver.claim(0);
+    driver.ask(&complete(0, executor, None)).unwrap();
+    let judge = driver.claim(1);
+    driver.ask(&complete(1, judge, refused())).unwrap();
+    let planner = driver.claim(2);
+    driver.ask(&fail(2, planner, false)).unwrap();
+    let TaskState::Failed { failure, .. } = &driver.task.state else { panic!("{:?}", driver.task.state) };
+    assert_eq!((failure.place, failure.reason), (Some(1), crate::FailureReason::Refused));
+    assert_eq!(message(&driver.task), "the judge refused the result; and no other plan was made: no");
+
+    // A first planner that fails has nothing to mend.
+    let (mut driver, token) = planning();
+    driver.ask(&fail(0, token, false)).unwrap();
+    assert_eq!(message(&driver.task), "no");
+}
