@@ -34,14 +34,28 @@ enum Kept {
     Nothing,
 }
 
+/// An answer that was paid for and that nobody will read again. It is not asked for anew under its
+/// number, for that would be a second payment that nobody sees: whoever asks takes the next number, is
+/// bounded in how often, and both calls have receipts.
+fn lost(claims: &StepClaims, number: u32, error: &(dyn std::error::Error + 'static)) -> Kept {
+    tracing::error!(step = %claims.step, number, error, "an answer that was paid for is lost");
+    Kept::Failure(format!("the answer to question {number}, which was paid for, is lost: {error}"))
+}
+
 async fn kept(gateway: &Inner, claims: &StepClaims, number: u32, call: &Call) -> Result<Kept, ThinkLine> {
     let away = |why: &dyn std::fmt::Display| ThinkLine::Away(why.to_string());
     let last = gateway.parts.store.receipt(claims.step, number).await.map_err(|error| away(&error))?;
     let receipt = last.and_then(|document| document.read::<Receipt>().ok());
     match receipt.filter(|receipt| receipt.asked == call.asked).map(|receipt| receipt.outcome) {
         Some(Outcome::Answered { answer, .. }) => {
-            let bytes = gateway.parts.artefacts.get(answer).await.map_err(|error| away(&error))?;
-            serde_json::from_slice(&bytes).map(Kept::Answer).map_err(|error| away(&error))
+            match gateway.parts.artefacts.get(answer).await {
+                Ok(bytes) => Ok(serde_json::from_slice(&bytes)
+                    .map_or_else(|error| lost(claims, number, &error), Kept::Answer)),
+                Err(error @ GetError::Unreachable(_)) => Err(away(&error)),
+                Err(error @ (GetError::NotFound(_) | GetError::Corrupt { .. } | GetError::TooLarge { .. })) => {
+                    Ok(lost(claims, number, &error))
+                }
+            }
         }
         Some(Outcome::Failed(why)) => Ok(Kept::Failure(why)),
         Some(Outcome::NotMade(_)) | None => Ok(Kept::Nothing),

@@ -125,7 +125,7 @@ struct Bench {
     store: Arc<MemoryStore>,
     provider: Arc<Scripted>,
     claims: StepClaims,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// One dollar a million tokens of input, two of output.
@@ -202,7 +202,7 @@ impl Bench {
             lease: claimed.token,
             expires: Timestamp::from_millis(i64::MAX),
         };
-        Bench { gateway: Gateway::new(parts), store, provider, claims, _folder: folder }
+        Bench { gateway: Gateway::new(parts), store, provider, claims, folder }
     }
 
     fn ask(&self, number: u32, text: &str) -> octollm_client::Thinking {
@@ -259,6 +259,34 @@ async fn an_answer_is_paid_once_and_kept() {
     assert!(first.simulated && first.is_exact() && first.catalogue == "2026-01-01");
     assert!(matches!(first.outcome, Outcome::Answered { .. }));
     assert_eq!(bench.gateway.figures()["priced"].cost, MicroUsd::new(40));
+}
+
+/// P5: an answer that was paid and is lost is said to be so; it is not paid again unseen, and asking on
+/// takes the next number.
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_is_not_paid_again_under_its_number() {
+    for spoil in [
+        |path: &std::path::Path| std::fs::remove_file(path),
+        |path: &std::path::Path| std::fs::write(path, "x"),
+    ] {
+        let bench = Bench::new("priced", dollars(10_000), vec![Act::Say("yes"), Act::Say("again")]).await;
+        assert_eq!(bench.answer(1, "?").await.unwrap(), "yes");
+        bench.task().await;
+        let mut open = vec![bench.folder.path().to_owned()];
+        while let Some(path) = open.pop() {
+            match std::fs::read_dir(&path) {
+                Ok(entries) => open.extend(entries.map(|entry| entry.unwrap().path())),
+                Err(_) => spoil(&path).unwrap(),
+            }
+        }
+        for _ in 0..2 {
+            let Err(ThinkError::Failed(why)) = bench.answer(1, "?").await else { panic!("an answer") };
+            assert!(why.contains("question 1, which was paid for, is lost"), "{why}");
+        }
+        assert_eq!(bench.calls(), 1);
+        assert_eq!(bench.answer(2, "?").await.unwrap(), "again");
+        assert_eq!((bench.calls(), bench.receipts().await.len()), (2, 2));
+    }
 }
 
 /// P5: what the worst case does not fit is not asked.
