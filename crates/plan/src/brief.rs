@@ -42,6 +42,9 @@ pub struct Planning {
     /// Which revision of the plan is wanted: 0 is the first plan.
     #[serde(default)]
     pub revision: u32,
+    /// The place in the task that the first of the plan's steps gets.
+    #[serde(default)]
+    pub first: u16,
     /// How often the plan may still be revised after this.
     #[serde(default)]
     pub revisions_left: u32,

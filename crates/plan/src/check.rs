@@ -5,7 +5,7 @@ use octollm_access::{BeyondPolicy, Policy};
 use octollm_contract::ArmName;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A plan has at most this many steps.
+/// A plan has at most this many steps, without the one that judges its result.
 pub const MAX_STEPS: usize = 64;
 /// A step needs at most this many others.
 const MAX_NEEDS: usize = 64;
@@ -66,6 +66,14 @@ pub enum PlanFault {
     /// An arm that cannot do what it is told.
     #[error("{step}: the {arm} arm does not take this kind of instruction")]
     WrongArm {
+        /// Where.
+        step: StepName,
+        /// Who.
+        arm: ArmName,
+    },
+    /// An arm that takes no steps of this task.
+    #[error("{step}: no steps can be given to the {arm} arm here")]
+    ArmNotOffered {
         /// Where.
         step: StepName,
         /// Who.
@@ -163,9 +171,19 @@ impl Plan {
         done: &[DoneStep],
         first: u16,
     ) -> Result<CheckedPlan, Vec<PlanFault>> {
+        self.checked(policy, done, first, MAX_STEPS)
+    }
+
+    pub(crate) fn checked(
+        self,
+        policy: &Policy,
+        done: &[DoneStep],
+        first: u16,
+        steps_max: usize,
+    ) -> Result<CheckedPlan, Vec<PlanFault>> {
         match self.steps.len() {
             0 => return Err(vec![PlanFault::Empty]),
-            n if n > MAX_STEPS => return Err(vec![PlanFault::TooManySteps(n)]),
+            n if n > steps_max => return Err(vec![PlanFault::TooManySteps(n)]),
             _ => {}
         }
         let mut faults = Vec::new();

@@ -11,8 +11,16 @@ impl Plan {
     /// Where a criterion looks at an exit code, a program that ends with another code than 0
     /// has a result to be judged, and its step does not fail.
     #[must_use]
-    pub fn judged_by(mut self, criteria: Vec<impl Into<Criterion>>) -> Plan {
-        let criteria: Vec<Criterion> = criteria.into_iter().map(Into::into).collect();
+    pub fn judged_by(self, criteria: Vec<impl Into<Criterion>>) -> Plan {
+        self.judged_beside(criteria.into_iter().map(Into::into).collect(), |_| false)
+    }
+
+    /// The same where some names are `taken` by steps of earlier plans.
+    pub(crate) fn judged_beside(
+        mut self,
+        criteria: Vec<Criterion>,
+        taken: impl Fn(&StepName) -> bool,
+    ) -> Plan {
         if criteria.is_empty() {
             return self;
         }
@@ -33,7 +41,7 @@ impl Plan {
             Some((name, Reference { step: step.clone(), output: ValueType::Whole }))
         };
         let inputs = self.result.iter().enumerate().filter_map(whole).collect();
-        let free = |name: &StepName| self.steps.iter().all(|step| step.name != *name);
+        let free = |name: &StepName| !taken(name) && self.steps.iter().all(|step| step.name != *name);
         let names = std::iter::once("judge".to_owned()).chain((2..).map(|n| format!("judge-{n}")));
         let name = names.filter_map(|name| name.parse().ok()).find(free);
         self.steps.extend(name.map(|name| PlanStep {

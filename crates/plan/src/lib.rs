@@ -17,6 +17,7 @@ mod named;
 mod output;
 pub mod rules;
 mod step;
+mod terms;
 mod tool;
 
 pub use brief::{Answered, ArmOffer, Brief, DoneStep, Earlier, Failure, Finished, Planning};
@@ -24,4 +25,5 @@ pub use check::{CheckedPlan, CheckedStep, MAX_STEPS, PlanFault};
 pub use named::named;
 pub use output::{Body, InputValue, NoValue, Provenance, StepOutput, compose};
 pub use step::{BadPlanName, InputName, Instruction, Plan, PlanStep, Reference, StepName, ValueType};
+pub use terms::Terms;
 pub use tool::{Arg, CountWhat, FindKind, HashKind, SizeBound, SortBy, ToolCall, ToolName};

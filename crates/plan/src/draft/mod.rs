@@ -18,9 +18,9 @@ mod schema;
 mod tests;
 mod wire;
 
-use crate::{Instruction, Plan, PlanStep, Reference, StepName, ValueType};
+use crate::{Instruction, Plan, PlanStep, Reference, StepName, ToolName, ValueType};
 pub use call::read as read_call;
-use octollm_contract::{ArmName, Criterion};
+use octollm_contract::{ArmName, Criterion, Millis};
 pub use schema::schema;
 use std::collections::BTreeMap;
 use wire::{WireDraft, WireStep};
@@ -130,7 +130,7 @@ fn plan(steps: Vec<WireStep>, result: Vec<String>, arms: &[ArmName]) -> Result<P
     Ok(Plan { steps: made, result })
 }
 
-fn step(wire: WireStep, arms: &[ArmName]) -> Result<PlanStep, Vec<String>> {
+fn step(mut wire: WireStep, arms: &[ArmName]) -> Result<PlanStep, Vec<String>> {
     let mut faults = Vec::new();
     let name: Option<StepName> = wire.name.parse().map_err(|e| faults.push(format!("{e}"))).ok();
     let arm = arm(&wire.arm, arms).map_err(|why| faults.push(why)).ok();
@@ -138,6 +138,7 @@ fn step(wire: WireStep, arms: &[ArmName]) -> Result<PlanStep, Vec<String>> {
         faults.push(format!("its summary is over {SUMMARY_BYTES_MAX} bytes"));
     }
     let needs = names(wire.needs, "needs").map_err(|why| faults.push(why)).unwrap_or_default();
+    let time_limit = time_limit(wire.tool.as_mut()).map_err(|why| faults.push(why)).unwrap_or_default();
     let mut inputs = inputs(wire.inputs).map_err(|why| faults.push(why)).unwrap_or_default();
     let instruction =
         instruction(wire.tool, wire.instruction, wire.criteria, arm).map_err(|why| faults.push(why)).ok();
@@ -158,9 +159,30 @@ fn step(wire: WireStep, arms: &[ArmName]) -> Result<PlanStep, Vec<String>> {
     match (name, arm, instruction, capability) {
         (Some(name), Some(arm), Some(instruction), Some(capability)) if faults.is_empty() => {
             let summary = wire.summary;
-            Ok(PlanStep { name, arm, summary, instruction, inputs, needs, capability, time_limit: None })
+            Ok(PlanStep { name, arm, summary, instruction, inputs, needs, capability, time_limit })
         }
         _ => Err(faults),
+    }
+}
+
+/// The argument of a program's tool that bounds its time.
+const TIMEOUT: &str = "timeout_seconds";
+/// A step that runs a program has five minutes, nine tenths of them for the program.
+const TIMEOUT_MAX: u64 = 270;
+
+/// How long a step may take whose program is given so many seconds: they are nine tenths of it.
+fn time_limit(tool: Option<&mut wire::WireTool>) -> Result<Option<Millis>, String> {
+    let program = tool.filter(|tool| {
+        [ToolName::Shell, ToolName::ShellString].iter().any(|program| program.as_str() == tool.tool)
+    });
+    let Some(asked) =
+        program.and_then(|tool| tool.arguments.remove(TIMEOUT)).filter(|asked| !asked.is_null())
+    else {
+        return Ok(None);
+    };
+    match asked.as_u64() {
+        Some(seconds @ 1..=TIMEOUT_MAX) => Ok(Some(Millis::new((seconds * 10_000).div_ceil(9)))),
+        Some(_) | None => Err(format!("{TIMEOUT} is a whole number from 1 to {TIMEOUT_MAX}")),
     }
 }
 

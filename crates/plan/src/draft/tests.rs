@@ -40,6 +40,24 @@ fn drafted(steps: Value) -> Value {
     json!({ "kind": "plan", "steps": steps, "result": ["a"] })
 }
 
+/// A step that runs a program may have less time than it would: nine tenths of it are the program's.
+#[test]
+fn a_program_may_be_given_less_time() {
+    let limit = |seconds: Value| {
+        let argv = json!({ "argv": ["python3"], "timeout_seconds": seconds });
+        read(&drafted(json!([tool("shell", argv)])))
+    };
+    for (seconds, millis) in [(json!(9), Some(10_000)), (json!(270), Some(300_000)), (Value::Null, None)] {
+        let Ok(Draft::Plan(plan)) = limit(seconds.clone()) else { panic!("{seconds}") };
+        assert_eq!(plan.steps[0].time_limit.map(|limit| limit.get()), millis, "{seconds}");
+    }
+    for seconds in [json!(0), json!(271), json!(-1), json!(1.5), json!("9")] {
+        assert!(limit(seconds.clone()).is_err(), "{seconds}");
+    }
+    let elsewhere = json!({ "path": "/tmp", "timeout_seconds": 9 });
+    assert!(read(&drafted(json!([tool("list", elsewhere)]))).is_err());
+}
+
 fn read(draft: &Value) -> Result<Draft, Vec<DraftFault>> {
     Draft::read(&draft.to_string(), ARMS)
 }
