@@ -12,6 +12,7 @@ mod overhead;
 mod raw;
 mod server;
 mod start;
+mod thinking;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,7 @@ usage: cargo xtask bench [NAME…]
   overhead   submit to completed of a one-step task whose arm does nothing
   idle       memory of an idle server with its worker, and its growth with finished tasks
   grown      lists, reads and claims beside 100,000 finished tasks, against none
+  thinking   what planner and coder cost beside a model without delays
   start      from a built binary to the first answer of `run`
 
 Without names: all of them.
@@ -37,6 +39,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("idle", idle::run),
     ("grown", grown::run),
     ("start", start::run),
+    ("thinking", thinking::run),
 ];
 
 fn main() -> ExitCode {

@@ -29,11 +29,17 @@ pub(crate) fn program() -> anyhow::Result<PathBuf> {
 
 impl Server {
     pub(crate) fn start() -> anyhow::Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// With more variables in its environment.
+    pub(crate) fn start_with(environment: &[(&str, &str)]) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("octollm-bench-").tempdir_in(".")?;
         let mut child = Command::new(program()?)
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(folder.path().join("data"))
             .env("OCTOLLM_ADMIN_KEY", KEY)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;

@@ -170,7 +170,7 @@ json = '''{"kind": "question", "question": "How many balls?"}'''
         }
         assert!(!matches!(task["status"].as_str(), Some("failed" | "completed")), "{task:#}");
     };
-    assert_eq!(waiting["question"], "How many balls?");
+    assert_eq!((&waiting["question"], &waiting["awaits"]), (&json!("How many balls?"), &json!("answer")));
     let input = format!("/api/v1/tasks/{id}/input");
     let (status, _) = api.post(&input, &json!({ "approve": true }), None).await.unwrap();
     assert_eq!(status, 409, "a question is not answered by an approval");
@@ -178,7 +178,46 @@ json = '''{"kind": "question", "question": "How many balls?"}'''
     assert_eq!(status, 200, "{answer}");
     let task = api.ended(&id).await;
     assert_eq!(task["status"], "completed", "{task:#}");
+    let events = api.events(&id).await;
+    let asked = events.iter().find(|event| event["event"] == "task.waiting").expect("the question is told");
+    assert_eq!(asked["data"], json!({ "awaits": "answer", "question": "How many balls?" }), "{asked:#}");
+    assert!(asked["step_id"].is_string());
     let versions: Vec<u64> =
         task["steps"].as_array().unwrap().iter().filter_map(|step| step["plan_version"].as_u64()).collect();
     assert_eq!(versions.iter().max(), Some(&2), "{task:#}");
+}
+
+/// A plan of the rules that fails because of what is there pays for no planner, and one that a planner
+/// cannot mend either fails with what it met.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_plan_can_mend_pays_for_no_planner() {
+    let folder = scratch();
+    let refuses = r#"[[rule]]
+name = "refuses"
+system = 'You plan how a goal is reached'
+[[rule.answer]]
+json = '''{"kind": "refusal", "reason": "there is nothing to be done"}'''
+
+[[rule]]"#;
+    let sim = Sim::start(&[("[[rule]]", refuses)], folder.path());
+    let octo = octo(&sim);
+    let api = octo.client();
+    let once = json!({ "max_retries": 0 });
+    let missing = json!({ "goal": "Read /tmp/there-is-no-such-file", "budget": once });
+    let task = api.ended(&api.submit(&missing).await).await;
+    assert_eq!((&task["status"], task["usage"]["tokens"].as_u64()), (&json!("failed"), Some(0)), "{task:#}");
+    assert!(task["error"]["message"].as_str().unwrap().contains("does not exist"), "{task:#}");
+    assert_eq!(sim.log().await.len(), 0);
+    let criteria = json!([{ "type": "contains", "text": "what is not there" }]);
+    let judged = json!({ "goal": "List the files in /tmp", "acceptance_criteria": criteria, "budget": once });
+    let task = api.ended(&api.submit(&judged).await).await;
+    assert_eq!(task["error"]["reason"], "refused", "{task:#}");
+    let message = task["error"]["message"].as_str().unwrap();
+    let (first, then) = message.split_once("; and no other plan was made: ").expect("both are told");
+    assert!(first.contains("judge refused") && then.contains("nothing to be done"), "{message}");
+    assert_eq!(sim.log().await.len(), 1);
+    let broke = json!({ "max_retries": 0, "max_tokens": 0 });
+    let broke = json!({ "goal": "List the files in /tmp", "acceptance_criteria": criteria, "budget": broke });
+    let task = api.ended(&api.submit(&broke).await).await;
+    assert_eq!((&task["error"]["reason"], sim.log().await.len()), (&json!("refused"), 1), "{task:#}");
 }

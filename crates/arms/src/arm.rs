@@ -36,6 +36,8 @@ pub struct Work {
     pub worker: WorkerId,
     /// When the attempt began.
     pub started: Timestamp,
+    /// Why the orchestrator did not take the plans that this attempt has handed over, in order.
+    pub refused: Vec<String>,
 }
 
 /// Why a step has no result.
@@ -91,6 +93,11 @@ impl From<NoLink> for Undone {
 const WHOLE_TEXT_BYTES: usize = 32 << 20;
 
 impl Work {
+    /// Where the step was: by this attempt's own word, or by an earlier one's.
+    pub(crate) fn checkpoint(&self) -> Option<serde_json::Value> {
+        self.link.saved().or_else(|| self.grant.checkpoint.clone())
+    }
+
     /// A text that an earlier step kept whole as an artefact.
     pub(crate) async fn whole_text(&self, kept: ContentHash) -> Result<String, Undone> {
         let bytes = self.link.get(kept).await?;

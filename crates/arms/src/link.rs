@@ -8,7 +8,12 @@ use octollm_contract::{
     ContentHash, Document, Millis, Problem,
     model::{Answer, Ask},
 };
-use std::{fmt, pin::pin, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long a call is repeated while the orchestrator is away.
@@ -28,6 +33,7 @@ pub struct Link {
     leases: Arc<dyn Leases>,
     token: StepToken,
     slot: Option<Slot>,
+    saved: Arc<Mutex<Option<serde_json::Value>>>,
 }
 
 /// Why a call through the link did nothing.
@@ -76,7 +82,7 @@ impl Link {
     /// The line of the step that `token` opens.
     #[must_use]
     pub fn new(leases: Arc<dyn Leases>, token: StepToken) -> Self {
-        Link { leases, token, slot: None }
+        Link { leases, token, slot: None, saved: Arc::default() }
     }
 
     /// The same, whose step lends its slot to others while it waits for a model.
@@ -97,7 +103,14 @@ impl Link {
 
     /// Saves where the step is; the next attempt finds it in its grant.
     pub async fn checkpoint(&self, state: &Document, artefacts: &[ContentHash]) -> Result<(), NoLink> {
-        patiently(|| self.leases.checkpoint(&self.token, state.clone(), artefacts.to_vec())).await
+        patiently(|| self.leases.checkpoint(&self.token, state.clone(), artefacts.to_vec())).await?;
+        *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = state.read().ok();
+        Ok(())
+    }
+
+    /// What was saved last through this line.
+    pub(crate) fn saved(&self) -> Option<serde_json::Value> {
+        self.saved.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -10,8 +10,22 @@ use octollm_plan::{Brief, InputName, InputValue, Plan, PlanStep, StepOutput};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Sent with every call; the orchestrator serves this version and the one before.
-pub const PROTOCOL_VERSION: u32 = 1;
+/// The version of the lease protocol that this code speaks. A worker sends it with every call; the
+/// orchestrator serves it and the one before ([`PROTOCOL_OLDEST`]), so that servers are brought to
+/// the next version before their workers, and refuses every other with a message that names those
+/// that it speaks.
+///
+/// A version changes when a message takes another form that one side would misread. What is only
+/// added, such as a field that a reader may do without, changes no version.
+///
+/// | version | what it brought |
+/// |---|---|
+/// | 1 | leases, heartbeats, checkpoints, artefacts; a judge's report has a `verdict` |
+/// | 2 | a report has a `decision`: a verdict, a plan or a question; a step may have a model think |
+pub const PROTOCOL_VERSION: u32 = 2;
+
+/// The oldest version that an orchestrator of this version serves.
+pub const PROTOCOL_OLDEST: u32 = PROTOCOL_VERSION - 1;
 
 /// What a worker can ask of the orchestrator.
 ///
@@ -151,8 +165,8 @@ pub enum Decision {
     /// A planner's. A plan that does not hold is refused with all its faults, and the step stays
     /// with its worker.
     Plan(Plan),
-    /// A planner's: the client must answer this before there can be a plan.
-    Question(String),
+    /// A planner's: the client must answer what the output's text asks before there can be a plan.
+    Question,
 }
 
 /// What a judge says.

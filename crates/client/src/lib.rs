@@ -12,7 +12,7 @@ mod think;
 pub mod wire;
 
 pub use leases::{
-    Beat, Completion, Decision, Grant, LeaseAsk, LeaseError, Leases, ModelTerms, PROTOCOL_VERSION,
-    VerdictReport, Wait,
+    Beat, Completion, Decision, Grant, LeaseAsk, LeaseError, Leases, ModelTerms, PROTOCOL_OLDEST,
+    PROTOCOL_VERSION, VerdictReport, Wait,
 };
 pub use think::{ThinkAsk, ThinkError, ThinkLine, Thinking, whole};

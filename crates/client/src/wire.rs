@@ -1,9 +1,10 @@
 //! The bodies of the lease protocol and of `/api/v1/keys`: what client and orchestrator must
 //! agree on beyond `octollm_contract::api`.
 
-use crate::Wait;
+use crate::{Completion, Decision, VerdictReport, Wait};
 use octollm_access::{Policy, PolicyAsk, Role, Scope, StepToken};
 use octollm_contract::{ContentHash, KeyId, TenantId, Timestamp, WorkerId};
+use octollm_plan::StepOutput;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -31,6 +32,24 @@ pub struct CheckpointReport {
     /// Artefacts that `state` refers to.
     #[serde(default)]
     pub artefacts: Vec<ContentHash>,
+}
+
+/// `POST /internal/v1/step/complete` as version 1 of the protocol has it; later ones send a
+/// [`Completion`] as it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CompletionV1 {
+    /// What the step gives back.
+    pub output: StepOutput,
+    /// From a judge, and only from one: what it says of the result of others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<VerdictReport>,
+}
+
+impl From<CompletionV1> for Completion {
+    fn from(done: CompletionV1) -> Self {
+        Completion { output: done.output, decision: done.verdict.map(Decision::Verdict) }
+    }
 }
 
 /// `POST /internal/v1/step/fail`.

@@ -272,6 +272,9 @@ pub struct TaskView {
     /// What the task waits for; only while `waiting`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
+    /// What kind of input that wants; only while `waiting`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaits: Option<Awaited>,
     /// What the judge found, for each acceptance criterion that it has looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub verdicts: Vec<VerdictView>,
@@ -281,6 +284,16 @@ pub struct TaskView {
     pub usage: Usage,
     /// When things happened.
     pub timestamps: Timestamps,
+}
+
+/// The kind of input that a task waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Awaited {
+    /// [`TaskInput::approve`]: whether a step may start.
+    Approval,
+    /// [`TaskInput::text`]: the answer to a planner's question.
+    Answer,
 }
 
 /// What a judge found for one acceptance criterion.

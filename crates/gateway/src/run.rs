@@ -2,6 +2,7 @@
 
 use crate::{Inner, Receipt, ask::ask, call::Call, hold::hold, receipt::Outcome, settle::settle};
 use octollm_access::StepClaims;
+use octollm_artefacts::GetError;
 use octollm_client::{ThinkAsk, ThinkLine};
 use octollm_contract::{Millis, model::Answer};
 use std::sync::Arc;
@@ -47,16 +48,14 @@ async fn kept(gateway: &Inner, claims: &StepClaims, number: u32, call: &Call) ->
     let last = gateway.parts.store.receipt(claims.step, number).await.map_err(|error| away(&error))?;
     let receipt = last.and_then(|document| document.read::<Receipt>().ok());
     match receipt.filter(|receipt| receipt.asked == call.asked).map(|receipt| receipt.outcome) {
-        Some(Outcome::Answered { answer, .. }) => {
-            match gateway.parts.artefacts.get(answer).await {
-                Ok(bytes) => Ok(serde_json::from_slice(&bytes)
-                    .map_or_else(|error| lost(claims, number, &error), Kept::Answer)),
-                Err(error @ GetError::Unreachable(_)) => Err(away(&error)),
-                Err(error @ (GetError::NotFound(_) | GetError::Corrupt { .. } | GetError::TooLarge { .. })) => {
-                    Ok(lost(claims, number, &error))
-                }
+        Some(Outcome::Answered { answer, .. }) => match gateway.parts.artefacts.get(answer).await {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes)
+                .map_or_else(|error| lost(claims, number, &error), Kept::Answer)),
+            Err(error @ GetError::Unreachable(_)) => Err(away(&error)),
+            Err(error @ (GetError::NotFound(_) | GetError::Corrupt { .. } | GetError::TooLarge { .. })) => {
+                Ok(lost(claims, number, &error))
             }
-        }
+        },
         Some(Outcome::Failed(why)) => Ok(Kept::Failure(why)),
         Some(Outcome::NotMade(_)) | None => Ok(Kept::Nothing),
     }

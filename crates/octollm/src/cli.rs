@@ -27,6 +27,10 @@ pub(crate) enum Verb {
     /// planned: their steps may read the paths that the goal names, and run programs in a locked
     /// room without a network, on files of their own.
     ///
+    /// A planner may ask something. The question is put where standard input is a terminal; time goes
+    /// on meanwhile. Where it is none, the task is cancelled and the question told: put the answer
+    /// into the goal.
+    ///
     /// Exit code: 0 completed, 1 failed or refused, 2 wrong usage, 130 interrupted.
     Run(Run),
     /// Take tasks over HTTP and do them with worker processes on this machine.
@@ -204,7 +208,7 @@ pub(crate) enum TaskVerb {
         /// The task.
         id: TaskId,
     },
-    /// Say whether the step that a task waits for may start.
+    /// Give what a task waits for: the answer to its question, or leave for a step to start.
     Input {
         /// The task.
         id: TaskId,
@@ -280,6 +284,12 @@ pub(crate) struct CreateKey {
     /// A program that its tasks may run; may be given several times.
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) command: Vec<String>,
+    /// Its tasks may run every program, in a locked room without a network.
+    #[arg(long)]
+    pub(crate) any_command: bool,
+    /// Its tasks may run shell strings, in a locked room without a network.
+    #[arg(long)]
+    pub(crate) shell: bool,
     /// What a person must approve first: command, network, write.
     #[arg(long, value_enum)]
     pub(crate) approval: Vec<ApprovalName>,

@@ -10,7 +10,7 @@
 use crate::stored::{PlanDocument, StepDocument, written};
 use octollm_access::{Capability, Policy};
 use octollm_contract::{
-    ArmName, Criterion, Document, SessionId,
+    ArmName, Document, SessionId,
     api::{SubmitTask, TaskStatus},
 };
 use octollm_lifecycle::{Awaits, NewStep, PLANNER_TIME_LIMIT, QUESTIONS_MAX, Replans, StepState, TaskState};
@@ -84,6 +84,7 @@ fn planning(record: &TaskRecord, session: &[TaskRecord]) -> Result<Planning, Unr
         policy: policy(record)?,
         arms: arms(),
         revision: record.task.revisions,
+        first: u16::try_from(record.task.steps.len()).unwrap_or(u16::MAX),
         revisions_left: most.saturating_sub(record.task.revisions),
         questions_left: QUESTIONS_MAX.saturating_sub(record.task.questions),
         done: kept.iter().filter_map(finished).collect(),
@@ -99,6 +100,7 @@ fn arms() -> Vec<ArmOffer> {
     vec![
         ArmOffer { arm: ArmName::Executor, tools, thinks: true },
         ArmOffer { arm: ArmName::Coder, tools: Vec::new(), thinks: true },
+        ArmOffer { arm: ArmName::Judge, tools: Vec::new(), thinks: false },
     ]
 }
 
@@ -248,25 +250,16 @@ pub(crate) enum NotPlanned {
     Unreadable(#[from] Unreadable),
 }
 
-/// The plan that a planner has written for the task, checked and judged as the client wished.
+/// The plan that a planner has written for the task, checked and judged as the client wished. The
+/// planner has made the same check: see [`octollm_plan::Terms`].
 pub(crate) fn revision(record: &TaskRecord, plan: Plan) -> Result<Revision, NotPlanned> {
     let request: SubmitTask = record.request.read()?;
-    let policy = policy(record)?;
-    let kept = kept(record)?;
-    let done: Vec<DoneStep> = kept.iter().filter_map(done).collect();
-    let criteria: Vec<Criterion> = request.acceptance_criteria;
-    let private = policy.hosts.iter().filter(|own| own.private).map(|own| &own.host);
-    let plan = plan.judged_by(criteria).with_private_hosts(private);
-    let first = u16::try_from(record.task.steps.len()).unwrap_or(u16::MAX);
-    let offered =
-        |step: &PlanStep| step.arm == ArmName::Judge || arms().iter().any(|offer| offer.arm == step.arm);
-    if let Some(step) = plan.steps.iter().find(|step| !offered(step)) {
-        let fault = PlanFault::WrongArm { step: step.name.clone(), arm: step.arm };
-        return Err(NotPlanned::Faults(vec![fault]));
-    }
-    let checked = plan.check_after(&policy, &done, first).map_err(NotPlanned::Faults)?;
-    let (steps, specs) = written(&checked, &done);
-    let document = PlanDocument { policy: Some(policy), ..PlanDocument::of(&checked) };
+    // The same facts that the planner was told, as they are now.
+    let planning = planning(record, &[])?;
+    let terms = planning.terms(&request.acceptance_criteria);
+    let checked = plan.settled(&terms).map_err(NotPlanned::Faults)?;
+    let (steps, specs) = written(&checked, &terms.done);
+    let document = PlanDocument { policy: Some(planning.policy.clone()), ..PlanDocument::of(&checked) };
     Ok(Revision { plan: Document::of(&document)?, steps, specs })
 }
 

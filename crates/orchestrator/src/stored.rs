@@ -1,11 +1,10 @@
 //! The documents that the orchestrator keeps with a task: written at the accept, read when a
 //! step is handed out and when a client looks. Their form is for ever: fields are only added.
 
-use crate::leases::thinks;
 use octollm_access::Policy;
-use octollm_contract::{ArmName, Document, Millis};
+use octollm_contract::{ArmName, Criterion, Document, Millis};
 use octollm_lifecycle::{Awaits, NewStep};
-use octollm_plan::{CheckedPlan, CheckedStep, DoneStep, PlanStep, StepName};
+use octollm_plan::{CheckedPlan, CheckedStep, DoneStep, Instruction, PlanStep, StepName};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -78,6 +77,15 @@ pub(crate) fn written(plan: &CheckedPlan, done: &[DoneStep]) -> (Vec<NewStep>, V
     steps.unzip()
 }
 
+/// Whether a step with this instruction may ask a model.
+pub(crate) fn thinks(instruction: &Instruction) -> bool {
+    match instruction {
+        Instruction::Think(_) => true,
+        Instruction::Judge { criteria } => criteria.iter().any(|c| matches!(c, Criterion::FreeText(_))),
+        Instruction::Tool(_) => false,
+    }
+}
+
 /// How long one attempt may take when the plan does not say.
 fn time_limit(step: &PlanStep) -> Millis {
     match step.arm {
@@ -93,7 +101,7 @@ fn time_limit(step: &PlanStep) -> Millis {
 mod tests {
     use super::*;
     use octollm_access::Capability;
-    use octollm_plan::{Instruction, Plan, ValueType};
+    use octollm_plan::{Plan, ValueType};
 
     fn coder(name: &str, needs: &[&str]) -> PlanStep {
         PlanStep {

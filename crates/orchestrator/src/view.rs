@@ -4,8 +4,8 @@ use crate::{planning, stored::PlanDocument};
 use octollm_contract::{
     ArmName, Document, TaskId, Timestamp,
     api::{
-        ArtefactView, DeliveriesView, EventView, StepView, TaskError, TaskResult, TaskSummary, TaskView,
-        Timestamps, Usage, VerdictView,
+        ArtefactView, Awaited, DeliveriesView, EventView, StepView, TaskError, TaskResult, TaskSummary,
+        TaskView, Timestamps, Usage, VerdictView,
     },
 };
 use octollm_lifecycle::{Awaits, Event, EventKind, Failure, StepState, TaskState, Waits};
@@ -35,7 +35,8 @@ pub(crate) fn task(record: &TaskRecord) -> Result<TaskView, Unreadable> {
             | TaskState::Completed { .. }
             | TaskState::Cancelled { .. } => None,
         },
-        question: question(record, &outputs)?,
+        question: asked(record, &outputs)?.map(|(_, question)| question),
+        awaits: asked(record, &outputs)?.map(|(awaits, _)| awaits),
         verdicts: verdicts(record, &outputs),
         steps: steps(record, &outputs)?,
         usage: Usage { cost_usd: task.ledger.cost(), tokens: task.ledger.tokens().spent() },
@@ -83,20 +84,48 @@ fn verdicts(record: &TaskRecord, outputs: &[Option<StepOutput>]) -> Vec<VerdictV
     found.and_then(|found| serde_json::from_value(found).ok()).unwrap_or_default()
 }
 
-fn question(record: &TaskRecord, outputs: &[Option<StepOutput>]) -> Result<Option<String>, Unreadable> {
-    let TaskState::Waiting { place } = record.task.state else { return Ok(None) };
-    let Some(step) = record.task.step(place) else { return Ok(None) };
-    match step.awaits {
-        Awaits::Answer => {
-            let asked = step.needs.last().and_then(|asked| outputs.get(usize::from(*asked))?.as_ref());
-            Ok(asked.map(|output| output.text.clone()))
-        }
-        Awaits::Approval | Awaits::Nothing => {
-            let Some(kept) = record.steps.get(usize::from(place)) else { return Ok(None) };
-            let summary = planning::document(kept, place)?.step.summary;
-            Ok(Some(format!("May this step start: {summary}")))
-        }
+/// What the task waits for now.
+fn asked(
+    record: &TaskRecord,
+    outputs: &[Option<StepOutput>],
+) -> Result<Option<(Awaited, String)>, Unreadable> {
+    match record.task.state {
+        TaskState::Waiting { place } => asked_at(record, outputs, place),
+        TaskState::Queued
+        | TaskState::Planning
+        | TaskState::Running
+        | TaskState::Stopping { .. }
+        | TaskState::Completed { .. }
+        | TaskState::Failed { .. }
+        | TaskState::Cancelled { .. } => Ok(None),
     }
+}
+
+/// What the step at `place` waits for, or has waited for.
+fn asked_at(
+    record: &TaskRecord,
+    outputs: &[Option<StepOutput>],
+    place: u16,
+) -> Result<Option<(Awaited, String)>, Unreadable> {
+    let Some(step) = record.task.step(place) else { return Ok(None) };
+    let awaits = match step.awaits {
+        Awaits::Answer => Awaited::Answer,
+        Awaits::Approval => Awaited::Approval,
+        // It has what it waited for. No approval is asked for a planner.
+        Awaits::Nothing if step.arm == ArmName::Planner => Awaited::Answer,
+        Awaits::Nothing => Awaited::Approval,
+    };
+    let question = match awaits {
+        Awaited::Answer => {
+            let asked = step.needs.last().and_then(|asked| outputs.get(usize::from(*asked))?.as_ref());
+            asked.map(|output| output.text.clone()).unwrap_or_default()
+        }
+        Awaited::Approval => {
+            let Some(kept) = record.steps.get(usize::from(place)) else { return Ok(None) };
+            format!("May this step start: {}", planning::document(kept, place)?.step.summary)
+        }
+    };
+    Ok(Some((awaits, question)))
 }
 
 fn steps(record: &TaskRecord, outputs: &[Option<StepOutput>]) -> Result<Vec<StepView>, Unreadable> {
@@ -190,16 +219,32 @@ pub(crate) fn read_cursor(cursor: &str) -> Option<TaskId> {
     Some(TaskId::from_bytes(bytes))
 }
 
-/// An event as it is streamed.
-pub(crate) fn event(task: TaskId, event: Event) -> EventView {
-    EventView {
+/// Whether the event can be told by itself, or takes its task's record.
+pub(crate) fn needs_the_task(event: &Event) -> bool {
+    matches!(event.kind, EventKind::TaskWaiting { .. })
+}
+
+/// An event as it is streamed; `record` where it [needs one](needs_the_task).
+pub(crate) fn event(
+    task: TaskId,
+    event: Event,
+    record: Option<&TaskRecord>,
+) -> Result<EventView, Unreadable> {
+    let data = match (&event.kind, record) {
+        (EventKind::TaskWaiting { place }, Some(record)) => {
+            let asked = asked_at(record, &outputs(record)?, *place)?;
+            asked.map_or(Value::Null, |(awaits, question)| json!({ "awaits": awaits, "question": question }))
+        }
+        (kind, _) => event_data(kind),
+    };
+    Ok(EventView {
         id: event.number,
         event: event.kind.name().to_owned(),
         task_id: task,
         step_id: event.kind.place().map(|place| task.step(place)),
         at: event.at,
-        data: event_data(&event.kind),
-    }
+        data,
+    })
 }
 
 fn event_data(kind: &EventKind) -> Value {

@@ -14,7 +14,7 @@ mod tools;
 use crate::{
     Arm, ExecutorSettings, Undone, Work,
     executor::{Executor, workspace::Workspace},
-    think::{Bounds, Journal, Prompt, Talk, converse, data, goal, values},
+    think::{Bounds, Journal, Part, Prompt, Talk, converse, goal, values},
 };
 use async_trait::async_trait;
 use octollm_artefacts::Manifest;
@@ -64,7 +64,7 @@ impl Arm for Coder {
         if !capability.writes_workspace {
             return Err(Undone::for_good("the step has no capability to write to the workspace"));
         }
-        let kept = Journal::read(work.grant.checkpoint.as_ref()).and_then(|journal| journal.workspace);
+        let kept = Journal::read(work.checkpoint().as_ref()).and_then(|journal| journal.workspace);
         let mut workspace =
             Workspace::enter_at(self.executor.scratch(), kept.or(work.grant.workspace), &work).await?;
         let done = self.code(instruction, &mut workspace, &work).await;
@@ -86,14 +86,12 @@ impl Coder {
             (false, false) => tools::MayRun::NoRoom,
             (false, true) => tools::MayRun::These(capability.commands.iter().cloned().collect()),
         };
-        let user = [
-            work.grant.brief.as_deref().map(|brief| goal(work, brief)).unwrap_or_default(),
-            values(work).await?,
-            data(work, "the instruction of this step", instruction, 32 << 10),
-            "Carry out the instruction of this step.".to_owned(),
-        ];
+        let mut told = work.grant.brief.as_deref().map(goal).unwrap_or_default();
+        told.extend(values(work).await?);
+        told.push(Part::essential("the instruction of this step", instruction));
+        told.push(Part::Words("Carry out the instruction of this step.".to_owned()));
         let system = include_str!("../think/prompts/coder.md").replace("{run}", &may_run.told());
-        let mut talk = Talk::begin(work, Prompt::new(work, &system, user.join("\n\n"))).await?;
+        let mut talk = Talk::begin(work, Prompt::new(work, &system, told)).await?;
         let mut toolbox = tools::Tools::new(&self.executor, workspace, may_run.clone());
         let summary = converse(&mut talk, &mut toolbox, BOUNDS).await?;
         let before = match work.grant.workspace {

@@ -2,18 +2,20 @@
 
 use crate::{
     Undone,
-    executor::{Executor, workspace::Workspace},
+    executor::{
+        Executor,
+        limits::{TIMEOUT, of_a_model_s_program, timeout},
+        workspace::{Kept, Workspace},
+    },
     think::{Call, Reply, Run, Talk, Toolbox, read_arguments, tool},
 };
 use async_trait::async_trait;
-use octollm_contract::{Millis, model::Tool};
+use octollm_contract::model::Tool;
 use octollm_plan::{Arg, FindKind, SortBy, ToolCall};
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// A program gets at most so long, and at most half of what the step has.
-const RUN_AT_MOST: Millis = Millis::from_secs(120);
 /// A listing shows at most so many files.
 const LISTED: u32 = 500;
 /// A finish is put off so often, to have the model look at what it left.
@@ -102,6 +104,8 @@ struct Command {
     argv: Vec<String>,
     #[serde(default)]
     stdin: Option<String>,
+    #[serde(default)]
+    timeout_seconds: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -147,7 +151,7 @@ impl Toolbox for Tools<'_> {
             tools.push(tool(
                 "run",
                 "Runs a program in the workspace: its name and its arguments. No shell looks at them.",
-                json!({ "argv": { "type": "array", "items": text }, "stdin": text }),
+                json!({ "argv": { "type": "array", "items": text }, "stdin": text, TIMEOUT: timeout() }),
                 &["argv"],
             ));
         }
@@ -202,7 +206,8 @@ fn inside(path: &str) -> Result<(), Reply> {
 impl Tools<'_> {
     async fn tool(&mut self, label: &str, call: ToolCall, talk: &Talk<'_>) -> Result<Reply, Undone> {
         let workspace = Some(&*self.workspace);
-        let found = self.executor.run_tool(call, BTreeMap::new(), workspace, RUN_AT_MOST, talk.work).await;
+        let wall = of_a_model_s_program(talk.work.grant.time_limit, None);
+        let found = self.executor.run_tool(call, BTreeMap::new(), workspace, wall, talk.work).await;
         match found {
             Ok(found) => Ok(Reply::Result { label: label.to_owned(), text: found.text }),
             Err(undone) => Reply::of_failure(undone),
@@ -253,8 +258,10 @@ impl Tools<'_> {
         let call = ToolCall::WriteFile { path, content: Arg::Given(content) };
         let reply = self.tool(&label, call, talk).await?;
         if let Reply::Result { .. } = &reply {
+            if let Some(why) = self.keep(talk).await? {
+                return Ok(Reply::Refused(why));
+            }
             talk.journal.runs.iter_mut().for_each(|run| run.outdated = true);
-            self.keep(talk).await?;
         }
         Ok(reply)
     }
@@ -280,7 +287,7 @@ impl Tools<'_> {
     }
 
     async fn run(&mut self, command: Command, talk: &mut Talk<'_>) -> Result<Reply, Undone> {
-        let Command { argv, stdin } = command;
+        let Command { argv, stdin, timeout_seconds } = command;
         if argv.is_empty() || argv.iter().any(|arg| arg.contains('\0')) || argv.len() > 256 {
             return Ok(Reply::Refused("argv has 1 to 256 entries without NUL".into()));
         }
@@ -293,11 +300,11 @@ impl Tools<'_> {
                 argv[0]
             )));
         }
-        let wall = RUN_AT_MOST.min(Millis::new(talk.work.grant.time_limit.get() / 2));
+        let wall = of_a_model_s_program(talk.work.grant.time_limit, timeout_seconds);
         let call = ToolCall::Shell { argv: argv.clone(), stdin: stdin.map(Arg::Given), any_exit: true };
         let workspace = Some(&*self.workspace);
         let found = self.executor.run_tool(call, BTreeMap::new(), workspace, wall, talk.work).await;
-        let (said, exit_code, reply) = match found {
+        let (said, exit_code, mut reply) = match found {
             Ok(found) => {
                 let mut text = found.text;
                 if found.exit_code == Some(0) {
@@ -316,16 +323,26 @@ impl Tools<'_> {
         talk.journal.runs.iter_mut().for_each(|run| run.tail.clear());
         let argv = argv.iter().take(16).map(|arg| arg.chars().take(120).collect()).collect();
         let from = said.ceil_char_boundary(said.len().saturating_sub(TAIL_BYTES));
-        talk.journal.runs.push(Run { argv, exit_code, outdated: false, tail: said[from..].to_owned() });
-        self.keep(talk).await?;
+        // What ran is not what is there any more when its files were too much to be kept.
+        let put_back = self.keep(talk).await?;
+        let outdated = put_back.is_some();
+        talk.journal.runs.push(Run { argv, exit_code, outdated, tail: said[from..].to_owned() });
+        if let (Some(why), Reply::Result { text, .. } | Reply::Refused(text)) = (put_back, &mut reply) {
+            *text = format!("{why}\n{text}");
+        }
         Ok(reply)
     }
 
-    /// Keeps the workspace as it is now: the next checkpoint names it.
-    async fn keep(&mut self, talk: &mut Talk<'_>) -> Result<(), Undone> {
-        self.workspace.commit(talk.work).await?;
-        talk.journal.keep_workspace(self.workspace.manifest());
-        Ok(())
+    /// Keeps the workspace as it is now: the next checkpoint names it. What is too much is put back,
+    /// with the reason.
+    async fn keep(&mut self, talk: &mut Talk<'_>) -> Result<Option<String>, Undone> {
+        match self.workspace.keep(talk.work).await? {
+            Kept::Kept => {
+                talk.journal.keep_workspace(self.workspace.manifest());
+                Ok(None)
+            }
+            Kept::PutBack(why) => Ok(Some(why)),
+        }
     }
 
     fn finish(&mut self, summary: String, talk: &Talk<'_>) -> Reply {

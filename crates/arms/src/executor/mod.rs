@@ -9,6 +9,7 @@
 
 mod files;
 mod glob;
+pub(crate) mod limits;
 pub(crate) mod outcome;
 mod reach;
 #[cfg(test)]
@@ -117,8 +118,8 @@ impl Executor {
     ) -> Result<StepOutput, Undone> {
         let (spec, tool) = (&work.grant.spec, tools::name(&call));
         let inputs = whole_inputs(work).await?;
-        let limit = work.grant.time_limit;
-        let found = self.run_tool(call, inputs, workspace.as_deref(), limit, work).await?;
+        let wall = limits::of_a_step_s_program(work.grant.time_limit);
+        let found = self.run_tool(call, inputs, workspace.as_deref(), wall, work).await?;
         let committed = match workspace {
             Some(workspace) if spec.capability.writes_workspace => Some(workspace.commit(work).await?),
             Some(_) | None => None,

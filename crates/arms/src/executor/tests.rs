@@ -62,6 +62,7 @@ impl Site {
             link: Link::new(Arc::clone(&self.leases) as _, grant.token.clone()),
             worker: "w1".parse().unwrap(),
             started: crate::clock::now(),
+            refused: Vec::new(),
             grant: Arc::new(grant),
         }
     }

@@ -1,18 +1,22 @@
 //! An instruction in words: a model chooses among the executor's own tools, within the step's
 //! capability.
 
-use super::{Executor, Found, finish, workspace::Workspace};
+use super::{
+    Executor, Found, finish,
+    limits::{TIMEOUT, of_a_model_s_program, timeout},
+    workspace::{Kept, Workspace},
+};
 use crate::{
     Undone, Work,
     think::{
-        Bounds, Call, Journal, Prompt, Reply, Talk, Toolbox, converse, data, goal, read_arguments, tool,
+        Bounds, Call, Journal, Part, Prompt, Reply, Talk, Toolbox, converse, goal, read_arguments, tool,
         values,
     },
 };
 use async_trait::async_trait;
 use octollm_access::Capability;
 use octollm_client::Completion;
-use octollm_contract::{Millis, model::Tool};
+use octollm_contract::model::Tool;
 use octollm_plan::{InputName, InputValue, ToolCall, ToolName, draft};
 use octollm_screen::text::neutralise;
 use serde::Deserialize;
@@ -22,8 +26,6 @@ use std::collections::BTreeMap;
 /// What one instruction may take.
 const BOUNDS: Bounds =
     Bounds { questions: 24, calls: 64, result_bytes: 24 << 10, repeats: 4, text_ends: true };
-/// A program gets at most so long, and at most half of what the step has.
-const RUN_AT_MOST: Millis = Millis::from_secs(120);
 
 /// Carries out the instruction.
 pub(super) async fn perform(
@@ -32,7 +34,7 @@ pub(super) async fn perform(
     work: &Work,
 ) -> Result<Completion, Undone> {
     let capability = &work.grant.spec.capability;
-    let kept = Journal::read(work.grant.checkpoint.as_ref()).and_then(|journal| journal.workspace);
+    let kept = Journal::read(work.checkpoint().as_ref()).and_then(|journal| journal.workspace);
     let from = kept.or(work.grant.workspace);
     let programs = !capability.commands.is_empty() || capability.shell;
     let mut workspace = match from.is_some() || capability.writes_workspace || programs {
@@ -54,14 +56,12 @@ async fn carry_out(
 ) -> Result<Completion, Undone> {
     let capability = &work.grant.spec.capability;
     let offered = offered(executor, capability, workspace.is_some());
-    let user = [
-        work.grant.brief.as_deref().map(|brief| goal(work, brief)).unwrap_or_default(),
-        values(work).await?,
-        data(work, "what this step may do", &limits(capability, workspace.is_some()), 8 << 10),
-        data(work, "the instruction", instruction, 32 << 10),
-        "Carry out the instruction.".to_owned(),
-    ];
-    let prompt = Prompt::new(work, include_str!("../think/prompts/executor.md"), user.join("\n\n"));
+    let mut told = work.grant.brief.as_deref().map(goal).unwrap_or_default();
+    told.extend(values(work).await?);
+    told.push(Part::data("what this step may do", limits(capability, workspace.is_some()), 8 << 10));
+    told.push(Part::essential("the instruction", instruction));
+    told.push(Part::Words("Carry out the instruction.".to_owned()));
+    let prompt = Prompt::new(work, include_str!("../think/prompts/executor.md"), told);
     let mut talk = Talk::begin(work, prompt).await?;
     let mut tools = Tools {
         executor,
@@ -149,11 +149,17 @@ impl Toolbox for Tools<'_> {
                 Err(reply) => reply,
             });
         }
-        let made = match draft::read_call(&call.name, call.arguments) {
+        let mut arguments = call.arguments;
+        let is_program = matches!(call.name.as_str(), "shell" | "shell_string");
+        let asked = arguments.remove(TIMEOUT).filter(|_| is_program);
+        let wall = match asked.map(serde_json::from_value).transpose() {
+            Ok(asked) => of_a_model_s_program(talk.work.grant.time_limit, asked),
+            Err(error) => return Ok(Reply::Refused(format!("{TIMEOUT}: {error}"))),
+        };
+        let made = match draft::read_call(&call.name, arguments) {
             Ok(made) => any_exit(made),
             Err(why) => return Ok(Reply::Refused(why)),
         };
-        let wall = RUN_AT_MOST.min(Millis::new(talk.work.grant.time_limit.get() / 2));
         let changes = matches!(made.name(), ToolName::WriteFile | ToolName::Shell | ToolName::ShellString);
         let workspace = self.workspace.as_deref();
         let found = self.executor.run_tool(made, self.inputs.clone(), workspace, wall, talk.work).await;
@@ -162,11 +168,14 @@ impl Toolbox for Tools<'_> {
             Err(undone) => return Reply::of_failure(undone),
         };
         self.exit_code = found.exit_code.or(self.exit_code);
+        let mut text = found.text;
         if let Some(workspace) = self.workspace.as_deref_mut().filter(|_| changes) {
-            workspace.commit(talk.work).await?;
-            talk.journal.keep_workspace(workspace.manifest());
+            match workspace.keep(talk.work).await? {
+                Kept::Kept => talk.journal.keep_workspace(workspace.manifest()),
+                Kept::PutBack(why) => text = format!("{why}\n{text}"),
+            }
         }
-        Ok(Reply::Result { label: format!("the result of {}", call.name), text: found.text })
+        Ok(Reply::Result { label: format!("the result of {}", call.name), text })
     }
 }
 
@@ -247,12 +256,14 @@ fn described(name: ToolName) -> Tool {
         ToolName::HttpFetch => ("The body of a URL.", json!({ "url": text }), &["url"]),
         ToolName::Shell => (
             "Runs a program in a locked room: its name and its arguments. No shell looks at them.",
-            json!({ "argv": paths, "stdin": text }),
+            json!({ "argv": paths, "stdin": text, TIMEOUT: timeout() }),
             &["argv"],
         ),
-        ToolName::ShellString => {
-            ("Runs a string with sh -c in a locked room.", json!({ "script": text }), &["script"])
-        }
+        ToolName::ShellString => (
+            "Runs a string with sh -c in a locked room.",
+            json!({ "script": text, TIMEOUT: timeout() }),
+            &["script"],
+        ),
     };
     tool(name.as_str(), description, properties, required)
 }

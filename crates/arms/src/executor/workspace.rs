@@ -1,7 +1,11 @@
 //! A step's workspace: a private folder made from the task's manifest, and the manifest that
 //! is made of it again.
 
-use super::{outcome::WHOLE_OUTPUTS, reach::Reach, text::shown_path};
+use super::{
+    outcome::WHOLE_OUTPUTS,
+    reach::Reach,
+    text::{counted, shown_path, size},
+};
 use crate::{Link, NoLink, Undone, Work};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,6 +23,21 @@ pub(crate) struct Workspace {
     /// Absent only while it is being removed.
     folder: Option<tempfile::TempDir>,
     from: Manifest,
+}
+
+/// Whether what a call left in the folder was kept.
+pub(crate) enum Kept {
+    /// It was.
+    Kept,
+    /// It was too much: the folder is as it was kept last. The text says why, for a model.
+    PutBack(String),
+}
+
+/// Why what the folder holds was not stored.
+enum NotStored {
+    /// It holds more than a workspace may.
+    TooMuch(String),
+    Undone(Undone),
 }
 
 /// What a step leaves behind.
@@ -53,10 +72,7 @@ impl Workspace {
         manifest: Option<ContentHash>,
         work: &Work,
     ) -> Result<Self, Undone> {
-        let made = tempfile::Builder::new().prefix("octollm-step-").tempdir_in(scratch);
-        let unmade =
-            |error| Undone::for_now(format!("no folder can be made in {}: {error}", shown_path(scratch)));
-        let folder = made.map_err(unmade)?;
+        let folder = made(scratch)?;
         let from = match manifest {
             None => Manifest::default(),
             Some(hash) => {
@@ -123,22 +139,53 @@ impl Workspace {
 
     /// Stores what the folder holds now and its manifest.
     pub(crate) async fn commit(&mut self, work: &Work) -> Result<Committed, Undone> {
+        self.store(work).await.map_err(|why| match why {
+            NotStored::TooMuch(why) => Undone::for_good(why),
+            NotStored::Undone(undone) => undone,
+        })
+    }
+
+    /// The same after a call of a model: what is too much is taken away again, so that the model can
+    /// go on from what was kept last.
+    pub(crate) async fn keep(&mut self, work: &Work) -> Result<Kept, Undone> {
+        let why = match self.store(work).await {
+            Ok(_) => return Ok(Kept::Kept),
+            Err(NotStored::Undone(undone)) => return Err(undone),
+            Err(NotStored::TooMuch(why)) => why,
+        };
+        let folder = self.path().to_owned();
+        let most = tokio::task::spawn_blocking(move || survey(&folder)).await.unwrap_or_default();
+        let scratch = self.path().parent().unwrap_or(Path::new("/")).to_owned();
+        let old = self.folder.replace(made(&scratch)?);
+        if tokio::task::spawn_blocking(move || remove(old)).await.is_err() {
+            tracing::warn!("removing a workspace was broken off");
+        }
+        self.fill(work).await?;
+        Ok(Kept::PutBack(format!(
+            "(What the call left in the workspace was too much and was not kept: {why}. {most}The workspace is as it \
+             was before the call.)"
+        )))
+    }
+
+    async fn store(&mut self, work: &Work) -> Result<Committed, NotStored> {
         let collected = tokio::select! {
-            () = work.cancel.cancelled() => return Err(Undone::Stopped),
+            () = work.cancel.cancelled() => return Err(NotStored::Undone(Undone::Stopped)),
             collected = collect(self.path(), &self.from, Bounds::default(), &work.link) => collected,
         };
+        let undone = |undone| Err(NotStored::Undone(undone));
         let collected = match collected {
             Ok(collected) => collected,
-            Err(CollectError::Store { source, .. }) => return Err(source.into()),
-            Err(error @ CollectError::Read { .. }) => return Err(Undone::for_now(error.to_string())),
+            Err(CollectError::Store { source, .. }) => return undone(source.into()),
+            Err(error @ CollectError::Read { .. }) => return undone(Undone::for_now(error.to_string())),
+            Err(CollectError::Manifest(invalid)) => return Err(NotStored::TooMuch(invalid.to_string())),
             Err(
                 error @ (CollectError::TooMany { .. }
                 | CollectError::FileTooLarge { .. }
-                | CollectError::TooLarge { .. }
-                | CollectError::Manifest(_)),
-            ) => return Err(Undone::for_good(error.to_string())),
+                | CollectError::TooLarge { .. }),
+            ) => return Err(NotStored::TooMuch(error.to_string())),
         };
-        let manifest = work.link.put(Bytes::from(collected.manifest.to_bytes())).await?;
+        let put = work.link.put(Bytes::from(collected.manifest.to_bytes())).await;
+        let manifest = put.map_err(|error| NotStored::Undone(error.into()))?;
         // Whole outputs have names of their own, which no file may take.
         let files = collected.manifest.files().filter(|(path, _)| !path.as_str().starts_with(WHOLE_OUTPUTS));
         let view = |(path, entry): (&octollm_artefacts::WorkspacePath, &octollm_artefacts::Entry)| {
@@ -159,6 +206,45 @@ impl Drop for Workspace {
             Ok(_) | Err(_) => remove(folder),
         }
     }
+}
+
+fn made(scratch: &Path) -> Result<tempfile::TempDir, Undone> {
+    let made = tempfile::Builder::new().prefix("octollm-step-").tempdir_in(scratch);
+    made.map_err(|error| {
+        Undone::for_now(format!("no folder can be made in {}: {error}", shown_path(scratch)))
+    })
+}
+
+/// So many entries are looked at to say where the most of a workspace lies.
+const SURVEYED: usize = 100_000;
+/// So many places are named.
+const NAMED: usize = 5;
+
+/// Where the most of a workspace lies, in a sentence; no link is followed.
+fn survey(folder: &Path) -> String {
+    let mut largest: Vec<(u64, u64, String)> = Vec::new();
+    let mut seen = 0;
+    for top in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (mut entries, mut bytes, mut open) = (0_u64, 0_u64, vec![top.path()]);
+        while let Some(path) = open.pop().filter(|_| seen < SURVEYED) {
+            let Ok(stat) = path.symlink_metadata() else { continue };
+            (seen, entries) = (seen + 1, entries + 1);
+            if stat.is_dir() {
+                open.extend(
+                    std::fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()),
+                );
+            } else {
+                bytes = bytes.saturating_add(stat.len());
+            }
+        }
+        largest.push((bytes, entries, shown_path(Path::new(&top.file_name()))));
+    }
+    largest.sort_unstable_by(|a, b| b.cmp(a));
+    let named = |(bytes, entries, name): &(u64, u64, String)| {
+        format!("{name} ({}, {})", counted(*entries, "entry"), size(*bytes))
+    };
+    let named: Vec<String> = largest.iter().take(NAMED).map(named).collect();
+    if named.is_empty() { String::new() } else { format!("The most lies in: {}. ", named.join(", ")) }
 }
 
 fn remove(folder: Option<tempfile::TempDir>) {

@@ -38,7 +38,7 @@ const STACK_BYTES: usize = 256 << 20;
 /// So many checks run at once, those left behind included.
 static THREADS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(2)));
 
-/// The arm that checks results by rule.
+/// The arm that checks results: by rule, and by a model where a criterion is a sentence.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Judge;
 

@@ -8,7 +8,7 @@
 use super::{Finding, check::Subject};
 use crate::{
     Undone, Work,
-    think::{Form, Prompt, Talk, data, goal},
+    think::{Form, Part, Prompt, Talk, data, goal},
 };
 use octollm_contract::model::{Message, Structured};
 use serde::Deserialize;
@@ -50,10 +50,12 @@ pub(super) async fn judge(
     subject: &Subject,
     work: &Work,
 ) -> Result<(Vec<Finding>, String), Undone> {
-    let (shown, searched) = shown(subject, work).await?;
-    let user = user(sentences, &shown, work);
+    let (mut parts, searched) = shown(subject, work).await?;
+    let about = work.grant.brief.as_deref().map(goal).unwrap_or_default();
+    parts.splice(0..0, about);
+    parts.extend(asked(sentences));
     let mut talk =
-        Talk::begin(work, Prompt::new(work, include_str!("../think/prompts/judge.md"), user)).await?;
+        Talk::begin(work, Prompt::new(work, include_str!("../think/prompts/judge.md"), parts)).await?;
     let form =
         Form { tools: Vec::new(), output: Some(Structured { name: "verdicts".into(), schema: schema() }) };
     let mut found: BTreeMap<usize, Finding> = BTreeMap::new();
@@ -130,21 +132,7 @@ fn take(
 }
 
 fn read(text: &str) -> Result<Vec<Verdict>, String> {
-    let answer = octollm_contract::model::Answer {
-        model: String::new(),
-        simulated: false,
-        text: text.to_owned(),
-        tool_calls: Vec::new(),
-        usage: octollm_contract::model::Usage {
-            input: 0,
-            output: 0,
-            cache_read: 0,
-            cache_write: 0,
-            counted: octollm_contract::model::Counted::Estimated,
-        },
-        finish: octollm_contract::model::Finish::Stop,
-    };
-    let value = answer.json().map_err(|error| error.to_string())?;
+    let value = octollm_contract::model::json_in(text).map_err(|error| error.to_string())?;
     let read: Verdicts = serde_json::from_value(value)
         .map_err(|error| format!("the answer is not the JSON object that was asked for: {error}"))?;
     Ok(read.verdicts)
@@ -192,7 +180,7 @@ fn normalised(text: &str) -> String {
 }
 
 /// What the model sees of the result, and the same as it is searched for quotes.
-async fn shown(subject: &Subject, work: &Work) -> Result<(String, String), Undone> {
+async fn shown(subject: &Subject, work: &Work) -> Result<(Vec<Part>, String), Undone> {
     let result = &subject.result;
     let mut parts = vec![("the result's text".to_owned(), result.text.clone())];
     if !result.data.is_null() {
@@ -212,29 +200,25 @@ async fn shown(subject: &Subject, work: &Work) -> Result<(String, String), Undon
         parts.push((format!("the file {}", file.path), format!("({} bytes, not shown)", file.bytes)));
     }
     let mut seen = String::new();
-    let mut shown = String::new();
+    let mut shown = Vec::new();
     for (label, text) in parts {
         let clean = octollm_screen::text::neutralise(&text);
         // Only what is shown can be quoted.
         seen.push_str(octollm_screen::data::beginning(&clean, TEXT_BYTES));
         seen.push('\n');
-        shown.push_str(&data(work, &label, &text, TEXT_BYTES));
-        shown.push_str("\n\n");
+        shown.push(Part::data(label, text, TEXT_BYTES));
     }
     if subject.partial {
-        shown.push_str("Some of the result's text was not kept and cannot be judged.\n\n");
+        shown.push(Part::Words("Some of the result's text was not kept and cannot be judged.".to_owned()));
     }
-    let exit = subject.exit_code.map(|code| format!("The last program ended with exit code {code}.\n\n"));
-    Ok((shown + &exit.unwrap_or_default(), normalised(&seen)))
+    let exit = |code| Part::Words(format!("The last program ended with exit code {code}."));
+    shown.extend(subject.exit_code.map(exit));
+    Ok((shown, normalised(&seen)))
 }
 
-fn user(sentences: &[String], shown: &str, work: &Work) -> String {
+fn asked(sentences: &[String]) -> [Part; 2] {
     let numbered: String = (1..).zip(sentences).map(|(n, sentence)| format!("{n}. {sentence}\n")).collect();
-    let about = work.grant.brief.as_deref().map(|brief| goal(work, brief)).unwrap_or_default();
-    format!(
-        "{about}\n\n{shown}{}\n\nJudge each of these criteria.",
-        data(work, "the criteria", &numbered, 16 << 10)
-    )
+    [Part::essential("the criteria", numbered), Part::Words("Judge each of these criteria.".to_owned())]
 }
 
 fn schema() -> Value {

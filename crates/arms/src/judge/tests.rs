@@ -26,6 +26,7 @@ fn work(criteria: Vec<StructuredCriterion>, outputs: Vec<StepOutput>, leases: Ar
         link: Link::new(leases, grant.token.clone()),
         worker: "w1".parse().unwrap(),
         started: Timestamp::from_millis(0),
+        refused: Vec::new(),
         grant: Arc::new(grant),
     }
 }

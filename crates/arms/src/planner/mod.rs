@@ -1,9 +1,10 @@
 //! The planner: has a model turn a goal into a plan, or revise one that failed.
 //!
-//! Promises: what it hands over was read strictly and passed the checks that the orchestrator
-//! makes again; a plan that does not is shown to the model with everything that is wrong with
-//! it, twice at most, and then the step fails with what the model wrote. A question is asked
-//! only while questions are left. Nothing that the goal, a file or a failure says is an order.
+//! Promises: what it hands over was read strictly and passed the very check that the orchestrator
+//! makes again ([`Terms`]). A plan that does not, or that the orchestrator refused all the same because
+//! the task had changed, is shown to the model with everything that is wrong with it, twice at
+//! most, and then the step fails with what the model wrote. A question is asked only while questions
+//! are left. Nothing that the goal, a file or a failure says is an order.
 //!
 //! Must not know: how steps run, who stores a plan.
 
@@ -20,12 +21,12 @@ use octollm_contract::{
     model::{Message, Structured},
 };
 use octollm_plan::{
-    DoneStep, Instruction, Plan, Planning, StepOutput,
+    Instruction, Plan, Planning, StepOutput, Terms,
     draft::{self, Draft},
 };
 
 /// A plan that does not hold is repaired at most so often.
-const REPAIRS_MAX: u32 = 2;
+const REPAIRS_MAX: usize = 2;
 /// What a model is told of the faults, in bytes.
 const FAULTS_BYTES: usize = 6000;
 
@@ -53,31 +54,33 @@ impl Arm for Planner {
             .planning
             .as_deref()
             .ok_or_else(|| Undone::for_good("the planner was not told what it may plan with"))?;
-        let arms: Vec<ArmName> =
-            planning.arms.iter().map(|offer| offer.arm).filter(|arm| *arm != ArmName::Planner).collect();
-        let user = told::briefing(&work, brief, planning, instruction);
+        let terms = planning.terms(&brief.criteria);
+        let user = told::briefing(brief, planning, instruction);
         let mut talk =
             Talk::begin(&work, Prompt::new(&work, include_str!("../think/prompts/planner.md"), user)).await?;
-        let output = Some(Structured { name: "plan".into(), schema: draft::schema(&arms) });
+        let output = Some(Structured { name: "plan".into(), schema: draft::schema(&terms.arms) });
         let form = Form { tools: Vec::new(), output };
-        let mut repairs = repaired(talk.messages());
         loop {
             let said = talk.ask(&form).await?;
-            let faults = match read(&said.text, &arms, planning) {
-                Ok(decided) => return decided.completion(&talk),
-                Err(faults) => faults,
+            let told = begins(talk.messages(), REFUSED);
+            let (why, faults) = match read(&said.text, &terms, planning) {
+                Ok(decided) => match work.refused.get(told).filter(|_| matches!(decided, Decided::Plan(_))) {
+                    Some(why) => (REFUSED, format!("- {why}\n")),
+                    None => return decided.completion(&talk),
+                },
+                Err(faults) => (REPAIR, faults),
             };
-            if repairs == REPAIRS_MAX {
+            let repairs = told + begins(talk.messages(), REPAIR);
+            if repairs >= REPAIRS_MAX {
                 return Err(Undone::for_good(format!(
                     "the model wrote no plan that holds, and repaired it {REPAIRS_MAX} times in vain: {} {}",
                     octollm_screen::data::beginning(&faults, 1500),
                     crate::think::quoted(&said.text)
                 )));
             }
-            repairs += 1;
             let faults = crate::think::data(&work, "what is wrong", &faults, FAULTS_BYTES);
             talk.useful();
-            talk.add(Message::user(format!("{REPAIR}\n{faults}"))).await?;
+            talk.add(Message::user(format!("{why}\n{faults}"))).await?;
             talk.save().await?;
         }
     }
@@ -85,10 +88,11 @@ impl Arm for Planner {
 
 const REPAIR: &str = "What you wrote cannot be used. Write the whole JSON object again, repaired.";
 
-/// How often this conversation has asked for a repair.
-fn repaired(messages: &[Message]) -> u32 {
-    let repairs = messages.iter().filter(|m| matches!(m, Message::User { text } if text.starts_with(REPAIR)));
-    u32::try_from(repairs.count()).unwrap_or(u32::MAX)
+const REFUSED: &str = "The plan was not taken, because the task has changed meanwhile. Write the whole JSON object again, repaired.";
+
+/// How often this conversation has told the model this.
+fn begins(messages: &[Message], with: &str) -> usize {
+    messages.iter().filter(|m| matches!(m, Message::User { text } if text.starts_with(with))).count()
 }
 
 /// What the model decided, checked.
@@ -110,7 +114,7 @@ impl Decided {
             }
             Decided::Question(question) => {
                 let question = octollm_screen::text::neutralise(&question).into_owned();
-                (question.clone(), serde_json::json!({ "question": question }), Decision::Question(question))
+                (question.clone(), serde_json::json!({ "question": question }), Decision::Question)
             }
             Decided::Plan(plan) => {
                 let data = serde_json::to_value(&plan).map_err(|e| Undone::for_good(e.to_string()))?;
@@ -123,12 +127,12 @@ impl Decided {
 }
 
 /// Reads and checks what the model wrote. The error is for the model.
-fn read(text: &str, arms: &[ArmName], planning: &Planning) -> Result<Decided, String> {
+fn read(text: &str, terms: &Terms<'_>, planning: &Planning) -> Result<Decided, String> {
     let lines = |faults: Vec<String>| faults.iter().map(|fault| format!("- {fault}\n")).collect::<String>();
     // Models like to say a word before and after.
     let object = text.find('{').zip(text.rfind('}')).filter(|(from, to)| from < to);
     let object = object.map_or(text, |(from, to)| &text[from..=to]);
-    match Draft::read(object, arms)
+    match Draft::read(object, &terms.arms)
         .map_err(|faults| lines(faults.iter().map(ToString::to_string).collect()))?
     {
         Draft::Refusal(reason) => Ok(Decided::Refusal(reason)),
@@ -137,13 +141,9 @@ fn read(text: &str, arms: &[ArmName], planning: &Planning) -> Result<Decided, St
                 .to_owned())
         }
         Draft::Question(question) => Ok(Decided::Question(question)),
-        Draft::Plan(plan) => {
-            let done: Vec<DoneStep> = planning.done.iter().map(|finished| finished.step.clone()).collect();
-            let first = done.iter().map(|step| step.place.saturating_add(1)).max().unwrap_or(0);
-            match plan.clone().check_after(&planning.policy, &done, first) {
-                Ok(_) => Ok(Decided::Plan(plan)),
-                Err(faults) => Err(lines(faults.iter().take(20).map(ToString::to_string).collect())),
-            }
-        }
+        Draft::Plan(plan) => match plan.clone().settled(terms) {
+            Ok(_) => Ok(Decided::Plan(plan)),
+            Err(faults) => Err(lines(faults.iter().take(20).map(ToString::to_string).collect())),
+        },
     }
 }

@@ -1,9 +1,6 @@
 //! What the planner's model is told, and a plan in words for people.
 
-use crate::{
-    Work,
-    think::{data, goal, lines},
-};
+use crate::think::{Part, goal, lines};
 use octollm_contract::{ArmName, Criterion};
 use octollm_plan::{Brief, Plan, Planning};
 use std::fmt::Write as _;
@@ -11,34 +8,35 @@ use std::fmt::Write as _;
 /// What a list of things that happened takes of the prompt, in bytes.
 const EVIDENCE_BYTES: usize = 16 << 10;
 
-pub(super) fn briefing(work: &Work, brief: &Brief, planning: &Planning, instruction: &str) -> String {
-    let mut parts = vec![goal(work, brief), data(work, "what is asked of the planner", instruction, 8 << 10)];
+pub(super) fn briefing(brief: &Brief, planning: &Planning, instruction: &str) -> Vec<Part> {
+    let mut parts = goal(brief);
+    parts.push(Part::essential("what is asked of the planner", instruction));
     if !brief.criteria.is_empty() {
         let criteria: Vec<String> = brief.criteria.iter().map(criterion).collect();
-        parts.push(data(work, "the client's acceptance criteria", &lines(&criteria), 8 << 10));
+        parts.push(Part::data("the client's acceptance criteria", lines(&criteria), 8 << 10));
     }
-    parts.push(data(work, "the policy", &policy(planning), 8 << 10));
-    parts.push(data(work, "the arms", &arms(planning), 4 << 10));
+    parts.push(Part::data("the policy", policy(planning), 8 << 10));
+    parts.push(Part::data("the arms", arms(planning), 4 << 10));
     if !planning.session.is_empty() {
         let told = planning.session.iter();
         let told: Vec<String> =
             told.map(|task| format!("goal: {}\n  outcome: {}", task.goal, task.outcome)).collect();
-        parts.push(data(work, "earlier tasks of the same session", &lines(&told), EVIDENCE_BYTES));
+        parts.push(Part::data("earlier tasks of the same session", lines(&told), EVIDENCE_BYTES));
     }
     if !planning.answers.is_empty() {
         let told = planning.answers.iter();
         let told: Vec<String> =
             told.map(|a| format!("you asked: {}\n  the client answered: {}", a.question, a.answer)).collect();
-        parts.push(data(work, "questions and answers", &lines(&told), EVIDENCE_BYTES));
+        parts.push(Part::data("questions and answers", lines(&told), EVIDENCE_BYTES));
     }
     if planning.revision > 0 {
-        parts.push(format!(
+        parts.push(Part::Words(format!(
             "This is revision {} of the plan: an earlier one failed. Write a plan for what is still to be done. \
              Steps that are done keep their results; name them in `needs`, `inputs` or `result` where you build on \
              them, and give none of your steps such a name. The workspace is as the last of them left it. {} more \
              revisions are possible.",
             planning.revision, planning.revisions_left
-        ));
+        )));
     }
     if !planning.done.is_empty() {
         let told = planning.done.iter();
@@ -51,21 +49,21 @@ pub(super) fn briefing(work: &Work, brief: &Brief, planning: &Planning, instruct
                 format!("{what}: {}\n  it gave: {}", done.summary, done.text)
             })
             .collect();
-        parts.push(data(work, "steps that are done", &lines(&told), EVIDENCE_BYTES));
+        parts.push(Part::data("steps that are done", lines(&told), EVIDENCE_BYTES));
     }
     if !planning.failures.is_empty() {
         let told = planning.failures.iter();
         let told: Vec<String> = told
             .map(|f| format!("{} ({}): {}\n  what happened: {}", f.step, f.arm, f.summary, f.message))
             .collect();
-        parts.push(data(work, "what failed or was refused", &lines(&told), EVIDENCE_BYTES));
+        parts.push(Part::data("what failed or was refused", lines(&told), EVIDENCE_BYTES));
     }
     let questions = match planning.questions_left {
         0 => "You may ask no question.".to_owned(),
         left => format!("You may put {left} more to the client, one at a time."),
     };
-    parts.push(format!("{questions} Now write the JSON object."));
-    parts.join("\n\n")
+    parts.push(Part::Words(format!("{questions} Now write the JSON object.")));
+    parts
 }
 
 fn criterion(criterion: &Criterion) -> String {

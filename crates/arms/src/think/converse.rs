@@ -97,6 +97,8 @@ pub(crate) async fn converse(
     bounds: Bounds,
 ) -> Result<String, Undone> {
     let form = Form { tools: toolbox.tools(), output: None };
+    // In a small window one result must not push out all others.
+    let result_bytes = bounds.result_bytes.min(talk.room() / 6);
     let mut seen = repeats(talk.messages());
     let mut open = talk.open_calls();
     loop {
@@ -131,12 +133,12 @@ pub(crate) async fn converse(
                 Reply::Finished(summary) => return Ok(summary),
                 Reply::Result { label, text } => {
                     talk.useful();
-                    let told = prompt::data(talk.work, &label, &text, bounds.result_bytes);
+                    let told = prompt::data(talk.work, &label, &text, result_bytes);
                     answer(&call, told, talk, &mut seen, bounds).await?;
                 }
                 Reply::Refused(why) => {
                     let why = prompt::data(talk.work, "the reason", &why, 4000);
-                    let told = format!("Error: the call was not made.\n{why}");
+                    let told = format!("Error: nothing came of the call.\n{why}");
                     answer(&call, told, talk, &mut seen, bounds).await?;
                 }
             }

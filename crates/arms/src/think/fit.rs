@@ -9,34 +9,42 @@ pub(super) struct NoRoom {
 }
 
 const LEFT_OUT: &str = "(An earlier result, left out here for want of space.)";
-/// Arguments of old calls over this many bytes are left out, too: files that were written.
-const ARGUMENTS: usize = 400;
-/// The last so many messages stay whole.
-const RECENT: usize = 6;
+/// Arguments and words of the model over this many bytes are left out, too: files that were written.
+const KEPT: usize = 400;
 
-/// The messages, in at most `room` bytes. It depends on nothing but its arguments, so that a
-/// question asked again is the same question.
+/// The messages, in at most `room` bytes. The beginning and the last message stay as they are. It
+/// depends on nothing but its arguments, so that a question asked again is the same question.
 pub(super) fn fitted(messages: &[Message], room: usize) -> Result<Vec<Message>, NoRoom> {
     let mut fitted = messages.to_vec();
     let mut bytes: usize = fitted.iter().map(size).sum();
-    let old = fitted.len().saturating_sub(RECENT);
-    for message in &mut fitted[..old] {
+    let last = fitted.len().saturating_sub(1);
+    for message in &mut fitted[..last] {
         if bytes <= room {
             break;
         }
         let before = size(message);
-        match message {
-            Message::Tool { text, .. } if text.len() > LEFT_OUT.len() => *text = LEFT_OUT.to_owned(),
-            Message::Assistant { tool_calls, .. } => tool_calls.iter_mut().for_each(shorten),
-            Message::Tool { .. } | Message::System { .. } | Message::User { .. } => {}
-        }
+        leave_out(message);
         bytes -= before - size(message);
     }
     if bytes > room { Err(NoRoom { bytes }) } else { Ok(fitted) }
 }
 
+fn leave_out(message: &mut Message) {
+    match message {
+        Message::Tool { text, .. } if text.len() > LEFT_OUT.len() => *text = LEFT_OUT.to_owned(),
+        Message::Assistant { text, tool_calls } => {
+            if text.len() > KEPT {
+                text.truncate(text.floor_char_boundary(KEPT / 2));
+                text.push_str(" (cut here for want of space)");
+            }
+            tool_calls.iter_mut().for_each(shorten);
+        }
+        Message::Tool { .. } | Message::System { .. } | Message::User { .. } => {}
+    }
+}
+
 fn shorten(call: &mut ToolCall) {
-    if call.arguments.len() > ARGUMENTS {
+    if call.arguments.len() > KEPT {
         call.arguments = r#"{"left_out":"for want of space"}"#.to_owned();
     }
 }
@@ -68,6 +76,21 @@ mod tests {
         assert!(cut.iter().map(size).sum::<usize>() <= 9_000);
         assert_eq!((cut[2].text(), &cut[11]), (LEFT_OUT, &messages[11]));
         assert_eq!(cut[..2], messages[..2]);
-        assert!(matches!(fitted(&messages, 3_000), Err(NoRoom { .. })));
+        // In a small window all results but the last go.
+        let small = fitted(&messages, 2_000).unwrap();
+        assert_eq!((small[10].text(), &small[11]), (LEFT_OUT, &messages[11]));
+        assert!(matches!(fitted(&messages, 1_000), Err(NoRoom { .. })));
+    }
+
+    #[test]
+    fn what_a_model_wrote_itself_is_cut_in_a_small_window() {
+        let call = ToolCall { id: "1".into(), name: "write".into(), arguments: "x".repeat(5000) };
+        let said = Message::Assistant { text: "y".repeat(5000), tool_calls: vec![call] };
+        let messages =
+            [Message::system("s"), Message::user("u"), said, Message::tool("1", "wrote it".repeat(10))];
+        let cut = fitted(&messages, 1_000).unwrap();
+        let Message::Assistant { text, tool_calls } = &cut[2] else { panic!() };
+        assert!(text.ends_with("(cut here for want of space)") && tool_calls[0].object().is_ok());
+        assert_eq!(cut[3], messages[3]);
     }
 }

@@ -68,7 +68,6 @@ const OFTEN: u32 = 16;
 pub(crate) const WAITS_MOST: Millis = Millis::from_secs(900);
 
 impl Waited {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
     fn is_none(&self) -> bool {
         *self == Waited::default()
     }

@@ -23,7 +23,9 @@ mod tests;
 
 pub(crate) use converse::{Bounds, Call, Reply, Toolbox, converse, read_arguments, tool};
 pub(crate) use journal::{Journal, Run};
-pub(crate) use prompt::{Prompt, data, goal, lines, values};
+#[cfg(test)]
+pub(crate) use prompt::nonce;
+pub(crate) use prompt::{Part, Prompt, data, goal, lines, values};
 pub(crate) use talk::{Form, Talk, quoted};
 
 /// What a step fails with when no model is offered to it (P10).

@@ -64,6 +64,7 @@ pub(crate) fn thinking(
         link: Link::new(Arc::clone(&leases) as _, grant.token.clone()),
         worker: "w1".parse().expect("a worker's name"),
         started: crate::clock::now(),
+        refused: Vec::new(),
         grant: Arc::new(grant),
     };
     (work, leases)

@@ -5,7 +5,7 @@ use super::{
     answer::{Fit, fit},
     fit::{NoRoom, fitted},
     journal::{Journal, WAITS_MOST},
-    prompt::Prompt,
+    prompt::{Prompt, TooLong},
 };
 use crate::{NoAnswer, Undone, Work};
 use bytes::Bytes;
@@ -20,8 +20,10 @@ use octollm_contract::{
 const FAILED_MAX: u32 = 3;
 /// So many answers in a row that cannot be used end the step.
 const USELESS_MAX: u32 = 3;
-/// A question may be answered with at most this many tokens.
+/// A question may be answered with at most this many tokens, and with a quarter of the window.
 const OUTPUT_TOKENS_MAX: u32 = 8192;
+/// A token takes at least so many bytes of most text.
+const TOKEN_BYTES: u64 = 3;
 /// What a model said stays in the conversation up to this many bytes.
 const KEPT_BYTES: usize = 16 << 10;
 /// What a failure quotes of a model's text, in bytes.
@@ -42,6 +44,16 @@ pub(crate) struct Form {
     pub(crate) output: Option<Structured>,
 }
 
+impl Form {
+    /// What it takes of a question.
+    fn bytes(&self) -> usize {
+        let schema = |schema: &serde_json::Value| schema.to_string().len();
+        let tool = |tool: &Tool| tool.name.len() + tool.description.len() + schema(&tool.parameters);
+        let output = self.output.as_ref().map_or(0, |output| schema(&output.schema));
+        self.tools.iter().map(tool).sum::<usize>() + output
+    }
+}
+
 /// What a model said that can be acted on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Said {
@@ -53,7 +65,7 @@ impl<'w> Talk<'w> {
     /// Goes on with the conversation of an earlier attempt, or begins one.
     pub(crate) async fn begin(work: &'w Work, prompt: Prompt) -> Result<Self, Undone> {
         let terms = work.grant.models.first().cloned().ok_or_else(|| Undone::for_good(NO_MODEL))?;
-        let journal = Journal::read(work.grant.checkpoint.as_ref());
+        let journal = Journal::read(work.checkpoint().as_ref());
         let mut talk = Talk { work, journal: journal.unwrap_or_default(), messages: Vec::new(), terms };
         for hash in talk.journal.messages.clone() {
             let bytes = work.link.get(hash).await?;
@@ -61,10 +73,30 @@ impl<'w> Talk<'w> {
             talk.messages.push(serde_json::from_slice(&bytes).map_err(unread)?);
         }
         if talk.messages.is_empty() {
-            talk.add(Message::system(prompt.system)).await?;
-            talk.add(Message::user(prompt.user)).await?;
+            let (system, user) = prompt.fitted(work, talk.room()).map_err(|TooLong { bytes, room }| {
+                Undone::for_good(format!(
+                    "what is wanted has {bytes} bytes with all that must be said of it; of the model's window of \
+                     {} tokens {room} bytes can be used for it. Say it shorter, or use a model with a larger window",
+                    talk.terms.context_tokens
+                ))
+            })?;
+            talk.add(Message::system(system)).await?;
+            talk.add(Message::user(user)).await?;
+            // A later attempt asks the same first question, whatever there would be to tell by then.
+            talk.save().await?;
         }
         Ok(talk)
+    }
+
+    fn output_tokens(&self) -> u32 {
+        let quarter = u32::try_from(self.terms.context_tokens / 4).unwrap_or(u32::MAX);
+        self.terms.output_tokens_max.min(OUTPUT_TOKENS_MAX).min(quarter).max(1)
+    }
+
+    /// How many bytes a question may have.
+    pub(crate) fn room(&self) -> usize {
+        let tokens = self.terms.context_tokens.saturating_sub(u64::from(self.output_tokens()));
+        usize::try_from(tokens.saturating_mul(TOKEN_BYTES)).unwrap_or(usize::MAX)
     }
 
     /// The calls of the last answer that have no result yet: those that a drain or a crash kept
@@ -92,7 +124,11 @@ impl<'w> Talk<'w> {
     pub(crate) async fn ask(&mut self, form: &Form) -> Result<Said, Undone> {
         loop {
             let answer = self.answered(form).await?;
-            let Fit { text, calls, trouble } = answer;
+            let Fit { text, mut calls, trouble } = answer;
+            if form.tools.is_empty() {
+                // A call that nobody answers would make the conversation one that providers refuse.
+                calls.clear();
+            }
             let kept = octollm_screen::data::beginning(&text, KEPT_BYTES);
             let cut = if kept.len() < text.len() { "\n(cut here)" } else { "" };
             let tool_calls = calls.iter().map(sendable).collect();
@@ -153,10 +189,8 @@ impl<'w> Talk<'w> {
     }
 
     async fn answered(&mut self, form: &Form) -> Result<Fit, Undone> {
-        let output_tokens = self.terms.output_tokens_max.clamp(1, OUTPUT_TOKENS_MAX);
-        // Three bytes a token is less than what most text takes.
-        let room = self.terms.context_tokens.saturating_sub(u64::from(output_tokens)).saturating_mul(3);
-        let room = usize::try_from(room).unwrap_or(usize::MAX);
+        let output_tokens = self.output_tokens();
+        let room = self.room().saturating_sub(form.bytes());
         loop {
             let messages = fitted(&self.messages, room).map_err(|NoRoom { bytes }| {
                 Undone::for_good(format!(

@@ -1,11 +1,11 @@
 //! The effect journal: an act outside whose outcome is not known is not done again.
 
 use super::{
-    Bounds, Call, Prompt, Reply, Talk, Toolbox, converse,
+    Bounds, Call, Part, Prompt, Reply, Talk, Toolbox, converse,
     scripted::{calls, thinking},
     tool,
 };
-use crate::Undone;
+use crate::{Undone, Work};
 use async_trait::async_trait;
 use octollm_contract::{ArmName, model::Tool};
 use octollm_plan::Instruction;
@@ -43,8 +43,8 @@ impl Toolbox for Post {
     }
 }
 
-fn prompt() -> Prompt {
-    Prompt { system: "s".into(), user: "u".into() }
+fn prompt(work: &Work) -> Prompt {
+    Prompt::new(work, "s", vec![Part::Words("u".into())])
 }
 
 /// P2: the worker fell between the act and its outcome; the next attempt stops and says so.
@@ -53,11 +53,11 @@ async fn an_effect_of_unknown_outcome_is_not_repeated() {
     let send = || calls(&[("send", json!({}))]);
     let (mut work, leases) = thinking(ArmName::Executor, Instruction::Think("x".into()), vec![send()]);
     let mut post = Post { sent: 0, falls: true };
-    let mut talk = Talk::begin(&work, prompt()).await.unwrap();
+    let mut talk = Talk::begin(&work, prompt(&work)).await.unwrap();
     assert_eq!(converse(&mut talk, &mut post, BOUNDS).await, Err(Undone::Stopped));
     assert_eq!(post.sent, 1);
-    Arc::get_mut(&mut work.grant).unwrap().checkpoint = Some(leases.checkpoint_at(0).read().unwrap());
-    let mut talk = Talk::begin(&work, prompt()).await.unwrap();
+    Arc::get_mut(&mut work.grant).unwrap().checkpoint = Some(leases.checkpoint_at(1).read().unwrap());
+    let mut talk = Talk::begin(&work, prompt(&work)).await.unwrap();
     let Err(Undone::Failed { message, retryable }) = converse(&mut talk, &mut post, BOUNDS).await else {
         panic!()
     };
@@ -71,7 +71,7 @@ async fn an_effect_that_is_over_is_finalised() {
     let answers = vec![send(), send(), calls(&[("finish", json!({}))])];
     let (work, _) = thinking(ArmName::Executor, Instruction::Think("x".into()), answers);
     let mut post = Post { sent: 0, falls: false };
-    let mut talk = Talk::begin(&work, prompt()).await.unwrap();
+    let mut talk = Talk::begin(&work, prompt(&work)).await.unwrap();
     assert_eq!(converse(&mut talk, &mut post, BOUNDS).await, Ok("done".into()));
     assert_eq!(post.sent, 2, "two calls are two acts");
     assert!(talk.journal.effects.len() == 2 && talk.journal.effects.iter().all(|effect| effect.finalised));

@@ -1,4 +1,5 @@
-//! One attempt: has an arm do a step, within its time, and reports how it went.
+//! One attempt: has an arm do a step, within its time, and reports how it went. A plan that the
+//! orchestrator does not take goes back to the planner, which is told why.
 
 use super::{
     halt::{Cause, Halt},
@@ -6,10 +7,10 @@ use super::{
 };
 use crate::{Arm, Undone, Work};
 use octollm_access::StepToken;
-use octollm_client::{Completion, LeaseError, Leases, Wait};
+use octollm_client::{Completion, Decision, LeaseError, Leases, Wait};
 use octollm_contract::Millis;
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 /// How long an arm that was told to stop may take to do so; then it is dropped.
@@ -30,24 +31,43 @@ enum Report {
     Nothing,
 }
 
+/// A plan that was refused goes back to the planner at most so often. The planner has its own bound,
+/// and a failure of its own words.
+const REFUSALS_MAX: usize = 3;
+
 /// Does the step and reports; ends only when the report is made or has become pointless.
-pub(super) async fn attempt(arm: Arc<dyn Arm>, work: Work, halt: Halt, leases: Arc<dyn Leases>) {
+pub(super) async fn attempt(arm: Arc<dyn Arm>, mut work: Work, halt: Halt, leases: Arc<dyn Leases>) {
     let grant = Arc::clone(&work.grant);
     tracing::debug!(attempt = grant.attempt, arm = %grant.spec.arm, "step begun");
-    let (outcome, over) = perform(arm, work, &halt, grant.time_limit).await;
-    let cause = match halt.cause() {
-        // Whoever said it first, a step that ran over its time failed so and was not handed back.
-        Some(Cause::WantedBack) if over => Some(Cause::TimeOver),
-        cause => cause,
-    };
-    let report = report(outcome, cause, grant.time_limit);
-    if let Report::Fail { message, retryable } = &report {
-        tracing::info!(retryable, "step failed: {message}");
+    let begun = Instant::now();
+    loop {
+        let (outcome, over) = perform(Arc::clone(&arm), work.clone(), &halt, begun, grant.time_limit).await;
+        let cause = match halt.cause() {
+            // Whoever said it first, a step that ran over its time failed so and was not handed back.
+            Some(Cause::WantedBack) if over => Some(Cause::TimeOver),
+            cause => cause,
+        };
+        let report = report(outcome, cause, grant.time_limit);
+        if let Report::Fail { message, retryable } = &report {
+            tracing::info!(retryable, "step failed: {message}");
+        }
+        if let Report::Release(Some(Wait { at_least, why })) = &report {
+            tracing::info!(%at_least, "step waits: {why}");
+        }
+        let mends = cause.is_none() && work.refused.len() < REFUSALS_MAX;
+        match deliver(report, mends, &grant.token, leases.as_ref(), &halt).await {
+            Delivered::Over => return,
+            Delivered::PlanRefused(why) => work.refused.push(why),
+        }
     }
-    if let Report::Release(Some(Wait { at_least, why })) = &report {
-        tracing::info!(%at_least, "step waits: {why}");
-    }
-    deliver(report, &grant.token, leases.as_ref(), &halt).await;
+}
+
+/// What became of a report.
+enum Delivered {
+    /// It was made, or has become pointless.
+    Over,
+    /// The step is still ours: its plan does not hold, for this reason.
+    PlanRefused(String),
 }
 
 /// The outcome, and whether the step's time was over when it was told to stop.
@@ -55,16 +75,17 @@ async fn perform(
     arm: Arc<dyn Arm>,
     work: Work,
     halt: &Halt,
+    begun: Instant,
     limit: Millis,
 ) -> (Result<Completion, Undone>, bool) {
-    let (begun, limit) = (Instant::now(), limit.to_duration());
+    let limit = limit.to_duration();
     // A task of its own: a panic ends in its handle, and dropping the handle ends the task.
     let mut at_work = AbortOnDropHandle::new(tokio::spawn(async move { arm.perform(work).await }));
     let joined = tokio::select! {
         biased;
         joined = &mut at_work => Some(joined),
         () = halt.token().cancelled() => None,
-        () = sleep(limit) => {
+        () = sleep_until(begun + limit) => {
             halt.tell(Cause::TimeOver);
             None
         }
@@ -117,38 +138,53 @@ fn report(outcome: Result<Completion, Undone>, cause: Option<Cause>, limit: Mill
 
 /// Makes the report, again and again while the orchestrator is away. Repeating is safe: the
 /// first report under a lease ends it, so a second one only finds the lease lost.
-async fn deliver(mut report: Report, token: &StepToken, leases: &dyn Leases, halt: &Halt) {
+async fn deliver(
+    mut report: Report,
+    mends: bool,
+    token: &StepToken,
+    leases: &dyn Leases,
+    halt: &Halt,
+) -> Delivered {
     let (until, mut pace) = (Instant::now() + REPORT_FOR, Pace::new());
     loop {
         let said = match &report {
             Report::Complete(done) => leases.complete(token, (**done).clone()).await,
             Report::Fail { message, retryable } => leases.fail(token, message.clone(), *retryable).await,
             Report::Release(wait) => leases.release(token, wait.clone()).await,
-            Report::Nothing => return,
+            Report::Nothing => return Delivered::Over,
         };
         let wait = match said {
-            Ok(()) => return,
+            Ok(()) => return Delivered::Over,
             // After an answer that did not come this most likely means that the report arrived.
-            Err(LeaseError::Lost) => return tracing::debug!("the lease had ended before the report"),
+            Err(LeaseError::Lost) => {
+                tracing::debug!("the lease had ended before the report");
+                return Delivered::Over;
+            }
             Err(LeaseError::Refused(problem)) => match report {
+                Report::Complete(done) if mends && matches!(done.decision, Some(Decision::Plan(_))) => {
+                    tracing::info!("a plan was refused: {problem}");
+                    return Delivered::PlanRefused(problem.to_string());
+                }
                 Report::Complete(_) => {
                     let message = format!("the result was not taken: {problem}");
                     report = Report::Fail { message, retryable: false };
                     continue;
                 }
                 Report::Fail { .. } | Report::Release(_) | Report::Nothing => {
-                    return tracing::error!("a report was refused: {problem}");
+                    tracing::error!("a report was refused: {problem}");
+                    return Delivered::Over;
                 }
             },
             Err(LeaseError::Busy { retry_after }) => pace.at_least(retry_after),
             Err(LeaseError::Unreachable(_)) => pace.next_wait(),
         };
         if Instant::now() + wait > until {
-            return tracing::warn!("a report could not be delivered; the lease will lapse");
+            tracing::warn!("a report could not be delivered; the lease will lapse");
+            return Delivered::Over;
         }
         tokio::select! {
             () = sleep(wait) => {}
-            () = halt.lost().cancelled() => return,
+            () = halt.lost().cancelled() => return Delivered::Over,
         }
     }
 }

@@ -193,6 +193,7 @@ impl Worker {
                     link: Link::new(Arc::clone(&leases), grant.token.clone()).lending(slot.clone()),
                     worker: self.settings.worker.clone(),
                     started: clock::now(),
+                    refused: Vec::new(),
                     grant: Arc::new(grant),
                 };
                 let attempt = async move {

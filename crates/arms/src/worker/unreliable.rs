@@ -5,14 +5,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use octollm_access::{SigningKey, StepClaims, StepToken};
 use octollm_client::{
-    Beat, Completion, Grant, LeaseAsk, LeaseError, Leases, ThinkAsk, ThinkError, Thinking, Wait,
+    Beat, Completion, Decision, Grant, LeaseAsk, LeaseError, Leases, ThinkAsk, ThinkError, Thinking, Wait,
 };
 use octollm_contract::{
-    ArmName, ContentHash, Document, LeaseToken, Millis, TaskId, Timestamp, WorkerId, model::Chunk,
+    ArmName, ContentHash, Document, LeaseToken, Millis, Problem, ProblemKind, TaskId, Timestamp, WorkerId,
+    model::Chunk,
 };
 use octollm_plan::{Instruction, PlanStep};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::{sync::Notify, time::timeout};
@@ -46,9 +47,14 @@ struct State {
     beats: BTreeMap<u16, Beat>,
     told: Vec<Told>,
     artefacts: BTreeMap<ContentHash, Bytes>,
+    /// What the lease has put, or documents refer to: all that a step may read and name.
+    named: BTreeSet<ContentHash>,
+    referred: BTreeSet<ContentHash>,
     checkpoints: Vec<Document>,
     thoughts: VecDeque<Result<Vec<Result<Chunk, ThinkError>>, ThinkError>>,
     asked: Vec<ThinkAsk>,
+    answered: Vec<(ThinkAsk, Vec<Chunk>)>,
+    plan_faults: VecDeque<String>,
     lease_faults: VecDeque<Fault>,
     report_faults: VecDeque<Fault>,
     lease_calls: usize,
@@ -114,6 +120,11 @@ impl UnreliableLeases {
         self.state().report_faults.push_back(fault);
     }
 
+    /// The next plan is refused with this reason.
+    pub(crate) fn next_plan(&self, refused: &str) {
+        self.state().plan_faults.push_back(refused.to_owned());
+    }
+
     /// What the model says next. When nothing is left, nobody can be asked.
     pub(crate) fn next_thought(&self, thought: Result<Vec<Result<Chunk, ThinkError>>, ThinkError>) {
         self.state().thoughts.push_back(thought);
@@ -144,6 +155,12 @@ impl UnreliableLeases {
     /// The checkpoint of this place in the order in which they came.
     pub(crate) fn checkpoint_at(&self, at: usize) -> Document {
         self.state().checkpoints[at].clone()
+    }
+
+    /// The lease is over: what it has put and no document refers to cannot be read any more.
+    pub(crate) fn next_attempt(&self) {
+        let mut state = self.state();
+        state.named = state.referred.clone();
     }
 
     pub(crate) fn artefact(&self, hash: ContentHash) -> Option<Bytes> {
@@ -181,6 +198,16 @@ impl UnreliableLeases {
         self.changed.notify_waiters();
         if matches!(fault, Some(Fault::ReplyLost)) { Err(unreachable()) } else { Ok(()) }
     }
+}
+
+fn refused(detail: String) -> LeaseError {
+    LeaseError::Refused(Problem {
+        kind: format!("/problems/{}", ProblemKind::InvalidRequest.slug()),
+        title: ProblemKind::InvalidRequest.title().to_owned(),
+        status: 400,
+        detail,
+        field: None,
+    })
 }
 
 fn unreachable() -> LeaseError {
@@ -240,13 +267,22 @@ impl Leases for UnreliableLeases {
         &self,
         _: &StepToken,
         state: Document,
-        _: Vec<ContentHash>,
+        artefacts: Vec<ContentHash>,
     ) -> Result<(), LeaseError> {
-        self.state().checkpoints.push(state);
+        let mut own = self.state();
+        if let Some(foreign) = artefacts.iter().find(|hash| !own.named.contains(hash)) {
+            return Err(refused(format!("the step has put no artefact {foreign}")));
+        }
+        own.referred.extend(artefacts);
+        own.checkpoints.push(state);
         Ok(())
     }
 
-    async fn complete(&self, token: &StepToken, _: Completion) -> Result<(), LeaseError> {
+    async fn complete(&self, token: &StepToken, done: Completion) -> Result<(), LeaseError> {
+        if let (Some(Decision::Plan(plan)), Some(why)) = (done.decision, self.state().plan_faults.pop_front())
+        {
+            return Err(refused(format!("{why} ({} steps)", plan.steps.len())));
+        }
         self.report(token, Told::Completed)
     }
 
@@ -263,19 +299,31 @@ impl Leases for UnreliableLeases {
 
     async fn put_artefact(&self, _: &StepToken, bytes: Bytes) -> Result<ContentHash, LeaseError> {
         let hash = ContentHash::of(&bytes);
-        self.state().artefacts.insert(hash, bytes);
+        let mut state = self.state();
+        state.artefacts.insert(hash, bytes);
+        state.named.insert(hash);
         Ok(hash)
     }
 
     async fn get_artefact(&self, _: &StepToken, hash: ContentHash) -> Result<Bytes, LeaseError> {
-        self.artefact(hash).ok_or(LeaseError::Lost)
+        let readable = self.state().named.contains(&hash);
+        let missing = || refused(format!("the step's task refers to no artefact {hash}"));
+        self.artefact(hash).filter(|_| readable).ok_or_else(missing)
     }
 
     async fn think(&self, _: &StepToken, ask: ThinkAsk) -> Result<Thinking, ThinkError> {
         let mut state = self.state();
-        state.asked.push(ask);
+        state.asked.push(ask.clone());
+        // As the gateway does: the same question of a number is answered from the record.
+        let kept = state.answered.iter().find(|(asked, _)| *asked == ask).map(|(_, pieces)| pieces.clone());
+        if let Some(pieces) = kept {
+            return Ok(Box::pin(futures_util::stream::iter(pieces.into_iter().map(Ok))));
+        }
         let next = state.thoughts.pop_front();
         let pieces = next.unwrap_or_else(|| Err(ThinkError::Unreachable("no thought is left".into())))?;
+        let whole: Option<Vec<Chunk>> = pieces.iter().map(|piece| piece.as_ref().ok().cloned()).collect();
+        let whole = whole.filter(|pieces| matches!(pieces.last(), Some(Chunk::End { .. })));
+        state.answered.extend(whole.map(|pieces| (ask, pieces)));
         Ok(Box::pin(futures_util::stream::iter(pieces)))
     }
 }

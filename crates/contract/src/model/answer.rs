@@ -126,13 +126,18 @@ impl Answer {
     /// from the first brace or bracket that begins one. Whether it has the form that was asked
     /// for is for the caller to check.
     pub fn json(&self) -> Result<Value, NotJson> {
-        let text = self.text.trim();
-        let whole = match serde_json::from_str(text) {
-            Ok(value) => return Ok(value),
-            Err(error) => NotJson { why: error.to_string() },
-        };
-        fenced(text).and_then(first_document).or_else(|| first_document(text)).ok_or(whole)
+        json_in(&self.text)
     }
+}
+
+/// The JSON document in a model's text: see [`Answer::json`].
+pub fn json_in(text: &str) -> Result<Value, NotJson> {
+    let text = text.trim();
+    let whole = match serde_json::from_str(text) {
+        Ok(value) => return Ok(value),
+        Err(error) => NotJson { why: error.to_string() },
+    };
+    fenced(text).and_then(first_document).or_else(|| first_document(text)).ok_or(whole)
 }
 
 /// What stands between the first pair of code fences.

@@ -12,5 +12,5 @@
 mod answer;
 mod ask;
 
-pub use answer::{Answer, Chunk, Counted, Finish, Gathering, NotAnObject, NotJson, Usage};
+pub use answer::{Answer, Chunk, Counted, Finish, Gathering, NotAnObject, NotJson, Usage, json_in};
 pub use ask::{Ask, Message, Structured, Tool, ToolCall, ToolChoice};

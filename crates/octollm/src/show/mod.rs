@@ -1,14 +1,15 @@
 //! What people and programs are shown: errors, configuration, tasks, and steps as they happen.
 
+mod person;
 mod progress;
 mod tables;
 
+pub(crate) use person::Person;
 pub(crate) use progress::Progress;
 pub(crate) use tables::{closing, config, task, task_list};
 
-use octollm_contract::api::TaskInput;
 use std::{
-    io::{BufRead as _, IsTerminal, Write},
+    io::{IsTerminal, Write},
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -68,17 +69,4 @@ pub(crate) fn text(text: &str) {
     let outcome = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     drop(out);
     written(outcome);
-}
-
-/// Asks a person, if there is one: the answer is a line of standard input.
-pub(crate) fn ask(question: &str) -> Option<TaskInput> {
-    let input = std::io::stdin();
-    if !input.is_terminal() {
-        note(&format!("question: {question}"));
-        return None;
-    }
-    note(question);
-    let mut answer = String::new();
-    let read = input.lock().read_line(&mut answer).ok()?;
-    (read > 0).then(|| TaskInput { text: Some(answer.trim().to_owned()), approve: None })
 }

@@ -9,10 +9,14 @@ use octollm_contract::{
 };
 use std::{collections::HashMap, time::Duration};
 
+/// How often the spinner turns.
+const TICK: Duration = Duration::from_millis(100);
+
 /// Tells of a task's events, each once.
 pub(crate) struct Progress {
     how: How,
     started: HashMap<StepId, Timestamp>,
+    asks: bool,
 }
 
 enum How {
@@ -30,12 +34,25 @@ impl Progress {
             let bar = ProgressBar::new_spinner();
             let style = ProgressStyle::with_template("{spinner:.cyan} {msg} {elapsed:.dim}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-            bar.enable_steady_tick(Duration::from_millis(100));
+            bar.enable_steady_tick(TICK);
             How::Terminal(bar)
         } else {
             How::Plain
         };
-        Progress { how, started: HashMap::new() }
+        Progress { how, started: HashMap::new(), asks: false }
+    }
+
+    /// The same, beside somebody who puts the task's questions to a person.
+    pub(crate) fn beside_questions(self) -> Self {
+        Progress { asks: true, ..self }
+    }
+
+    /// Puts the spinner back after [`Progress::finish`].
+    pub(crate) fn resume(&self) {
+        if let How::Terminal(bar) = &self.how {
+            bar.reset();
+            bar.enable_steady_tick(TICK);
+        }
     }
 
     /// Tells of one event; `steps` are the task's steps as far as they are known.
@@ -89,10 +106,18 @@ impl Progress {
             "step.lapsed" => (Mark::Again, format!("{what}: its worker was lost; it is tried again")),
             "step.failed" => (Mark::Failed, format!("{what}: {}", said("message"))),
             "step.cancelled" => (Mark::Failed, format!("{what}: cancelled")),
+            // Whoever asks the person puts the question.
+            "task.waiting" if self.asks => return None,
             "task.waiting" => {
-                (Mark::Again, format!("{what}: waits for a person (octollm task get, octollm task input)"))
+                let input =
+                    if said("awaits") == "approval" { "--approve or --refuse" } else { "\"your answer\"" };
+                let how = format!("octollm task input {} {input}", event.task_id);
+                (Mark::Again, format!("{}\n  waits for a person: {how}", said("question")))
             }
-            "plan.written" => (Mark::Done, "a new plan was written".into()),
+            "plan.written" => {
+                let first = event.data.get("version").and_then(|version| version.as_u64()) == Some(1);
+                (Mark::Done, if first { "the plan was written" } else { "a new plan was written" }.into())
+            }
             _ => return None,
         })
     }

@@ -48,8 +48,8 @@ fn ask(create: CreateKey) -> Result<KeyAsk, Usage> {
         hosts: public.chain(private).collect(),
         any_public_host: create.any_public_host,
         commands: create.command,
-        any_command: false,
-        shell: false,
+        any_command: create.any_command,
+        shell: create.shell,
         approvals: create.approval.into_iter().map(approval).collect(),
     };
     policy

@@ -4,15 +4,15 @@ use super::{Usage, data, log, models, runtime, signals};
 use crate::{
     cli::Run,
     config::Config,
-    show::{self, Progress},
+    show::{self, Person, Progress},
 };
 use anyhow::Context;
 use octollm_arms::{Arm, Coder, Executor, ExecutorSettings, Judge, Planner, Worker, WorkerSettings};
 use octollm_contract::{
     Millis, Priority, TaskId,
-    api::{Budget, SubmitTask, TaskStatus, TaskView},
+    api::{Awaited, Budget, SubmitTask, TaskStatus, TaskView},
 };
-use octollm_orchestrator::{App, Caller, LocalLeases, Sweeper};
+use octollm_orchestrator::{App, Caller, LocalLeases, SteerError, Sweeper};
 use octollm_plan::rules::{self, Place};
 use octollm_store::sqlite::Durability;
 use std::{
@@ -149,7 +149,7 @@ async fn reach(
         },
     );
     let working = tokio::spawn(worker.run(drained.clone()));
-    follow(app, &caller, task, run.json, &shutdown).await?;
+    let unanswered = follow(app, &caller, task, run.json, &shutdown).await?;
     drained.cancel();
     app.drain();
     working.await.context("the worker failed")?;
@@ -157,7 +157,13 @@ async fn reach(
     // What the last calls cost is known now.
     let view = app.task(&caller, task).await?;
     sweeper.stop().await;
-    conclude(app, &caller, &view, run).await
+    let code = conclude(app, &caller, &view, run).await?;
+    let Some(question) = unanswered else { return Ok(code) };
+    show::note(&format!(
+        "the task asks, and nobody can answer here: {question}\n\
+         Put the answer into the goal, or run it where standard input is a terminal."
+    ));
+    Ok(ExitCode::from(1))
 }
 
 /// The arms that this version has. Workspaces of steps lie below `scratch` while they run; no
@@ -176,16 +182,19 @@ pub(super) fn arms(scratch: &Path, data: &Path) -> Vec<Arc<dyn Arm>> {
     ]
 }
 
-/// Tells of the task's events until its end.
+/// Tells of the task's events until its end, and puts its questions to whoever is at the terminal. A
+/// question that nobody can answer cancels the task; it is given back.
 async fn follow(
     app: &App,
     caller: &Caller,
     task: TaskId,
     json: bool,
     shutdown: &CancellationToken,
-) -> anyhow::Result<()> {
-    let mut progress = Progress::new(json);
+) -> anyhow::Result<Option<String>> {
+    let mut progress = Progress::new(json).beside_questions();
     let mut watch = app.watch_task(task);
+    let mut person = Person::new();
+    let (mut asked, mut unanswered) = (None, None);
     let mut told = 0;
     let mut cancelled = false;
     loop {
@@ -202,18 +211,42 @@ async fn follow(
         }
         if view.status.is_terminal() {
             progress.finish();
-            return Ok(());
+            return Ok(unanswered);
         }
-        if view.status == TaskStatus::Waiting {
-            progress.finish();
-            let question = view.question.clone().unwrap_or_default();
-            let answer = tokio::task::spawn_blocking(move || show::ask(&question)).await?;
-            let answer = answer.context("the task asks something, and nobody is there to answer")?;
-            app.input(caller, task, answer).await?;
-            continue;
+        let question = view.question.filter(|_| view.status == TaskStatus::Waiting && !cancelled);
+        let awaits = view.awaits.unwrap_or(Awaited::Answer);
+        if question != asked {
+            if let Some(question) = &question {
+                progress.finish();
+                if !person.ask(question, awaits) {
+                    (cancelled, unanswered) = (true, Some(question.clone()));
+                    app.cancel(caller, task).await?;
+                    continue;
+                }
+            } else {
+                progress.resume();
+            }
+            asked = question;
         }
         tokio::select! {
             () = watch.changed() => {}
+            answer = person.answer(awaits), if asked.is_some() => match answer {
+                Some(answer) => match app.input(caller, task, answer).await {
+                    // The next question may have the same words.
+                    Ok(_) => {
+                        asked = None;
+                        progress.resume();
+                    }
+                    // An answer that cannot be taken is asked for again; a task that has ended is told above.
+                    Err(SteerError::NoAnswer | SteerError::NotOneInput) => asked = None,
+                    Err(SteerError::Refused(_)) => {}
+                    Err(error) => return Err(error.into()),
+                },
+                None => {
+                    (cancelled, unanswered) = (true, asked.take());
+                    app.cancel(caller, task).await?;
+                }
+            },
             () = shutdown.cancelled(), if !cancelled => {
                 cancelled = true;
                 app.cancel(caller, task).await?;

@@ -79,7 +79,12 @@ impl App {
     ) -> Result<Vec<EventView>, ReadError> {
         let events = self.parts.store.events(id, &caller.scope(), after, most).await?;
         let events = events.ok_or(ReadError::NotFound)?;
-        Ok(events.into_iter().map(|event| view::event(id, event)).collect())
+        let record = match events.iter().any(view::needs_the_task) {
+            true => self.parts.store.task(id, &caller.scope()).await?,
+            false => None,
+        };
+        let views = events.into_iter().map(|event| view::event(id, event, record.as_ref()));
+        views.collect::<Result<_, _>>().map_err(ReadError::Unreadable)
     }
 
     /// To wait for the next change of a task; take it before reading.

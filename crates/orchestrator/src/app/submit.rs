@@ -15,7 +15,7 @@ use octollm_lifecycle::{
     Awaits, Budget, Limit, NewStep, NewTask, PLANNER_TIME_LIMIT, RETRIES_DEFAULT, Replans, Terms,
 };
 use octollm_plan::{
-    PlanFault,
+    CheckedPlan, CheckedStep, Instruction, PlanFault, ToolName,
     rules::{self, NotUnderstood},
 };
 use octollm_store::{AcceptError, Accepted, Order, StoreError};
@@ -126,13 +126,14 @@ impl App {
         key: Option<IdempotencyKey>,
     ) -> Result<Order, SubmitError> {
         let now = self.now();
-        let terms = Terms { replans: self.replans(), ..terms(request, now)? };
+        let terms = terms(request, now)?;
         check_goal(&request.goal)?;
         let session = self.session(request)?;
         let budget = self.budget(request)?;
         let document = Document::of(request)
             .map_err(|error| SubmitError::Invalid { field: "goal".into(), detail: error.to_string() })?;
         let planned = self.planned(caller, request, criteria)?;
+        let terms = Terms { replans: planned.replans, ..terms };
         let mut entropy = [0; 10];
         self.parts.entropy.fill(&mut entropy);
         let new = NewTask {
@@ -169,13 +170,19 @@ impl App {
         if criteria.iter().any(|criterion| matches!(criterion, Criterion::FreeText(_))) {
             self.affords_an_answer(request)?;
         }
-        // Whoever wrote the policy named these hosts on purpose.
-        let private = caller.policy.hosts.iter().filter(|own| own.private).map(|own| &own.host);
-        let plan = plan.judged_by(criteria).with_private_hosts(private);
-        let plan = plan.check(&caller.policy).map_err(faults)?;
+        let terms = octollm_plan::Terms {
+            policy: &caller.policy,
+            arms: vec![ArmName::Executor],
+            criteria,
+            done: Vec::new(),
+            first: 0,
+        };
+        let plan = plan.settled(&terms).map_err(faults)?;
         let (steps, specs) = written(&plan, &[]);
+        let pays = self.thinks() && may_be_mended(&plan) && self.affords_an_answer(request).is_ok();
+        let replans = if pays { REPLANS } else { Replans::No };
         let policy = self.thinks().then(|| (*caller.policy).clone());
-        Ok(Planned { plan: PlanDocument { policy, ..PlanDocument::of(&plan) }, steps, specs })
+        Ok(Planned { plan: PlanDocument { policy, ..PlanDocument::of(&plan) }, steps, specs, replans })
     }
 
     /// A budget that covers no answer at all can never do what needs one. What the rules plan needs
@@ -209,10 +216,6 @@ impl App {
 
     fn thinks(&self) -> bool {
         self.settings.gateway.is_some()
-    }
-
-    fn replans(&self) -> Replans {
-        if self.thinks() { Replans::UpTo(planning::REVISIONS_MAX) } else { Replans::No }
     }
 
     /// What the client's limits grant; without a model there is nothing to spend on.
@@ -265,6 +268,34 @@ struct Planned {
     plan: PlanDocument,
     steps: Vec<NewStep>,
     specs: Vec<Document>,
+    replans: Replans,
+}
+
+/// A plan that failed is written anew so often.
+const REPLANS: Replans = Replans::UpTo(planning::REVISIONS_MAX);
+
+/// Whether a planner may be paid to mend this plan of the rules when it fails.
+///
+/// A plan that only looks at what the goal names fails because of what is there: a file that is missing,
+/// a host that does not answer. No other plan makes it so. Another may help where a program ended
+/// badly or a judge refused the result.
+fn may_be_mended(plan: &CheckedPlan) -> bool {
+    let only_looks = |step: &CheckedStep| match &step.step.instruction {
+        Instruction::Tool(call) => match call.name() {
+            ToolName::Shell | ToolName::ShellString | ToolName::WriteFile => false,
+            ToolName::List
+            | ToolName::Find
+            | ToolName::ReadFile
+            | ToolName::Count
+            | ToolName::Search
+            | ToolName::Hash
+            | ToolName::DiskUse
+            | ToolName::Compare
+            | ToolName::HttpFetch => true,
+        },
+        Instruction::Judge { .. } | Instruction::Think(_) => false,
+    };
+    !plan.steps().iter().all(only_looks)
 }
 
 impl Planned {
@@ -277,7 +308,7 @@ impl Planned {
         };
         let spec = Document::of(&planning::planner_step(0)).expect("a step document is JSON");
         let plan = PlanDocument { result: Vec::new(), policy: Some(policy.clone()) };
-        Planned { plan, steps: vec![step], specs: vec![spec] }
+        Planned { plan, steps: vec![step], specs: vec![spec], replans: REPLANS }
     }
 }
 
@@ -366,6 +397,7 @@ fn faults(faults: Vec<PlanFault>) -> SubmitError {
         | PlanFault::Cycle(_)
         | PlanFault::BadResult
         | PlanFault::WrongArm { .. }
+        | PlanFault::ArmNotOffered { .. }
         | PlanFault::NoSuchOutput { .. }
         | PlanFault::MissingInput { .. }
         | PlanFault::BadArguments { .. }

@@ -9,16 +9,18 @@ use super::{
 use axum::{
     Json as Answer, Router,
     body::{Body, Bytes},
-    extract::{FromRequestParts, State},
-    http::{StatusCode, header, request::Parts},
+    extract::{FromRequest, FromRequestParts, Request, State},
+    http::{HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use futures_util::{StreamExt as _, future::ready, stream};
 use octollm_client::{
-    Beat, Completion, Grant, LeaseAsk, LeaseError, Leases as _, PROTOCOL_VERSION, ThinkAsk, ThinkError,
-    ThinkLine,
-    wire::{ArtefactPut, CheckpointReport, FailReport, HeartbeatAsk, PROTOCOL_HEADER, ReleaseReport},
+    Beat, Completion, Grant, LeaseAsk, LeaseError, Leases as _, PROTOCOL_OLDEST, PROTOCOL_VERSION, ThinkAsk,
+    ThinkError, ThinkLine,
+    wire::{
+        ArtefactPut, CheckpointReport, CompletionV1, FailReport, HeartbeatAsk, PROTOCOL_HEADER, ReleaseReport,
+    },
 };
 use octollm_contract::{ContentHash, Document};
 use std::{convert::Infallible, time::Duration};
@@ -46,25 +48,43 @@ pub(super) fn routes() -> Router<Serving> {
         .route("/internal/v1/step/artefacts/{hash}", get(get_artefact))
 }
 
-/// The header that says which version the worker speaks.
+/// Which version of the protocol the worker speaks: see [`PROTOCOL_VERSION`].
 struct Spoken;
 
 impl FromRequestParts<Serving> for Spoken {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, _: &Serving) -> Result<Self, Refused> {
-        let said = parts.headers.get(PROTOCOL_HEADER).and_then(|value| value.to_str().ok());
-        match said.and_then(|text| text.parse::<u32>().ok()) {
-            Some(version)
-                if version == PROTOCOL_VERSION || version.checked_add(1) == Some(PROTOCOL_VERSION) =>
-            {
-                Ok(Spoken)
-            }
-            Some(_) | None => {
-                let detail = format!("version {PROTOCOL_VERSION} of the lease protocol is spoken here");
-                Err(Refused::invalid(PROTOCOL_HEADER, detail))
-            }
+        spoken(&parts.headers).map(|_| Spoken)
+    }
+}
+
+fn spoken(headers: &HeaderMap) -> Result<u32, Refused> {
+    let said = headers.get(PROTOCOL_HEADER).and_then(|value| value.to_str().ok());
+    let version = said.and_then(|text| text.parse().ok());
+    version.filter(|version| (PROTOCOL_OLDEST..=PROTOCOL_VERSION).contains(version)).ok_or_else(|| {
+        let said = said.map_or("none is named".to_owned(), |said| format!("{said:?} is named"));
+        let detail = format!(
+            "the versions {PROTOCOL_OLDEST} and {PROTOCOL_VERSION} of the lease protocol are spoken here, and {said}: \
+             run workers of the server's own version, or of the one before"
+        );
+        Refused::invalid(PROTOCOL_HEADER, detail)
+    })
+}
+
+/// A result, in the form of the version that is spoken.
+struct Done(Completion);
+
+impl FromRequest<Serving> for Done {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, serving: &Serving) -> Result<Self, Refused> {
+        if spoken(request.headers())? == 1 {
+            let Json(done) = Json::<CompletionV1, REPORT_BYTES_MAX>::from_request(request, serving).await?;
+            return Ok(Done(done.into()));
         }
+        let Json(done) = Json::<Completion, REPORT_BYTES_MAX>::from_request(request, serving).await?;
+        Ok(Done(done))
     }
 }
 
@@ -100,8 +120,7 @@ async fn checkpoint(
 async fn complete(
     State(serving): State<Serving>,
     OfStep(token): OfStep,
-    _: Spoken,
-    Json(done): Json<Completion, REPORT_BYTES_MAX>,
+    Done(done): Done,
 ) -> Result<StatusCode, Refused> {
     serving.leases.complete(&token, done).await?;
     Ok(StatusCode::NO_CONTENT)

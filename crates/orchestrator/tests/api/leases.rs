@@ -1,13 +1,16 @@
 //! The lease protocol over HTTP, as a worker uses it.
 
-use crate::harness::{Octo, ask, within};
+use crate::harness::{Octo, ask, request, within};
 use bytes::Bytes;
-use octollm_client::{Beat, Completion, LeaseError, Leases as _};
+use octollm_client::{
+    Beat, Completion, LeaseError, Leases as _, PROTOCOL_OLDEST, PROTOCOL_VERSION, wire::PROTOCOL_HEADER,
+};
 use octollm_contract::{
     ArmName, ContentHash, Document, Millis,
     api::{ArtefactView, TaskStatus},
 };
 use octollm_plan::StepOutput;
+use serde_json::{Value, json};
 
 fn says(text: &str) -> Completion {
     Completion::of(StepOutput { text: text.into(), ..StepOutput::default() })
@@ -131,5 +134,47 @@ async fn a_waiting_worker_gets_the_step_when_it_comes() {
     let task = octo.submit().await;
     let grants = within(waiting).await.unwrap().unwrap();
     assert_eq!(grants[0].step.task, task);
+    octo.stop().await;
+}
+
+/// A worker one version behind is served, in its own form; any other is told what is spoken here.
+#[tokio::test]
+async fn a_worker_one_version_behind_keeps_working() {
+    let octo = Octo::start().await;
+    let path = |name: &str| format!("/internal/v1/{name}");
+    let send = async |version: &str, path: String, token: &str, body: Value| {
+        let headers = format!("octollm-protocol: {version}\r\nContent-Type: application/json\r\n");
+        octo.raw(&request("POST", &path, Some(token), &headers, body.to_string().as_bytes())).await
+    };
+    let arm = octo.arm.reveal().to_string();
+    let wants = json!({ "worker": "old", "arms": ["executor", "judge"], "most": 1, "wait": 10_000 });
+    for version in ["0", "3", "x", "", "-1", "4294967296"] {
+        let reply = send(version, path("lease"), &arm, wants.clone()).await;
+        assert_eq!((reply.status, reply.field()), (400, PROTOCOL_HEADER.to_owned()), "{version}");
+        let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("the versions 1 and 2") && detail.contains("of the one before"), "{detail}");
+    }
+    assert_eq!((PROTOCOL_OLDEST, PROTOCOL_VERSION), (1, 2), "a new version needs a case here");
+    let criteria = json!([{ "type": "contains", "text": "a" }]);
+    let wish = json!({ "goal": "List the files in /tmp directory", "acceptance_criteria": criteria });
+    let client = octo.client(&octo.user);
+    for (verdict, status) in
+        [(json!("accepted"), TaskStatus::Completed), (json!({ "refused": "no" }), TaskStatus::Failed)]
+    {
+        let task = client.submit(&serde_json::from_value(wish.clone()).unwrap(), None).await.unwrap().task_id;
+        for body in
+            [json!({ "output": { "text": "a" } }), json!({ "output": { "text": "" }, "verdict": verdict })]
+        {
+            let granted = send("1", path("lease"), &arm, wants.clone()).await;
+            let token = granted.json()[0]["token"].as_str().unwrap().to_owned();
+            let reply = send("1", path("step/complete"), &token, body).await;
+            assert_eq!(reply.status, 204, "{reply:?}");
+        }
+        assert_eq!(client.wait(task, Millis::from_secs(10)).await.unwrap().status, status);
+    }
+    octo.submit().await;
+    let token = octo.lease().await.token.reveal().to_owned();
+    let old = send("2", path("step/complete"), &token, json!({ "output": {}, "verdict": "accepted" })).await;
+    assert_eq!((old.status, old.field().as_str()), (400, "verdict"), "an old form under a new number");
     octo.stop().await;
 }

@@ -2,7 +2,8 @@
 //!
 //! The step is done when the program ends with 0, or with anything when the plan says that
 //! any exit code is a result (`any_exit`: a judge will look at it). Otherwise it fails for
-//! good, with the tail of what the program said.
+//! good, with the tail of what the program said. One that takes longer than its limit is ended, and
+//! what it had said by then is told, too.
 
 use crate::{
     Undone,
@@ -58,10 +59,7 @@ pub(crate) async fn run(
         Ending::Exited(code) => code,
         Ending::Signalled(signal) => 128 + signal,
         Ending::TimedOut => {
-            return Err(Undone::for_now(format!(
-                "the program took longer than its time limit of {}",
-                place.wall
-            )));
+            return Err(Undone::for_now(overtime(argv, &ended, place.wall)));
         }
         Ending::Cancelled => return Err(Undone::Stopped),
     };
@@ -152,9 +150,25 @@ fn failure(argv: &[String], ended: &Ended, exit_code: i32) -> String {
         }
     };
     let said = if ended.stderr.bytes.is_empty() { &ended.stdout.bytes } else { &ended.stderr.bytes };
-    let tail = lossy(&said[said.len().saturating_sub(TAIL_BYTES)..]);
-    match tail.trim() {
+    match tail(said).trim() {
         "" => format!("{program} {how}"),
         tail => format!("{program} {how}: {tail}"),
     }
+}
+
+/// A program that took too long, with the end of what it had written by then.
+fn overtime(argv: &[String], ended: &Ended, wall: Millis) -> String {
+    let program = shown(OsStr::new(argv.first().map_or("", String::as_str)));
+    let mut told = format!("{program} took longer than its time limit of {wall} and was ended");
+    for (output, name) in [(&ended.stdout, "output"), (&ended.stderr, "errors")] {
+        let tail = tail(&output.bytes);
+        if !tail.trim().is_empty() {
+            told.push_str(&format!("; the end of its {name}: {}", tail.trim()));
+        }
+    }
+    told
+}
+
+fn tail(said: &[u8]) -> String {
+    lossy(&said[said.len().saturating_sub(TAIL_BYTES)..])
 }

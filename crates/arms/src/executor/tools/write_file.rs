@@ -10,7 +10,7 @@ use crate::{
     },
 };
 use rustix::{
-    fs::{AtFlags, CWD, Mode, OFlags},
+    fs::{AtFlags, CWD, FileType, Mode, OFlags},
     io::Errno,
 };
 use serde_json::json;
@@ -46,13 +46,19 @@ pub(super) fn write_file(site: &Site, path: &str, content: &str) -> Result<Found
         }
         folder = rustix::fs::openat(&folder, &part, folder_flags, Mode::empty()).map_err(told)?;
     }
+    // What may be run stays so when it is written anew.
+    let executable = match rustix::fs::statat(&folder, &name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => stat.st_mode & 0o111,
+        Ok(_) | Err(_) => 0,
+    };
     // Removed first, so that a link or a FIFO of that name is replaced and not written through.
     match rustix::fs::unlinkat(&folder, &name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => {}
         Err(errno) => return Err(told(errno)),
     }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(&folder, &name, flags, Mode::from_raw_mode(0o644)).map_err(told)?;
+    let fd =
+        rustix::fs::openat(&folder, &name, flags, Mode::from_raw_mode(0o644 | executable)).map_err(told)?;
     let written = File::from(fd).write_all(content.as_bytes());
     written.map_err(|e| Undone::for_now(format!("{named} cannot be written: {e}")))?;
     let bytes = content.len() as u64;

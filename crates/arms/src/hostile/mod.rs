@@ -1,6 +1,8 @@
 //! Models that mean harm or are of no use, against every arm: each case ends in a refusal that
 //! the model is told, or in a failure that says why; none hangs.
 
+mod kinds;
+
 use crate::{
     Arm, Coder, Executor, ExecutorSettings, Judge, Planner, Undone, Work,
     think::scripted::{Pieces, calls, pieces, raw_calls, says, thinking},
@@ -286,7 +288,7 @@ async fn a_plan_that_does_not_hold_is_repaired_twice_and_then_fails_with_its_tex
     assert!(matches!(perform(work).await.unwrap().decision, Some(Decision::Plan(_))));
     assert_eq!(leases.asked().len(), 1, "words around the object cost no repair");
     let (work, _) = planner(vec![says(json!({ "kind": "question", "question": "Which?" }).to_string())], 1);
-    assert_eq!(perform(work).await.unwrap().decision, Some(Decision::Question("Which?".into())));
+    assert_eq!(perform(work).await.unwrap().decision, Some(Decision::Question));
     let (work, _) = planner(vec![says(json!({ "kind": "refusal", "reason": "no" }).to_string())], 1);
     assert!(failure(perform(work).await).contains("cannot be planned: no"));
 }
@@ -383,7 +385,9 @@ async fn an_attempt_goes_on_where_the_last_one_was() {
     let write = |path: &str| ("write", json!({ "path": path, "content": "x\n" }));
     let (work, leases) = coder(vec![calls(&[write("a"), write("b")])]);
     assert!(failure(perform(work).await).contains("no model could be asked"));
-    for (checkpoint, numbers) in [(0, vec![2, 3]), (1, vec![2, 3])] {
+    // Killed before the first question, after the first call, after the second.
+    for (checkpoint, numbers) in [(0, vec![1, 2, 3]), (1, vec![2, 3]), (2, vec![2, 3])] {
+        leases.next_attempt();
         let state: Document = leases.checkpoint_at(checkpoint);
         let before = leases.asked().len();
         leases.next_thought(Ok(done()));
@@ -393,7 +397,7 @@ async fn an_attempt_goes_on_where_the_last_one_was() {
         let work = with(work, |grant| grant.checkpoint = Some(state.read().unwrap()));
         let outcome = perform(work).await.unwrap();
         let asked: Vec<u32> = leases.asked()[before..].iter().map(|asked| asked.number).collect();
-        assert_eq!(asked, numbers, "the first question is not asked again");
+        assert_eq!(asked, numbers, "the first question is not asked again once its calls are made");
         assert_eq!(outcome.output.data["files"], json!(["a", "b"]));
         assert!(outcome.output.text.contains("+++ b/b\n"), "{}", outcome.output.text);
     }

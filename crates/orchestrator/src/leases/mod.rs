@@ -7,12 +7,11 @@
 //!
 //! Must not know: what a step is about.
 
-use crate::{
-    App,
-    planning::{self, NotPlanned, Revision},
-    problem::problem,
-    stored::StepDocument,
-};
+mod grants;
+mod planned;
+mod put;
+
+use crate::{App, problem::problem};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::select_all;
@@ -22,14 +21,11 @@ use octollm_client::{
     Beat, Completion, Decision, Grant, LeaseAsk, LeaseError, Leases, ThinkAsk, ThinkError, Thinking,
     VerdictReport, Wait,
 };
-use octollm_contract::{ArmName, ContentHash, Criterion, Document, Millis, ProblemKind, Timestamp, WorkerId};
-use octollm_lifecycle::{Command, Refusal, STOP_GRACE, Verdict};
-use octollm_plan::{Brief, Instruction, NoValue, StepOutput};
-use octollm_store::{Claimed, DecideError, Directed, StoreError, Wanted};
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use octollm_contract::{ContentHash, Document, Millis, ProblemKind, WorkerId};
+use octollm_lifecycle::{Command, Refusal, Verdict};
+use octollm_store::{DecideError, Directed, StoreError, Wanted};
+use put::Put;
+use std::{collections::BTreeSet, sync::Arc};
 use tokio::time::Instant;
 
 /// One poll lasts at most this long.
@@ -48,203 +44,11 @@ pub struct LocalLeases {
     put: Arc<Put>,
 }
 
-/// What steps have put under leases that are alive.
-#[derive(Default)]
-struct Put {
-    by_lease: Mutex<HashMap<[u8; 16], PutUnder>>,
-}
-
-struct PutUnder {
-    hashes: BTreeSet<ContentHash>,
-    until: Timestamp,
-}
-
-/// Grants that nobody has taken yet. Dropped untaken, wherever that happens, they are released.
-struct Offered {
-    leases: LocalLeases,
-    grants: Vec<Grant>,
-}
-
-impl Offered {
-    fn take(mut self) -> Vec<Grant> {
-        std::mem::take(&mut self.grants)
-    }
-}
-
-impl Drop for Offered {
-    fn drop(&mut self) {
-        let grants = std::mem::take(&mut self.grants);
-        if grants.is_empty() {
-            return;
-        }
-        let leases = self.leases.clone();
-        // Without a runtime the process is ending, and the leases of its workers end with it.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
-            for grant in grants {
-                if let Err(error) = leases.release(&grant.token, None).await {
-                    tracing::debug!(step = %grant.step, %error, "a step lapses instead of being handed back");
-                }
-            }
-        });
-    }
-}
-
-/// Why a claimed step is not handed out.
-#[derive(Debug, thiserror::Error)]
-enum Ungrantable {
-    #[error("the step's documents cannot be read: {0}")]
-    Unreadable(#[from] serde_json::Error),
-    #[error(transparent)]
-    NoValue(#[from] NoValue),
-    #[error("the step's task is not there any more")]
-    Gone,
-    /// For another attempt: what it must be told cannot be read now.
-    #[error("the step's task cannot be read now")]
-    NoBrief(#[source] StoreError),
-}
-
 impl LocalLeases {
     /// Serves the leases of `app`.
     #[must_use]
     pub fn new(app: Arc<App>) -> Self {
         LocalLeases { app, put: Arc::default() }
-    }
-
-    async fn claim(&self, wanted: Wanted) -> Result<(Offered, Option<Timestamp>), LeaseError> {
-        let claims = self.app.parts.store.claim(wanted).await.map_err(store_failed)?;
-        let mut offered = Offered { leases: self.clone(), grants: Vec::with_capacity(claims.granted.len()) };
-        for claimed in claims.granted {
-            let (token, step) = (self.token(&claimed), claimed.step);
-            match self.grant(claimed, token.clone()).await {
-                Ok(grant) => offered.grants.push(grant),
-                Err(why) => {
-                    let told = match &why {
-                        // What an earlier step found is no fault of this server.
-                        Ungrantable::NoValue(_) | Ungrantable::Gone => {
-                            tracing::info!(%step, %why, "a step cannot be done");
-                            self.fail(&token, why.to_string(), false).await
-                        }
-                        // Not for another attempt: it would read the same.
-                        Ungrantable::Unreadable(_) => {
-                            tracing::error!(%step, %why, "a step cannot be handed out");
-                            self.fail(&token, why.to_string(), false).await
-                        }
-                        Ungrantable::NoBrief(error) => {
-                            tracing::warn!(%step, error = error as &dyn std::error::Error, "a step waits");
-                            self.fail(&token, why.to_string(), true).await
-                        }
-                    };
-                    if let Err(error) = told {
-                        // It lapses. The other steps of this claim are not to lapse with it.
-                        tracing::error!(%step, %error, "nor can that be noted");
-                    }
-                }
-            }
-        }
-        Ok((offered, claims.next))
-    }
-
-    fn token(&self, claimed: &Claimed) -> StepToken {
-        // Heartbeats move the lease's end, the token stays: it lasts as long as they can.
-        let expires = claimed.granted_at + claimed.time_limit + STOP_GRACE + self.app.settings.lease_ttl;
-        self.app.signing.sign(&StepClaims { step: claimed.step, lease: claimed.token, expires })
-    }
-
-    async fn grant(&self, claimed: Claimed, token: StepToken) -> Result<Grant, Ungrantable> {
-        let unreadable = Ungrantable::Unreadable;
-        let spec: Option<StepDocument> = claimed.spec.read().map_err(unreadable)?;
-        let spec = spec.unwrap_or_else(|| planning::planner_step(claimed.step.place));
-        let brief =
-            if thinks(&spec.step.instruction) { Some(Box::new(self.brief(&claimed).await?)) } else { None };
-        let read = |(place, document): &(u16, Document)| Ok((*place, document.read::<StepOutput>()?));
-        let outputs: Result<BTreeMap<u16, StepOutput>, _> = claimed.inputs.iter().map(read).collect();
-        let outputs = outputs.map_err(unreadable)?;
-        let inputs = spec.step.resolve(|name| spec.places.get(name).and_then(|place| outputs.get(place)))?;
-        let workspace =
-            spec.workspace_from.iter().find_map(|place| outputs.get(place).and_then(|o| o.workspace));
-        Ok(Grant {
-            step: claimed.step,
-            attempt: claimed.attempt,
-            token,
-            spec: spec.step,
-            inputs,
-            workspace,
-            checkpoint: claimed.checkpoint.as_ref().map(Document::read).transpose().map_err(unreadable)?,
-            models: match &self.app.settings.gateway {
-                Some(gateway) if brief.is_some() => gateway.models(),
-                Some(_) | None => Vec::new(),
-            },
-            brief,
-            expires_at: claimed.expires_at,
-            heartbeat_every: heartbeat_every(self.app.settings.lease_ttl),
-            time_limit: claimed.time_limit,
-        })
-    }
-
-    /// What the step is told of its task and of the session that the task belongs to.
-    async fn brief(&self, claimed: &Claimed) -> Result<Brief, Ungrantable> {
-        let failed = Ungrantable::NoBrief;
-        let store = &self.app.parts.store;
-        let record = store.task(claimed.step.task, &TenantScope::System).await.map_err(failed)?;
-        let record = record.ok_or(Ungrantable::Gone)?;
-        let unreadable = Ungrantable::Unreadable;
-        let session = match planning::session(&record).map_err(unreadable)? {
-            Some(session) if claimed.arm == ArmName::Planner => {
-                // The tenant's own tasks, and no other's of the same session id (P7).
-                let (tenant, before) = (&claimed.tenant, claimed.step.task);
-                let scope = TenantScope::Only(tenant.clone());
-                let earlier = store.session(&scope, tenant, &session, before, planning::SESSION_TASKS);
-                earlier.await.map_err(failed)?
-            }
-            Some(_) | None => Vec::new(),
-        };
-        planning::brief(&record, claimed.step.place, &session).map_err(unreadable)
-    }
-
-    /// What a planner's decision does to its task.
-    async fn planned(&self, claims: &StepClaims, done: Completion) -> Result<Command, LeaseError> {
-        let (place, token) = (claims.step.place, claims.lease);
-        let record = self.app.parts.store.task(claims.step.task, &TenantScope::System).await;
-        let record = record.map_err(store_failed)?.ok_or(LeaseError::Lost)?;
-        let output = Document::of(&done.output).map_err(|error| {
-            LeaseError::Refused(problem(ProblemKind::InvalidRequest, error.to_string(), "output"))
-        })?;
-        let unreadable = |error: serde_json::Error| LeaseError::Unreachable(Box::new(error));
-        match done.decision {
-            Some(Decision::Plan(plan)) => match planning::revision(&record, plan) {
-                Ok(Revision { plan, steps, specs }) => {
-                    Ok(Command::Revise { place, token, output, plan, steps, specs })
-                }
-                Err(faults @ NotPlanned::Faults(_)) => Err(LeaseError::Refused(problem(
-                    ProblemKind::InvalidRequest,
-                    faults.to_string(),
-                    "decision.plan",
-                ))),
-                Err(NotPlanned::Unreadable(error)) => Err(unreadable(error)),
-            },
-            Some(Decision::Question(_)) => {
-                let (next, spec) = planning::after_the_answer(&record, place).map_err(unreadable)?;
-                Ok(Command::Ask { place, token, output, next, spec })
-            }
-            Some(Decision::Verdict(_)) | None => Err(refused(Refusal::BadPlan)),
-        }
-    }
-
-    /// Claims in a task of its own: a claim that was committed is never forgotten because
-    /// whoever asked has gone away.
-    async fn claim_or_hand_back(
-        &self,
-        wanted: Wanted,
-    ) -> Result<(Vec<Grant>, Option<Timestamp>), LeaseError> {
-        let (answer, asker) = tokio::sync::oneshot::channel();
-        let own = self.clone();
-        tokio::spawn(async move {
-            // Nobody may be there to receive it, now or later: what is offered hands itself back.
-            drop(answer.send(own.claim(wanted).await));
-        });
-        let (offered, next) = asker.await.unwrap_or(Err(LeaseError::Busy { retry_after: BUSY }))?;
-        Ok((offered.take(), next))
     }
 
     fn open(&self, token: &StepToken) -> Result<StepClaims, LeaseError> {
@@ -283,7 +87,12 @@ impl LocalLeases {
         if self.put.has(claims, hash) {
             return Ok(true);
         }
-        self.app.parts.store.refers(claims.step.task, hash).await.map_err(store_failed)
+        let refers = self.app.parts.store.refers(claims.step.task, hash).await.map_err(store_failed)?;
+        if refers {
+            // A conversation names all its messages with each checkpoint.
+            self.put.note(claims, hash, self.app.now());
+        }
+        Ok(refers)
     }
 
     async fn held(&self, token: &StepToken) -> Result<StepClaims, LeaseError> {
@@ -383,7 +192,7 @@ impl Leases for LocalLeases {
         let named: BTreeSet<ContentHash> = files.chain(done.output.workspace).collect();
         let artefacts: Vec<ContentHash> = named.into_iter().collect();
         self.own_artefacts(&claims, &artefacts).await?;
-        if let Some(Decision::Plan(_) | Decision::Question(_)) = done.decision {
+        if let Some(Decision::Plan(_) | Decision::Question) = done.decision {
             let command = self.planned(&claims, done).await?;
             return self.report(token, |_| command).await.inspect(|()| self.put.forget(&claims));
         }
@@ -396,7 +205,7 @@ impl Leases for LocalLeases {
             Some(Decision::Verdict(VerdictReport::Refused(evidence))) => {
                 Some(Verdict::Refused { evidence: masked(evidence) })
             }
-            Some(Decision::Plan(_) | Decision::Question(_)) => None, // done with above
+            Some(Decision::Plan(_) | Decision::Question) => None, // done with above
         };
         let command = |claims: &StepClaims| Command::Complete {
             place: claims.step.place,
@@ -471,34 +280,6 @@ impl Leases for LocalLeases {
 /// What an arm says of a failure is kept to so many characters.
 const MESSAGE_CHARACTERS_MAX: usize = 20_000;
 
-impl Put {
-    fn note(&self, claims: &StepClaims, hash: ContentHash, now: Timestamp) {
-        let mut all = self.lock();
-        all.retain(|_, under| now < under.until);
-        let under = all
-            .entry(claims.lease.to_bytes())
-            .or_insert_with(|| PutUnder { hashes: BTreeSet::new(), until: claims.expires });
-        under.hashes.insert(hash);
-    }
-
-    fn has(&self, claims: &StepClaims, hash: ContentHash) -> bool {
-        self.lock().get(&claims.lease.to_bytes()).is_some_and(|under| under.hashes.contains(&hash))
-    }
-
-    fn forget(&self, claims: &StepClaims) {
-        self.lock().remove(&claims.lease.to_bytes());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 16], PutUnder>> {
-        self.by_lease.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A third of the lease, and often enough that a cancel arrives within two seconds.
-fn heartbeat_every(ttl: Millis) -> Millis {
-    Millis::new(ttl.get() / 3).min(Millis::new(1000))
-}
-
 fn refused(refusal: Refusal) -> LeaseError {
     match refusal {
         Refusal::LeaseLost
@@ -531,15 +312,6 @@ fn masked(text: String) -> String {
     if found.found.is_empty() { text } else { found.text.into_owned() }
 }
 
-/// Whether a step with this instruction may ask a model.
-pub(crate) fn thinks(instruction: &Instruction) -> bool {
-    match instruction {
-        Instruction::Think(_) => true,
-        Instruction::Judge { criteria } => criteria.iter().any(|c| matches!(c, Criterion::FreeText(_))),
-        Instruction::Tool(_) => false,
-    }
-}
-
 fn store_failed(error: StoreError) -> LeaseError {
     tracing::warn!(error = &error as &dyn std::error::Error, "the store failed under a lease");
     match error {
@@ -554,42 +326,5 @@ fn not_kept(error: PutError) -> LeaseError {
             LeaseError::Refused(problem(ProblemKind::TooLarge, error.to_string(), None))
         }
         PutError::Unconfirmed(_) => LeaseError::Unreachable(Box::new(error)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Caller, Parts, Settings};
-    use octollm_access::Policy;
-    use octollm_contract::ArmName;
-    use octollm_store::{OsEntropy, SystemClock, memory::MemoryStore};
-
-    /// P1: an answer that was sent but not received does not cost the step an attempt's time.
-    #[tokio::test]
-    async fn what_is_offered_and_not_taken_is_handed_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
-        let parts = Parts {
-            store: Arc::new(MemoryStore::new(clock.clone(), entropy.clone())),
-            artefacts: octollm_artefacts::Artefacts::in_folder(folder.path(), 1).unwrap(),
-            clock,
-            entropy,
-        };
-        let app = App::new(parts, Settings { lease_ttl: Millis::from_secs(600), ..Settings::default() });
-        let wish = serde_json::from_str(r#"{"goal": "List the files in /tmp"}"#).unwrap();
-        app.submit(&Caller::local(Policy::default_admin()), wish, None).await.unwrap();
-        let leases = LocalLeases::new(app);
-        let worker: WorkerId = "worker-1".parse().unwrap();
-        let arms = vec![ArmName::Executor];
-        let wanted =
-            Wanted { worker: worker.clone(), arms: arms.clone(), most: 1, ttl: Millis::from_secs(600) };
-        let (offered, _) = leases.claim(wanted).await.unwrap();
-        assert_eq!(offered.grants.len(), 1);
-        drop(offered);
-        let again = leases
-            .lease(LeaseAsk { worker, arms, tools: [].into(), most: 1, wait: Millis::from_secs(10) })
-            .await;
-        assert_eq!(again.unwrap().len(), 1);
     }
 }

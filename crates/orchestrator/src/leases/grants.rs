@@ -1,0 +1,216 @@
+//! How a claimed step becomes a grant: its token, its inputs, what it is told of its task.
+//!
+//! Promises: P1, a step that was claimed is handed out, handed back or failed with its reason, whoever
+//! goes away meanwhile; P7, a step is told of its own tenant's tasks only.
+
+use super::{BUSY, LocalLeases, store_failed};
+use crate::{
+    planning,
+    stored::{StepDocument, thinks},
+};
+use octollm_access::{StepClaims, StepToken, TenantScope};
+use octollm_client::{Grant, LeaseError, Leases as _};
+use octollm_contract::{ArmName, Document, Millis, Timestamp};
+use octollm_lifecycle::STOP_GRACE;
+use octollm_plan::{Brief, NoValue, StepOutput};
+use octollm_store::{Claimed, StoreError, Wanted};
+use std::collections::BTreeMap;
+
+/// Grants that nobody has taken yet. Dropped untaken, wherever that happens, they are released.
+struct Offered {
+    leases: LocalLeases,
+    grants: Vec<Grant>,
+}
+
+impl Offered {
+    fn take(mut self) -> Vec<Grant> {
+        std::mem::take(&mut self.grants)
+    }
+}
+
+impl Drop for Offered {
+    fn drop(&mut self) {
+        let grants = std::mem::take(&mut self.grants);
+        if grants.is_empty() {
+            return;
+        }
+        let leases = self.leases.clone();
+        // Without a runtime the process is ending, and the leases of its workers end with it.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            for grant in grants {
+                if let Err(error) = leases.release(&grant.token, None).await {
+                    tracing::debug!(step = %grant.step, %error, "a step lapses instead of being handed back");
+                }
+            }
+        });
+    }
+}
+
+/// Why a claimed step is not handed out.
+#[derive(Debug, thiserror::Error)]
+enum Ungrantable {
+    #[error("the step's documents cannot be read: {0}")]
+    Unreadable(#[from] serde_json::Error),
+    #[error(transparent)]
+    NoValue(#[from] NoValue),
+    #[error("the step's task is not there any more")]
+    Gone,
+    /// For another attempt: what it must be told cannot be read now.
+    #[error("the step's task cannot be read now")]
+    NoBrief(#[source] StoreError),
+}
+
+impl LocalLeases {
+    /// Claims in a task of its own: a claim that was committed is never forgotten because
+    /// whoever asked has gone away.
+    pub(super) async fn claim_or_hand_back(
+        &self,
+        wanted: Wanted,
+    ) -> Result<(Vec<Grant>, Option<Timestamp>), LeaseError> {
+        let (answer, asker) = tokio::sync::oneshot::channel();
+        let own = self.clone();
+        tokio::spawn(async move {
+            // Nobody may be there to receive it, now or later: what is offered hands itself back.
+            drop(answer.send(own.claim(wanted).await));
+        });
+        let (offered, next) = asker.await.unwrap_or(Err(LeaseError::Busy { retry_after: BUSY }))?;
+        Ok((offered.take(), next))
+    }
+
+    async fn claim(&self, wanted: Wanted) -> Result<(Offered, Option<Timestamp>), LeaseError> {
+        let claims = self.app.parts.store.claim(wanted).await.map_err(store_failed)?;
+        let mut offered = Offered { leases: self.clone(), grants: Vec::with_capacity(claims.granted.len()) };
+        for claimed in claims.granted {
+            let (token, step) = (self.token(&claimed), claimed.step);
+            match self.grant(claimed, token.clone()).await {
+                Ok(grant) => offered.grants.push(grant),
+                Err(why) => {
+                    let told = match &why {
+                        // What an earlier step found is no fault of this server.
+                        Ungrantable::NoValue(_) | Ungrantable::Gone => {
+                            tracing::info!(%step, %why, "a step cannot be done");
+                            self.fail(&token, why.to_string(), false).await
+                        }
+                        // Not for another attempt: it would read the same.
+                        Ungrantable::Unreadable(_) => {
+                            tracing::error!(%step, %why, "a step cannot be handed out");
+                            self.fail(&token, why.to_string(), false).await
+                        }
+                        Ungrantable::NoBrief(error) => {
+                            tracing::warn!(%step, error = error as &dyn std::error::Error, "a step waits");
+                            self.fail(&token, why.to_string(), true).await
+                        }
+                    };
+                    if let Err(error) = told {
+                        // It lapses. The other steps of this claim are not to lapse with it.
+                        tracing::error!(%step, %error, "nor can that be noted");
+                    }
+                }
+            }
+        }
+        Ok((offered, claims.next))
+    }
+
+    fn token(&self, claimed: &Claimed) -> StepToken {
+        // Heartbeats move the lease's end, the token stays: it lasts as long as they can.
+        let expires = claimed.granted_at + claimed.time_limit + STOP_GRACE + self.app.settings.lease_ttl;
+        self.app.signing.sign(&StepClaims { step: claimed.step, lease: claimed.token, expires })
+    }
+
+    async fn grant(&self, claimed: Claimed, token: StepToken) -> Result<Grant, Ungrantable> {
+        let unreadable = Ungrantable::Unreadable;
+        let spec: Option<StepDocument> = claimed.spec.read().map_err(unreadable)?;
+        let spec = spec.unwrap_or_else(|| planning::planner_step(claimed.step.place));
+        let brief =
+            if thinks(&spec.step.instruction) { Some(Box::new(self.brief(&claimed).await?)) } else { None };
+        let read = |(place, document): &(u16, Document)| Ok((*place, document.read::<StepOutput>()?));
+        let outputs: Result<BTreeMap<u16, StepOutput>, _> = claimed.inputs.iter().map(read).collect();
+        let outputs = outputs.map_err(unreadable)?;
+        let inputs = spec.step.resolve(|name| spec.places.get(name).and_then(|place| outputs.get(place)))?;
+        let workspace =
+            spec.workspace_from.iter().find_map(|place| outputs.get(place).and_then(|o| o.workspace));
+        Ok(Grant {
+            step: claimed.step,
+            attempt: claimed.attempt,
+            token,
+            spec: spec.step,
+            inputs,
+            workspace,
+            checkpoint: claimed.checkpoint.as_ref().map(Document::read).transpose().map_err(unreadable)?,
+            models: match &self.app.settings.gateway {
+                Some(gateway) if brief.is_some() => gateway.models(),
+                Some(_) | None => Vec::new(),
+            },
+            brief,
+            expires_at: claimed.expires_at,
+            heartbeat_every: heartbeat_every(self.app.settings.lease_ttl),
+            time_limit: claimed.time_limit,
+        })
+    }
+
+    /// What the step is told of its task and of the session that the task belongs to.
+    async fn brief(&self, claimed: &Claimed) -> Result<Brief, Ungrantable> {
+        let failed = Ungrantable::NoBrief;
+        let store = &self.app.parts.store;
+        let record = store.task(claimed.step.task, &TenantScope::System).await.map_err(failed)?;
+        let record = record.ok_or(Ungrantable::Gone)?;
+        let unreadable = Ungrantable::Unreadable;
+        let session = match planning::session(&record).map_err(unreadable)? {
+            Some(session) if claimed.arm == ArmName::Planner => {
+                // The tenant's own tasks, and no other's of the same session id (P7).
+                let (tenant, before) = (&claimed.tenant, claimed.step.task);
+                let scope = TenantScope::Only(tenant.clone());
+                let earlier = store.session(&scope, tenant, &session, before, planning::SESSION_TASKS);
+                earlier.await.map_err(failed)?
+            }
+            Some(_) | None => Vec::new(),
+        };
+        planning::brief(&record, claimed.step.place, &session).map_err(unreadable)
+    }
+}
+
+/// A third of the lease, and often enough that a cancel arrives within two seconds.
+fn heartbeat_every(ttl: Millis) -> Millis {
+    Millis::new(ttl.get() / 3).min(Millis::new(1000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{App, Caller, Parts, Settings};
+    use octollm_access::Policy;
+    use octollm_client::LeaseAsk;
+    use octollm_contract::ArmName;
+    use octollm_contract::WorkerId;
+    use octollm_store::{OsEntropy, SystemClock, memory::MemoryStore};
+    use std::sync::Arc;
+
+    /// P1: an answer that was sent but not received does not cost the step an attempt's time.
+    #[tokio::test]
+    async fn what_is_offered_and_not_taken_is_handed_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
+        let parts = Parts {
+            store: Arc::new(MemoryStore::new(clock.clone(), entropy.clone())),
+            artefacts: octollm_artefacts::Artefacts::in_folder(folder.path(), 1).unwrap(),
+            clock,
+            entropy,
+        };
+        let app = App::new(parts, Settings { lease_ttl: Millis::from_secs(600), ..Settings::default() });
+        let wish = serde_json::from_str(r#"{"goal": "List the files in /tmp"}"#).unwrap();
+        app.submit(&Caller::local(Policy::default_admin()), wish, None).await.unwrap();
+        let leases = LocalLeases::new(app);
+        let worker: WorkerId = "worker-1".parse().unwrap();
+        let arms = vec![ArmName::Executor];
+        let wanted =
+            Wanted { worker: worker.clone(), arms: arms.clone(), most: 1, ttl: Millis::from_secs(600) };
+        let (offered, _) = leases.claim(wanted).await.unwrap();
+        assert_eq!(offered.grants.len(), 1);
+        drop(offered);
+        let again = leases
+            .lease(LeaseAsk { worker, arms, tools: [].into(), most: 1, wait: Millis::from_secs(10) })
+            .await;
+        assert_eq!(again.unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,42 @@
+//! What a planner's decision does to its task.
+
+use super::{LocalLeases, refused, store_failed};
+use crate::{
+    planning::{self, NotPlanned, Revision},
+    problem::problem,
+};
+use octollm_access::{StepClaims, TenantScope};
+use octollm_client::{Completion, Decision, LeaseError};
+use octollm_contract::{Document, ProblemKind};
+use octollm_lifecycle::{Command, Refusal};
+
+impl LocalLeases {
+    /// What a planner's decision does to its task.
+    pub(super) async fn planned(&self, claims: &StepClaims, done: Completion) -> Result<Command, LeaseError> {
+        let (place, token) = (claims.step.place, claims.lease);
+        let record = self.app.parts.store.task(claims.step.task, &TenantScope::System).await;
+        let record = record.map_err(store_failed)?.ok_or(LeaseError::Lost)?;
+        let output = Document::of(&done.output).map_err(|error| {
+            LeaseError::Refused(problem(ProblemKind::InvalidRequest, error.to_string(), "output"))
+        })?;
+        let unreadable = |error: serde_json::Error| LeaseError::Unreachable(Box::new(error));
+        match done.decision {
+            Some(Decision::Plan(plan)) => match planning::revision(&record, plan) {
+                Ok(Revision { plan, steps, specs }) => {
+                    Ok(Command::Revise { place, token, output, plan, steps, specs })
+                }
+                Err(faults @ NotPlanned::Faults(_)) => Err(LeaseError::Refused(problem(
+                    ProblemKind::InvalidRequest,
+                    faults.to_string(),
+                    "decision.plan",
+                ))),
+                Err(NotPlanned::Unreadable(error)) => Err(unreadable(error)),
+            },
+            Some(Decision::Question) => {
+                let (next, spec) = planning::after_the_answer(&record, place).map_err(unreadable)?;
+                Ok(Command::Ask { place, token, output, next, spec })
+            }
+            Some(Decision::Verdict(_)) | None => Err(refused(Refusal::BadPlan)),
+        }
+    }
+}
