@@ -6,6 +6,7 @@
 #![expect(clippy::cast_possible_truncation, reason = "small random numbers and a clock as a seed")]
 
 mod bad_input;
+mod budget;
 mod cancel;
 mod chance;
 mod checker;
@@ -21,3 +22,4 @@ mod poison;
 mod readme;
 mod server;
 mod sick_provider;
+mod tenants;

@@ -91,8 +91,9 @@ impl Octo {
             let (log, told) = (Arc::clone(&self.log), told.clone());
             std::thread::spawn(move || {
                 for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                    if let Some(at) = line.find("http://127.0.0.1:") {
-                        let url: String = line[at..].chars().take_while(|c| !c.is_whitespace()).collect();
+                    // A log line may name a model server.
+                    if let Some((_, at)) = line.split_once("octollm listens on ") {
+                        let url: String = at.chars().take_while(|c| !c.is_whitespace()).collect();
                         let _test_may_have_ended = told.send(url);
                     }
                     let mut log = log.write().expect("nobody panics with the log");
