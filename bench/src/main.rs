@@ -4,6 +4,7 @@
 
 mod accepts;
 mod figures;
+mod gateway;
 mod grown;
 mod http;
 mod idle;
@@ -25,6 +26,7 @@ usage: cargo xtask bench [NAME…]
   idle       memory of an idle server with its worker, and its growth with finished tasks
   grown      lists, reads and claims beside 100,000 finished tasks, against none
   thinking   what planner and coder cost beside a model without delays
+  gateway    what the model gateway adds to a call, against the same call made directly
   start      from a built binary to the first answer of `run`
 
 Without names: all of them.
@@ -38,6 +40,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("overhead", overhead::run),
     ("idle", idle::run),
     ("grown", grown::run),
+    ("gateway", gateway::run),
     ("start", start::run),
     ("thinking", thinking::run),
 ];

@@ -32,7 +32,7 @@ struct Granted {
 async fn submit(api: &Api, chance: &mut Chance, number: usize) -> Granted {
     let mark = format!("task-{number:04}-mark");
     let tokens = 9_000 + chance.below(120_000);
-    let micros = 20_000 + chance.below(400_000) as i64;
+    let micros = 20_000 + chance.below(400_000).cast_signed();
     let body = json!({
         "goal": format!("Write a Python function to sort a list ({mark})"),
         "budget": { "max_tokens": tokens, "max_cost_usd": format!("0.{micros:06}") },

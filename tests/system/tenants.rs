@@ -122,9 +122,9 @@ async fn nothing_of_one_tenant_is_in_what_another_is_told() {
         })
         .collect();
     let mut walked: BTreeMap<String, (u32, u32)> = BTreeMap::new();
-    for at in 0..2 {
+    for tenant in &mut tenants {
         for _ in 0..6 {
-            tenants[at].submits(&mut chance).await;
+            tenant.submits(&mut chance).await;
         }
     }
     let minutes: u64 = std::env::var("OCTOLLM_TEST_SOAK_MINUTES").map_or(0, |m| m.parse().expect("a number"));
