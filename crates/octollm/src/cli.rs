@@ -24,7 +24,8 @@ pub(crate) enum Verb {
     /// Nothing needs to run. The goal may read the paths, fetch from the host and run the
     /// program that it names, and nothing else. Without a model only the goals of
     /// docs/offline-goals.md are understood; the rest is refused. With one, other goals are
-    /// planned: their steps may read the paths that the goal names, and run programs in a locked
+    /// planned: their steps may read the paths that the goal names (the current folder as "this repo" or "this
+    /// folder"), and run programs in a locked
     /// room without a network, on files of their own.
     ///
     /// A planner may ask something. The question is put where standard input is a terminal; time goes

@@ -7,8 +7,9 @@ use crate::rules::Place;
 use octollm_access::{HostPort, NetworkGrant, Policy};
 
 /// The policy for `goal`: the existing paths and the public hosts of the addresses that it names,
-/// the hosts of `allowed`, and any program in a locked room. `exists` says whether there is
-/// something at an absolute path. The root of the file system is not granted by its name.
+/// the current folder where it speaks of "this repo", the hosts of `allowed`, and any program in a
+/// locked room. `exists` says whether there is something at an absolute path. The root of the file
+/// system is not granted by its name.
 #[must_use]
 pub fn named(goal: &str, place: &Place, allowed: &[HostPort], exists: impl Fn(&str) -> bool) -> Policy {
     let mut policy = Policy { any_command: true, shell: true, ..Policy::default() };
@@ -20,7 +21,20 @@ pub fn named(goal: &str, place: &Place, allowed: &[HostPort], exists: impl Fn(&s
             policy.read_roots.insert(path);
         }
     }
+    if let Some(cwd) = place.cwd.as_ref().filter(|cwd| *cwd != "/" && speaks_of_here(goal) && exists(cwd)) {
+        policy.read_roots.insert(cwd.clone());
+    }
     policy
+}
+
+/// Whether a goal names the current folder without its path: "this repo", "the current directory".
+fn speaks_of_here(goal: &str) -> bool {
+    const HERE: &[&str] = &["this", "current"];
+    const FOLDER: &[&str] =
+        &["repo", "repository", "project", "codebase", "folder", "directory", "package", "crate", "tree"];
+    let bare = |word: &str| word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
+    let spoken: Vec<String> = goal.split_whitespace().map(bare).collect();
+    spoken.windows(2).any(|pair| HERE.contains(&pair[0].as_str()) && FOLDER.contains(&pair[1].as_str()))
 }
 
 /// The words of a goal without the punctuation around them; what stands in quotes is one.
@@ -73,8 +87,15 @@ mod tests {
     fn roots(goal: &str) -> Vec<String> {
         let place =
             Place { home: Some("/home/me".into()), cwd: Some("/home/me/work".into()), ..Place::default() };
-        let there =
-            ["/etc/hosts", "/home/me", "/home/me/a b.txt", "/home/me/work/src", "/home/me/work/x.py", "/"];
+        let there = [
+            "/etc/hosts",
+            "/home/me",
+            "/home/me/a b.txt",
+            "/home/me/work",
+            "/home/me/work/src",
+            "/home/me/work/x.py",
+            "/",
+        ];
         let policy = named(goal, &place, &[], |path| there.contains(&path));
         policy.read_roots.into_iter().collect()
     }
@@ -89,8 +110,23 @@ mod tests {
         );
         assert_eq!(roots("Summarise '~/a b.txt'"), ["/home/me/a b.txt"]);
         assert_eq!(roots("What is in ../?"), ["/home/me"]);
-        for none in ["Write a sort", "Explain /", "Read /etc/shadow", "Compare src with it", "..", "../../.."]
-        {
+        for here in [
+            "Explain what this repo does",
+            "Are there tests in the current directory?",
+            "Tidy 'this Project'!",
+        ] {
+            assert_eq!(roots(here), ["/home/me/work"], "{here}");
+        }
+        for none in [
+            "Write a sort",
+            "This is a folder",
+            "Explain this",
+            "Explain /",
+            "Read /etc/shadow",
+            "Compare src with it",
+            "..",
+            "../../..",
+        ] {
             assert_eq!(roots(none), Vec::<String>::new(), "{none}");
         }
     }

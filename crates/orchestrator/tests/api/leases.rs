@@ -174,7 +174,9 @@ async fn a_worker_one_version_behind_keeps_working() {
     }
     octo.submit().await;
     let token = octo.lease().await.token.reveal().to_owned();
-    let old = send("2", path("step/complete"), &token, json!({ "output": {}, "verdict": "accepted" })).await;
+    let old =
+        send("2", path("step/complete"), &token, json!({ "output": { "text": "" }, "verdict": "accepted" }))
+            .await;
     assert_eq!((old.status, old.field().as_str()), (400, "verdict"), "an old form under a new number");
     octo.stop().await;
 }
