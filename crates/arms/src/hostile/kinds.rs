@@ -76,6 +76,11 @@ async fn a_plan_is_held_against_all_that_the_orchestrator_will_hold_it_against()
     };
     let many: Vec<Value> = (0..65).map(|n| step(&format!("s{n}"))).collect();
     let coder = |name: &str| json!({ "name": name, "arm": "coder", "summary": "", "instruction": "write" });
+    let judged = |criterion: Value| {
+        let judge =
+            json!({ "name": "j", "arm": "judge", "summary": "", "needs": ["a"], "criteria": [criterion] });
+        plan_of(vec![step("a"), judge], &["a"])
+    };
     let elsewhere = json!([{ "name": "x", "step": "another-tasks-step", "output": "text" }]);
     let cases: Vec<(Pieces, &str)> = vec![
         (plan_of(many, &["s0"]), "there are 65"),
@@ -109,6 +114,9 @@ async fn a_plan_is_held_against_all_that_the_orchestrator_will_hold_it_against()
         (tool("http_fetch", json!({ "url": "http://u:p@h/" })), "with a user or a password"),
         (tool("write_file", json!({ "path": "/etc/x", "content": "" })), "relative to the workspace"),
         (tool("list", json!({ "path": "/tmp", "sudo": 1 })), "unknown field"),
+        (judged(json!({ "type": "regex", "pattern": "(" })), "the pattern cannot be used"),
+        (judged(json!({ "type": "artefact_exists", "path": "../x" })), "the path cannot be used"),
+        (judged(json!({ "type": "approve" })), "is not one of contains"),
         (says("{\"kind\":\"plan\",\"kind\":\"refusal\",\"reason\":\"x\"}"), "duplicate field"),
         (says(format!("{{\"kind\":\"plan\",\"steps\":{}}}", nested("[", "]", 100_000))), "recursion limit"),
         (says("{\"kind\":\"approve\"}"), "unknown variant `approve`"),
@@ -236,16 +244,14 @@ async fn names_and_links_of_a_workspace_do_not_deceive() {
 
 /// What a program leaves may be too much: the coder is told what, and goes on.
 #[tokio::test]
-async fn too_many_files_cost_a_call_and_not_the_step() {
+async fn files_that_are_too_much_cost_a_call_and_not_the_step() {
     if Kernel::probe().can_lock().is_err() {
         return;
     }
-    let flood = "import os\nos.mkdir('cache')\nfor n in range(20100): open(f'cache/{n}', 'w').close()";
     let large = "f = open('huge', 'wb'); f.truncate(65 << 20)";
     let run = |program: &str| calls(&[("run", json!({ "argv": ["python3", "-c", program] }))]);
     let (work, leases) = coder(vec![
         calls(&[("write", json!({ "path": "a.py", "content": "print(1)\n" }))]),
-        run(flood),
         run(large),
         run("print(open('a.py').read())"),
         done(),
@@ -253,9 +259,13 @@ async fn too_many_files_cost_a_call_and_not_the_step() {
     let outcome = perform(work).await.unwrap();
     let asked = leases.asked();
     let told: Vec<&str> = asked.iter().map(|asked| asked.ask.messages.last().unwrap().text()).collect();
-    assert!(told[2].contains("20000 files") && told[2].contains("cache (20,1"), "{}", told[2]);
-    assert!(told[3].contains("huge has more than 67108864 bytes"), "{}", told[3]);
-    assert!(told[4].contains("print(1)"), "the workspace is as it was: {}", told[4]);
+    let [why, after] = [told[2], told[3]];
+    assert!(
+        why.contains("huge has more than 67108864 bytes") && why.contains("huge (1 entry, 65.0 MiB"),
+        "{why}"
+    );
+    assert!(why.contains("exit code 0"), "what it said is told, too: {why}");
+    assert!(after.contains("print(1)"), "the workspace is as it was: {after}");
     assert_eq!(outcome.output.data["files"], json!(["a.py"]));
 }
 

@@ -394,8 +394,16 @@ async fn an_attempt_goes_on_where_the_last_one_was() {
         leases.next_thought(Ok(done()));
         let (mut work, _) = coder(Vec::new());
         work.link = crate::Link::new(Arc::clone(&leases) as _, work.grant.token.clone());
-        let work = with(work, |grant| grant.checkpoint = Some(state.read().unwrap()));
+        // What there is to tell has grown meanwhile; the first question stays the one that was paid.
+        let brief = Brief { goal: "more than before".into(), ..Brief::default() };
+        let work = with(work, |grant| {
+            grant.checkpoint = Some(state.read().unwrap());
+            grant.brief = Some(Box::new(brief));
+        });
         let outcome = perform(work).await.unwrap();
+        let (first, again) = (&leases.asked()[0], &leases.asked()[before]);
+        assert_eq!(first.ask.messages[..2], again.ask.messages[..2]);
+        assert!(again.number > 1 || again == first, "the same question under the same number");
         let asked: Vec<u32> = leases.asked()[before..].iter().map(|asked| asked.number).collect();
         assert_eq!(asked, numbers, "the first question is not asked again once its calls are made");
         assert_eq!(outcome.output.data["files"], json!(["a", "b"]));
