@@ -11,6 +11,10 @@ impl Sample {
         Sample(all)
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The smallest duration that `per_mille` of the sample do not exceed (nearest rank).
     pub(crate) fn at(&self, per_mille: usize) -> Duration {
         let rank = (self.0.len() * per_mille).div_ceil(1000).max(1);

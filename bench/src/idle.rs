@@ -2,10 +2,10 @@
 
 use crate::{
     http::{Connection, get, submit},
+    processes::pss,
     server::{NOW, Server},
 };
-use anyhow::Context;
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 const TASKS: usize = 20_000;
 
@@ -56,26 +56,6 @@ pub(crate) fn finish(
         }
         std::thread::sleep(Duration::from_millis(200));
     }
-}
-
-/// Proportional set size of a process and its descendants, in kB, and how many they are.
-fn pss(pid: u32) -> anyhow::Result<(u64, usize)> {
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let own = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
-    let own: u64 =
-        own.and_then(|text| text.split_whitespace().next()).and_then(|n| n.parse().ok()).context("a PSS")?;
-    let mut sum = (own, 1);
-    for entry in fs::read_dir("/proc")?.flatten() {
-        let Some(child) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
-        let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
-        let parent =
-            stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)).and_then(|p| p.parse().ok());
-        if parent == Some(pid) {
-            let (more, processes) = pss(child)?;
-            sum = (sum.0 + more, sum.1 + processes);
-        }
-    }
-    Ok(sum)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "megabytes for people")]

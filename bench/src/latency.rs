@@ -3,65 +3,40 @@
 use crate::{
     accepts,
     figures::Sample,
-    http::{Connection, submit},
+    load::{self, Pace},
     raw,
     server::{LATER, Server},
 };
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-const THREADS: u32 = 16;
+/// More than ever wait at once at these rates.
+const CONNECTIONS: usize = 64;
 const FOR: Duration = Duration::from_secs(8);
 
 pub(crate) fn run() -> anyhow::Result<()> {
-    let (folder, database, id) = accepts::stopped_after_one()?;
-    let commit = Sample::of(raw::commits(&database, &id, 3000)?);
-    drop(folder);
-    println!("a bare fsynced commit of the same rows: {}", commit.line());
-    let capacity = accepts::capacity()?;
+    let capacity = accepts::over_http()?.rate;
     for (name, rate) in [("1,000/s".to_owned(), 1000.0), (format!("30 % of {capacity:.0}/s"), capacity * 0.3)]
     {
+        let commit = commit()?;
         let sample = at(rate)?;
         let ratio = sample.at(950).as_secs_f64() / commit.at(950).as_secs_f64();
         println!(
-            "the 202 at {name}: {}; P95 is {ratio:.1} × the commit's (wanted: at most 4)",
+            "a bare fsynced commit of the same rows: {}\nthe 202 at {name}: {}; P95 is {ratio:.1} × the commit's \
+             (wanted: at most 4)",
+            commit.line(),
             sample.line()
         );
     }
     Ok(())
 }
 
-/// Latencies at `rate` accepts/s, counted from the moment at which each was due, so that a
-/// generator that falls behind cannot hide it (coordinated omission, Tene).
+fn commit() -> anyhow::Result<Sample> {
+    let (_folder, database, id) = accepts::stopped_after_one()?;
+    Ok(Sample::of(raw::commits(&database, &id, 3000)?))
+}
+
 fn at(rate: f64) -> anyhow::Result<Sample> {
     let server = Server::start()?;
-    let every = Duration::from_secs_f64(f64::from(THREADS) / rate);
-    let began = Instant::now() + Duration::from_millis(50);
-    let threads: Vec<_> = (0..THREADS)
-        .map(|n| {
-            let address = server.address.clone();
-            std::thread::spawn(move || -> anyhow::Result<Vec<Duration>> {
-                let mut connection = Connection::open(&address)?;
-                let mut due = began + every.mul_f64(f64::from(n) / f64::from(THREADS));
-                let mut all = Vec::new();
-                while due < began + FOR {
-                    // Sleep short of the moment, then spin: the kernel's timer slack is 50 µs.
-                    std::thread::sleep(
-                        due.saturating_duration_since(Instant::now())
-                            .saturating_sub(Duration::from_micros(80)),
-                    );
-                    let (status, body) =
-                        connection.call(&submit(LATER, &format!("bench-{n}-{}", all.len())))?;
-                    anyhow::ensure!(status == 202, "{status}: {body}");
-                    all.push(Instant::now().saturating_duration_since(due));
-                    due += every;
-                }
-                Ok(all)
-            })
-        })
-        .collect();
-    let mut all = Vec::new();
-    for thread in threads {
-        all.extend(thread.join().map_err(|_| anyhow::anyhow!("a connection's thread failed"))??);
-    }
-    Ok(Sample::of(all))
+    let pace = Pace::Every(Duration::from_secs_f64(rate.recip()));
+    Ok(load::accepts(&server.address, LATER, CONNECTIONS, pace, FOR)?.latencies)
 }

@@ -2,6 +2,7 @@
 //! the same indexes, in batches, with no HTTP and no decisions. The rows are those that one
 //! accept left behind, written again under new ids.
 
+use crate::load::scattered;
 use anyhow::Context;
 use rusqlite::{Connection, types::Value};
 use std::{
@@ -22,10 +23,7 @@ pub(crate) fn accepts(
     tasks: usize,
     batch: usize,
 ) -> anyhow::Result<Duration> {
-    let connection = Connection::open(database)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.set_prepared_statement_cache_capacity(64);
+    let connection = open(database)?;
     let template = template(&connection, task)?;
     let began = Instant::now();
     let mut number = 0u64;
@@ -42,8 +40,7 @@ pub(crate) fn accepts(
 
 /// The latency of single commits of the same rows, fsync and all.
 pub(crate) fn commits(database: &Path, task: &[u8; 16], count: usize) -> anyhow::Result<Vec<Duration>> {
-    let connection = Connection::open(database)?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    let connection = open(database)?;
     let template = template(&connection, task)?;
     let mut all = Vec::with_capacity(count);
     for number in 0..count as u64 {
@@ -54,6 +51,17 @@ pub(crate) fn commits(database: &Path, task: &[u8; 16], count: usize) -> anyhow:
         all.push(began.elapsed());
     }
     Ok(all)
+}
+
+/// As the store opens it.
+fn open(database: &Path) -> anyhow::Result<Connection> {
+    let connection = Connection::open(database)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 2000;
+         PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;",
+    )?;
+    Ok(connection)
 }
 
 fn template(connection: &Connection, task: &[u8; 16]) -> anyhow::Result<Template> {
@@ -88,7 +96,9 @@ fn insert(connection: &Connection, template: &Template, number: u64) -> anyhow::
         let values = values.iter().map(|value| match value {
             Value::Blob(bytes) if *bytes == template.task => Value::Blob(id.clone()),
             // The idempotency key, which is unique in its tenant.
-            Value::Text(text) if text.starts_with("bench-") => Value::Text(format!("raw-{number}")),
+            Value::Text(text) if text.starts_with("bench-") => {
+                Value::Text(format!("bench-{:010}", scattered(number)))
+            }
             Value::Null | Value::Integer(_) | Value::Real(_) | Value::Text(_) | Value::Blob(_) => {
                 value.clone()
             }
