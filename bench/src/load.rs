@@ -112,9 +112,10 @@ impl Load {
                     }
                 }
             }
-            while let (Some(at), Some(number)) = (due.front(), self.idle.pop()) {
-                self.send(number, *at)?;
-                due.pop_front();
+            for _ in 0..due.len().min(self.idle.len()) {
+                if let (Some(at), Some(number)) = (due.pop_front(), self.idle.pop()) {
+                    self.send(number, at)?;
+                }
             }
             if now >= until && due.is_empty() && self.idle.len() == self.connections.len() {
                 return Ok((began, latencies));
