@@ -115,7 +115,9 @@ impl SqliteStore {
         let job = Box::new(Pending { request, answer: None, reply });
         let queue = self.queue.as_ref().expect("the queue is closed when the store is dropped");
         queue.send(job).await.map_err(|_| StoreError::Unreachable(Backend::new(WriterStopped)))?;
-        answer.await.map_err(|_| StoreError::Unconfirmed(Backend::new(NoAnswer)))
+        let (answer, others) = answer.await.map_err(|_| StoreError::Unconfirmed(Backend::new(NoAnswer)))?;
+        drop(others);
+        Ok(answer)
     }
 }
 

@@ -51,14 +51,31 @@ pub(super) trait Request: Send + 'static {
 pub(super) trait Job: Send {
     fn run(&mut self, writer: &mut Writer<'_>) -> Result<(), Fault>;
     fn fail(&mut self, why: &mut dyn FnMut() -> StoreError);
-    fn reply(self: Box<Self>, failpoints: &Failpoints);
+    fn reply(self: Box<Self>, others: Option<Others>);
     fn units(&self) -> usize;
 }
 
 pub(super) struct Pending<R: Request> {
     pub(super) request: R,
     pub(super) answer: Option<R::Answer>,
-    pub(super) reply: oneshot::Sender<R::Answer>,
+    pub(super) reply: oneshot::Sender<(R::Answer, Option<Others>)>,
+}
+
+/// What was done in the same transaction and is not answered yet. Whoever lets go of it answers:
+/// the first caller of a batch, who is awake, wakes the others from a thread of its runtime, where
+/// that is cheap, and the writer is at its next batch already. A caller that went away lets go, too.
+pub(super) struct Others {
+    jobs: Vec<Box<dyn Job>>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Others {
+    fn drop(&mut self) {
+        for job in std::mem::take(&mut self.jobs) {
+            self.shared.failpoints.pass(Point::BeforeReply);
+            job.reply(None);
+        }
+    }
 }
 
 impl<R: Request> Job for Pending<R> {
@@ -79,11 +96,10 @@ impl<R: Request> Job for Pending<R> {
         self.answer = Some(self.request.failed(why));
     }
 
-    fn reply(self: Box<Self>, failpoints: &Failpoints) {
-        failpoints.pass(Point::BeforeReply);
+    fn reply(self: Box<Self>, others: Option<Others>) {
         if let Some(answer) = self.answer {
             // A caller that went away needs no answer.
-            let _gone = self.reply.send(answer);
+            let _gone = self.reply.send((answer, others));
         }
     }
 
@@ -100,7 +116,7 @@ fn unreadable_too() -> StoreError {
 pub(super) struct Writer<'c> {
     connection: &'c Connection,
     pub(super) sql: Statements<'c>,
-    pub(super) shared: &'c Shared,
+    pub(super) shared: &'c Arc<Shared>,
     pub(super) views: Views,
     /// Leases alive, by tenant.
     pub(super) running: BTreeMap<TenantId, u32>,
@@ -134,7 +150,7 @@ enum Broken {
 }
 
 impl<'c> Writer<'c> {
-    pub(super) fn start(connection: &'c Connection, shared: &'c Shared) -> Result<Self, Fault> {
+    pub(super) fn start(connection: &'c Connection, shared: &'c Arc<Shared>) -> Result<Self, Fault> {
         let mut writer = Writer {
             connection,
             sql: Statements::prepare(connection)?,
@@ -190,8 +206,10 @@ impl<'c> Writer<'c> {
                 }
             }
         }
-        for job in jobs {
-            job.reply(&self.shared.failpoints);
+        let mut jobs = jobs.into_iter();
+        if let Some(first) = jobs.next() {
+            self.shared.failpoints.pass(Point::BeforeReply);
+            first.reply(Some(Others { jobs: jobs.collect(), shared: Arc::clone(self.shared) }));
         }
     }
 
