@@ -132,15 +132,17 @@ impl<'t> Cursor<'t> {
 
     /// How many tokens `phrase` covers, if it stands here.
     fn length_of(&self, phrase: &str) -> Option<usize> {
-        let mut tokens = self.tokens.get(self.at..)?.iter();
-        let mut words = 0;
-        for wanted in phrase.split(' ') {
-            let token = tokens.next()?;
-            if token.kind != Kind::Word || token.lower != wanted {
+        let mut left = phrase.as_bytes();
+        for (words, token) in (1..).zip(self.tokens.get(self.at..)?) {
+            if token.kind != Kind::Word {
                 return None;
             }
-            words += 1;
+            match left.strip_prefix(token.lower.as_bytes())?.split_first() {
+                None => return Some(words),
+                Some((b' ', rest)) => left = rest,
+                Some(_) => return None,
+            }
         }
-        Some(words)
+        None
     }
 }
