@@ -1,8 +1,12 @@
-//! The lease protocol over HTTP.
+//! The lease protocol over HTTP, with any of several orchestrators.
+//!
+//! Promises: steps are asked for at one orchestrator, and at the next one when it cannot be reached
+//! or is going away; a step is reported on where it was leased, and elsewhere only when nothing
+//! was sent because no connection could be made, so that a report is never sent twice by this layer.
 
 use super::{
     think::thinking,
-    transport::{ANSWER_WITHIN, BadBase, ClientError, Transport, answered, read},
+    transport::{ANSWER_WITHIN, BadBase, ClientError, Transport, answered, body},
 };
 use crate::{
     Beat, Completion, Grant, LeaseAsk, LeaseError, Leases, PROTOCOL_VERSION, ThinkAsk, ThinkError, Thinking,
@@ -13,56 +17,209 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use octollm_access::{ApiKey, StepToken};
 use octollm_contract::{ContentHash, Document, Millis, ProblemKind, WorkerId};
-use reqwest::{Method, RequestBuilder, header};
-use std::time::Duration;
+use reqwest::{Method, RequestBuilder, Response, header};
+use serde::Serialize;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 /// Large artefacts take their time.
 const ARTEFACT_WITHIN: Duration = Duration::from_secs(120);
 /// No answer of a model takes longer than a step may.
 const THINKING_MAX: Duration = Duration::from_secs(3600);
 const BUSY: Millis = Millis::from_secs(1);
+/// Of so many steps it is remembered where they were leased; of others that is not needed for long.
+const HOMES_MAX: usize = 4096;
 
-/// A worker's way to an orchestrator: its arm key for asking, a step's token for reporting.
+/// A worker's way to its orchestrators: its arm key for asking, a step's token for reporting.
 #[derive(Clone)]
 pub struct HttpLeases {
-    transport: Transport,
     key: ApiKey,
+    orchestrators: Arc<Orchestrators>,
+}
+
+struct Orchestrators {
+    /// At least one.
+    all: Vec<Transport>,
+    /// Where steps are asked for.
+    asking: AtomicUsize,
+    /// Where the steps at hand were leased, by their tokens.
+    homes: Mutex<BTreeMap<String, usize>>,
+}
+
+impl Orchestrators {
+    fn homes(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
+        self.homes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn home(&self, token: &StepToken) -> usize {
+        let known = self.homes().get(token.reveal()).copied();
+        known.unwrap_or_else(|| self.asking.load(Ordering::Relaxed))
+    }
+
+    fn settle(&self, grants: &[Grant], at: usize) {
+        let mut homes = self.homes();
+        if homes.len() + grants.len() > HOMES_MAX {
+            homes.clear();
+        }
+        homes.extend(grants.iter().map(|grant| (grant.token.reveal().to_owned(), at)));
+    }
+
+    fn leave(&self, token: &StepToken) {
+        self.homes().remove(token.reveal());
+    }
+
+    fn ask_elsewhere(&self, not_at: usize) {
+        let next = (not_at + 1) % self.all.len();
+        // Whoever saw it first has moved on already.
+        let _moved = self.asking.compare_exchange(not_at, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Sends what `build` makes to the orchestrator `home`, or to the first after it that a connection
+    /// can be made to.
+    async fn send(
+        &self,
+        home: usize,
+        build: impl Fn(&Transport) -> RequestBuilder,
+    ) -> Result<Response, ClientError> {
+        let mut refused = None;
+        for turn in 0..self.all.len() {
+            let transport = &self.all[(home + turn) % self.all.len()];
+            match answered(build(transport)).await {
+                Err(ClientError::Unreachable(error)) if error.is_connect() => refused = Some(error),
+                answer => return answer,
+            }
+        }
+        Err(ClientError::Unreachable(refused.expect("there is at least one orchestrator")))
+    }
 }
 
 impl HttpLeases {
-    /// Talks to the orchestrator at `base` with an arm's key. Nothing is sent yet.
-    pub fn new(base: &str, key: ApiKey) -> Result<Self, BadBase> {
-        Ok(HttpLeases { transport: Transport::new(base)?, key })
+    /// Talks to the orchestrators at `bases` with an arm's key; `first` says which of them is asked
+    /// first, by its remainder, so that many workers spread. Nothing is sent yet.
+    ///
+    /// An empty list is no address.
+    pub fn new(bases: &[String], key: ApiKey, first: usize) -> Result<Self, BadBase> {
+        let all = bases.iter().map(|base| Transport::new(base)).collect::<Result<Vec<_>, _>>()?;
+        if all.is_empty() {
+            return Err(BadBase::none());
+        }
+        let asking = AtomicUsize::new(first % all.len());
+        Ok(HttpLeases {
+            key,
+            orchestrators: Arc::new(Orchestrators { all, asking, homes: Mutex::default() }),
+        })
     }
 
-    fn asking(&self, path: &str) -> RequestBuilder {
-        let request =
-            self.transport.request(Method::POST, &["internal", "v1", path], &[], &self.key.reveal());
-        request.header(PROTOCOL_HEADER, PROTOCOL_VERSION.to_string())
+    /// A call with the arm's key.
+    async fn ask(
+        &self,
+        at: usize,
+        path: &str,
+        within: Duration,
+        body: &(impl Serialize + Sync),
+    ) -> Result<Response, ClientError> {
+        let build = |transport: &Transport| {
+            let request = transport.request(Method::POST, &["internal", "v1", path], &[], &self.key.reveal());
+            request.header(PROTOCOL_HEADER, PROTOCOL_VERSION.to_string()).timeout(within).json(body)
+        };
+        self.orchestrators.send(at, build).await
     }
 
-    fn of_step(&self, method: Method, segments: &[&str], token: &StepToken) -> RequestBuilder {
+    /// A call with a step's token.
+    async fn of_step(
+        &self,
+        method: Method,
+        segments: &[&str],
+        token: &StepToken,
+        with: impl Fn(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response, ClientError> {
         let whole: Vec<&str> =
             ["internal", "v1", "step"].into_iter().chain(segments.iter().copied()).collect();
-        let request = self.transport.request(method, &whole, &[], token.reveal());
-        request.header(PROTOCOL_HEADER, PROTOCOL_VERSION.to_string())
+        let build = |transport: &Transport| {
+            let request = transport.request(method.clone(), &whole, &[], token.reveal());
+            with(request.header(PROTOCOL_HEADER, PROTOCOL_VERSION.to_string()))
+        };
+        self.orchestrators.send(self.orchestrators.home(token), build).await
     }
 
-    fn report(&self, path: &str, token: &StepToken) -> RequestBuilder {
-        self.of_step(Method::POST, &[path], token)
+    /// A report that ends the lease, if it is heard.
+    async fn end(
+        &self,
+        path: &str,
+        token: &StepToken,
+        with: impl Fn(RequestBuilder) -> RequestBuilder,
+    ) -> Result<(), LeaseError> {
+        self.of_step(Method::POST, &[path], token, with).await.map_err(lease_error)?;
+        self.orchestrators.leave(token);
+        Ok(())
+    }
+
+    async fn beat_at(
+        &self,
+        at: usize,
+        worker: &WorkerId,
+        tokens: Vec<StepToken>,
+    ) -> Result<Vec<Beat>, LeaseError> {
+        let ask = HeartbeatAsk { worker: worker.clone(), tokens };
+        let answer = self.ask(at, "heartbeat", ANSWER_WITHIN, &ask).await.map_err(lease_error)?;
+        let beats: Vec<Beat> = body(answer).await.map_err(lease_error)?;
+        if beats.len() == ask.tokens.len() {
+            Ok(beats)
+        } else {
+            let wrong =
+                std::io::Error::other("a heartbeat was answered for other steps than it was sent for");
+            Err(LeaseError::Unreachable(Box::new(wrong)))
+        }
     }
 }
 
 #[async_trait]
 impl Leases for HttpLeases {
     async fn lease(&self, ask: LeaseAsk) -> Result<Vec<Grant>, LeaseError> {
-        let request = self.asking("lease").timeout(ask.wait.to_duration() + ANSWER_WITHIN);
-        read(request.json(&ask)).await.map_err(lease_error)
+        let at = self.orchestrators.asking.load(Ordering::Relaxed);
+        // Asked at one place only: a wish for steps that two heard would bring twice as many.
+        let within = ask.wait.to_duration() + ANSWER_WITHIN;
+        let transport = &self.orchestrators.all[at];
+        let request = transport.request(Method::POST, &["internal", "v1", "lease"], &[], &self.key.reveal());
+        let request = request.header(PROTOCOL_HEADER, PROTOCOL_VERSION.to_string()).timeout(within);
+        let asked = async {
+            let answer = answered(request.json(&ask)).await.map_err(lease_error)?;
+            body::<Vec<Grant>>(answer).await.map_err(lease_error)
+        };
+        match asked.await {
+            Ok(grants) => {
+                self.orchestrators.settle(&grants, at);
+                Ok(grants)
+            }
+            Err(error) => {
+                if matches!(error, LeaseError::Busy { .. } | LeaseError::Unreachable(_)) {
+                    self.orchestrators.ask_elsewhere(at);
+                }
+                Err(error)
+            }
+        }
     }
 
+    /// One call for each orchestrator that leased some of the steps.
     async fn heartbeat(&self, worker: &WorkerId, tokens: &[StepToken]) -> Result<Vec<Beat>, LeaseError> {
-        let ask = HeartbeatAsk { worker: worker.clone(), tokens: tokens.to_vec() };
-        read(self.asking("heartbeat").json(&ask)).await.map_err(lease_error)
+        let mut by_home: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (place, token) in tokens.iter().enumerate() {
+            by_home.entry(self.orchestrators.home(token)).or_default().push(place);
+        }
+        let mut beats = vec![Beat::Alive; tokens.len()];
+        for (home, places) in by_home {
+            let of_home = places.iter().map(|place| tokens[*place].clone()).collect();
+            for (place, beat) in places.into_iter().zip(self.beat_at(home, worker, of_home).await?) {
+                beats[place] = beat;
+            }
+        }
+        Ok(beats)
     }
 
     async fn checkpoint(
@@ -73,35 +230,38 @@ impl Leases for HttpLeases {
     ) -> Result<(), LeaseError> {
         let state = state.read().map_err(|error| LeaseError::Unreachable(Box::new(error)))?;
         let report = CheckpointReport { state, artefacts };
-        answered(self.report("checkpoint", token).json(&report)).await.map(drop).map_err(lease_error)
+        let with = |request: RequestBuilder| request.json(&report);
+        self.of_step(Method::POST, &["checkpoint"], token, with).await.map(drop).map_err(lease_error)
     }
 
     async fn complete(&self, token: &StepToken, done: Completion) -> Result<(), LeaseError> {
-        answered(self.report("complete", token).json(&done)).await.map(drop).map_err(lease_error)
+        self.end("complete", token, |request| request.json(&done)).await
     }
 
     async fn fail(&self, token: &StepToken, message: String, retryable: bool) -> Result<(), LeaseError> {
         let report = FailReport { message, retryable };
-        answered(self.report("fail", token).json(&report)).await.map(drop).map_err(lease_error)
+        self.end("fail", token, |request| request.json(&report)).await
     }
 
     async fn release(&self, token: &StepToken, wait: Option<Wait>) -> Result<(), LeaseError> {
-        answered(self.report("release", token).json(&ReleaseReport { wait }))
-            .await
-            .map(drop)
-            .map_err(lease_error)
+        let report = ReleaseReport { wait };
+        self.end("release", token, |request| request.json(&report)).await
     }
 
     async fn put_artefact(&self, token: &StepToken, bytes: Bytes) -> Result<ContentHash, LeaseError> {
-        let request = self.report("artefacts", token).timeout(ARTEFACT_WITHIN);
-        let request = request.header(header::CONTENT_TYPE, "application/octet-stream").body(bytes);
-        let put: ArtefactPut = read(request).await.map_err(lease_error)?;
+        let with = |request: RequestBuilder| {
+            let request = request.timeout(ARTEFACT_WITHIN);
+            request.header(header::CONTENT_TYPE, "application/octet-stream").body(bytes.clone())
+        };
+        let answer = self.of_step(Method::POST, &["artefacts"], token, with).await.map_err(lease_error)?;
+        let put: ArtefactPut = body(answer).await.map_err(lease_error)?;
         Ok(put.sha256)
     }
 
     async fn think(&self, token: &StepToken, ask: ThinkAsk) -> Result<Thinking, ThinkError> {
-        let request = self.report("think", token).timeout(THINKING_MAX).json(&ask);
-        let response = answered(request).await.map_err(|error| match lease_error(error) {
+        let with = |request: RequestBuilder| request.timeout(THINKING_MAX).json(&ask);
+        let response = self.of_step(Method::POST, &["think"], token, with).await;
+        let response = response.map_err(|error| match lease_error(error) {
             LeaseError::Lost => ThinkError::Lost,
             LeaseError::Busy { retry_after } => {
                 ThinkError::Busy { retry_after, why: "the orchestrator takes no work now".to_owned() }
@@ -113,8 +273,10 @@ impl Leases for HttpLeases {
     }
 
     async fn get_artefact(&self, token: &StepToken, hash: ContentHash) -> Result<Bytes, LeaseError> {
-        let request = self.of_step(Method::GET, &["artefacts", &hash.to_string()], token);
-        let response = answered(request.timeout(ARTEFACT_WITHIN)).await.map_err(lease_error)?;
+        let hash = hash.to_string();
+        let with = |request: RequestBuilder| request.timeout(ARTEFACT_WITHIN);
+        let response = self.of_step(Method::GET, &["artefacts", &hash], token, with).await;
+        let response = response.map_err(lease_error)?;
         response.bytes().await.map_err(|error| LeaseError::Unreachable(Box::new(error)))
     }
 }

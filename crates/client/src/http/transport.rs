@@ -40,6 +40,13 @@ pub enum ClientError {
 #[error("{0:?} is not an address such as http://127.0.0.1:8410")]
 pub struct BadBase(String);
 
+impl BadBase {
+    /// Nothing where at least one address is needed.
+    pub(super) const fn none() -> Self {
+        BadBase(String::new())
+    }
+}
+
 #[derive(Clone)]
 pub(super) struct Transport {
     http: reqwest::Client,
@@ -100,7 +107,11 @@ pub(super) async fn answered(request: RequestBuilder) -> Result<Response, Client
 }
 
 pub(super) async fn read<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, ClientError> {
-    let response = answered(request).await?;
+    body(answered(request).await?).await
+}
+
+/// What an answer holds.
+pub(super) async fn body<T: DeserializeOwned>(response: Response) -> Result<T, ClientError> {
     let status = response.status();
     let body = response.bytes().await.map_err(ClientError::Unreachable)?;
     serde_json::from_slice(&body).map_err(|_| unreadable(status, &body))
