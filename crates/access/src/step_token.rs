@@ -33,6 +33,11 @@ impl StepToken {
         StepToken(text.to_owned())
     }
 
+    /// The id of the key that it says it was signed with.
+    pub(crate) fn key_id(&self) -> Option<&str> {
+        self.0.split_once('.').map(|(id, _)| id)
+    }
+
     /// The text to present, for an `Authorization` header.
     #[must_use]
     pub fn reveal(&self) -> &str {
@@ -68,6 +73,9 @@ pub enum InvalidToken {
     /// Signed by a key that is not ours, or altered.
     #[error("the step token was not made by this server")]
     Forged,
+    /// Signed by a key that is not at hand. One that was made since the keys were read may be ours.
+    #[error("the step token was signed with a key that is not known here")]
+    UnknownKey,
     /// Too old.
     #[error("the step token has expired")]
     Expired,
@@ -81,6 +89,11 @@ impl SigningKey {
         let public = key.verifying_key().to_bytes();
         let id = public[..4].iter().map(|b| format!("{b:02x}")).collect();
         SigningKey { id, key }
+    }
+
+    /// What its tokens name it by.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
     }
 
     /// The public half.

@@ -25,7 +25,7 @@ pub use memory::MemoryStore;
 pub use time::{Clock, Entropy, OsEntropy, SystemClock};
 
 use async_trait::async_trait;
-use octollm_access::{KeyRecord, TenantScope};
+use octollm_access::{KeyRecord, RingKey, TenantScope};
 use octollm_contract::{
     ArmName, CallId, ContentHash, Document, IdempotencyKey, KeyId, LeaseToken, Millis, Priority, SessionId,
     StepId, TaskId, TenantId, Timestamp, WorkerId, api::TaskStatus,
@@ -136,7 +136,7 @@ pub trait TaskReads: Send + Sync + 'static {
     async fn open_tasks(&self) -> Result<u64, StoreError>;
 }
 
-/// API keys.
+/// API keys, and the keys of step tokens.
 #[async_trait]
 pub trait Keys: Send + Sync + 'static {
     /// Keeps a new key, or replaces the one of the same id.
@@ -150,6 +150,12 @@ pub trait Keys: Send + Sync + 'static {
 
     /// Revokes a key for ever; `false` when there is none of this id in `scope`.
     async fn revoke_key(&self, id: &KeyId, scope: &TenantScope, at: Timestamp) -> Result<bool, StoreError>;
+
+    /// The keys that step tokens are signed with, by when they begin to sign.
+    async fn ring(&self) -> Result<Vec<RingKey>, StoreError>;
+
+    /// Adds a key to the ring, and forgets those that open nothing any more at `now`.
+    async fn add_to_ring(&self, key: RingKey, now: Timestamp) -> Result<(), StoreError>;
 }
 
 /// A task that is to be accepted, with its documents.

@@ -27,7 +27,7 @@ use crate::{
     Swept, TaskLine, TaskRecord, Wanted,
 };
 use entry::Entry;
-use octollm_access::{KeyRecord, TenantScope};
+use octollm_access::{KeyRecord, RingKey, TenantScope};
 use octollm_contract::{
     ArmName, ContentHash, Document, IdempotencyKey, KeyId, LeaseToken, SessionId, StepId, TaskId, TenantId,
     Timestamp, WorkerId,
@@ -48,6 +48,7 @@ pub struct Memory {
     tasks: BTreeMap<TaskId, Entry>,
     idempotency: BTreeMap<(TenantId, IdempotencyKey), (ContentHash, TaskId)>,
     keys: BTreeMap<KeyId, KeyRecord>,
+    ring: Vec<RingKey>,
     /// How many steps of an arm ended in a minute since the epoch.
     ended: BTreeMap<(ArmName, i64), u64>,
 }
@@ -411,6 +412,20 @@ impl Memory {
         let Some(key) = self.keys.get_mut(id).filter(|key| scope.allows(&key.tenant)) else { return false };
         key.revoked_at.get_or_insert(at);
         true
+    }
+
+    /// See [`crate::Keys::ring`].
+    #[must_use]
+    pub fn ring(&self) -> Vec<RingKey> {
+        let mut ring = self.ring.clone();
+        ring.sort_by_key(|key| (key.signs_from, key.seed));
+        ring
+    }
+
+    /// See [`crate::Keys::add_to_ring`].
+    pub fn add_to_ring(&mut self, key: RingKey, now: Timestamp) {
+        self.ring.retain(|other| now < other.opens_until && other.seed != key.seed);
+        self.ring.push(key);
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     Order, StoreError, Swept, TaskLine, TaskReads, TaskRecord, Tasks, Wanted,
 };
 use async_trait::async_trait;
-use octollm_access::{KeyRecord, TenantScope};
+use octollm_access::{KeyRecord, RingKey, TenantScope};
 use octollm_contract::{
     ArmName, ContentHash, Document, IdempotencyKey, KeyId, LeaseToken, SessionId, StepId, TaskId, TenantId,
     Timestamp, WorkerId,
@@ -209,5 +209,14 @@ impl Keys for MemoryStore {
 
     async fn revoke_key(&self, id: &KeyId, scope: &TenantScope, at: Timestamp) -> Result<bool, StoreError> {
         Ok(self.memory().revoke_key(id, scope, at))
+    }
+
+    async fn ring(&self) -> Result<Vec<RingKey>, StoreError> {
+        Ok(self.memory().ring())
+    }
+
+    async fn add_to_ring(&self, key: RingKey, now: Timestamp) -> Result<(), StoreError> {
+        self.memory().add_to_ring(key, now);
+        Ok(())
     }
 }

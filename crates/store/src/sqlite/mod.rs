@@ -33,14 +33,14 @@ use crate::{
 use async_trait::async_trait;
 use fault::{Fault, NoAnswer, WriterStopped};
 use folder::Folder;
-use octollm_access::{KeyRecord, TenantScope};
+use octollm_access::{KeyRecord, RingKey, TenantScope};
 use octollm_contract::{
     ArmName, ContentHash, Document, IdempotencyKey, KeyId, LeaseToken, SessionId, StepId, TaskId, TenantId,
     Timestamp, WorkerId,
 };
 use octollm_lifecycle::{Changes, Event};
 use reads::Readers;
-use requests::{Lose, Prune, PutKey, RevokeKey, Sweep};
+use requests::{AddToRing, Lose, Prune, PutKey, RevokeKey, Sweep};
 use std::{
     collections::BTreeSet,
     path::Path,
@@ -291,5 +291,13 @@ impl Keys for SqliteStore {
 
     async fn revoke_key(&self, id: &KeyId, scope: &TenantScope, at: Timestamp) -> Result<bool, StoreError> {
         self.ask(RevokeKey { id: id.clone(), scope: scope.clone(), at }).await?
+    }
+
+    async fn ring(&self) -> Result<Vec<RingKey>, StoreError> {
+        self.readers.read(reads::ring).await
+    }
+
+    async fn add_to_ring(&self, key: RingKey, now: Timestamp) -> Result<(), StoreError> {
+        self.ask(AddToRing { key, now }).await?
     }
 }

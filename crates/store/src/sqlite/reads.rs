@@ -130,6 +130,9 @@ pub(super) mod sql {
     pub(crate) const KEYS: &str =
         "SELECT id, tenant, verifier, role, scopes, policy, label, created_at, revoked_at FROM api_key";
 
+    pub(crate) const RING: &str =
+        "SELECT seed, signs_from, opens_until FROM ring_key ORDER BY signs_from, seed";
+
     #[cfg(test)]
     pub(crate) const ALL: &[(&str, &str)] = &[
         ("TENANT", TENANT),
@@ -157,6 +160,7 @@ pub(super) mod sql {
         ("ARTEFACTS", ARTEFACTS),
         ("OPEN_TASKS", OPEN_TASKS),
         ("KEYS", KEYS),
+        ("RING", RING),
     ];
 }
 
@@ -443,6 +447,20 @@ pub(super) fn keys(connection: &Connection) -> Result<Vec<octollm_access::KeyRec
     let mut keys = Vec::new();
     while let Some(row) = found.next()? {
         keys.push(rows::read_key(row)?);
+    }
+    Ok(keys)
+}
+
+pub(super) fn ring(connection: &Connection) -> Result<Vec<octollm_access::RingKey>, Fault> {
+    let mut statement = connection.prepare(sql::RING)?;
+    let mut found = statement.query([])?;
+    let mut keys = Vec::new();
+    while let Some(row) = found.next()? {
+        keys.push(octollm_access::RingKey {
+            seed: row.get(0)?,
+            signs_from: rows::moment(row, 1)?,
+            opens_until: rows::moment(row, 2)?,
+        });
     }
     Ok(keys)
 }

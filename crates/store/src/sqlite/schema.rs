@@ -8,8 +8,11 @@ use rusqlite::Connection;
 pub(super) const APPLICATION_ID: i64 = 0x4f43_544f;
 
 /// The migrations. What was released is never edited.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_start.sql"), include_str!("migrations/0002_calls.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_start.sql"),
+    include_str!("migrations/0002_calls.sql"),
+    include_str!("migrations/0003_ring.sql"),
+];
 
 /// The number of the newest schema that this version knows (`PRAGMA user_version`).
 pub(super) fn newest() -> i64 {

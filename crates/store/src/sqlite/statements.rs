@@ -155,4 +155,6 @@ statements! {
     one_key = "SELECT id, tenant, verifier, role, scopes, policy, label, created_at, revoked_at
         FROM api_key WHERE id = ?1";
     revoke_key = "UPDATE api_key SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL";
+    put_ring_key = "INSERT OR REPLACE INTO ring_key (seed, signs_from, opens_until) VALUES (?1, ?2, ?3)";
+    forget_ring_keys = "DELETE FROM ring_key WHERE opens_until <= ?1";
 }

@@ -2,7 +2,7 @@
 
 use super::{DICE, Divergence, Pair};
 use crate::{AcceptError, Claims, DecideError, Directed, Order, Store, StoreError, Swept, Wanted};
-use octollm_access::{KeyRecord, Policy, Role, TenantScope, Verifier};
+use octollm_access::{KeyRecord, Policy, RingKey, Role, TenantScope, Verifier};
 use octollm_contract::{
     ArmName, ContentHash, Document, KeyId, LeaseToken, Millis, Priority, SessionId, StepId, TaskId, TenantId,
     Timestamp, WorkerId,
@@ -277,6 +277,18 @@ impl<S: Store> Pair<'_, S> {
 
     async fn keys(&mut self) -> Result<(), Divergence> {
         let (id, now) = (key_id(self.chance.below(5)), self.now());
+        if self.chance.percent(10) {
+            let key = RingKey {
+                opens_until: now + Millis::from_secs(30),
+                ..RingKey::new([u8::try_from(self.chance.below(256)).unwrap_or(0); 32], now)
+            };
+            self.last = format!("{key:?}");
+            self.model.add_to_ring(key.clone(), now);
+            let store = plain(self.store.add_to_ring(key, now).await);
+            self.same("a new key of the ring", &Ok(()), &store)?;
+            let (model, store) = (self.model.ring(), plain::<_, StoreError>(self.store.ring().await));
+            return self.same("the ring", &Ok(model), &store);
+        }
         if self.chance.percent(60) {
             let role = self.chance.pick(Role::ALL).unwrap_or(Role::User);
             let key = KeyRecord {

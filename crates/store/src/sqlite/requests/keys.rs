@@ -8,7 +8,7 @@ use crate::{
         writer::{Request, Writer},
     },
 };
-use octollm_access::{KeyRecord, TenantScope};
+use octollm_access::{KeyRecord, RingKey, TenantScope};
 use octollm_contract::{KeyId, Timestamp};
 use rusqlite::params;
 
@@ -63,6 +63,29 @@ impl Request for RevokeKey {
             // The first revocation stands.
             writer.news.keys.push(KeyRecord { revoked_at: key.revoked_at.or(Some(self.at)), ..key });
             Ok(true)
+        })
+    }
+
+    fn failed(&self, why: &mut dyn FnMut() -> StoreError) -> Self::Answer {
+        Err(why())
+    }
+}
+
+/// Adds a key of step tokens.
+pub(crate) struct AddToRing {
+    pub(crate) key: RingKey,
+    pub(crate) now: Timestamp,
+}
+
+impl Request for AddToRing {
+    type Answer = Result<(), StoreError>;
+
+    fn run(&self, writer: &mut Writer<'_>) -> Result<Self::Answer, Fault> {
+        writer.unit(|writer| {
+            let RingKey { seed, signs_from, opens_until } = &self.key;
+            writer.sql.forget_ring_keys.execute([self.now.as_millis()])?;
+            writer.sql.put_ring_key.execute((seed, signs_from.as_millis(), opens_until.as_millis()))?;
+            Ok(())
         })
     }
 
