@@ -2,8 +2,8 @@
 //!
 //! [`App`] is the application layer: one method for each thing that a caller can ask, without
 //! HTTP; `octollm run` uses it as it is. [`LocalLeases`] is the lease protocol in the same
-//! process. The HTTP layer over both is `http`, and the two background tasks are [`Sweeper`] and
-//! [`Retention`].
+//! process. The HTTP layer over both is `http`, and the background tasks are [`Sweeper`],
+//! [`Retention`] and [`RingKeeper`].
 //!
 //! Promises: P1 and P3 through the store's accept, which is durable before it is answered; P7,
 //! for every read takes its tenant scope from the [`Caller`] and a step reads only artefacts of
@@ -24,8 +24,8 @@ mod view;
 mod workers;
 
 pub use app::{
-    App, Caller, CreatedKey, HOME_TENANT, KeyError, NewKey, Parts, ReadError, Settings, SteerError,
-    SubmitError,
+    App, Caller, CreatedKey, HOME_TENANT, KeyError, NewKey, Parts, ReadError, RingKeeper, Settings,
+    SteerError, SubmitError,
 };
 pub use leases::LocalLeases;
 pub use retention::{Retention, RetentionSettings};

@@ -5,12 +5,14 @@ mod criteria;
 mod keys;
 mod observe;
 mod read;
+mod ring;
 mod steer;
 mod submit;
 
 pub use caller::Caller;
 pub use keys::{CreatedKey, HOME_TENANT, KeyError, NewKey};
 pub use read::ReadError;
+pub use ring::RingKeeper;
 pub use steer::SteerError;
 pub use submit::SubmitError;
 
@@ -18,7 +20,7 @@ pub(crate) use observe::{oldest_seconds, per_second};
 pub(crate) use read::PAGE_MAX;
 
 use crate::workers::Workers;
-use octollm_access::{SigningKey, VerifyingKey};
+use octollm_access::RingKey;
 use octollm_artefacts::Artefacts;
 use octollm_contract::Millis;
 use octollm_gateway::Gateway;
@@ -69,8 +71,7 @@ impl Default for Settings {
 pub struct App {
     pub(crate) parts: Parts,
     pub(crate) settings: Settings,
-    pub(crate) signing: SigningKey,
-    pub(crate) verifying: VerifyingKey,
+    ring: ring::Ring,
     pub(crate) workers: Workers,
     /// Ended when the process is going away: whoever waits is answered at once.
     pub(crate) draining: CancellationToken,
@@ -79,17 +80,15 @@ pub struct App {
 }
 
 impl App {
-    /// Puts the parts together. Step tokens are signed with a key that lives as long as the
-    /// `App`: after a restart every lease is given anew.
+    /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts, settings: Settings) -> Arc<Self> {
         let mut seed = [0; 32];
         parts.entropy.fill(&mut seed);
-        let signing = SigningKey::from_seed(seed);
+        let ring = ring::Ring::own(RingKey::new(seed, parts.clock.now()));
         let accepts = Semaphore::new(settings.accepts_in_flight);
         Arc::new(App {
-            verifying: signing.verifying_key(),
-            signing,
+            ring,
             workers: Workers::default(),
             draining: CancellationToken::new(),
             accepts,

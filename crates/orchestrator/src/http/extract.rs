@@ -62,14 +62,16 @@ impl FromRequestParts<Serving> for OfStep {
 
     async fn from_request_parts(parts: &mut Parts, serving: &Serving) -> Result<Self, Refused> {
         let token = StepToken::from_presented(bearer(&parts.headers)?);
-        match serving.app.verifying.open(&token, serving.app.now()) {
+        match serving.app.open_any(&token).await {
             Ok(_) => Ok(OfStep(token)),
             Err(octollm_access::InvalidToken::Expired) => {
                 Err(Refused::new(ProblemKind::LeaseLost, "the step token has expired", None))
             }
-            Err(error @ (octollm_access::InvalidToken::Malformed | octollm_access::InvalidToken::Forged)) => {
-                Err(Refused::new(ProblemKind::Unauthenticated, error.to_string(), "Authorization"))
-            }
+            Err(
+                error @ (octollm_access::InvalidToken::Malformed
+                | octollm_access::InvalidToken::Forged
+                | octollm_access::InvalidToken::UnknownKey),
+            ) => Err(Refused::new(ProblemKind::Unauthenticated, error.to_string(), "Authorization")),
         }
     }
 }

@@ -7,12 +7,11 @@ use super::{
     refusal::Refused,
 };
 use axum::{
-    Json as Answer, Router,
+    Json as Answer,
     body::{Body, Bytes},
     extract::{FromRequest, FromRequestParts, Request, State},
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
 use futures_util::{StreamExt as _, future::ready, stream};
 use octollm_client::{
@@ -22,7 +21,7 @@ use octollm_client::{
         ArtefactPut, CheckpointReport, CompletionV1, FailReport, HeartbeatAsk, PROTOCOL_HEADER, ReleaseReport,
     },
 };
-use octollm_contract::{ContentHash, Document};
+use octollm_contract::{ContentHash, Document, Problem};
 use std::{convert::Infallible, time::Duration};
 use tokio::time::Instant;
 
@@ -35,21 +34,8 @@ const ARTEFACT_BYTES_MAX: usize = 64 << 20;
 /// How often an answer that has nothing to tell shows that it is alive.
 const ALIVE_EVERY: Duration = Duration::from_secs(15);
 
-pub(super) fn routes() -> Router<Serving> {
-    Router::new()
-        .route("/internal/v1/lease", post(lease))
-        .route("/internal/v1/heartbeat", post(heartbeat))
-        .route("/internal/v1/step/checkpoint", post(checkpoint))
-        .route("/internal/v1/step/complete", post(complete))
-        .route("/internal/v1/step/fail", post(fail))
-        .route("/internal/v1/step/release", post(release))
-        .route("/internal/v1/step/think", post(think))
-        .route("/internal/v1/step/artefacts", post(put_artefact))
-        .route("/internal/v1/step/artefacts/{hash}", get(get_artefact))
-}
-
 /// Which version of the protocol the worker speaks: see [`PROTOCOL_VERSION`].
-struct Spoken;
+pub(super) struct Spoken;
 
 impl FromRequestParts<Serving> for Spoken {
     type Rejection = Refused;
@@ -73,7 +59,7 @@ fn spoken(headers: &HeaderMap) -> Result<u32, Refused> {
 }
 
 /// A result, in the form of the version that is spoken.
-struct Done(Completion);
+pub(super) struct Done(Completion);
 
 impl FromRequest<Serving> for Done {
     type Rejection = Refused;
@@ -88,7 +74,18 @@ impl FromRequest<Serving> for Done {
     }
 }
 
-async fn lease(
+/// Ask for steps; the answer comes when there is one, or after the wait.
+#[utoipa::path(
+    post, path = "/internal/v1/lease", tag = "leases",
+    request_body(content = serde_json::Value, description = "`octollm_client` says what is in it"),
+    responses(
+        (status = 200, description = "Steps, each with the token that opens it; none when none came"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("key" = ["lease"]))
+)]
+pub(super) async fn lease(
     State(serving): State<Serving>,
     _: Authed<Lease>,
     _: Spoken,
@@ -97,7 +94,18 @@ async fn lease(
     Ok(Answer(serving.leases.lease(ask).await?))
 }
 
-async fn heartbeat(
+/// Say that steps are being worked on; what is to be done with each stands in the answer.
+#[utoipa::path(
+    post, path = "/internal/v1/heartbeat", tag = "leases",
+    request_body(content = serde_json::Value, description = "`octollm_client` says what is in it"),
+    responses(
+        (status = 200, description = "One answer for each token, in their order"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("key" = ["lease"]))
+)]
+pub(super) async fn heartbeat(
     State(serving): State<Serving>,
     _: Authed<Lease>,
     _: Spoken,
@@ -106,7 +114,18 @@ async fn heartbeat(
     Ok(Answer(serving.leases.heartbeat(&ask.worker, &ask.tokens).await?))
 }
 
-async fn checkpoint(
+/// Save where a step is.
+#[utoipa::path(
+    post, path = "/internal/v1/step/checkpoint", tag = "leases",
+    request_body(content = serde_json::Value, description = "`octollm_client` says what is in it"),
+    responses(
+        (status = 204, description = "Saved"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("step" = []))
+)]
+pub(super) async fn checkpoint(
     State(serving): State<Serving>,
     OfStep(token): OfStep,
     _: Spoken,
@@ -117,7 +136,18 @@ async fn checkpoint(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn complete(
+/// Report a result.
+#[utoipa::path(
+    post, path = "/internal/v1/step/complete", tag = "leases",
+    request_body(content = serde_json::Value, description = "`octollm_client` says what is in it"),
+    responses(
+        (status = 204, description = "Recorded, once"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("step" = []))
+)]
+pub(super) async fn complete(
     State(serving): State<Serving>,
     OfStep(token): OfStep,
     Done(done): Done,
@@ -126,7 +156,18 @@ async fn complete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn fail(
+/// Report a failure.
+#[utoipa::path(
+    post, path = "/internal/v1/step/fail", tag = "leases",
+    request_body(content = serde_json::Value, description = "`octollm_client` says what is in it"),
+    responses(
+        (status = 204, description = "Recorded, once"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("step" = []))
+)]
+pub(super) async fn fail(
     State(serving): State<Serving>,
     OfStep(token): OfStep,
     _: Spoken,
@@ -136,7 +177,17 @@ async fn fail(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn release(
+/// Hand a step back.
+#[utoipa::path(
+    post, path = "/internal/v1/step/release", tag = "leases",
+    responses(
+        (status = 204, description = "Somebody else may have it"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("step" = []))
+)]
+pub(super) async fn release(
     State(serving): State<Serving>,
     OfStep(token): OfStep,
     _: Spoken,
@@ -151,7 +202,17 @@ async fn release(
 }
 
 /// One JSON value a line, as it comes; an empty line every so often, so that silence means loss.
-async fn think(
+#[utoipa::path(
+    post, path = "/internal/v1/step/think", tag = "leases",
+    request_body(content = serde_json::Value, description = "`octollm_client` says what is in it"),
+    responses(
+        (status = 200, description = "The answer as it comes"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("step" = []))
+)]
+pub(super) async fn think(
     State(serving): State<Serving>,
     OfStep(token): OfStep,
     _: Spoken,
@@ -176,7 +237,18 @@ async fn think(
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }
 
-async fn put_artefact(
+/// Keep bytes.
+#[utoipa::path(
+    post, path = "/internal/v1/step/artefacts", tag = "leases",
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses(
+        (status = 200, description = "Their name"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("step" = []))
+)]
+pub(super) async fn put_artefact(
     State(serving): State<Serving>,
     OfStep(token): OfStep,
     _: Spoken,
@@ -185,7 +257,18 @@ async fn put_artefact(
     Ok(Answer(ArtefactPut { sha256: serving.leases.put_artefact(&token, bytes).await? }))
 }
 
-async fn get_artefact(
+/// Bytes that the step may read.
+#[utoipa::path(
+    get, path = "/internal/v1/step/artefacts/{hash}", tag = "leases",
+    params(("hash" = String, Path)),
+    responses(
+        (status = 200, description = "The bytes"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("step" = []))
+)]
+pub(super) async fn get_artefact(
     State(serving): State<Serving>,
     OfStep(token): OfStep,
     _: Spoken,

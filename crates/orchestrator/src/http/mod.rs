@@ -62,18 +62,41 @@ impl Modify for KeyScheme {
             .bearer_format("octo_<id>_<secret>")
             .description(Some("An API key. The scopes of an operation are those that the key must have."))
             .build();
-        openapi.components.get_or_insert_default().add_security_scheme("key", SecurityScheme::Http(scheme));
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("key", SecurityScheme::Http(scheme));
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("<key id>.<claims>.<signature>")
+            .description(Some("The token that came with a step's lease. It opens that step alone."))
+            .build();
+        components.add_security_scheme("step", SecurityScheme::Http(scheme));
     }
 }
 
-/// Every route, over `app`.
-fn router(app: Arc<App>, metrics: Arc<Metrics>, body_within: std::time::Duration) -> Router {
-    let (routes, document) = public().split_for_parts();
+/// Which routes a port has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// All of them: everything is one machine.
+    Whole,
+    /// What clients use.
+    Public,
+    /// What arms and operators use: the lease protocol, metrics.
+    Internal,
+}
+
+/// The routes of a port, over `app`.
+fn router(app: Arc<App>, metrics: Arc<Metrics>, port: Port, body_within: std::time::Duration) -> Router {
+    let routes = match port {
+        Port::Whole => public().merge(internal()).merge(health()),
+        Port::Public => public().merge(health()),
+        Port::Internal => internal().merge(health()),
+    };
+    let (routes, document) = routes.split_for_parts();
     // The router's way to write a parameter that holds slashes is not OpenAPI's.
     let openapi = document.to_pretty_json().expect("the document is JSON").replace("{*", "{");
     let openapi: Arc<str> = openapi.into();
     let serving = Serving { leases: LocalLeases::new(Arc::clone(&app)), app, metrics, openapi, body_within };
-    let routes = routes.merge(lease::routes()).fallback(pages::nothing_here);
+    let routes = routes.fallback(pages::nothing_here);
     let routes = routes.method_not_allowed_fallback(pages::other_method);
     edge::around(routes, &serving).with_state(serving)
 }
@@ -90,7 +113,24 @@ fn public() -> OpenApiRouter<Serving> {
         .routes(routes!(keys::revoke))
         .routes(routes!(observe::arms))
         .routes(routes!(observe::scaling))
+}
+
+fn internal() -> OpenApiRouter<Serving> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(lease::lease))
+        .routes(routes!(lease::heartbeat))
+        .routes(routes!(lease::checkpoint))
+        .routes(routes!(lease::complete))
+        .routes(routes!(lease::fail))
+        .routes(routes!(lease::release))
+        .routes(routes!(lease::think))
+        .routes(routes!(lease::put_artefact))
+        .routes(routes!(lease::get_artefact))
         .routes(routes!(metrics::scrape))
+}
+
+fn health() -> OpenApiRouter<Serving> {
+    OpenApiRouter::new()
         .routes(routes!(pages::healthz))
         .routes(routes!(pages::readyz))
         .routes(routes!(pages::openapi))

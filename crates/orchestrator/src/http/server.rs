@@ -6,7 +6,7 @@
 //! streams and long polls, and takes no longer than its grace.
 
 use super::{
-    Metrics,
+    Metrics, Port,
     heads::{HEAD_BYTES_MAX, Watched},
 };
 use crate::App;
@@ -66,17 +66,18 @@ impl Default for ServerSettings {
 pub struct Server;
 
 impl Server {
-    /// Serves every route on `listener` until `shutdown` is ready, then drains `app` and returns
+    /// Serves the routes of `port` on `listener` until `shutdown` is ready, then drains `app` and returns
     /// when every connection has ended, or after the grace.
     pub async fn serve(
         listener: TcpListener,
         app: Arc<App>,
         metrics: Arc<Metrics>,
+        port: Port,
         settings: ServerSettings,
         shutdown: impl Future<Output = ()>,
     ) {
         let service =
-            TowerToHyperService::new(super::router(Arc::clone(&app), metrics, settings.body_within));
+            TowerToHyperService::new(super::router(Arc::clone(&app), metrics, port, settings.body_within));
         let (http1, http2) = (Arc::new(http1(settings.head_within)), Arc::new(http2()));
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(settings.connections_max));

@@ -115,7 +115,7 @@ impl LocalLeases {
     fn token(&self, claimed: &Claimed) -> StepToken {
         // Heartbeats move the lease's end, the token stays: it lasts as long as they can.
         let expires = claimed.granted_at + claimed.time_limit + STOP_GRACE + self.app.settings.lease_ttl;
-        self.app.signing.sign(&StepClaims { step: claimed.step, lease: claimed.token, expires })
+        self.app.sign(&StepClaims { step: claimed.step, lease: claimed.token, expires })
     }
 
     async fn grant(&self, claimed: Claimed, token: StepToken) -> Result<Grant, Ungrantable> {

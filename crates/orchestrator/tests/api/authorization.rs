@@ -1,26 +1,11 @@
-//! Every route of the OpenAPI document and of the lease protocol, with every kind of key (P7).
+//! Every route of the OpenAPI documents, with every kind of key (P7).
 
 use crate::harness::{Octo, request};
 use octollm_access::Scope;
+use octollm_client::Leases as _;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Routes of the lease protocol, which the public document leaves out, and whether an arm's key
-/// opens them.
-const INTERNAL: &[(&str, &str, bool)] = &[
-    ("post", "/internal/v1/lease", true),
-    ("post", "/internal/v1/heartbeat", true),
-    ("post", "/internal/v1/step/checkpoint", false),
-    ("post", "/internal/v1/step/complete", false),
-    ("post", "/internal/v1/step/fail", false),
-    ("post", "/internal/v1/step/release", false),
-    ("post", "/internal/v1/step/artefacts", false),
-    (
-        "get",
-        "/internal/v1/step/artefacts/0000000000000000000000000000000000000000000000000000000000000000",
-        false,
-    ),
-];
 /// What everyone may read.
 const OPEN: &[&str] = &["/healthz", "/readyz", "/openapi.json", "/problems/{slug}"];
 
@@ -38,33 +23,51 @@ async fn every_route_opens_to_its_scope_and_to_nothing_else() {
                 .replace("{id}", &task)
                 .replace("{component}", "executor")
                 .replace("{slug}", "not-found")
-                .replace("{path}", "a");
+                .replace("{path}", "a")
+                .replace("{hash}", &"0".repeat(64));
             assert!(!concrete.contains('{'), "the walk does not know how to fill {path}");
-            check(&octo, method, &concrete, scope(operation, path)).await;
+            match scope(operation, path) {
+                Opens::Everyone => check_open(&octo, method, &concrete).await,
+                Opens::Key(scope) => check(&octo, method, &concrete, scope).await,
+                Opens::StepToken => check_step(&octo, method, &concrete).await,
+            }
         }
     }
-    assert!(visited.len() >= 12, "{visited:?}");
-    for (method, path, by_arm) in INTERNAL {
-        check_internal(&octo, method, path, *by_arm).await;
-    }
+    assert!(visited.len() >= 22, "{visited:?}");
     octo.stop().await;
 }
 
-fn scope(operation: &Value, path: &str) -> Option<Scope> {
-    let named = operation["security"].as_array().into_iter().flatten();
-    let scopes: Vec<&Value> = named.filter_map(|s| s["key"].as_array()).flatten().collect();
+/// What an operation says that it is opened by.
+enum Opens {
+    Everyone,
+    Key(Scope),
+    StepToken,
+}
+
+fn scope(operation: &Value, path: &str) -> Opens {
+    let named: Vec<&Value> = operation["security"].as_array().into_iter().flatten().collect();
+    if named.iter().any(|s| s["step"].is_array()) {
+        assert_eq!(named.len(), 1, "{path}");
+        return Opens::StepToken;
+    }
+    let scopes: Vec<&Value> = named.iter().filter_map(|s| s["key"].as_array()).flatten().collect();
     match scopes.as_slice() {
         [] => {
             assert!(OPEN.contains(&path), "{path} names no scope");
-            None
+            Opens::Everyone
         }
-        [scope] => Some(scope.as_str().unwrap().parse().unwrap()),
+        [scope] => Opens::Key(scope.as_str().unwrap().parse().unwrap()),
         several => panic!("{path}: {several:?}"),
     }
 }
 
+async fn check_open(octo: &Octo, method: &str, path: &str) {
+    let method = method.to_ascii_uppercase();
+    assert_eq!(octo.call(&method, path, None, b"{}").await.status, 200, "{method} {path}");
+}
+
 /// The status with each kind of key. A key with the scope gets past the door, whatever it finds.
-async fn check(octo: &Octo, method: &str, path: &str, scope: Option<Scope>) {
+async fn check(octo: &Octo, method: &str, path: &str, scope: Scope) {
     let body = b"{}";
     let call = async |key: Option<String>| {
         let method = method.to_ascii_uppercase();
@@ -72,10 +75,6 @@ async fn check(octo: &Octo, method: &str, path: &str, scope: Option<Scope>) {
     };
     let malformed = Some("octo_x_y".to_owned());
     let forged = Some(format!("octo_{}_{}", octo.admin.id(), "0".repeat(64)));
-    let Some(scope) = scope else {
-        assert_eq!(call(None).await, 200, "{method} {path}");
-        return;
-    };
     for key in [None, malformed, forged, Some(octo.revoked.reveal())] {
         assert_eq!(call(key).await, 401, "{method} {path}");
     }
@@ -99,15 +98,25 @@ fn stranger_gets(method: &str, path: &str) -> u16 {
     if method == "post" && path.ends_with("/input") { 400 } else { 404 }
 }
 
-async fn check_internal(octo: &Octo, method: &str, path: &str, by_arm: bool) {
+/// No key opens what a step's token opens, and no token another step, none that is over, and none
+/// that was tampered with.
+async fn check_step(octo: &Octo, method: &str, path: &str) {
     let method = method.to_ascii_uppercase();
-    for key in [&octo.admin, &octo.user, &octo.operator, &octo.stranger, &octo.revoked] {
-        let status = octo.call(&method, path, Some(&key.reveal()), b"{}").await.status;
-        assert!(matches!(status, 401 | 403), "{method} {path}: {status}");
+    let call = async |secret: Option<&str>| octo.call(&method, path, secret, b"{}").await.status;
+    for key in [&octo.admin, &octo.user, &octo.operator, &octo.arm, &octo.stranger, &octo.revoked] {
+        assert_eq!(call(Some(&key.reveal())).await, 401, "{method} {path}");
     }
-    assert_eq!(octo.call(&method, path, None, b"{}").await.status, 401, "{method} {path}");
-    let status = octo.call(&method, path, Some(&octo.arm.reveal()), b"{}").await.status;
-    assert_eq!(status, if by_arm { 400 } else { 401 }, "{method} {path} with an arm's key");
+    assert_eq!(call(None).await, 401, "{method} {path}");
+    octo.submit().await;
+    let token = octo.lease().await.token;
+    let (body, signature) = token.reveal().rsplit_once('.').unwrap();
+    let mut other = signature.to_owned();
+    other.replace_range(..1, if other.starts_with('A') { "B" } else { "A" });
+    assert_eq!(call(Some(&format!("{body}.{other}"))).await, 401, "{method} {path}");
+    assert_ne!(call(Some(token.reveal())).await, 401, "{method} {path}");
+    octo.leases().fail(&token, "enough".into(), false).await.unwrap();
+    let over = call(Some(token.reveal())).await;
+    assert!(matches!(over, 400 | 409 | 410 | 415), "{method} {path} after its lease: {over}");
 }
 
 /// P7: another tenant's task is not seen, not steered, and looks like one that never was.

@@ -7,7 +7,7 @@ use octollm_client::{Grant, LeaseAsk, Leases as _};
 use octollm_contract::{ArmName, Millis, TaskId, api::SubmitTask};
 use octollm_orchestrator::{
     App, Caller, NewKey, Parts, Settings, Sweeper,
-    http::{Metrics, Server, ServerSettings},
+    http::{Metrics, Port, Server, ServerSettings},
 };
 use octollm_store::{
     OsEntropy, SystemClock,
@@ -69,7 +69,8 @@ impl Octo {
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let until = shutdown.clone().cancelled_owned();
-        let served = tokio::spawn(Server::serve(listener, Arc::clone(&app), metrics, settings, until));
+        let served =
+            tokio::spawn(Server::serve(listener, Arc::clone(&app), metrics, Port::Whole, settings, until));
         let key = async |role, tenant: &str| {
             let new = NewKey {
                 role,
@@ -112,7 +113,7 @@ impl Octo {
     }
 
     pub(crate) fn leases(&self) -> HttpLeases {
-        HttpLeases::new(&self.base(), self.arm.clone()).unwrap()
+        HttpLeases::new(&[self.base()], self.arm.clone(), 0).unwrap()
     }
 
     pub(crate) async fn submit(&self) -> TaskId {
