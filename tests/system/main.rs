@@ -20,6 +20,7 @@ mod model_server;
 mod models;
 mod poison;
 mod readme;
+mod roles;
 mod server;
 mod sick_provider;
 mod tenants;

@@ -35,6 +35,10 @@ pub(crate) enum Verb {
     /// Exit code: 0 completed, 1 failed or refused, 2 wrong usage, 130 interrupted.
     Run(Run),
     /// Take tasks over HTTP and do them with worker processes on this machine.
+    ///
+    /// With --role orchestrator, take tasks and leave them to arms on other machines; with
+    /// --role arm:NAME, be such an arm: it leases steps from the orchestrators that the setting
+    /// orchestrators names, with the key that arm_key holds (docs/roles.md).
     Serve(Serve),
     /// Submit, read, watch and steer the tasks of a server.
     Task {
@@ -120,9 +124,16 @@ pub(crate) struct Serve {
     /// The data folder. One process owns it; a second one is refused.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// What this process is: all, orchestrator, or arms such as arm:executor; several arms may be
+    /// named. Default: all.
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) role: Vec<String>,
     /// The address to listen on.
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Option<SocketAddr>,
+    /// The address for arms and metrics. Default: the same.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) internal_listen: Option<SocketAddr>,
     /// Worker processes, such as executor=2,judge=1. Default: one for all arms.
     #[arg(long, value_name = "ARM=N,…")]
     pub(crate) workers: Option<String>,

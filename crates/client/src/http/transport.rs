@@ -41,10 +41,21 @@ pub enum ClientError {
 pub struct BadBase(String);
 
 impl BadBase {
+    /// Whether `base` is the address of a server, without asking anybody.
+    pub fn check(base: &str) -> Result<(), BadBase> {
+        url(base).map(|_| ())
+    }
+
     /// Nothing where at least one address is needed.
     pub(super) const fn none() -> Self {
         BadBase(String::new())
     }
+}
+
+fn url(base: &str) -> Result<Url, BadBase> {
+    let url = Url::parse(base).ok();
+    let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && !url.cannot_be_a_base());
+    url.ok_or_else(|| BadBase(base.chars().take(200).collect()))
 }
 
 #[derive(Clone)]
@@ -55,11 +66,7 @@ pub(super) struct Transport {
 
 impl Transport {
     pub(super) fn new(base: &str) -> Result<Self, BadBase> {
-        let bad = || BadBase(base.chars().take(200).collect());
-        let base = Url::parse(base).map_err(|_| bad())?;
-        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
-            return Err(bad());
-        }
+        let url = url(base)?;
         // No proxy: a key travels with every request, and goes to the server that was named.
         let http = reqwest::Client::builder()
             .no_proxy()
@@ -68,8 +75,8 @@ impl Transport {
             .tcp_nodelay(true)
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(|_| bad())?;
-        Ok(Transport { http, base })
+            .map_err(|_| BadBase(base.to_owned()))?;
+        Ok(Transport { http, base: url })
     }
 
     /// A request to the path made of `segments`, with `query`, each part escaped.

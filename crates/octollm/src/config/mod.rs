@@ -7,11 +7,13 @@
 
 mod error;
 mod models;
+mod role;
 mod settings;
 mod source;
 
 pub(crate) use error::ConfigError;
 pub(crate) use models::{ModelServer, ServerKey, shown_url};
+pub(crate) use role::Role;
 pub(crate) use settings::{Config, SETTINGS, Shown, WorkerGroup};
 pub(crate) use source::{Origin, Sources};
 

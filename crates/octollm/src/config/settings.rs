@@ -1,7 +1,8 @@
 //! The table of settings, and the configuration that is read from it.
 
-use super::{ConfigError, ModelServer, Origin, Sources, models};
+use super::{ConfigError, ModelServer, Origin, Role, Sources, models};
 use octollm_access::ApiKey;
+use octollm_client::http::BadBase;
 use octollm_contract::{ArmName, Millis};
 use std::{collections::BTreeSet, fmt::Display, net::SocketAddr, path::PathBuf, str::FromStr};
 use tracing_subscriber::EnvFilter;
@@ -47,7 +48,11 @@ macro_rules! settings {
 
 settings! {
     "data" "OCTOLLM_DATA" = "", "The data folder: tasks, keys, artefacts. Empty: octollm below $XDG_DATA_HOME, or ~/.local/share", Open;
+    "role" "OCTOLLM_ROLE" = "all", "What `serve` is: all, orchestrator, or arms such as arm:executor,arm:judge", Open;
     "listen" "OCTOLLM_LISTEN" = "127.0.0.1:8410", "The address that `serve` listens on", Open;
+    "internal_listen" "OCTOLLM_INTERNAL_LISTEN" = "", "The address for arms and metrics. Empty: the same as listen", Open;
+    "orchestrators" "OCTOLLM_ORCHESTRATORS" = "", "Where an arm leases steps: the internal addresses of orchestrators, such as http://10.0.0.1:8411,http://10.0.0.2:8411", Open;
+    "arm_key" "OCTOLLM_ARM_KEY" = "", "The key of the role arm that an arm leases with (octo_<id>_<secret>)", Secret;
     "admin_key" "OCTOLLM_ADMIN_KEY" = "", "The first admin key (octo_<id>_<secret>). Empty: the first `serve` makes and prints one", Secret;
     "workers" "OCTOLLM_WORKERS" = "", "Worker processes, such as executor=2,judge=1. Empty: one process for all arms", Open;
     "slots" "OCTOLLM_SLOTS" = "16", "Steps that one worker process does at once; a step that waits long for a model is none of them", Open;
@@ -73,8 +78,16 @@ settings! {
 pub(crate) struct Config {
     /// The data folder, if one is named.
     pub(crate) data: Option<PathBuf>,
+    /// What `serve` is.
+    pub(crate) role: Role,
     /// Where `serve` listens.
     pub(crate) listen: SocketAddr,
+    /// Where it listens for arms, if apart.
+    pub(crate) internal_listen: Option<SocketAddr>,
+    /// Where an arm leases steps.
+    pub(crate) orchestrators: Vec<String>,
+    /// What it leases them with.
+    pub(crate) arm_key: Option<ApiKey>,
     /// The first admin key.
     pub(crate) admin_key: Option<ApiKey>,
     /// Worker processes.
@@ -137,8 +150,12 @@ impl Config {
         let model_servers = models::servers(sources, |name| std::env::var(name).ok())?;
         Ok(Config {
             data: optional(sources, "data").map(PathBuf::from),
+            role: parsed(sources, "role")?,
             listen: parsed(sources, "listen")?,
-            admin_key: optional(sources, "admin_key").map(|_| parsed(sources, "admin_key")).transpose()?,
+            internal_listen: given(sources, "internal_listen")?,
+            orchestrators: orchestrators(sources)?,
+            arm_key: given(sources, "arm_key")?,
+            admin_key: given(sources, "admin_key")?,
             workers: worker_groups(sources, built_arms(!model_servers.is_empty()))?,
             slots: bounded(sources, "slots", 1, 256)?,
             lease_ttl: length("lease_ttl", Millis::from_secs(3), Millis::from_secs(600))?,
@@ -163,6 +180,20 @@ fn invalid(sources: &Sources, key: &'static str, why: String) -> ConfigError {
 
 fn optional<'a>(sources: &'a Sources, key: &'static str) -> Option<&'a str> {
     Some(sources.get(key).0).filter(|text| !text.is_empty())
+}
+
+/// What a setting says that may be empty.
+fn given<T: FromStr<Err: Display>>(sources: &Sources, key: &'static str) -> Result<Option<T>, ConfigError> {
+    optional(sources, key).map(|_| parsed(sources, key)).transpose()
+}
+
+fn orchestrators(sources: &Sources) -> Result<Vec<String>, ConfigError> {
+    let all = optional(sources, "orchestrators").into_iter().flat_map(|text| text.split(',')).map(str::trim);
+    let checked = all.map(|base| match BadBase::check(base) {
+        Ok(()) => Ok(base.to_owned()),
+        Err(bad) => Err(invalid(sources, "orchestrators", bad.to_string())),
+    });
+    checked.collect()
 }
 
 fn parsed<T: FromStr<Err: Display>>(sources: &Sources, key: &'static str) -> Result<T, ConfigError> {

@@ -1,5 +1,6 @@
 //! One module a verb. Each wires what it needs and prints.
 
+mod arm;
 mod data;
 mod keys;
 mod llm_sim;
@@ -13,7 +14,7 @@ mod worker;
 
 use crate::{
     Cli, CommandFactory, ConfigVerb, Verb,
-    config::{Config, Sources},
+    config::{Config, Role, Sources},
     show, sources,
 };
 use std::process::ExitCode;
@@ -42,7 +43,10 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let config = Config::read(&sources)?;
     match cli.verb {
         Verb::Run(run) => run::run(run, &config),
-        Verb::Serve(_) => serve::serve(config),
+        Verb::Serve(_) => match &config.role {
+            Role::Arms(arms) => arm::serve(&config, arms),
+            Role::All | Role::Orchestrator => serve::serve(config),
+        },
         Verb::Task { server, verb } => task::task(&server, verb),
         Verb::Keys { server, verb } => keys::keys(&server, verb),
         Verb::Scale { verb } => {
@@ -68,7 +72,9 @@ fn flags(verb: &Verb) -> Vec<(&'static str, String)> {
     let set = match verb {
         Verb::Serve(serve) => vec![
             ("data", serve.data.as_ref().map(|path| path.display().to_string())),
+            ("role", Some(serve.role.join(",")).filter(|roles| !roles.is_empty())),
             ("listen", serve.listen.map(|address| address.to_string())),
+            ("internal_listen", serve.internal_listen.map(|address| address.to_string())),
             ("workers", serve.workers.clone()),
             ("drain_grace", serve.drain_grace.clone()),
             ("log_format", serve.log_format.clone()),

@@ -1,20 +1,20 @@
-//! `octollm serve`: the all-in-one shape. HTTP API, sweeper, retention and the supervisor of
-//! the worker processes, on one data folder.
+//! `octollm serve` but for arms: HTTP API, sweeper, retention, on one data folder; all in one, the
+//! supervisor of the worker processes, too.
 
 use super::{data, log, models, runtime, signals, worker::Order};
 use crate::{
-    config::{Config, WorkerGroup},
+    config::{Config, Role, WorkerGroup},
     show,
 };
 use anyhow::Context;
 use octollm_access::{ApiKey, Policy};
 use octollm_contract::{KeyId, Millis, WorkerId};
 use octollm_orchestrator::{
-    App, Retention, RetentionSettings, Sweeper,
-    http::{Metrics, Server, ServerSettings},
+    App, Retention, RetentionSettings, RingKeeper, Sweeper,
+    http::{Metrics, Port, Server, ServerSettings},
 };
 use octollm_plan::rules::Place;
-use octollm_store::{Store, sqlite::Durability};
+use octollm_store::{Store, Swept, sqlite::Durability};
 use octollm_supervisor::{Happening, OrderError, Orders, Program, Supervisor};
 use std::{
     collections::HashMap,
@@ -24,7 +24,11 @@ use std::{
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
 };
-use tokio::{net::TcpListener, sync::mpsc, task::JoinError};
+use tokio::{
+    net::TcpListener,
+    sync::mpsc,
+    task::{JoinError, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 
 /// A worker may take this much longer than its grace before it is killed.
@@ -43,8 +47,12 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
     // A client's folder is not the server's: relative paths and `~` mean nothing here.
     let models = models::configured(&config, models::Unlisted::Warn).await?;
     let (app, store) = data::open(&folder, Durability::Full, Place::default(), &config, models)?;
-    // Whoever held a lease was a worker of the process that owned this folder before: it is gone.
-    let lost = store.lose(None).await.context("the leases of an earlier process cannot be ended")?;
+    let lost = match config.role {
+        // Whoever held a lease was a worker of the process that owned this folder before: it is gone.
+        Role::All => store.lose(None).await.context("the leases of an earlier process cannot be ended")?,
+        // Arms on other machines have outlived it; the leases of those that have not run out.
+        Role::Orchestrator | Role::Arms(_) => Swept::default(),
+    };
     if lost.presumed > 0 {
         tracing::warn!(
             calls = lost.presumed,
@@ -56,11 +64,9 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
         tracing::info!(steps = lost.lapsed, "leases of an earlier process were ended");
     }
     first_key(&app, &config).await?;
-    let scratch = fresh_scratch(&folder)?;
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("{} cannot be listened on (setting listen)", config.listen))?;
-    let address = listener.local_addr()?;
+    app.share_ring().await.context("the keys of step tokens cannot be read")?;
+    let listeners = Listeners::bind(&config).await?;
+    let (address, internal) = (listeners.public, listeners.internal);
 
     let sweeper = Sweeper::start(Arc::clone(&app));
     let retention = Retention::start(
@@ -73,10 +79,19 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
         ServerSettings { connections_max: config.max_connections as usize, ..ServerSettings::default() };
     sweeper.finds().add(&lost);
     let metrics = Metrics::new(sweeper.finds());
-    let until = closed.clone().cancelled_owned();
-    let mut serving = tokio::spawn(Server::serve(listener, Arc::clone(&app), metrics, settings, until));
-    let mut workers = supervise(&app, &store, &config, address, scratch, shutdown.clone())?;
+    let keeper = RingKeeper::start(Arc::clone(&app));
+    let mut serving = tokio::spawn(listeners.serve(Arc::clone(&app), metrics, settings, closed.clone()));
+    let mut workers = match config.role {
+        Role::All => {
+            let scratch = fresh_scratch(&folder)?;
+            supervise(&app, &store, &config, internal, scratch, shutdown.clone())?
+        }
+        Role::Orchestrator | Role::Arms(_) => tokio::spawn(shutdown.clone().cancelled_owned()),
+    };
     show::line(&format!("octollm listens on http://{address}"));
+    if internal != address {
+        show::line(&format!("arms and metrics: http://{internal}"));
+    }
     show::line(&format!("data folder: {}; API description: http://{address}/openapi.json", folder.display()));
 
     let ended = tokio::select! {
@@ -98,6 +113,7 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
         Some(Part::Server(_)) => Ok(()),
         Some(Part::Supervisor(_)) | None => serving.await,
     };
+    keeper.stop().await;
     retention.stop().await;
     sweeper.stop().await;
     // What ended first is why the rest had to.
@@ -121,6 +137,58 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
 enum Part {
     Server(Result<(), JoinError>),
     Supervisor(Result<(), JoinError>),
+}
+
+/// The ports, open.
+struct Listeners {
+    public: SocketAddr,
+    /// Where arms come in: the same where there is no port of their own.
+    internal: SocketAddr,
+    ports: Vec<(Port, TcpListener)>,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let bind = async |address: SocketAddr, setting: &str| {
+            let bound = TcpListener::bind(address).await;
+            bound.with_context(|| format!("{address} cannot be listened on (setting {setting})"))
+        };
+        let listener = bind(config.listen, "listen").await?;
+        let public = listener.local_addr()?;
+        let Some(address) = config.internal_listen else {
+            return Ok(Listeners { public, internal: public, ports: vec![(Port::Whole, listener)] });
+        };
+        let apart = bind(address, "internal_listen").await?;
+        let internal = apart.local_addr()?;
+        Ok(Listeners { public, internal, ports: vec![(Port::Public, listener), (Port::Internal, apart)] })
+    }
+
+    /// Serves until `closed` and what is under way has ended; ends early, by a panic, when a port does.
+    async fn serve(
+        self,
+        app: Arc<App>,
+        metrics: Arc<Metrics>,
+        settings: ServerSettings,
+        closed: CancellationToken,
+    ) {
+        let mut serving = JoinSet::new();
+        for (port, listener) in self.ports {
+            let until = closed.clone().cancelled_owned();
+            serving.spawn(Server::serve(
+                listener,
+                Arc::clone(&app),
+                Arc::clone(&metrics),
+                port,
+                settings,
+                until,
+            ));
+        }
+        while let Some(ended) = serving.join_next().await {
+            if let Err(panic) = ended {
+                std::panic::resume_unwind(panic.into_panic());
+            }
+        }
+    }
 }
 
 /// The folder of the steps' workspaces, without what a killed process left there. This process

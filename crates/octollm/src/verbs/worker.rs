@@ -36,7 +36,7 @@ pub(super) struct Order {
 }
 
 /// How long a long poll for steps waits.
-const POLL: Millis = Millis::from_secs(20);
+pub(super) const POLL: Millis = Millis::from_secs(20);
 
 pub(super) fn work() -> anyhow::Result<ExitCode> {
     // Two threads, so that a step that computes for a moment does not hold up the heartbeats of
@@ -65,7 +65,7 @@ async fn working() -> anyhow::Result<ExitCode> {
             "this version has no code for these arms; no step is planned for them"
         );
     }
-    let leases = HttpLeases::new(&order.url, key)?;
+    let leases = HttpLeases::new(&[order.url], key, 0)?;
     let settings =
         WorkerSettings { worker: order.worker, slots: order.slots, poll: POLL, grace: order.grace };
     let shutdown = signals::shutdown()?;

@@ -104,6 +104,22 @@ impl Octo {
         self.folder.path().join("artefacts")
     }
 
+    /// The document of a port of its own over the same application.
+    pub(crate) async fn document(&self, port: Port) -> Value {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (app, metrics) = (Arc::clone(&self.app), Metrics::new(Arc::default()));
+        let until = self.shutdown.clone().cancelled_owned();
+        tokio::spawn(Server::serve(listener, app, metrics, port, ServerSettings::default(), until));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let wish = b"GET /openapi.json HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n";
+        stream.write_all(wish).await.unwrap();
+        let mut answer = Vec::new();
+        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+        let body = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+        serde_json::from_slice(&answer[body..]).unwrap()
+    }
+
     pub(crate) fn base(&self) -> String {
         format!("http://{}", self.address)
     }

@@ -1,21 +1,14 @@
-//! The public document: its routes, scopes and open pages, as text that a reviewer reads.
+//! The documents: their routes, scopes and open pages, as text that a reviewer reads.
 
 use crate::harness::{Octo, request};
+use octollm_orchestrator::http::Port;
+use serde_json::Value;
 
 #[tokio::test]
-async fn the_document_lists_every_route_with_its_scope() {
+async fn the_documents_list_the_routes_of_each_port_with_their_scopes() {
     let octo = Octo::start().await;
-    let document = octo.raw(&request("GET", "/openapi.json", None, "", b"")).await.json();
-    let mut lines = vec![format!("openapi {}", document["openapi"].as_str().unwrap())];
-    for (path, operations) in document["paths"].as_object().unwrap() {
-        for (method, operation) in operations.as_object().unwrap() {
-            let scopes = operation["security"][0]["key"].as_array();
-            let scope = scopes.and_then(|s| s[0].as_str()).unwrap_or("open");
-            lines.push(format!("{method} {path} {scope}"));
-        }
-    }
-    insta::assert_snapshot!(lines.join("\n"), @r"
-    openapi 3.1.0
+    let public = routes(octo.document(Port::Public).await);
+    insta::assert_snapshot!(public.join("\n"), @r"
     get /api/v1/arms arms:read
     get /api/v1/keys keys:manage
     post /api/v1/keys keys:manage
@@ -29,12 +22,46 @@ async fn the_document_lists_every_route_with_its_scope() {
     get /api/v1/tasks/{id}/events tasks:read
     post /api/v1/tasks/{id}/input tasks:write
     get /healthz open
+    get /openapi.json open
+    get /problems/{slug} open
+    get /readyz open
+    ");
+    let internal = routes(octo.document(Port::Internal).await);
+    insta::assert_snapshot!(internal.join("\n"), @r"
+    get /healthz open
+    post /internal/v1/heartbeat lease
+    post /internal/v1/lease lease
+    post /internal/v1/step/artefacts step
+    get /internal/v1/step/artefacts/{hash} step
+    post /internal/v1/step/checkpoint step
+    post /internal/v1/step/complete step
+    post /internal/v1/step/fail step
+    post /internal/v1/step/release step
+    post /internal/v1/step/think step
     get /metrics metrics:read
     get /openapi.json open
     get /problems/{slug} open
     get /readyz open
     ");
+    let both: std::collections::BTreeSet<String> = public.into_iter().chain(internal).collect();
+    let whole = octo.raw(&request("GET", "/openapi.json", None, "", b"")).await.json();
+    assert_eq!(whole["openapi"], "3.1.0");
+    assert_eq!(routes(whole).into_iter().collect::<std::collections::BTreeSet<_>>(), both);
     octo.stop().await;
+}
+
+/// `method path scope`, by their paths.
+fn routes(document: Value) -> Vec<String> {
+    let paths = document["paths"].as_object().unwrap();
+    let of = |(path, operations): (&String, &Value)| {
+        let one = |(method, operation): (&String, &Value)| {
+            let security = &operation["security"][0];
+            let scope = security["key"][0].as_str().unwrap_or("open");
+            format!("{method} {path} {}", if security["step"].is_array() { "step" } else { scope })
+        };
+        operations.as_object().unwrap().iter().map(one).collect::<Vec<_>>()
+    };
+    paths.iter().flat_map(of).collect()
 }
 
 #[tokio::test]

@@ -45,7 +45,7 @@ use fault::Fault;
 use futures_util::FutureExt as _;
 use lane::{Lane, Shared};
 use link::{Ear, Link};
-use octollm_access::{KeyRecord, TenantScope};
+use octollm_access::{KeyRecord, RingKey, TenantScope};
 use octollm_contract::{
     ArmName, ContentHash, Document, IdempotencyKey, KeyId, LeaseToken, SessionId, StepId, TaskId, TenantId,
     Timestamp, WorkerId,
@@ -385,5 +385,13 @@ impl Keys for PostgresStore {
 
     async fn revoke_key(&self, id: &KeyId, scope: &TenantScope, at: Timestamp) -> Result<bool, StoreError> {
         self.was(Chore::RevokeKey { id: id.clone(), scope: scope.clone(), at }).await
+    }
+
+    async fn ring(&self) -> Result<Vec<RingKey>, StoreError> {
+        self.readers.read(|link| reads::ring(link).boxed()).await
+    }
+
+    async fn add_to_ring(&self, key: RingKey, now: Timestamp) -> Result<(), StoreError> {
+        self.chore(Chore::AddToRing { key, now }).await.map(|_| ())
     }
 }

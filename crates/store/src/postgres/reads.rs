@@ -16,7 +16,7 @@ use crate::{
     columns::{OPEN_STATES, list_states, unreadable, word},
 };
 use futures_util::future::BoxFuture;
-use octollm_access::{KeyRecord, TenantScope};
+use octollm_access::{KeyRecord, RingKey, TenantScope};
 use octollm_contract::{
     ArmName, ContentHash, Document, IdempotencyKey, KeyId, LeaseToken, SessionId, StepId, TaskId, TenantId,
     Timestamp,
@@ -354,4 +354,9 @@ pub(super) async fn keys(link: &Reader, scope: TenantScope) -> Result<Vec<KeyRec
     let found = link.client.query(&link.sql.keys, &[]).await.map_err(before)?;
     let keys = found.iter().map(rows::read_key).collect::<Result<Vec<_>, _>>()?;
     Ok(keys.into_iter().filter(|key| scope.allows(&key.tenant)).collect())
+}
+
+pub(super) async fn ring(link: &Reader) -> Result<Vec<RingKey>, Fault> {
+    let found = link.client.query(&link.sql.ring, &[]).await.map_err(before)?;
+    found.iter().map(rows::read_ring_key).collect()
 }

@@ -8,7 +8,7 @@ use crate::{
         read_priority, unreadable, word,
     },
 };
-use octollm_access::{KeyRecord, Verifier};
+use octollm_access::{KeyRecord, RingKey, Verifier};
 use octollm_contract::{CallId, ContentHash, Document, LeaseToken, Millis, TaskId, Timestamp};
 use octollm_lifecycle::{
     Budget, Deliveries, Event, Hold, Lease, Ledger, Replans, Step, Task, TaskState, Terms,
@@ -257,4 +257,11 @@ pub(super) fn read_key(row: &Row) -> Result<KeyRecord, Fault> {
         created_at: moment(row, 7)?,
         revoked_at: moment_if(row, 8)?,
     })
+}
+
+/// Reads the columns seed, signs_from, opens_until.
+pub(super) fn read_ring_key(row: &Row) -> Result<RingKey, Fault> {
+    let seed: &[u8] = get(row, 0)?;
+    let seed = seed.try_into().map_err(|_| unreadable("key of step tokens", seed.len()))?;
+    Ok(RingKey { seed, signs_from: moment(row, 1)?, opens_until: moment(row, 2)? })
 }

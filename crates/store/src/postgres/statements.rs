@@ -209,6 +209,9 @@ statements! {
         created_at = excluded.created_at, revoked_at = excluded.revoked_at";
     lock_key = "SELECT tenant FROM api_key WHERE id = $1 FOR UPDATE";
     revoke_key = "UPDATE api_key SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
+    add_to_ring = "WITH over AS (DELETE FROM ring_key WHERE opens_until <= $4)
+        INSERT INTO ring_key (seed, signs_from, opens_until) VALUES ($1, $2, $3)
+        ON CONFLICT (seed) DO UPDATE SET signs_from = excluded.signs_from, opens_until = excluded.opens_until";
 
     // Offices.
     lead = "INSERT INTO leader AS l (office, holder, expires_at)
@@ -288,4 +291,5 @@ statements! {
         FROM api_key WHERE id = $1";
     keys = "SELECT id, tenant, verifier, role, scopes, policy, label, created_at, revoked_at
         FROM api_key ORDER BY created_at, id";
+    ring = "SELECT seed, signs_from, opens_until FROM ring_key ORDER BY signs_from, seed";
 }

@@ -15,7 +15,7 @@ use crate::{
     StoreError, Swept,
     columns::{OPEN_STATES, priority_number, scopes_text, word},
 };
-use octollm_access::{KeyRecord, TenantScope};
+use octollm_access::{KeyRecord, RingKey, TenantScope};
 use octollm_contract::{KeyId, Millis, TaskId, Timestamp, WorkerId};
 use octollm_lifecycle::{Changes, Command, StepState, Task};
 use std::{
@@ -50,6 +50,8 @@ pub(super) enum Chore {
     PutKey(Box<KeyRecord>),
     /// [`crate::Keys::revoke_key`].
     RevokeKey { id: KeyId, scope: TenantScope, at: Timestamp },
+    /// [`crate::Keys::add_to_ring`].
+    AddToRing { key: RingKey, now: Timestamp },
     /// [`crate::Tasks::leads`].
     Lead { office: &'static str },
 }
@@ -111,6 +113,10 @@ impl Work for Upkeep {
                     Outcome::Was(true)
                 }
                 Chore::RevokeKey { id, scope, at } => Outcome::Was(revoke_key(link, id, scope, *at).await?),
+                Chore::AddToRing { key, now } => {
+                    add_to_ring(link, key, *now).await?;
+                    Outcome::Was(true)
+                }
                 Chore::Lead { office } => Outcome::Was(self.lead(link, office).await?),
             };
             answers.push(Ok(outcome));
@@ -472,6 +478,14 @@ async fn put_key(link: &Link, key: &KeyRecord) -> Result<(), Fault> {
         )
         .await;
     done(link, kept).map(|_| ())
+}
+
+async fn add_to_ring(link: &Link, key: &RingKey, now: Timestamp) -> Result<(), Fault> {
+    let RingKey { seed, signs_from, opens_until } = key;
+    let values = (seed.as_slice(), signs_from.as_millis(), opens_until.as_millis(), now.as_millis());
+    let added =
+        link.client.execute(&link.sql.add_to_ring, &[&values.0, &values.1, &values.2, &values.3]).await;
+    done(link, added).map(|_| ())
 }
 
 async fn revoke_key(link: &Link, id: &KeyId, scope: &TenantScope, at: Timestamp) -> Result<bool, Fault> {

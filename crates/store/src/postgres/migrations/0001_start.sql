@@ -196,6 +196,13 @@ CREATE TABLE api_key (
     revoked_at bigint
 );
 
+-- The keys that step tokens are signed with.
+CREATE TABLE ring_key (
+    seed        bytea  NOT NULL PRIMARY KEY,
+    signs_from  bigint NOT NULL,
+    opens_until bigint NOT NULL
+);
+
 -- Who does what only one may do, and until when unless it says so again.
 CREATE TABLE leader (
     office     text   COLLATE "C" NOT NULL PRIMARY KEY,

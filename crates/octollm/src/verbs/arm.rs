@@ -1,0 +1,154 @@
+//! `octollm serve --role arm:<name>`: a worker for some arms, alone on its machine or beside others,
+//! that leases from orchestrators over the network.
+//!
+//! Promises: it holds an arm key and step tokens, and no data of the orchestrators'; SIGTERM drains
+//! it; what a killed one leaves behind is removed by the next one on the same folder.
+
+use super::{data, log, run, signals, worker::POLL};
+use crate::{config::Config, show};
+use anyhow::{Context, bail};
+use octollm_arms::{Arm, Worker, WorkerSettings};
+use octollm_client::http::HttpLeases;
+use octollm_contract::{ArmName, WorkerId};
+use octollm_store::{Entropy as _, OsEntropy};
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+pub(super) fn serve(config: &Config, arms: &BTreeSet<ArmName>) -> anyhow::Result<ExitCode> {
+    log::configured(config)?;
+    super::runtime(2)?.block_on(serving(config, arms))
+}
+
+async fn serving(config: &Config, wanted: &BTreeSet<ArmName>) -> anyhow::Result<ExitCode> {
+    let shutdown = signals::shutdown()?;
+    if config.orchestrators.is_empty() {
+        bail!(
+            "an arm needs to know its orchestrators: set orchestrators, such as http://10.0.0.1:8411 (OCTOLLM_ORCHESTRATORS)"
+        );
+    }
+    let Some(key) = config.arm_key.clone() else {
+        bail!(
+            "an arm needs a key of the role arm: make one with `octollm keys create --role arm` and set arm_key (OCTOLLM_ARM_KEY)"
+        );
+    };
+    let folder = data::folder(config)?;
+    let worker = worker_id();
+    let place = Place::take(&folder, &worker)?;
+    let arms: Vec<Arc<dyn Arm>> =
+        run::arms(&place.scratch, &folder).into_iter().filter(|arm| wanted.contains(&arm.name())).collect();
+    if let Some(missing) = wanted.iter().find(|name| !arms.iter().any(|arm| arm.name() == **name)) {
+        bail!("this version has no code for the arm {missing}");
+    }
+    // Drawn, so that the workers of a fleet spread over the orchestrators.
+    let leases = HttpLeases::new(&config.orchestrators, key, usize::from(draw::<1>()[0]))?;
+    let names: Vec<&str> = wanted.iter().map(|arm| arm.as_str()).collect();
+    show::line(&format!(
+        "worker {worker} for {} leases from {}",
+        names.join(", "),
+        config.orchestrators.join(", ")
+    ));
+    let settings = WorkerSettings { worker, slots: config.slots, poll: POLL, grace: config.drain_grace };
+    Worker::new(Arc::new(leases), arms, settings).run(shutdown).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One run of this process: a pod that restarts under the same name is another worker.
+fn worker_id() -> WorkerId {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host: String =
+        host.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.')).take(60).collect();
+    let drawn: String = draw::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{host}:{drawn}").parse().expect("it has the characters of a worker's id, and not too many")
+}
+
+fn draw<const N: usize>() -> [u8; N] {
+    let mut drawn = [0; N];
+    OsEntropy.fill(&mut drawn);
+    drawn
+}
+
+/// Where this worker's steps work: a folder of its own, held by a lock beside it.
+struct Place {
+    scratch: PathBuf,
+    lock: PathBuf,
+    _held: File,
+}
+
+impl Place {
+    fn take(data: &Path, worker: &WorkerId) -> anyhow::Result<Self> {
+        let all = data.join("arms");
+        fs::create_dir_all(&all).with_context(|| format!("{} cannot be made", all.display()))?;
+        let all = fs::canonicalize(&all)?;
+        remove_abandoned(&all)?;
+        let lock = all.join(format!("{worker}.lock"));
+        let held = File::create_new(&lock).with_context(|| format!("{} cannot be made", lock.display()))?;
+        held.try_lock().with_context(|| format!("{} cannot be locked", lock.display()))?;
+        let scratch = all.join(worker.as_str());
+        fs::create_dir(&scratch).with_context(|| format!("{} cannot be made", scratch.display()))?;
+        Ok(Place { scratch, lock, _held: held })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        for removed in [fs::remove_dir_all(&self.scratch), fs::remove_file(&self.lock)] {
+            if let Err(error) = removed {
+                tracing::warn!(%error, folder = %self.scratch.display(), "a worker's folder is left behind");
+            }
+        }
+    }
+}
+
+/// Removes the folders of workers that are gone: those whose lock is free.
+fn remove_abandoned(all: &Path) -> anyhow::Result<()> {
+    for entry in fs::read_dir(all)?.flatten() {
+        let lock = entry.path();
+        if lock.extension().is_none_or(|extension| extension != "lock") {
+            continue;
+        }
+        let Ok(file) = File::open(&lock) else { continue };
+        if file.try_lock().is_err() {
+            continue;
+        }
+        // The folder first: without its lock nobody would find it.
+        let folder = lock.with_extension("");
+        if folder.exists()
+            && let Err(error) = fs::remove_dir_all(&folder)
+        {
+            tracing::warn!(%error, folder = %folder.display(), "an abandoned folder is left behind");
+            continue;
+        }
+        let _another_was_faster = fs::remove_file(&lock);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_its_workers_and_goes_with_it() {
+        let data = tempfile::tempdir().unwrap();
+        let (one, two) = ("host:1".parse().unwrap(), "host:2".parse().unwrap());
+        let first = Place::take(data.path(), &one).unwrap();
+        let second = Place::take(data.path(), &two).unwrap();
+        assert!(first.scratch.is_dir() && second.scratch.is_dir());
+        let gone = first.scratch.clone();
+        drop(first);
+        assert!(!gone.exists());
+        // As one that was killed: its lock is free, its folder there.
+        let abandoned = data.path().join("arms/host.3");
+        fs::create_dir(&abandoned).unwrap();
+        File::create_new(data.path().join("arms/host.3.lock")).unwrap();
+        let third = Place::take(data.path(), &one).unwrap();
+        assert!(!abandoned.exists() && second.scratch.is_dir());
+        drop((second, third));
+        assert_eq!(fs::read_dir(data.path().join("arms")).unwrap().count(), 0);
+    }
+}

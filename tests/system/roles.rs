@@ -1,0 +1,198 @@
+//! Arms as processes of their own, over the network: what an orchestrator's death, an arm's death and
+//! an arm that comes back too late do to the steps (P1, P2).
+
+use crate::server::{ADMIN, Api, Octo, kill, program, wait_until};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use std::{
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+/// An orchestrator with a port for arms, and a key for them.
+struct Parts {
+    octo: Octo,
+    internal: String,
+    arm_key: String,
+}
+
+impl Parts {
+    async fn start() -> Self {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let internal = free.local_addr().expect("it is bound").to_string();
+        drop(free);
+        let arguments = ["--role", "orchestrator", "--internal-listen", &internal];
+        let octo = Octo::start_with(&arguments, &[("OCTOLLM_LEASE_TTL", "3s")]);
+        let made = octo.client().post("/api/v1/keys", &json!({ "role": "arm" }), None).await;
+        let (status, made) = made.expect("an answer");
+        assert_eq!(status, 201, "{made}");
+        let arm_key = made["key"].as_str().expect("a key").to_owned();
+        Parts { octo, internal: format!("http://{internal}"), arm_key }
+    }
+
+    fn arm(&self, role: &str) -> Arm {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let process = Command::new(program())
+            .args(["serve", "--role", role, "--data"])
+            .arg(folder.path())
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("OCTOLLM_ARM_KEY", &self.arm_key)
+            // The first of them is nobody.
+            .env("OCTOLLM_ORCHESTRATORS", format!("http://127.0.0.1:9,{}", self.internal))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        Arm { process, folder }
+    }
+
+    /// A client whose tasks may run `sleep`.
+    async fn sleeper(&self) -> Api {
+        let key = crate::cancel::key_with_commands(&self.octo, &["sleep"]).await;
+        self.octo.client().with_key(&key)
+    }
+}
+
+struct Arm {
+    process: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Arm {
+    fn signal(&self, signal: Signal) {
+        kill(self.process.id(), signal);
+    }
+
+    fn exit_code(&mut self) -> Option<i32> {
+        let process = &mut self.process;
+        wait_until("the arm ends", || process.try_wait().expect("a child can be waited for")).code()
+    }
+}
+
+impl Drop for Arm {
+    fn drop(&mut self) {
+        kill(self.process.id(), Signal::KILL);
+        let _reaped = self.process.wait();
+    }
+}
+
+async fn task_when(api: &Api, id: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    let began = std::time::Instant::now();
+    loop {
+        let (status, task) = api.get(&format!("/api/v1/tasks/{id}")).await.expect("an answer");
+        assert_eq!(status, 200, "{task}");
+        if holds(&task) {
+            return task;
+        }
+        assert!(began.elapsed() < crate::server::PATIENCE, "in vain until {what}: {task:#}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn leased(api: &Api, id: &str) {
+    task_when(api, id, "the step is leased", |task| task["steps"][0]["status"] == "leased").await;
+}
+
+/// P1, P2: the orchestrator dies while an arm works. The arm goes on, and its report is taken by the
+/// orchestrator that follows, under the lease and the token that the first one gave.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_outlives_the_orchestrator_that_leased_it() {
+    let mut parts = Parts::start().await;
+    let mut arms = [parts.arm("arm:executor"), parts.arm("arm:judge")];
+    let api = parts.sleeper().await;
+    let body = json!({
+        "goal": "run `sleep 2`",
+        "acceptance_criteria": [{ "type": "exit_code", "equals": 0 }],
+    });
+    let id = api.submit(&body).await;
+    leased(&api, &id).await;
+    parts.octo.kill_server();
+    parts.octo.start_again();
+    let task = api.ended(&id).await;
+    assert_eq!(task["status"], "completed", "{task:#}");
+    for step in task["steps"].as_array().expect("steps") {
+        let deliveries = &step["deliveries"];
+        assert_eq!((&deliveries["attempts"], &deliveries["crashes"]), (&json!(1), &json!(0)), "{task:#}");
+    }
+    for arm in &mut arms {
+        arm.signal(Signal::TERM);
+        assert_eq!(arm.exit_code(), Some(0));
+        let left = std::fs::read_dir(arm.folder.path().join("arms")).expect("its folder").count();
+        assert_eq!(left, 0, "an arm that was told to go leaves nothing");
+    }
+}
+
+/// P2: an arm is stopped past its lease, another finishes the step, the first goes on: what it reports
+/// changes nothing. And an arm that is killed costs its step one crash, no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_arm_reports_after_its_lease_changes_nothing() {
+    let parts = Parts::start().await;
+    let frozen = parts.arm("arm:executor");
+    let api = parts.sleeper().await;
+    let id = api.submit(&json!({ "goal": "run `sleep 1`" })).await;
+    leased(&api, &id).await;
+    frozen.signal(Signal::STOP);
+    let killed = parts.arm("arm:executor");
+    task_when(&api, &id, "another has the step", |task| {
+        task["steps"][0]["deliveries"]["attempts"] == 2 && task["steps"][0]["status"] == "leased"
+    })
+    .await;
+    killed.signal(Signal::KILL);
+    let third = parts.arm("arm:executor");
+    let task = api.ended(&id).await;
+    assert_eq!(task["status"], "completed", "{task:#}");
+    assert_eq!(task["steps"][0]["deliveries"]["crashes"], 2, "{task:#}");
+    let history = api.events(&id).await;
+    frozen.signal(Signal::CONT);
+    // Whoever was frozen beats, hears that its leases are lost, and asks for work: it does some.
+    kill(third.process.id(), Signal::KILL);
+    let next = api.submit(&json!({ "goal": "run `sleep 0`" })).await;
+    assert_eq!(api.ended(&next).await["status"], "completed");
+    assert_eq!(api.events(&id).await, history, "the ended task tells nothing new");
+    let (_, again) = api.get(&format!("/api/v1/tasks/{id}")).await.expect("an answer");
+    assert_eq!(again, task);
+}
+
+/// P7: each port has its own routes and no others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_ports_are_apart() {
+    let parts = Parts::start().await;
+    let internal = Api::new(std::sync::Arc::new(std::sync::RwLock::new(parts.internal.clone())), ADMIN);
+    let public = parts.octo.client();
+    let ask = json!({ "worker": "w", "arms": ["executor"], "most": 1, "wait": 0 });
+    for (api, path, wanted) in [
+        (&public, "/internal/v1/lease", 404),
+        (&internal, "/internal/v1/lease", 403),
+        (&public, "/api/v1/tasks", 400),
+        (&internal, "/api/v1/tasks", 404),
+    ] {
+        assert_eq!(api.post(path, &ask, None).await.expect("an answer").0, wanted, "{path}");
+    }
+    assert_eq!(public.get("/metrics").await.expect("an answer").0, 404);
+    assert_eq!(internal.get_text("/metrics").await.expect("an answer").0, 200);
+}
+
+/// P8: what an arm lacks is said, with the setting to make.
+#[test]
+fn an_arm_without_its_settings_says_what_it_needs() {
+    let run = |variables: &[(&str, &str)], role: &str| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut command = Command::new(program());
+        command.args(["serve", "--role", role, "--data"]).arg(folder.path()).env_clear();
+        let out = command.envs(variables.iter().copied()).output().expect("the program runs");
+        (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned())
+    };
+    let key = ("OCTOLLM_ARM_KEY", "octo_a_0123456789abcdef0123456789abcdef");
+    let at = ("OCTOLLM_ORCHESTRATORS", "http://127.0.0.1:9");
+    for (variables, role, said) in [
+        (vec![key], "arm:executor", "OCTOLLM_ORCHESTRATORS"),
+        (vec![at], "arm:executor", "OCTOLLM_ARM_KEY"),
+        (vec![key, at], "arm:guardian", "no code for the arm guardian"),
+        (vec![key, at], "arm:boss", "\"boss\" is not one of"),
+        (vec![key, ("OCTOLLM_ORCHESTRATORS", "10.0.0.1:8411")], "arm:executor", "orchestrators"),
+    ] {
+        let (code, stderr) = run(&variables, role);
+        assert!(code != Some(0) && stderr.contains(said), "{variables:?} {role}: {code:?} {stderr}");
+    }
+}
