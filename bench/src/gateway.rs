@@ -19,7 +19,7 @@ use octollm_gateway::{Gateway, Parts as GatewayParts, Route};
 use octollm_llm::{Catalogue, Kind, Provider, ProviderSettings};
 use octollm_orchestrator::{
     App, Caller, NewKey, Parts, Settings, Sweeper,
-    http::{Metrics, Server, ServerSettings},
+    http::{Metrics, Port, Server, ServerSettings},
 };
 use octollm_store::{
     MemoryStore, OsEntropy, Store, SystemClock,
@@ -193,8 +193,8 @@ impl Way {
         let closed = CancellationToken::new();
         let metrics = Metrics::new(Sweeper::start(Arc::clone(&app)).finds());
         let until = closed.clone().cancelled_owned();
-        tokio::spawn(Server::serve(listener, app, metrics, ServerSettings::default(), until));
-        let leases = HttpLeases::new(&base, key)?;
+        tokio::spawn(Server::serve(listener, app, metrics, Port::Whole, ServerSettings::default(), until));
+        let leases = HttpLeases::new(&[base], key, 0)?;
         let mut grants = Vec::new();
         while grants.len() < CALLERS as usize {
             let ask = LeaseAsk {
