@@ -444,6 +444,7 @@ impl Writer<'_> {
     /// A step became ready: whoever waits for the arm hears of it when it may start now, or before
     /// they wake by themselves.
     fn starts(&mut self, arm: ArmName, from: Timestamp) {
+        self.rounds.remove(&arm);
         if from <= self.now() || self.told_start.get(&arm).is_none_or(|told| from < *told) {
             self.news.arms.insert(arm);
         }

@@ -125,6 +125,8 @@ pub(super) struct Writer<'c> {
     pub(super) audit: super::requests::Audit,
     /// Where the last claim for an arm stopped looking for tenants.
     pub(super) rotation: BTreeMap<ArmName, String>,
+    /// Ways round an arm's tenants that the next claim goes on with, as long as nothing new is there.
+    pub(super) rounds: BTreeMap<ArmName, super::requests::Round>,
     /// The earliest expiry that the sweeper was told of.
     pub(super) told_expiry: Option<Timestamp>,
     /// When an arm's next step starts, as the last claim that found nothing was told: whoever
@@ -160,6 +162,7 @@ impl<'c> Writer<'c> {
             news: News::default(),
             audit: super::requests::Audit::default(),
             rotation: BTreeMap::new(),
+            rounds: BTreeMap::new(),
             told_expiry: None,
             told_start: BTreeMap::new(),
             alone: false,
@@ -286,6 +289,7 @@ impl<'c> Writer<'c> {
         self.news = News::default();
         self.told_expiry = None;
         self.told_start.clear();
+        self.rounds.clear();
         if let Err(fault) = self.count_leases() {
             // Fairness suffers until the next recovery; nothing else depends on the counts.
             tracing::error!(?fault, "the leases cannot be counted");

@@ -50,8 +50,10 @@ struct Heads {
     arms: HashMap<StepId, ArmName>,
 }
 
-/// One way round an arm's tenants, each looked at once, from the one after the last claim's.
-struct Round {
+/// One way round an arm's tenants, each looked at once, from the one after the last claim's. Where
+/// they are too many for one claim and nothing was found, the next claim goes on with it, so that
+/// after as many claims as it takes the arm's next start is known.
+pub(crate) struct Round {
     arm: ArmName,
     start: String,
     /// The last tenant that was looked at.
@@ -65,7 +67,10 @@ struct Round {
 }
 
 impl Round {
-    fn begin(writer: &Writer<'_>, arm: ArmName) -> Self {
+    fn begin(writer: &mut Writer<'_>, arm: ArmName) -> Self {
+        if let Some(unfinished) = writer.rounds.remove(&arm) {
+            return unfinished;
+        }
         let start = writer.rotation.get(&arm).cloned().unwrap_or_default();
         Round { arm, after: start.clone(), wrapped: start.is_empty(), start, done: false, next: None }
     }
@@ -103,6 +108,9 @@ fn claim(writer: &mut Writer<'_>, wanted: &Wanted) -> Result<Claims, Fault> {
         Some(now)
     };
     told(writer, &rounds, &claims);
+    if claims.granted.is_empty() && rounds.iter().any(|round| !round.done) {
+        writer.rounds.extend(rounds.into_iter().map(|round| (round.arm, round)));
+    }
     Ok(claims)
 }
 

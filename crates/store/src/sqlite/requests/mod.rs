@@ -9,6 +9,7 @@ mod probe;
 mod prune;
 mod sweep;
 
+pub(super) use claim::Round;
 pub(super) use keys::{AddToRing, PutKey, RevokeKey};
 pub(super) use prune::Prune;
 pub(super) use sweep::{Audit, Lose, Sweep};

@@ -119,6 +119,36 @@ async fn many_tenants_that_wait_are_not_asked_again_before_the_first_is_ready() 
     assert_eq!(served, 200);
 }
 
+/// More tenants than one claim looks at: a few claims go round all of them, and then nobody asks again
+/// before the first is ready; a step that is there meanwhile is not missed.
+#[tokio::test]
+async fn a_crowd_that_waits_is_gone_round_once() {
+    let bench = Bench::new();
+    let accept = async |n: u32, at: Option<i64>| {
+        let mut new = samples::new(n);
+        new.tenant = format!("t{n}").parse().unwrap();
+        new.terms.not_before = at.map(Timestamp::from_millis);
+        bench.store.accept(samples::order(new)).await.unwrap();
+    };
+    let orders = (0..2_500).map(|n| accept(n, Some(100_000 - i64::from(n))));
+    futures_util::future::join_all(orders).await;
+    let first = Timestamp::from_millis(100_000 - 2_499);
+    for _ in 0..2 {
+        let mut claims = 1;
+        while bench.store.claim(wanted(3)).await.unwrap().next != Some(first) {
+            claims += 1;
+            assert!(claims <= 3, "2,500 tenants are three claims");
+        }
+    }
+    bench.store.claim(wanted(3)).await.unwrap();
+    accept(3_000, None).await;
+    let mut granted = Vec::new();
+    for _ in 0..3 {
+        granted.extend(bench.claim(3).await);
+    }
+    assert_eq!(granted.len(), 1, "what came while the tenants were gone round is found");
+}
+
 /// P1: what a crash could have left is put right and counted; a healthy store has nothing.
 #[tokio::test]
 async fn the_audit_puts_back_what_the_queue_lost() {
