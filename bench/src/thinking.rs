@@ -30,7 +30,7 @@ impl Sim {
     fn start() -> anyhow::Result<Self> {
         let slow = "first_token_ms = { fixed = 20 }\ntokens_per_second = { fixed = 2000 }";
         anyhow::ensure!(SCRIPT.contains(slow), "the built-in script has other delays");
-        let fast = "first_token_ms = { fixed = 0 }\ntokens_per_second = { fixed = 1000000000 }";
+        let fast = "first_token_ms = { fixed = 0 }\ntokens_per_second = { fixed = 1000000 }";
         let folder = tempfile::Builder::new().prefix("octollm-bench-").tempdir_in(".")?;
         let script = folder.path().join("script.toml");
         std::fs::write(&script, SCRIPT.replace(slow, fast))?;

@@ -139,10 +139,19 @@ impl Workspace {
 
     /// Stores what the folder holds now and its manifest.
     pub(crate) async fn commit(&mut self, work: &Work) -> Result<Committed, Undone> {
-        self.store(work).await.map_err(|why| match why {
-            NotStored::TooMuch(why) => Undone::for_good(why),
-            NotStored::Undone(undone) => undone,
-        })
+        match self.store(work).await {
+            Ok(committed) => Ok(committed),
+            Err(NotStored::TooMuch(why)) => {
+                Err(Undone::for_good(format!("{why}. {}", self.most().await).trim_end().to_owned()))
+            }
+            Err(NotStored::Undone(undone)) => Err(undone),
+        }
+    }
+
+    /// Where the most of it lies, in a sentence.
+    async fn most(&self) -> String {
+        let folder = self.path().to_owned();
+        tokio::task::spawn_blocking(move || survey(&folder)).await.unwrap_or_default()
     }
 
     /// The same after a call of a model: what is too much is taken away again, so that the model can
@@ -153,8 +162,7 @@ impl Workspace {
             Err(NotStored::Undone(undone)) => return Err(undone),
             Err(NotStored::TooMuch(why)) => why,
         };
-        let folder = self.path().to_owned();
-        let most = tokio::task::spawn_blocking(move || survey(&folder)).await.unwrap_or_default();
+        let most = self.most().await;
         let scratch = self.path().parent().unwrap_or(Path::new("/")).to_owned();
         let old = self.folder.replace(made(&scratch)?);
         if tokio::task::spawn_blocking(move || remove(old)).await.is_err() {

@@ -98,6 +98,12 @@ pub(crate) fn task(view: &TaskView) -> String {
     }
     if let Some(result) = &view.result {
         let _infallible = write!(text, "\n{}", result.text);
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+    }
+    if let Some(closing) = closing(view) {
+        let _infallible = writeln!(text, "\n{closing}");
     }
     text
 }

@@ -9,7 +9,7 @@ use anyhow::Context;
 use octollm_client::http::{Client, ClientError};
 use octollm_contract::{
     Millis, ProblemKind, TaskId,
-    api::{Budget, EventView, SubmitTask, TaskInput, TaskStatus, TaskView},
+    api::{Budget, StepView, SubmitTask, TaskInput, TaskStatus, TaskView},
 };
 use std::{
     process::ExitCode,
@@ -96,15 +96,29 @@ async fn submitted(client: &Client, submit: Submit, json: bool) -> anyhow::Resul
 async fn tell(
     client: &Client,
     id: TaskId,
-    told: &mut u64,
-    mut each: impl FnMut(&EventView),
+    watched: &mut Watched,
+    progress: &mut Progress,
 ) -> Result<(), ClientError> {
-    let mut events = client.events(id, *told).await?;
+    let mut events = client.events(id, watched.told).await?;
     while let Some(event) = events.next().await? {
-        *told = event.id;
-        each(&event);
+        // A plan that was written meanwhile has brought it.
+        if event.step_id.is_some_and(|step| watched.steps.iter().all(|known| known.step_id != step)) {
+            watched.steps = client.task(id).await?.steps;
+        }
+        progress.tell(&event, &watched.steps);
+        watched.told = event.id;
+        watched.ended = event.is_terminal();
     }
     Ok(())
+}
+
+/// What is known of a task that is watched.
+struct Watched {
+    steps: Vec<StepView>,
+    /// The last event that was told.
+    told: u64,
+    /// It was the task's last.
+    ended: bool,
 }
 
 /// Whether waiting may help: the server is away, starts anew or has no room.
@@ -145,28 +159,21 @@ impl Patience {
 
 async fn watched(client: &Client, id: TaskId, json: bool) -> anyhow::Result<ExitCode> {
     let mut progress = Progress::new(json);
-    let steps = client.task(id).await?.steps;
-    let mut told = 0;
+    let mut watched = Watched { steps: client.task(id).await?.steps, told: 0, ended: false };
     let mut patience = Patience::new();
     loop {
         let asked = Instant::now();
-        let before = told;
-        let mut ended = false;
-        let cut = match tell(client, id, &mut told, |event| {
-            ended = event.is_terminal();
-            progress.tell(event, &steps);
-        })
-        .await
-        {
+        let before = watched.told;
+        let cut = match tell(client, id, &mut watched, &mut progress).await {
             Ok(()) => None,
             Err(error) if passes(&error) => Some(error),
             Err(error) => return Err(error.into()),
         };
-        if ended {
+        if watched.ended {
             break;
         }
         // A stream that stayed open is no sign of a server that is away, even if nothing happened.
-        let progressed = told > before || (cut.is_none() && asked.elapsed() > PAUSE_MAX);
+        let progressed = watched.told > before || (cut.is_none() && asked.elapsed() > PAUSE_MAX);
         // A stream that ends before its task was cut; the next one goes on behind it.
         match client.task(id).await {
             Ok(task) if task.status.is_terminal() => break,
