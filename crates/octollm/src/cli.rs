@@ -73,6 +73,11 @@ pub(crate) enum Verb {
     /// Try it: start `octollm llm-sim`, and in another terminal set
     /// OCTOLLM_MODEL_URL=http://127.0.0.1:8411/v1. It ends with Ctrl-C or SIGTERM.
     LlmSim(LlmSim),
+    /// The database that database_url names.
+    Db {
+        #[command(subcommand)]
+        verb: DbVerb,
+    },
     /// What the configuration is, and where each value came from.
     Config {
         #[command(subcommand)]
@@ -320,6 +325,13 @@ pub(crate) enum ApprovalName {
     Command,
     Network,
     Write,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DbVerb {
+    /// Bring the database to the schema of this version. `serve` does so by itself; orchestrators of
+    /// the version before go on meanwhile.
+    Migrate,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,7 +1,7 @@
 //! The sweeper: tells the store when time has passed, so that leases and deadlines run out.
 //!
 //! It sleeps until the next expiry that the store knows of, is woken by the hint that there is
-//! an earlier one, and looks once a minute whatever happens. It takes no input and may run
+//! an earlier one, and looks every few seconds whatever happens. It takes no input and may run
 //! twice: expiry is a command like any other. What it finds between states is counted; the
 //! count is zero in healthy runs.
 
@@ -22,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 const BATCH: usize = 256;
 /// Hints come with every claim; sweeps do not.
 const PAUSE: Duration = Duration::from_millis(100);
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// Who sweeps says so again in time; who does not looks whether somebody else still does.
+const ASK_AGAIN: Duration = Duration::from_secs(4);
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
 
 /// What all sweeps of this process have found.
@@ -106,9 +107,15 @@ async fn sweep(app: Arc<App>, finds: Arc<Finds>, stop: CancellationToken) {
     let store = &app.parts.store;
     let mut watch = store.hints().watch_expiry();
     loop {
-        let swept = store.sweep(BATCH).await;
+        // Of several orchestrators one sweeps; when it is gone, another one does.
+        let swept = match store.leads().await {
+            Ok(true) => store.sweep(BATCH).await.map(Some),
+            Ok(false) => Ok(None),
+            Err(error) => Err(error),
+        };
         let (pause, wait) = match swept {
-            Ok(swept) => {
+            Ok(None) => (ASK_AGAIN + jitter(&app), ASK_AGAIN),
+            Ok(Some(swept)) => {
                 finds.add(&swept);
                 for task in &swept.presumed_of {
                     tracing::warn!(%task, "a model call that nobody settled counts as spent, all that was held");
@@ -116,8 +123,8 @@ async fn sweep(app: Arc<App>, finds: Arc<Finds>, stop: CancellationToken) {
                 if swept.tasks >= BATCH {
                     (Duration::ZERO, Duration::ZERO)
                 } else {
-                    let next = swept.next.map_or(LOOK_AGAIN, |at| at.since(app.now()).to_duration());
-                    (PAUSE + jitter(&app), next.min(LOOK_AGAIN))
+                    let next = swept.next.map_or(ASK_AGAIN, |at| at.since(app.now()).to_duration());
+                    (PAUSE + jitter(&app), next.min(ASK_AGAIN))
                 }
             }
             Err(error) => {

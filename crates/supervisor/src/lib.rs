@@ -62,6 +62,9 @@ pub struct Supervisor<G, O> {
     pub groups: Vec<G>,
     /// What they are told.
     pub orders: Arc<O>,
+    /// What the names of its workers begin with: letters and digits that no other supervisor of the
+    /// same store has, for process numbers repeat from host to host.
+    pub label: String,
     /// How long a drained worker may take.
     pub grace: Millis,
 }
@@ -77,6 +80,7 @@ where
         for (number, group) in self.groups.iter().enumerate() {
             let keeper = Keeper {
                 number,
+                label: self.label.clone(),
                 group: group.clone(),
                 program: self.program.clone(),
                 orders: Arc::clone(&self.orders),
@@ -96,6 +100,7 @@ where
 /// Keeps one worker process running.
 struct Keeper<G, O> {
     number: usize,
+    label: String,
     group: G,
     program: Program,
     orders: Arc<O>,
@@ -111,8 +116,8 @@ impl<G: Send + Sync + 'static, O: Orders<G>> Keeper<G, O> {
                 return;
             }
             let began = Instant::now();
-            let name = format!("{}-{}-{run}", std::process::id(), self.number);
-            let worker: WorkerId = name.parse().expect("digits and dashes are a worker id");
+            let name = format!("{}-{}-{}-{run}", self.label, std::process::id(), self.number);
+            let worker: WorkerId = name.parse().expect("letters, digits and dashes are a worker id");
             let how = self.run_once(&worker, &shutdown).await;
             // Whoever listens may be gone in a shutdown; then nobody needs to know.
             let _listener_may_be_gone =

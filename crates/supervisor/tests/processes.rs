@@ -22,7 +22,8 @@ struct Fixture {
 
 fn supervise(script: &str, order: &'static str, grace: Millis) -> Fixture {
     let program = Program { path: "/bin/sh".into(), arguments: vec!["-c".into(), script.into()] };
-    let supervisor = Supervisor { program, groups: vec![order], orders: Arc::new(SayGroup), grace };
+    let supervisor =
+        Supervisor { program, groups: vec![order], orders: Arc::new(SayGroup), label: "t".into(), grace };
     let shutdown = CancellationToken::new();
     let (sender, happenings) = mpsc::channel(64);
     let supervisor = tokio::spawn(supervisor.run(shutdown.clone(), sender));
@@ -96,6 +97,7 @@ async fn a_program_that_cannot_be_started_is_told_and_tried_again() {
         program: Program { path: "/does/not/exist".into(), arguments: vec![] },
         groups: vec!["x"],
         orders: Arc::new(SayGroup),
+        label: "t".into(),
         grace: Millis::from_secs(1),
     };
     let shutdown = CancellationToken::new();

@@ -4,6 +4,7 @@ use super::{ConfigError, ModelServer, Origin, Role, Sources, models};
 use octollm_access::ApiKey;
 use octollm_client::http::BadBase;
 use octollm_contract::{ArmName, Millis};
+use octollm_store::postgres::Target;
 use std::{collections::BTreeSet, fmt::Display, net::SocketAddr, path::PathBuf, str::FromStr};
 use tracing_subscriber::EnvFilter;
 
@@ -49,6 +50,7 @@ macro_rules! settings {
 settings! {
     "data" "OCTOLLM_DATA" = "", "The data folder: tasks, keys, artefacts. Empty: octollm below $XDG_DATA_HOME, or ~/.local/share", Open;
     "role" "OCTOLLM_ROLE" = "all", "What `serve` is: all, orchestrator, or arms such as arm:executor,arm:judge", Open;
+    "database_url" "OCTOLLM_DATABASE_URL" = "", "PostgreSQL 15 or later, such as postgresql://user:password@host:5432/database, several hosts with commas between. Empty: `serve` keeps its tasks in the data folder", Secret;
     "listen" "OCTOLLM_LISTEN" = "127.0.0.1:8410", "The address that `serve` listens on", Open;
     "internal_listen" "OCTOLLM_INTERNAL_LISTEN" = "", "The address for arms and metrics. Empty: the same as listen", Open;
     "orchestrators" "OCTOLLM_ORCHESTRATORS" = "", "Where an arm leases steps: the internal addresses of orchestrators, such as http://10.0.0.1:8411,http://10.0.0.2:8411", Open;
@@ -80,6 +82,8 @@ pub(crate) struct Config {
     pub(crate) data: Option<PathBuf>,
     /// What `serve` is.
     pub(crate) role: Role,
+    /// The database of `serve`, if its tasks are not in the data folder.
+    pub(crate) database: Option<Target>,
     /// Where `serve` listens.
     pub(crate) listen: SocketAddr,
     /// Where it listens for arms, if apart.
@@ -151,6 +155,7 @@ impl Config {
         Ok(Config {
             data: optional(sources, "data").map(PathBuf::from),
             role: parsed(sources, "role")?,
+            database: given(sources, "database_url")?,
             listen: parsed(sources, "listen")?,
             internal_listen: given(sources, "internal_listen")?,
             orchestrators: orchestrators(sources)?,
@@ -273,6 +278,12 @@ impl Shown<'_> {
     /// The value, or that there is one.
     pub(crate) fn value(&self) -> String {
         let text = self.1.get(self.0.key).0;
+        // Where the database is may be shown, who comes in and how may not.
+        if self.0.key == "database_url"
+            && let Ok(target) = text.parse::<Target>()
+        {
+            return target.to_string();
+        }
         match (self.0.secret, text.is_empty()) {
             (true, false) => "(set, not shown)".into(),
             (_, true) => "\"\"".into(),
@@ -351,7 +362,18 @@ mod tests {
 
     #[test]
     fn a_secret_is_not_in_an_error() {
-        let error = with(&[("admin_key", "hunter2")]).unwrap_err();
-        assert!(!error.contains("hunter2"), "{error}");
+        for (key, value) in [("admin_key", "hunter2"), ("database_url", "mysql://octo:hunter2@host/tasks")] {
+            let error = with(&[(key, value)]).unwrap_err();
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn where_the_database_is_is_shown_and_its_password_is_not() {
+        let url = "postgresql://octo:hunter2@one:5432,two:5433/tasks?application_name=x&password=hunter2";
+        let flags = [("database_url", url.to_owned())];
+        let sources = Sources::gather(None, &BTreeMap::new(), &[], &flags).unwrap();
+        let setting = SETTINGS.iter().find(|setting| setting.key == "database_url").unwrap();
+        assert_eq!(Shown(setting, &sources).value(), "postgresql://one:5432,two:5433/tasks");
     }
 }

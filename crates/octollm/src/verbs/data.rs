@@ -1,4 +1,4 @@
-//! The data folder: where it is, and what is opened in it.
+//! The data folder: where it is, and what is opened in it and beside it.
 
 use super::models::Models;
 use crate::config::Config;
@@ -9,7 +9,8 @@ use octollm_orchestrator::{App, Parts, Settings};
 use octollm_plan::rules::Place;
 use octollm_store::{
     Clock, Entropy, OsEntropy, Store, SystemClock,
-    sqlite::{Durability, Failpoints, Options, SqliteStore},
+    postgres::{Moments, PostgresStore, Target},
+    sqlite::{Durability, Failpoints, Options, Owner, SqliteStore},
 };
 use std::{
     fs,
@@ -31,26 +32,47 @@ pub(super) fn folder(config: &Config) -> anyhow::Result<PathBuf> {
     Ok(base.join("octollm"))
 }
 
-/// Opens store and artefacts in `folder`, which then belongs to this process.
-pub(super) fn open(
+/// Where the tasks are.
+pub(super) enum Storage {
+    /// In the data folder.
+    Folder(Durability),
+    /// In a database that other orchestrators may use, too.
+    Database(Target),
+}
+
+/// Opens store and artefacts; `folder` belongs to this process until what is returned last is dropped.
+pub(super) async fn open(
     folder: &Path,
-    durability: Durability,
+    storage: Storage,
     place: Place,
     config: &Config,
     models: Option<Models>,
-) -> anyhow::Result<(Arc<App>, Arc<dyn Store>)> {
+) -> anyhow::Result<(Arc<App>, Arc<dyn Store>, Option<Owner>)> {
     // What is in it is nobody else's business; a folder that was there keeps its mode.
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.with_context(|| format!("the data folder {} cannot be made", folder.display()))?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
-    let failpoints = match std::env::var("OCTOLLM_FAILPOINTS") {
-        Ok(text) => Failpoints::parse(&text).context("OCTOLLM_FAILPOINTS cannot be read")?,
-        Err(_) => Failpoints::default(),
+    let (store, clock, owner): (Arc<dyn Store>, Arc<dyn Clock>, Option<Owner>) = match storage {
+        Storage::Folder(durability) => {
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+            let failpoints = match std::env::var("OCTOLLM_FAILPOINTS") {
+                Ok(text) => Failpoints::parse(&text).context("OCTOLLM_FAILPOINTS cannot be read")?,
+                Err(_) => Failpoints::default(),
+            };
+            let options = Options { durability, failpoints };
+            // It takes the folder itself.
+            let store = SqliteStore::open(folder, Arc::clone(&clock), Arc::clone(&entropy), options)?;
+            (Arc::new(store), clock, None)
+        }
+        Storage::Database(target) => {
+            let owner = Owner::without_store(folder)?;
+            let store = PostgresStore::open(target, Moments::Database, Arc::clone(&entropy)).await;
+            let store = store.context("the database cannot be used (setting database_url)")?;
+            // Leases run by the database's clock: what is promised to clients does, too.
+            let clock = store.clock();
+            (Arc::new(store), clock, Some(owner))
+        }
     };
-    let options = Options { durability, failpoints };
-    let store = SqliteStore::open(folder, Arc::clone(&clock), Arc::clone(&entropy), options)?;
-    let store: Arc<dyn Store> = Arc::new(store);
     let artefacts = Artefacts::in_folder(&folder.join("artefacts"), config.artefact_bytes_max)
         .with_context(|| format!("the artefacts below {} cannot be opened", folder.display()))?;
     let gateway = models.map(|Models { routes, catalogue }| {
@@ -65,5 +87,5 @@ pub(super) fn open(
     });
     let settings = Settings { place, lease_ttl: config.lease_ttl, gateway, ..Settings::default() };
     let parts = Parts { store: Arc::clone(&store), artefacts, clock, entropy };
-    Ok((App::new(parts, settings), store))
+    Ok((App::new(parts, settings), store, owner))
 }

@@ -2,6 +2,7 @@
 
 mod arm;
 mod data;
+mod db;
 mod keys;
 mod llm_sim;
 mod log;
@@ -14,6 +15,7 @@ mod worker;
 
 use crate::{
     Cli, CommandFactory, ConfigVerb, Verb,
+    cli::DbVerb,
     config::{Config, Role, Sources},
     show, sources,
 };
@@ -47,6 +49,7 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             Role::Arms(arms) => arm::serve(&config, arms),
             Role::All | Role::Orchestrator => serve::serve(config),
         },
+        Verb::Db { verb: DbVerb::Migrate } => db::migrate(&config),
         Verb::Task { server, verb } => task::task(&server, verb),
         Verb::Keys { server, verb } => keys::keys(&server, verb),
         Verb::Scale { verb } => {
@@ -83,6 +86,7 @@ fn flags(verb: &Verb) -> Vec<(&'static str, String)> {
         Verb::Task { .. }
         | Verb::Keys { .. }
         | Verb::Scale { .. }
+        | Verb::Db { .. }
         | Verb::LlmSim(_)
         | Verb::Config { .. }
         | Verb::Completions { .. }

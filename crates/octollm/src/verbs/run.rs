@@ -59,7 +59,8 @@ pub(super) fn run(run: Run, config: &Config) -> anyhow::Result<ExitCode> {
     };
     let code = runtime(2)?.block_on(async {
         let models = if thinks { models::configured(config, models::Unlisted::Fail).await? } else { None };
-        let (app, _) = data::open(&folder, durability, place, config, models)?;
+        let storage = data::Storage::Folder(durability);
+        let (app, _, _) = data::open(&folder, storage, place, config, models).await?;
         let scratch = temporary.path().join("scratch");
         fs::create_dir(&scratch).with_context(|| format!("{} cannot be made", scratch.display()))?;
         let arms = arms(&scratch, &folder);

@@ -1,5 +1,6 @@
-//! `octollm serve` but for arms: HTTP API, sweeper, retention, on one data folder; all in one, the
-//! supervisor of the worker processes, too.
+//! `octollm serve` but for arms: HTTP API, sweeper, retention, on one data folder; its tasks in that
+//! folder, or in a database that other orchestrators use, too. All in one, the supervisor of the worker
+//! processes as well.
 
 use super::{data, log, models, runtime, signals, worker::Order};
 use crate::{
@@ -14,7 +15,7 @@ use octollm_orchestrator::{
     http::{Metrics, Port, Server, ServerSettings},
 };
 use octollm_plan::rules::Place;
-use octollm_store::{Store, Swept, sqlite::Durability};
+use octollm_store::{Entropy as _, OsEntropy, Store, Swept, sqlite::Durability};
 use octollm_supervisor::{Happening, OrderError, Orders, Program, Supervisor};
 use std::{
     collections::HashMap,
@@ -46,10 +47,14 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
     let folder = data::folder(&config)?;
     // A client's folder is not the server's: relative paths and `~` mean nothing here.
     let models = models::configured(&config, models::Unlisted::Warn).await?;
-    let (app, store) = data::open(&folder, Durability::Full, Place::default(), &config, models)?;
+    let storage = match &config.database {
+        Some(target) => data::Storage::Database(target.clone()),
+        None => data::Storage::Folder(Durability::Full),
+    };
+    let (app, store, _owner) = data::open(&folder, storage, Place::default(), &config, models).await?;
     let lost = match config.role {
-        // Whoever held a lease was a worker of the process that owned this folder before: it is gone.
-        Role::All => store.lose(None).await.context("the leases of an earlier process cannot be ended")?,
+        // In a store of its own whoever held a lease was a worker of an earlier process: it is gone.
+        Role::All => store.take_over().await.context("the leases of an earlier process cannot be ended")?,
         // Arms on other machines have outlived it; the leases of those that have not run out.
         Role::Orchestrator | Role::Arms(_) => Swept::default(),
     };
@@ -91,6 +96,9 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
     show::line(&format!("octollm listens on http://{address}"));
     if internal != address {
         show::line(&format!("arms and metrics: http://{internal}"));
+    }
+    if let Some(target) = &config.database {
+        show::line(&format!("tasks in {target}"));
     }
     show::line(&format!("data folder: {}; API description: http://{address}/openapi.json", folder.display()));
 
@@ -233,6 +241,7 @@ fn supervise(
         program: Program { path: own_path()?, arguments: vec!["worker".into()] },
         groups: config.workers.clone(),
         orders: Arc::clone(&lent),
+        label: label(),
         grace: Millis::new(config.drain_grace.get() + KILL_AFTER.get()),
     };
     let (told, mut happenings) = mpsc::channel(64);
@@ -250,6 +259,13 @@ fn supervise(
             tracing::error!(%panic, "the end of a worker was not noted");
         }
     }))
+}
+
+/// What sets this process's workers apart from those of every other host.
+fn label() -> String {
+    let mut drawn = [0; 4];
+    OsEntropy.fill(&mut drawn);
+    format!("{:08x}", u32::from_le_bytes(drawn))
 }
 
 /// This program, even if its file was replaced since it started.

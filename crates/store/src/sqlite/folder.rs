@@ -63,19 +63,15 @@ pub enum Durability {
     Process,
 }
 
-/// A data folder that this process owns until it is dropped.
-pub(super) struct Folder {
-    database: PathBuf,
-    durability: Durability,
+/// The right to a data folder: this process owns it until this is dropped.
+pub struct Owner {
     _lock: File,
 }
 
-impl Folder {
-    /// Takes the folder, makes it if it is missing, and brings its database to the newest schema.
-    pub(super) fn take(path: &Path, durability: Durability) -> Result<Self, OpenError> {
+impl Owner {
+    /// Takes a folder that is there.
+    fn take(path: &Path) -> Result<Self, OpenError> {
         let unusable = |source| OpenError::Folder { folder: path.to_owned(), source };
-        let made_in = parents_of_missing(path);
-        std::fs::create_dir_all(path).map_err(unusable)?;
         let lock = File::options()
             .create(true)
             .truncate(false)
@@ -86,7 +82,36 @@ impl Folder {
             TryLockError::WouldBlock => OpenError::InUse { folder: path.to_owned() },
             TryLockError::Error(source) => unusable(source),
         })?;
-        let folder = Folder { database: path.join(DATABASE), durability, _lock: lock };
+        Ok(Owner { _lock: lock })
+    }
+
+    /// Takes the folder of a process whose tasks are in another store, and makes it if it is missing.
+    /// It bears the marks of a data folder, so that no program of a step reads it; the database among
+    /// them stays empty.
+    pub fn without_store(path: &Path) -> Result<Self, OpenError> {
+        let unusable = |source| OpenError::Folder { folder: path.to_owned(), source };
+        std::fs::create_dir_all(path).map_err(unusable)?;
+        let owner = Owner::take(path)?;
+        let mark = File::options().create(true).append(true).open(path.join(DATABASE));
+        mark.map(|_empty_when_new| owner).map_err(unusable)
+    }
+}
+
+/// A data folder that this process owns until it is dropped.
+pub(super) struct Folder {
+    database: PathBuf,
+    durability: Durability,
+    _owner: Owner,
+}
+
+impl Folder {
+    /// Takes the folder, makes it if it is missing, and brings its database to the newest schema.
+    pub(super) fn take(path: &Path, durability: Durability) -> Result<Self, OpenError> {
+        let unusable = |source| OpenError::Folder { folder: path.to_owned(), source };
+        let made_in = parents_of_missing(path);
+        std::fs::create_dir_all(path).map_err(unusable)?;
+        let owner = Owner::take(path)?;
+        let folder = Folder { database: path.join(DATABASE), durability, _owner: owner };
         let connection = folder.writer()?;
         schema::migrate(&connection, &folder.database.display().to_string())?;
         if durability == Durability::Full {

@@ -24,7 +24,7 @@ mod views;
 mod writer;
 
 pub use failpoints::{Failpoints, InvalidFailpoint};
-pub use folder::{Durability, OpenError};
+pub use folder::{Durability, OpenError, Owner};
 
 use crate::{
     AcceptError, Accepted, Backend, Backlog, Claims, Clock, DecideError, Directed, Entropy, Hints, Keys,
