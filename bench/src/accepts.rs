@@ -61,7 +61,12 @@ pub(crate) fn stopped_after_one() -> anyhow::Result<(tempfile::TempDir, PathBuf,
 
 /// As many accepts over HTTP as there can be.
 pub(crate) fn over_http() -> anyhow::Result<Accepts> {
-    let server = Server::start()?;
+    over_http_with(&[])
+}
+
+/// The same of a server with more variables in its environment.
+pub(crate) fn over_http_with(environment: &[(&str, &str)]) -> anyhow::Result<Accepts> {
+    let server = Server::start_with(environment)?;
     let before = processes::cpu(server.pid())?;
     let seen = load::accepts(&server.address, LATER, CONNECTIONS, Pace::Saturating, FOR)?;
     let cpu = processes::cpu(server.pid())?.saturating_sub(before);

@@ -11,6 +11,7 @@ mod idle;
 mod latency;
 mod load;
 mod overhead;
+mod postgres;
 mod processes;
 mod raw;
 mod server;
@@ -29,6 +30,7 @@ usage: cargo xtask bench [NAME…]
   grown      lists, reads and claims beside 100,000 finished tasks, against none
   thinking   what planner and coder cost beside a model without delays
   gateway    what the model gateway adds to a call, against the same call made directly
+  postgres   accepts, life cycles and claims on PostgreSQL, against bare loops of the same rows
   start      from a built binary to the first answer of `run`
 
 Without names: all of them.
@@ -43,6 +45,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("idle", idle::run),
     ("grown", grown::run),
     ("gateway", gateway::run),
+    ("postgres", postgres::run),
     ("start", start::run),
     ("thinking", thinking::run),
 ];

@@ -11,6 +11,7 @@ mod cancel;
 mod chance;
 mod checker;
 mod command_line;
+mod database;
 mod drain;
 mod full_disk;
 mod interrupt;

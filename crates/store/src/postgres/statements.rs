@@ -183,6 +183,9 @@ statements! {
     leases_of = "SELECT DISTINCT task FROM lease WHERE worker = $1";
     all_calling = "SELECT DISTINCT task FROM hold";
 
+    worn = "SELECT relname::text FROM pg_stat_user_tables WHERE schemaname = 'octollm'
+        AND relname IN ('ready', 'lease') AND n_dead_tup > $1 AND n_live_tup <= $2";
+
     // Retention.
     ended = "SELECT t.id, t.tenant, p.idempotency_key, p.session FROM task t LEFT JOIN paper p ON p.task = t.id
         WHERE t.ended_at IS NOT NULL AND t.ended_at < $1 ORDER BY t.ended_at, t.id LIMIT $2

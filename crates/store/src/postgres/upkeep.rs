@@ -34,8 +34,33 @@ const PUT_OFF: Millis = Millis::from_secs(3600);
 const SWEEP_MAX: usize = 256;
 /// The figures of finished steps are kept for so many minutes.
 const MINUTES_KEPT: i64 = 60;
+/// A hot table with so many dead rows is written anew.
+const DEAD_MAX: i64 = 10_000;
+/// One with more rows than this that live is left to the server: writing it would hold others up.
+const LIVE_MAX: i64 = 20_000;
+
 /// Who leads leads for so long, unless it says so again.
 const LEADS_FOR: Millis = Millis::from_secs(10);
+
+macro_rules! renew {
+    ($table:literal) => {
+        concat!(
+            "BEGIN; SET LOCAL lock_timeout = '300ms'; LOCK TABLE ",
+            $table,
+            " IN ACCESS EXCLUSIVE MODE; CREATE TEMP TABLE kept ON COMMIT DROP AS SELECT * FROM ",
+            $table,
+            "; TRUNCATE ",
+            $table,
+            "; INSERT INTO ",
+            $table,
+            " SELECT * FROM kept; COMMIT"
+        )
+    };
+}
+
+/// Nobody else sees anything of it but a short wait.
+const RENEW_READY: &str = renew!("ready");
+const RENEW_LEASE: &str = renew!("lease");
 
 /// What can be asked for.
 #[derive(Debug)]
@@ -169,6 +194,7 @@ impl Upkeep {
         if most > 0 {
             self.audit(link, now, &mut swept, news).await?;
         }
+        self.renew(link).await;
         let minute = now.as_millis().div_euclid(60_000) - MINUTES_KEPT;
         let (_, next) = tokio::try_join!(
             biased;
@@ -182,6 +208,36 @@ impl Upkeep {
             swept.next = Some(now);
         }
         Ok(swept)
+    }
+
+    /// Writes hot tables anew that are full of dead rows. The server can clear none away that a
+    /// transaction could still see which somebody holds open; each claim would walk over all of them.
+    async fn renew(&self, link: &Link) {
+        let found = match link.client.query(&link.sql.worn, &[&DEAD_MAX, &LIVE_MAX]).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the hot tables cannot be looked at"
+                );
+                return;
+            }
+        };
+        for row in &found {
+            let table = match row.try_get::<_, &str>(0) {
+                Ok("ready") => RENEW_READY,
+                Ok("lease") => RENEW_LEASE,
+                Ok(_) | Err(_) => continue,
+            };
+            // Somebody may use the table for long: then another time.
+            if let Err(error) = link.client.batch_execute(table).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a hot table could not be written anew"
+                );
+                link.forget().await;
+            }
+        }
     }
 
     /// Tells the due tasks that time has passed. Those that cannot be read are given back.

@@ -1,0 +1,108 @@
+//! Two servers over one PostgreSQL database, as processes: what one accepts the other shows, and what
+//! one loses the other finishes (P1–P4).
+
+use crate::server::{ADMIN, Api, Octo};
+use octollm_testkit::postgres::{Server, shared};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+const GOAL: &str = "Count the files in /tmp";
+
+fn over(url: &str) -> Octo {
+    Octo::start_with(&[], &[("OCTOLLM_DATABASE_URL", url), ("OCTOLLM_LEASE_TTL", "3s")])
+}
+
+async fn accepted(api: &Api, key: &str) -> String {
+    let began = Instant::now();
+    loop {
+        match api.post("/api/v1/tasks", &json!({"goal": GOAL}), Some(key)).await {
+            Ok((202, answer)) => return answer["task_id"].as_str().expect("an id").to_owned(),
+            Ok((503 | 429, _)) | Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            Ok((status, answer)) => panic!("a valid task was answered {status}: {answer}"),
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "nobody accepts");
+    }
+}
+
+async fn ended(api: &Api, task: &str) -> Value {
+    let began = Instant::now();
+    loop {
+        if let Ok((200, task)) = api.get(&format!("/api/v1/tasks/{task}?wait=10s")).await
+            && task["status"].as_str().is_some_and(|s| matches!(s, "completed" | "failed" | "cancelled"))
+        {
+            return task;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{task} does not end");
+    }
+}
+
+/// P1, P3, P4: one database, two servers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_servers_share_one_database() {
+    let url = shared().url(&shared().database().unwrap());
+    let (mut one, other) = (over(&url), over(&url));
+    assert!(one.log().contains("tasks in postgresql://"), "{}", one.log());
+    let (first, second) = (one.client(), other.client());
+    let mut tasks = Vec::new();
+    for n in 0..20 {
+        let (api, twin) = if n % 2 == 0 { (&first, &second) } else { (&second, &first) };
+        let task = accepted(api, &format!("key-{n}")).await;
+        let (status, _) = twin.get(&format!("/api/v1/tasks/{task}")).await.unwrap();
+        assert_eq!(status, 200, "what one has accepted the other shows");
+        assert_eq!(accepted(twin, &format!("key-{n}")).await, task);
+        tasks.push(task);
+    }
+    for task in &tasks {
+        assert_eq!(ended(&second, task).await["status"], "completed");
+    }
+    // A server that is killed with its workers leaves its leases to run out; the other goes on.
+    let late: Vec<_> = futures_util::future::join_all((20..40).map(|n| {
+        let first = first.clone();
+        async move { accepted(&first, &format!("key-{n}")).await }
+    }))
+    .await;
+    one.kill_all();
+    for task in &late {
+        assert_eq!(ended(&second, task).await["status"], "completed");
+    }
+}
+
+/// P1: the database is gone: 503, no lost task; it is back: everything goes on, nobody restarts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_goes_away_is_told_and_comes_back() {
+    let mut server = Server::start(&[]).unwrap();
+    let octo = over(&server.url("postgres"));
+    let api = octo.client();
+    let before = accepted(&api, "before").await;
+    server.stop();
+    let (status, problem) =
+        api.post("/api/v1/tasks", &json!({"goal": GOAL}), Some("meanwhile")).await.unwrap();
+    assert_eq!(status, 503, "{problem}");
+    server.run().unwrap();
+    let meanwhile = accepted(&api, "meanwhile").await;
+    for task in [before, meanwhile] {
+        assert_eq!(ended(&api, &task).await["status"], "completed");
+    }
+}
+
+/// What is shown of a database has no password in it.
+#[test]
+fn a_password_is_shown_nowhere() {
+    let url = "postgresql://octo:hunter2@127.0.0.1:1/tasks";
+    let run = |arguments: &[&str]| {
+        let output = std::process::Command::new(crate::server::program())
+            .args(arguments)
+            .env_clear()
+            .env("HOME", "/nonexistent")
+            .env("OCTOLLM_ADMIN_KEY", ADMIN)
+            .env("OCTOLLM_DATABASE_URL", url)
+            .output()
+            .unwrap();
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    };
+    let shown = run(&["config", "show"]);
+    assert!(shown.contains("database_url = postgresql://127.0.0.1:1/tasks"), "{shown}");
+    let failed = run(&["db", "migrate"]);
+    assert!(failed.contains("cannot be reached"), "{failed}");
+    assert!(!shown.contains("hunter2") && !failed.contains("hunter2"), "{shown}{failed}");
+}
