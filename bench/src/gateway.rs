@@ -42,7 +42,7 @@ const SCRIPT: &str = r#"
 models = ["gpt-4o"]
 [timing]
 first_token_ms = { fixed = 0 }
-tokens_per_second = { fixed = 1000000000 }
+tokens_per_second = { fixed = 1000000 }
 [[rule]]
 name = "any"
 any = '(?s).*'
