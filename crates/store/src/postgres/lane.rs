@@ -29,8 +29,10 @@ use tokio::sync::{mpsc, oneshot};
 
 /// So long a caller waits for an answer, whatever happens to the database.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(10);
-/// A transaction that has not ended after this is given up with its connection.
-const STUCK_AFTER: Duration = Duration::from_secs(60);
+/// A transaction that has not ended after this is cancelled, and given up with its connection when
+/// that does not help. A commit that waited for a standby is then on the primary alone, and in doubt.
+pub(super) const STUCK_AFTER: Duration = Duration::from_secs(60);
+const CANCELLED_WITHIN: Duration = Duration::from_secs(2);
 /// So many requests wait; further callers wait to enqueue theirs.
 const QUEUE_MAX: usize = 1024;
 /// At most so many units share a transaction.
@@ -84,6 +86,8 @@ pub(super) struct Shared {
     pub(super) clock: Arc<DatabaseClock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) told: Told,
+    /// [`STUCK_AFTER`].
+    pub(super) stuck_after: Duration,
 }
 
 impl Shared {
@@ -242,8 +246,18 @@ impl<W: Work> Owner<W> {
                 Ok(link) => link,
                 Err(fault) => return Err(fault),
             };
-            let run = tokio::time::timeout(STUCK_AFTER, self.work.run(&link, asks)).await;
-            let fault = match run {
+            let ran = {
+                let mut run = std::pin::pin!(self.work.run(&link, asks));
+                match tokio::time::timeout(self.shared.stuck_after, &mut run).await {
+                    Ok(ran) => Ok(ran),
+                    Err(_elapsed) => {
+                        // A commit that waits for a standby would keep its session at the server for ever.
+                        link.cancel().await;
+                        tokio::time::timeout(CANCELLED_WITHIN, run).await
+                    }
+                }
+            };
+            let fault = match ran {
                 Ok(Ok(done)) => {
                     self.link = Some(link);
                     self.shared.told.tell(done.news);
@@ -255,7 +269,7 @@ impl<W: Work> Owner<W> {
                     }
                     fault
                 }
-                Err(_elapsed) => Fault::InDoubt(Arc::new(TooLate(STUCK_AFTER))),
+                Err(_elapsed) => Fault::InDoubt(Arc::new(TooLate(self.shared.stuck_after))),
             };
             match fault {
                 Fault::Lost(_) | Fault::InDoubt(_) => {

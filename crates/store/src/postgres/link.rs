@@ -101,6 +101,12 @@ impl<S: Prepared> Link<S> {
         said.map_or(Ok(()), |said| Err(Fault::InDoubt(Arc::new(NotReplicated(said)))))
     }
 
+    /// Asks the server to end what this connection waits for. It may be deaf.
+    pub(super) async fn cancel(&self) {
+        let token = self.client.cancel_token();
+        let _nobody_may_hear = tokio::time::timeout(ROLLBACK_WITHIN, token.cancel_query(NoTls)).await;
+    }
+
     /// Ends what a failed transaction left. `false`: the link is of no use any more.
     pub(super) async fn forget(&self) -> bool {
         let rolled_back = within(ROLLBACK_WITHIN, Stage::Before, self.client.batch_execute("ROLLBACK")).await;

@@ -151,10 +151,20 @@ impl PostgresStore {
         moments: Moments,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, OpenError> {
+        Self::open_patient(target, moments, entropy, lane::STUCK_AFTER).await
+    }
+
+    /// The same, with a bound of the caller's on what is stuck at the server.
+    async fn open_patient(
+        target: Target,
+        moments: Moments,
+        entropy: Arc<dyn Entropy>,
+        stuck_after: std::time::Duration,
+    ) -> Result<Self, OpenError> {
         schema::migrate(&target).await?;
         let clock = Arc::new(DatabaseClock::new(moments));
         let told = Told::new(Arc::clone(&clock));
-        let shared = Arc::new(Shared { target, clock, entropy, told });
+        let shared = Arc::new(Shared { target, clock, entropy, told, stuck_after });
         let opened = |fault: Fault| OpenError::unreachable(&shared.target, Some(fault));
         let first = link(&shared, "octollm accepts").await.map_err(opened)?;
         enough_connections(&first).await?;

@@ -138,6 +138,26 @@ async fn no_accept_is_answered_before_the_standby_has_it() {
     assert_eq!(store.open_tasks().await.unwrap(), 2);
 }
 
+/// A standby that stays away does not use up the server's sessions: what waits for it for too long is
+/// ended, and in doubt.
+#[tokio::test]
+async fn what_is_stuck_at_the_server_is_ended_there() {
+    let server = Server::start(&[]).unwrap();
+    let target = server.url("postgres").parse().unwrap();
+    let patience = Duration::from_millis(300);
+    let entropy = Arc::new(OsEntropy);
+    let store = PostgresStore::open_patient(target, Moments::Database, entropy, patience).await.unwrap();
+    standby_is_away(&server, true);
+    let began = Instant::now();
+    let answer = store.accept(keyed(1)).await;
+    assert!(is_unconfirmed(&answer), "{answer:?}");
+    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    assert_eq!(server.sql("postgres", waiting).unwrap(), "0");
+    standby_is_away(&server, false);
+    assert!(until_accepted(&store, &keyed(1)).await.replayed);
+}
+
 /// P1: the server is stopped and started again; nobody has to be.
 #[tokio::test]
 async fn a_restart_of_the_server_is_survived() {
