@@ -36,6 +36,28 @@ async fn ended(api: &Api, task: &str) -> Value {
     }
 }
 
+/// P1: two servers over one database and one folder of artefacts: a file that a step made at one is
+/// there at the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_servers_share_artefacts() {
+    let url = shared().url(&shared().database().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let artefacts = folder.path().join("artefacts").display().to_string();
+    let variables = [("OCTOLLM_DATABASE_URL", url.as_str()), ("OCTOLLM_ARTEFACTS", &artefacts)];
+    let servers = [Octo::start_with(&[], &variables), Octo::start_with(&[], &variables)];
+    let key = crate::cancel::key_with_commands(&servers[0], &["touch"]).await;
+    for n in 0..4 {
+        let api = servers[n % 2].client().with_key(&key);
+        let task = api.submit(&json!({"goal": format!("run `touch made{n}.txt`")})).await;
+        assert_eq!(ended(&api, &task).await["status"], "completed");
+        for server in &servers {
+            let path = format!("/api/v1/tasks/{task}/artefacts/made{n}.txt");
+            let (status, body) = server.client().with_key(&key).get_text(&path).await.unwrap();
+            assert_eq!((status, body.as_str()), (200, ""), "{path}");
+        }
+    }
+}
+
 /// P1, P3, P4: one database, two servers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_servers_share_one_database() {

@@ -46,8 +46,12 @@ fn without_services(install: impl FnOnce() -> Result<(), String>) -> Result<(), 
     fs::write(POLICY, "#!/bin/sh\nexit 101\n").map_err(refused)?;
     fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755)).map_err(refused)?;
     let installed = install();
-    fs::remove_file(POLICY).map_err(refused)?;
-    installed
+    let removed = fs::remove_file(POLICY)
+        .map_err(|error| format!("{POLICY} forbids every service to start and cannot be removed: {error}"));
+    match (installed, removed) {
+        (Err(installing), Err(removing)) => Err(format!("{installing}; {removing}")),
+        (installed, removed) => installed.and(removed),
+    }
 }
 
 fn on_path(program: &str) -> bool {

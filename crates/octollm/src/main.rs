@@ -60,7 +60,17 @@ mod tests {
     const WITHOUT_VARIABLE: &[(&str, &[&str])] = &[
         (
             "it names a setting, whose variable config show prints",
-            &["config", "data", "listen", "workers", "drain-grace", "log-format", "model", "model-name"],
+            &[
+                "config",
+                "data",
+                "internal-listen",
+                "listen",
+                "workers",
+                "drain-grace",
+                "log-format",
+                "model",
+                "model-name",
+            ],
         ),
         (
             "it belongs to one call: left in the environment it would answer or repeat another",
@@ -77,6 +87,8 @@ mod tests {
                 "private-host",
                 "any-public-host",
                 "command",
+                "any-command",
+                "shell",
                 "approval",
             ],
         ),

@@ -49,6 +49,7 @@ macro_rules! settings {
 
 settings! {
     "data" "OCTOLLM_DATA" = "", "The data folder: tasks, keys, artefacts. Empty: octollm below $XDG_DATA_HOME, or ~/.local/share", Open;
+    "artefacts" "OCTOLLM_ARTEFACTS" = "", "The folder of artefacts. Empty: artefacts in the data folder. Servers that share a database must share it", Open;
     "role" "OCTOLLM_ROLE" = "all", "What `serve` is: all, orchestrator, or arms such as arm:executor,arm:judge", Open;
     "database_url" "OCTOLLM_DATABASE_URL" = "", "PostgreSQL 15 or later, such as postgresql://user:password@host:5432/database, several hosts with commas between. Empty: `serve` keeps its tasks in the data folder", Secret;
     "listen" "OCTOLLM_LISTEN" = "127.0.0.1:8410", "The address that `serve` listens on", Open;
@@ -80,6 +81,8 @@ settings! {
 pub(crate) struct Config {
     /// The data folder, if one is named.
     pub(crate) data: Option<PathBuf>,
+    /// The folder of artefacts, if it is not in the data folder.
+    pub(crate) artefacts: Option<PathBuf>,
     /// What `serve` is.
     pub(crate) role: Role,
     /// The database of `serve`, if its tasks are not in the data folder.
@@ -154,6 +157,7 @@ impl Config {
         let model_servers = models::servers(sources, |name| std::env::var(name).ok())?;
         Ok(Config {
             data: optional(sources, "data").map(PathBuf::from),
+            artefacts: optional(sources, "artefacts").map(PathBuf::from),
             role: parsed(sources, "role")?,
             database: given(sources, "database_url")?,
             listen: parsed(sources, "listen")?,

@@ -7,6 +7,7 @@
 
 use super::note;
 use octollm_contract::api::{Awaited, TaskInput};
+use rustix::termios::{QueueSelector, tcflush};
 use std::io::{BufRead as _, IsTerminal as _};
 use tokio::sync::mpsc;
 
@@ -28,6 +29,10 @@ impl Person {
     pub(crate) fn ask(&mut self, question: &str, awaits: Awaited) -> bool {
         if !std::io::stdin().is_terminal() {
             return false;
+        }
+        // What the terminal holds, and what was read of it.
+        if let Err(error) = tcflush(std::io::stdin(), QueueSelector::IFlush) {
+            tracing::warn!(%error, "what was typed before the question may count as its answer");
         }
         let lines = self.lines.get_or_insert_with(typed);
         while lines.try_recv().is_ok() {}
@@ -70,9 +75,11 @@ fn typed() -> mpsc::Receiver<String> {
     let (typed, lines) = mpsc::channel(AHEAD);
     std::thread::spawn(move || {
         let mut input = std::io::stdin().lock();
-        let mut line = String::new();
-        while input.read_line(&mut line).is_ok_and(|read| read > 0) {
-            if typed.blocking_send(std::mem::take(&mut line)).is_err() {
+        let mut line = Vec::new();
+        while input.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            let text = String::from_utf8_lossy(&line).into_owned();
+            line.clear();
+            if typed.blocking_send(text).is_err() {
                 return;
             }
         }

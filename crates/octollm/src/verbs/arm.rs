@@ -39,8 +39,10 @@ async fn serving(config: &Config, wanted: &BTreeSet<ArmName>) -> anyhow::Result<
     let folder = data::folder(config)?;
     let worker = worker_id();
     let place = Place::take(&folder, &worker)?;
-    let arms: Vec<Arc<dyn Arm>> =
-        run::arms(&place.scratch, &folder).into_iter().filter(|arm| wanted.contains(&arm.name())).collect();
+    let arms: Vec<Arc<dyn Arm>> = run::arms(&place.scratch, data::closed(&folder, config))
+        .into_iter()
+        .filter(|arm| wanted.contains(&arm.name()))
+        .collect();
     if let Some(missing) = wanted.iter().find(|name| !arms.iter().any(|arm| arm.name() == **name)) {
         bail!("this version has no code for the arm {missing}");
     }
@@ -84,6 +86,10 @@ impl Place {
         let all = data.join("arms");
         fs::create_dir_all(&all).with_context(|| format!("{} cannot be made", all.display()))?;
         let all = fs::canonicalize(&all)?;
+        // One at a time: a lock that is made and not held yet looks abandoned.
+        let turn =
+            File::create(all.join(".lock")).with_context(|| format!("{} cannot be used", all.display()))?;
+        turn.lock().with_context(|| format!("{} cannot be locked", all.display()))?;
         remove_abandoned(&all)?;
         let lock = all.join(format!("{worker}.lock"));
         let held = File::create_new(&lock).with_context(|| format!("{} cannot be made", lock.display()))?;
@@ -149,6 +155,8 @@ mod tests {
         let third = Place::take(data.path(), &one).unwrap();
         assert!(!abandoned.exists() && second.scratch.is_dir());
         drop((second, third));
-        assert_eq!(fs::read_dir(data.path().join("arms")).unwrap().count(), 0);
+        let left: Vec<_> =
+            fs::read_dir(data.path().join("arms")).unwrap().flatten().map(|e| e.file_name()).collect();
+        assert_eq!(left, [".lock"]);
     }
 }

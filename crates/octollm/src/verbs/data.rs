@@ -32,6 +32,11 @@ pub(super) fn folder(config: &Config) -> anyhow::Result<PathBuf> {
     Ok(base.join("octollm"))
 }
 
+/// The folders that no program of a step may read.
+pub(super) fn closed(folder: &Path, config: &Config) -> Vec<PathBuf> {
+    [folder.to_owned()].into_iter().chain(config.artefacts.clone()).collect()
+}
+
 /// Where the tasks are.
 pub(super) enum Storage {
     /// In the data folder.
@@ -73,8 +78,9 @@ pub(super) async fn open(
             (Arc::new(store), clock, Some(owner))
         }
     };
-    let artefacts = Artefacts::in_folder(&folder.join("artefacts"), config.artefact_bytes_max)
-        .with_context(|| format!("the artefacts below {} cannot be opened", folder.display()))?;
+    let kept = config.artefacts.clone().unwrap_or_else(|| folder.join("artefacts"));
+    let artefacts = Artefacts::in_folder(&kept, config.artefact_bytes_max)
+        .with_context(|| format!("the artefacts in {} cannot be opened", kept.display()))?;
     let gateway = models.map(|Models { routes, catalogue }| {
         Gateway::new(octollm_gateway::Parts {
             store: Arc::clone(&store),

@@ -63,7 +63,7 @@ pub(super) fn run(run: Run, config: &Config) -> anyhow::Result<ExitCode> {
         let (app, _, _) = data::open(&folder, storage, place, config, models).await?;
         let scratch = temporary.path().join("scratch");
         fs::create_dir(&scratch).with_context(|| format!("{} cannot be made", scratch.display()))?;
-        let arms = arms(&scratch, &folder);
+        let arms = arms(&scratch, data::closed(&folder, config));
         // Without a model nothing costs anything, and any limit is kept.
         let budget = Budget {
             max_time_seconds: run.max_time,
@@ -169,12 +169,9 @@ async fn reach(
 
 /// The arms that this version has. Workspaces of steps lie below `scratch` while they run; no
 /// program that a step runs may read the `data` folder.
-pub(super) fn arms(scratch: &Path, data: &Path) -> Vec<Arc<dyn Arm>> {
-    let settings = ExecutorSettings {
-        scratch: scratch.to_owned(),
-        closed: vec![data.to_owned()],
-        kernel: octollm_sandbox::Kernel::probe(),
-    };
+pub(super) fn arms(scratch: &Path, closed: Vec<PathBuf>) -> Vec<Arc<dyn Arm>> {
+    let settings =
+        ExecutorSettings { scratch: scratch.to_owned(), closed, kernel: octollm_sandbox::Kernel::probe() };
     vec![
         Arc::new(Planner),
         Arc::new(Executor::new(settings.clone())),

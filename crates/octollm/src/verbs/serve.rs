@@ -311,7 +311,7 @@ impl Orders<WorkerGroup> for Lent {
             slots: self.config.slots,
             // What is left of the grace is for the last reports and for the server's own end.
             grace: Millis::new(self.config.drain_grace.get() * 3 / 4),
-            data: self.scratch.parent().expect("it lies in the data folder").to_owned(),
+            closed: data::closed(self.scratch.parent().expect("it lies in the data folder"), &self.config),
             scratch: self.scratch.clone(),
             log: self.config.log.clone(),
             log_json: self.config.log_json,

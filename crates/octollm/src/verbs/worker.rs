@@ -27,8 +27,8 @@ pub(super) struct Order {
     pub(super) grace: Millis,
     /// Where workspaces of steps lie while they run.
     pub(super) scratch: PathBuf,
-    /// The server's data folder, which no program of a step may read.
-    pub(super) data: PathBuf,
+    /// The server's folders, which no program of a step may read.
+    pub(super) closed: Vec<PathBuf>,
     /// The log's filter.
     pub(super) log: String,
     /// The log as JSON lines.
@@ -49,7 +49,7 @@ async fn working() -> anyhow::Result<ExitCode> {
     let order: Order = serde_json::from_str(&order).context("the order cannot be read")?;
     log::start(&order.log, order.log_json)?;
     let key: ApiKey = order.key.parse().context("the order's key cannot be read")?;
-    let arms = run::arms(&order.scratch, &order.data)
+    let arms = run::arms(&order.scratch, order.closed)
         .into_iter()
         .filter(|arm| order.arms.contains(&arm.name()))
         .collect::<Vec<_>>();

@@ -1,9 +1,9 @@
 //! Every route of the OpenAPI documents, with every kind of key (P7).
 
 use crate::harness::{Octo, request};
-use octollm_access::Scope;
-use octollm_client::Leases as _;
-use serde_json::Value;
+use octollm_access::{Scope, SigningKey, StepClaims};
+use octollm_client::{Leases as _, PROTOCOL_VERSION, wire::PROTOCOL_HEADER};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// What everyone may read.
@@ -98,25 +98,46 @@ fn stranger_gets(method: &str, path: &str) -> u16 {
     if method == "post" && path.ends_with("/input") { 400 } else { 404 }
 }
 
-/// No key opens what a step's token opens, and no token another step, none that is over, and none
-/// that was tampered with.
+/// No key opens what a step's token opens; nor does a token that was tampered with, that another key
+/// signed, or whose lease is over (P2, P7).
 async fn check_step(octo: &Octo, method: &str, path: &str) {
     let method = method.to_ascii_uppercase();
-    let call = async |secret: Option<&str>| octo.call(&method, path, secret, b"{}").await.status;
+    let headers = format!(
+        "{PROTOCOL_HEADER}: {PROTOCOL_VERSION}\r\nContent-Type: {}\r\n",
+        if path.ends_with("/artefacts") { "application/octet-stream" } else { "application/json" }
+    );
+    let body = match path.rsplit('/').next().unwrap() {
+        "checkpoint" => json!({ "state": {} }),
+        "complete" => json!({ "output": { "text": "late" } }),
+        "fail" => json!({ "message": "late", "retryable": false }),
+        "think" => json!({ "number": 1, "ask": { "messages": [], "max_output_tokens": 1 } }),
+        _ => json!({}),
+    };
+    let body = body.to_string();
+    let call = async |secret: Option<&str>| {
+        octo.raw(&request(&method, path, secret, &headers, body.as_bytes())).await
+    };
     for key in [&octo.admin, &octo.user, &octo.operator, &octo.arm, &octo.stranger, &octo.revoked] {
-        assert_eq!(call(Some(&key.reveal())).await, 401, "{method} {path}");
+        assert_eq!(call(Some(&key.reveal())).await.status, 401, "{method} {path}");
     }
-    assert_eq!(call(None).await, 401, "{method} {path}");
+    assert_eq!(call(None).await.status, 401, "{method} {path}");
     octo.submit().await;
-    let token = octo.lease().await.token;
-    let (body, signature) = token.reveal().rsplit_once('.').unwrap();
+    let grant = octo.lease().await;
+    let token = grant.token;
+    let (signed, signature) = token.reveal().rsplit_once('.').unwrap();
     let mut other = signature.to_owned();
     other.replace_range(..1, if other.starts_with('A') { "B" } else { "A" });
-    assert_eq!(call(Some(&format!("{body}.{other}"))).await, 401, "{method} {path}");
-    assert_ne!(call(Some(token.reveal())).await, 401, "{method} {path}");
+    assert_eq!(call(Some(&format!("{signed}.{other}"))).await.status, 401, "{method} {path}");
+    let claims = StepClaims {
+        step: grant.step,
+        lease: octollm_contract::LeaseToken::from_bytes([0; 16]),
+        expires: grant.expires_at,
+    };
+    let strange = SigningKey::from_seed([7; 32]).sign(&claims);
+    assert_eq!(call(Some(strange.reveal())).await.status, 401, "{method} {path}");
     octo.leases().fail(&token, "enough".into(), false).await.unwrap();
     let over = call(Some(token.reveal())).await;
-    assert!(matches!(over, 400 | 409 | 410 | 415), "{method} {path} after its lease: {over}");
+    assert_eq!((over.status, over.kind().as_str()), (409, "lease-lost"), "{method} {path} after its lease");
 }
 
 /// P7: another tenant's task is not seen, not steered, and looks like one that never was.

@@ -63,6 +63,7 @@ impl Octo {
             entropy,
         };
         let app = App::new(parts, Settings::default());
+        app.share_ring().await.unwrap();
         let sweeper = Sweeper::start(Arc::clone(&app));
         let metrics = Metrics::new(sweeper.finds());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

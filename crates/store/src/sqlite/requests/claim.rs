@@ -67,9 +67,11 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    fn begin(writer: &mut Writer<'_>, arm: ArmName) -> Self {
-        if let Some(unfinished) = writer.rounds.remove(&arm) {
-            return unfinished;
+    fn begin(writer: &mut Writer<'_>, arm: ArmName, now: Timestamp) -> Self {
+        // Where everyone was looked at, that holds until the first of them is ready.
+        let holds = |round: &Round| !round.done || round.next.is_none_or(|next| next > now);
+        if let Some(kept) = writer.rounds.remove(&arm).filter(holds) {
+            return kept;
         }
         let start = writer.rotation.get(&arm).cloned().unwrap_or_default();
         Round { arm, after: start.clone(), wrapped: start.is_empty(), start, done: false, next: None }
@@ -81,7 +83,7 @@ fn claim(writer: &mut Writer<'_>, wanted: &Wanted) -> Result<Claims, Fault> {
     // One moment for all of it: a clock set back in between must not make a ready step look early.
     let now = writer.now();
     let arms: BTreeSet<ArmName> = wanted.arms.iter().copied().collect();
-    let mut rounds: Vec<Round> = arms.into_iter().map(|arm| Round::begin(writer, arm)).collect();
+    let mut rounds: Vec<Round> = arms.into_iter().map(|arm| Round::begin(writer, arm, now)).collect();
     let mut claims = Claims::default();
     for _group in 0..GROUPS_MAX {
         let left = most - claims.granted.len();
