@@ -92,10 +92,11 @@ impl Asked {
     }
 }
 
-/// A question is put to the person; an empty line is no answer.
+/// A question is put to the person; an empty line is no answer, nor is what was typed before it.
 #[test]
 fn a_question_is_asked_until_it_is_answered() {
     let mut run = Asked::start("");
+    run.types(b"three\n");
     run.until_it_says("How many balls?");
     run.types(b"\n");
     run.until_it_says("An empty line is no answer");

@@ -85,6 +85,7 @@ impl SqliteStore {
         let connection = folder.writer()?;
         let keys = reads::keys(&connection).map_err(opening)?;
         let shared = Arc::new(Shared {
+            runtime: tokio::runtime::Handle::try_current().ok(),
             clock,
             entropy,
             failpoints: options.failpoints,
@@ -115,9 +116,7 @@ impl SqliteStore {
         let job = Box::new(Pending { request, answer: None, reply });
         let queue = self.queue.as_ref().expect("the queue is closed when the store is dropped");
         queue.send(job).await.map_err(|_| StoreError::Unreachable(Backend::new(WriterStopped)))?;
-        let (answer, others) = answer.await.map_err(|_| StoreError::Unconfirmed(Backend::new(NoAnswer)))?;
-        drop(others);
-        Ok(answer)
+        answer.await.map_err(|_| StoreError::Unconfirmed(Backend::new(NoAnswer)))
     }
 }
 

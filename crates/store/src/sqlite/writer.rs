@@ -25,6 +25,8 @@ const BATCH_MAX: usize = 256;
 
 /// What the writer and the callers share.
 pub(super) struct Shared {
+    /// Where the callers run, as far as it is known.
+    pub(super) runtime: Option<tokio::runtime::Handle>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) failpoints: Failpoints,
@@ -51,29 +53,27 @@ pub(super) trait Request: Send + 'static {
 pub(super) trait Job: Send {
     fn run(&mut self, writer: &mut Writer<'_>) -> Result<(), Fault>;
     fn fail(&mut self, why: &mut dyn FnMut() -> StoreError);
-    fn reply(self: Box<Self>, others: Option<Others>);
+    fn reply(self: Box<Self>);
     fn units(&self) -> usize;
 }
 
 pub(super) struct Pending<R: Request> {
     pub(super) request: R,
     pub(super) answer: Option<R::Answer>,
-    pub(super) reply: oneshot::Sender<(R::Answer, Option<Others>)>,
+    pub(super) reply: oneshot::Sender<R::Answer>,
 }
 
-/// What was done in the same transaction and is not answered yet. Whoever lets go of it answers:
-/// the first caller of a batch, who is awake, wakes the others from a thread of its runtime, where
-/// that is cheap, and the writer is at its next batch already. A caller that went away lets go, too.
-pub(super) struct Others {
+/// What was done in one transaction and is not answered yet. Whoever lets go of it answers.
+struct Unanswered {
     jobs: Vec<Box<dyn Job>>,
     shared: Arc<Shared>,
 }
 
-impl Drop for Others {
+impl Drop for Unanswered {
     fn drop(&mut self) {
         for job in std::mem::take(&mut self.jobs) {
             self.shared.failpoints.pass(Point::BeforeReply);
-            job.reply(None);
+            job.reply();
         }
     }
 }
@@ -96,10 +96,10 @@ impl<R: Request> Job for Pending<R> {
         self.answer = Some(self.request.failed(why));
     }
 
-    fn reply(self: Box<Self>, others: Option<Others>) {
+    fn reply(self: Box<Self>) {
         if let Some(answer) = self.answer {
             // A caller that went away needs no answer.
-            let _gone = self.reply.send((answer, others));
+            let _gone = self.reply.send(answer);
         }
     }
 
@@ -209,10 +209,12 @@ impl<'c> Writer<'c> {
                 }
             }
         }
-        let mut jobs = jobs.into_iter();
-        if let Some(first) = jobs.next() {
-            self.shared.failpoints.pass(Point::BeforeReply);
-            first.reply(Some(Others { jobs: jobs.collect(), shared: Arc::clone(self.shared) }));
+        let unanswered = Unanswered { jobs, shared: Arc::clone(self.shared) };
+        match &self.shared.runtime {
+            // To wake a task from a thread of its runtime is cheap, and the next batch need not wait
+            // for it. A runtime that is ending lets go of the future, which answers, too.
+            Some(runtime) => drop(runtime.spawn(async move { drop(unanswered) })),
+            None => drop(unanswered),
         }
     }
 
