@@ -63,7 +63,26 @@ pub(crate) fn run() -> anyhow::Result<()> {
         }
     }
     let url = fresh(&server, &runtime)?;
+    runtime.block_on(hints(&url))?;
+    let url = fresh(&server, &runtime)?;
     runtime.block_on(held_open(&url))
+}
+
+/// From the answer to an accept at one orchestrator to the hint at another.
+async fn hints(url: &str) -> anyhow::Result<()> {
+    let (one, other) = (store(url).await?, store(url).await?);
+    let clock = one.clock();
+    let mut took = Vec::new();
+    for n in 0..500 {
+        let order = order(n, 0, &*clock);
+        let mut watch = octollm_store::Tasks::hints(&*other).watch_task(order.new.id);
+        one.accept(order).await?;
+        let began = Instant::now();
+        tokio::time::timeout(Duration::from_secs(10), watch.changed()).await.context("a hint was lost")?;
+        took.push(began.elapsed());
+    }
+    println!("a hint at another orchestrator: {} (wanted: 100 ms)", Sample::of(took).line());
+    Ok(())
 }
 
 /// A new database with the schema; its URL.
