@@ -4,12 +4,12 @@
 //! Promises: it holds an arm key and step tokens, and no data of the orchestrators'; SIGTERM drains
 //! it; what a killed one leaves behind is removed by the next one on the same folder.
 
-use super::{data, log, run, signals, worker::POLL};
+use super::{Usage, data, log, run, signals};
 use crate::{config::Config, show};
-use anyhow::{Context, bail};
+use anyhow::Context;
 use octollm_arms::{Arm, Worker, WorkerSettings};
 use octollm_client::http::HttpLeases;
-use octollm_contract::{ArmName, WorkerId};
+use octollm_contract::{ArmName, Millis, WorkerId};
 use octollm_store::{Entropy as _, OsEntropy};
 use std::{
     collections::BTreeSet,
@@ -19,6 +19,10 @@ use std::{
     sync::Arc,
 };
 
+/// How long a long poll for steps waits. A drain waits for its answer: nobody may lose the steps that
+/// it brings.
+const POLL: Millis = Millis::from_secs(5);
+
 pub(super) fn serve(config: &Config, arms: &BTreeSet<ArmName>) -> anyhow::Result<ExitCode> {
     log::configured(config)?;
     super::runtime(2)?.block_on(serving(config, arms))
@@ -27,14 +31,14 @@ pub(super) fn serve(config: &Config, arms: &BTreeSet<ArmName>) -> anyhow::Result
 async fn serving(config: &Config, wanted: &BTreeSet<ArmName>) -> anyhow::Result<ExitCode> {
     let shutdown = signals::shutdown()?;
     if config.orchestrators.is_empty() {
-        bail!(
-            "an arm needs to know its orchestrators: set orchestrators, such as http://10.0.0.1:8411 (OCTOLLM_ORCHESTRATORS)"
-        );
+        return Err(usage(
+            "an arm needs to know its orchestrators: set orchestrators, such as http://10.0.0.1:8411 (OCTOLLM_ORCHESTRATORS)",
+        ));
     }
     let Some(key) = config.arm_key.clone() else {
-        bail!(
-            "an arm needs a key of the role arm: make one with `octollm keys create --role arm` and set arm_key (OCTOLLM_ARM_KEY)"
-        );
+        return Err(usage(
+            "an arm needs a key of the role arm: make one with `octollm keys create --role arm` and set arm_key (OCTOLLM_ARM_KEY)",
+        ));
     };
     let folder = data::folder(config)?;
     let worker = worker_id();
@@ -44,7 +48,7 @@ async fn serving(config: &Config, wanted: &BTreeSet<ArmName>) -> anyhow::Result<
         .filter(|arm| wanted.contains(&arm.name()))
         .collect();
     if let Some(missing) = wanted.iter().find(|name| !arms.iter().any(|arm| arm.name() == **name)) {
-        bail!("this version has no code for the arm {missing}");
+        return Err(usage(&format!("this version has no code for the arm {missing}")));
     }
     // Drawn, so that the workers of a fleet spread over the orchestrators.
     let leases = HttpLeases::new(&config.orchestrators, key, usize::from(draw::<1>()[0]))?;
@@ -57,6 +61,10 @@ async fn serving(config: &Config, wanted: &BTreeSet<ArmName>) -> anyhow::Result<
     let settings = WorkerSettings { worker, slots: config.slots, poll: POLL, grace: config.drain_grace };
     Worker::new(Arc::new(leases), arms, settings).run(shutdown).await;
     Ok(ExitCode::SUCCESS)
+}
+
+fn usage(why: &str) -> anyhow::Error {
+    Usage(why.to_owned()).into()
 }
 
 /// One run of this process: a pod that restarts under the same name is another worker.

@@ -103,6 +103,8 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
     show::line(&format!("data folder: {}; API description: http://{address}/openapi.json", folder.display()));
 
     let ended = tokio::select! {
+        // Whoever ends because of it has not ended by itself.
+        biased;
         () = shutdown.cancelled() => None,
         how = &mut serving => Some(Part::Server(how)),
         how = &mut workers => Some(Part::Supervisor(how)),

@@ -36,7 +36,7 @@ pub(super) struct Order {
 }
 
 /// How long a long poll for steps waits.
-pub(super) const POLL: Millis = Millis::from_secs(20);
+const POLL: Millis = Millis::from_secs(20);
 
 pub(super) fn work() -> anyhow::Result<ExitCode> {
     // Two threads, so that a step that computes for a moment does not hold up the heartbeats of

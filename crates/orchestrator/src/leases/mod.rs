@@ -16,12 +16,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::select_all;
 use octollm_access::{StepClaims, StepToken, TenantScope};
-use octollm_artefacts::{GetError, PutError};
+use octollm_artefacts::{GetError, PutError, WorkspacePath};
 use octollm_client::{
     Beat, Completion, Decision, Grant, LeaseAsk, LeaseError, Leases, ThinkAsk, ThinkError, Thinking,
     VerdictReport, Wait,
 };
-use octollm_contract::{ContentHash, Document, Millis, ProblemKind, WorkerId};
+use octollm_contract::{ContentHash, Document, Millis, ProblemKind, WorkerId, api::ArtefactView};
 use octollm_lifecycle::{Command, Refusal, Verdict};
 use octollm_store::{DecideError, Directed, StoreError, Wanted};
 use put::Put;
@@ -188,6 +188,7 @@ impl Leases for LocalLeases {
             // What its calls have cost is told with the result, not after it.
             gateway.settled(claims.step.task).await;
         }
+        well_named(&done.output.artefacts)?;
         let files = done.output.artefacts.iter().map(|made| made.sha256);
         let named: BTreeSet<ContentHash> = files.chain(done.output.workspace).collect();
         let artefacts: Vec<ContentHash> = named.into_iter().collect();
@@ -326,5 +327,22 @@ fn not_kept(error: PutError) -> LeaseError {
             LeaseError::Refused(problem(ProblemKind::TooLarge, error.to_string(), None))
         }
         PutError::Unconfirmed(_) => LeaseError::Unreachable(Box::new(error)),
+    }
+}
+
+/// Paths are what clients save files by: each lies in the workspace, and no two are the same.
+fn well_named(made: &[ArtefactView]) -> Result<(), LeaseError> {
+    let mut seen = BTreeSet::new();
+    let bad = made.iter().find_map(|made| match made.path.parse::<WorkspacePath>() {
+        Ok(path) if seen.insert(path.clone()) => None,
+        Ok(path) => Some(format!("{path} is there twice")),
+        Err(error) => Some(format!("{:?}: {error}", made.path)),
+    });
+    match bad {
+        None => Ok(()),
+        Some(detail) => {
+            let detail = problem(ProblemKind::InvalidRequest, detail, "output.artefacts");
+            Err(LeaseError::Refused(detail))
+        }
     }
 }

@@ -179,3 +179,33 @@ async fn a_worker_one_version_behind_keeps_working() {
     assert_eq!(new.status, 400, "a new form under an old number: {new:?}");
     octo.stop().await;
 }
+
+/// P8: what an arm says that a file is called is what clients save it by.
+#[tokio::test]
+async fn a_file_that_leads_out_of_the_workspace_is_refused() {
+    let octo = Octo::start().await;
+    octo.submit().await;
+    let (leases, token) = (octo.leases(), octo.lease().await.token);
+    let sha256 = leases.put_artefact(&token, "bytes".into()).await.unwrap();
+    let long = "a/".repeat(3000);
+    for paths in [
+        vec!["../a"],
+        vec!["/a"],
+        vec![""],
+        vec!["a\nb"],
+        vec!["a/../../b"],
+        vec![long.as_str()],
+        vec!["a", "a"],
+    ] {
+        let artefacts: Vec<_> =
+            paths.iter().map(|path| json!({ "path": path, "sha256": sha256, "bytes": 5 })).collect();
+        let done = json!({ "output": { "text": "x", "artefacts": artefacts } });
+        let refused = leases.complete(&token, serde_json::from_value(done).unwrap()).await.unwrap_err();
+        let LeaseError::Refused(problem) = refused else { panic!("{paths:?}: {refused:?}") };
+        assert_eq!(problem.field.as_deref(), Some("output.artefacts"), "{paths:?}");
+    }
+    let done =
+        json!({ "output": { "text": "x", "artefacts": [{ "path": "a/b", "sha256": sha256, "bytes": 5 }] } });
+    leases.complete(&token, serde_json::from_value(done).unwrap()).await.unwrap();
+    octo.stop().await;
+}
