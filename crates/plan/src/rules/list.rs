@@ -55,8 +55,8 @@ const ASKED: &[&str] = &[
 ];
 
 pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
-    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 5] =
-        [described, listed, shown, searched, asked_holding];
+    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 6] =
+        [described, listed, shown, searched, asked_holding, bare];
     let readings = forms.into_iter().filter_map(|form| c.attempt_from(form));
     let (after, clause) =
         readings.reduce(|best, next| if next.0.at() > best.0.at() { next } else { best })?;
@@ -74,6 +74,17 @@ fn described(c: &mut Cursor<'_>) -> Option<Clause> {
         Clause::List(e) | Clause::Find(e) if !e.places.is_empty() || end.is_done() => Some(clause),
         _ => None,
     }
+}
+
+/// "ls -la" as a whole goal, so that the refusal can say what is missing.
+fn bare(c: &mut Cursor<'_>) -> Option<Clause> {
+    c.need(&["ls", "list", "dir"])?;
+    let option =
+        |text: &str| text.strip_prefix('-').is_some_and(|o| o.chars().all(|c| LS_OPTIONS.contains(c)));
+    while c.word(|token| option(&token.text)).is_some() {}
+    let mut end = c.clone();
+    super::words::closing(&mut end);
+    end.is_done().then(|| Clause::List(Box::default()))
 }
 
 /// "find the largest file", behind a place that was named before.
