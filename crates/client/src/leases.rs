@@ -35,8 +35,13 @@ pub trait Leases: Send + Sync + 'static {
     /// Waits up to `ask.wait` for ready steps; an empty answer means that none came.
     async fn lease(&self, ask: LeaseAsk) -> Result<Vec<Grant>, LeaseError>;
 
-    /// Says that these steps are being worked on. The answers stand in the order of the tokens.
-    async fn heartbeat(&self, worker: &WorkerId, tokens: &[StepToken]) -> Result<Vec<Beat>, LeaseError>;
+    /// Says that these steps are being worked on. The answers stand in the order of the tokens; `None`
+    /// where nobody answered, which may be so for some steps and not for others.
+    async fn heartbeat(
+        &self,
+        worker: &WorkerId,
+        tokens: &[StepToken],
+    ) -> Result<Vec<Option<Beat>>, LeaseError>;
 
     /// Saves where a step is; the next attempt is handed it.
     async fn checkpoint(

@@ -43,7 +43,8 @@ use tracing::Instrument as _;
 /// within two seconds, and no grant may make the loop spin.
 const BEAT_AT_LEAST: Duration = Duration::from_millis(50);
 const BEAT_AT_MOST: Duration = Duration::from_millis(1500);
-/// A heartbeat that is not answered by then is taken for lost, so that the next one goes out.
+/// A heartbeat that is not answered by then is taken for lost, so that the next one goes out. The
+/// client asks three orchestrators within this time.
 const BEAT_FOR: Duration = Duration::from_secs(3);
 /// After a drain's grace: for arms to stop and for the last reports.
 const LAST_REPORTS: Duration = Duration::from_secs(3);
@@ -74,7 +75,9 @@ pub struct Worker {
 }
 
 type LeaseCall = Pin<Box<dyn Future<Output = Result<Vec<Grant>, LeaseError>> + Send>>;
-type BeatCall = Pin<Box<dyn Future<Output = Result<Vec<(Id, Beat)>, LeaseError>> + Send>>;
+/// The answer to a heartbeat, by the task of the step.
+type Beats = Vec<(Id, Option<Beat>)>;
+type BeatCall = Pin<Box<dyn Future<Output = Result<Beats, LeaseError>> + Send>>;
 
 /// What runs, and when the next heartbeat is due.
 #[derive(Default)]
@@ -312,7 +315,7 @@ impl Running {
         })
     }
 
-    fn heed(&self, answer: Result<Vec<(Id, Beat)>, LeaseError>) {
+    fn heed(&self, answer: Result<Beats, LeaseError>) {
         let beats = match answer {
             Ok(beats) => beats,
             Err(error) => return tracing::debug!("a heartbeat was not answered: {error}"),
@@ -320,15 +323,15 @@ impl Running {
         for (id, beat) in beats {
             let Some(held) = self.held.get(&id) else { continue };
             match beat {
-                Beat::Alive => {}
-                Beat::Stop => held.halt.tell(Cause::WantedBack),
-                Beat::Lost => held.halt.tell(Cause::Lost),
+                Some(Beat::Alive) | None => {}
+                Some(Beat::Stop) => held.halt.tell(Cause::WantedBack),
+                Some(Beat::Lost) => held.halt.tell(Cause::Lost),
             }
         }
     }
 }
 
-async fn beat_answered(beating: &mut Option<BeatCall>) -> Result<Vec<(Id, Beat)>, LeaseError> {
+async fn beat_answered(beating: &mut Option<BeatCall>) -> Result<Beats, LeaseError> {
     match beating {
         Some(call) => call.await,
         None => pending().await,

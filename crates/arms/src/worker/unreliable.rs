@@ -254,13 +254,13 @@ impl Leases for UnreliableLeases {
         }
     }
 
-    async fn heartbeat(&self, _: &WorkerId, tokens: &[StepToken]) -> Result<Vec<Beat>, LeaseError> {
+    async fn heartbeat(&self, _: &WorkerId, tokens: &[StepToken]) -> Result<Vec<Option<Beat>>, LeaseError> {
         self.state().heartbeats += 1;
         let beat = |token| {
             let place = self.place(token)?;
             Some(self.state().beats.get(&place).copied().unwrap_or(Beat::Alive))
         };
-        Ok(tokens.iter().map(|token| beat(token).unwrap_or(Beat::Lost)).collect())
+        Ok(tokens.iter().map(|token| Some(beat(token).unwrap_or(Beat::Lost))).collect())
     }
 
     async fn checkpoint(

@@ -3,8 +3,11 @@
 //! Promises: steps are asked for at one orchestrator, and at the next one when it cannot be reached
 //! or is going away; a step is reported on where it was leased, and elsewhere only when nothing
 //! was sent because no connection could be made, so that a report is never sent twice by this layer.
+//! A heartbeat, which may be sent twice, is sent to the next orchestrator when one does not answer
+//! soon: one that is away costs no step its lease (P1). Who answers is reported to from then on.
 
 use super::{
+    homes::Homes,
     think::thinking,
     transport::{ANSWER_WITHIN, BadBase, ClientError, Transport, answered, body},
 };
@@ -15,6 +18,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::join_all;
 use octollm_access::{ApiKey, StepToken};
 use octollm_contract::{ContentHash, Document, Millis, ProblemKind, WorkerId};
 use reqwest::{Method, RequestBuilder, Response, header};
@@ -22,19 +26,24 @@ use serde::Serialize;
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
+use tokio::time::timeout;
 
 /// Large artefacts take their time.
 const ARTEFACT_WITHIN: Duration = Duration::from_secs(120);
 /// No answer of a model takes longer than a step may.
 const THINKING_MAX: Duration = Duration::from_secs(3600);
+/// The gateway begins to answer at once; what it says may take long.
+const THINKING_BEGINS_WITHIN: Duration = Duration::from_secs(15);
+/// An orchestrator that has not answered a heartbeat by then, the connection included, is passed over.
+const BEAT_WITHIN: Duration = Duration::from_millis(900);
+/// One heartbeat is sent to so many orchestrators at most, the next one to those after them.
+const BEAT_TURNS_MAX: usize = 3;
 const BUSY: Millis = Millis::from_secs(1);
-/// Of so many steps it is remembered where they were leased; of others that is not needed for long.
-const HOMES_MAX: usize = 4096;
 
 /// A worker's way to its orchestrators: its arm key for asking, a step's token for reporting.
 #[derive(Clone)]
@@ -48,30 +57,12 @@ struct Orchestrators {
     all: Vec<Transport>,
     /// Where steps are asked for.
     asking: AtomicUsize,
-    /// Where the steps at hand were leased, by their tokens.
-    homes: Mutex<BTreeMap<String, usize>>,
+    homes: Homes,
 }
 
 impl Orchestrators {
-    fn homes(&self) -> MutexGuard<'_, BTreeMap<String, usize>> {
-        self.homes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn home(&self, token: &StepToken) -> usize {
-        let known = self.homes().get(token.reveal()).copied();
-        known.unwrap_or_else(|| self.asking.load(Ordering::Relaxed))
-    }
-
-    fn settle(&self, grants: &[Grant], at: usize) {
-        let mut homes = self.homes();
-        if homes.len() + grants.len() > HOMES_MAX {
-            homes.clear();
-        }
-        homes.extend(grants.iter().map(|grant| (grant.token.reveal().to_owned(), at)));
-    }
-
-    fn leave(&self, token: &StepToken) {
-        self.homes().remove(token.reveal());
+        self.homes.of(token).unwrap_or_else(|| self.asking.load(Ordering::Relaxed))
     }
 
     fn ask_elsewhere(&self, not_at: usize) {
@@ -80,19 +71,24 @@ impl Orchestrators {
         let _moved = self.asking.compare_exchange(not_at, next, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// Sends what `build` makes to the orchestrator `home`, or to the first after it that a connection
-    /// can be made to.
+    /// Sends what `build` makes of a step to where it was leased, or to the first orchestrator after it
+    /// that a connection can be made to.
     async fn send(
         &self,
-        home: usize,
+        token: &StepToken,
         build: impl Fn(&Transport) -> RequestBuilder,
     ) -> Result<Response, ClientError> {
-        let mut refused = None;
+        let (home, mut refused) = (self.home(token), None);
         for turn in 0..self.all.len() {
-            let transport = &self.all[(home + turn) % self.all.len()];
-            match answered(build(transport)).await {
+            let at = (home + turn) % self.all.len();
+            match answered(build(&self.all[at])).await {
                 Err(ClientError::Unreachable(error)) if error.is_connect() => refused = Some(error),
-                answer => return answer,
+                answer => {
+                    if turn > 0 {
+                        self.homes.heard(token, at, Instant::now());
+                    }
+                    return answer;
+                }
             }
         }
         Err(ClientError::Unreachable(refused.expect("there is at least one orchestrator")))
@@ -112,23 +108,15 @@ impl HttpLeases {
         let asking = AtomicUsize::new(first % all.len());
         Ok(HttpLeases {
             key,
-            orchestrators: Arc::new(Orchestrators { all, asking, homes: Mutex::default() }),
+            orchestrators: Arc::new(Orchestrators { all, asking, homes: Homes::default() }),
         })
     }
 
-    /// A call with the arm's key.
-    async fn ask(
-        &self,
-        at: usize,
-        path: &str,
-        within: Duration,
-        body: &(impl Serialize + Sync),
-    ) -> Result<Response, ClientError> {
-        let build = |transport: &Transport| {
-            let request = transport.request(Method::POST, &["internal", "v1", path], &[], &self.key.reveal());
-            request.header(PROTOCOL_HEADER, PROTOCOL_VERSION.to_string()).timeout(within).json(body)
-        };
-        self.orchestrators.send(at, build).await
+    /// A call with the arm's key, at one place.
+    fn ask(&self, at: usize, path: &str, within: Duration, body: &(impl Serialize + Sync)) -> RequestBuilder {
+        let transport = &self.orchestrators.all[at];
+        let request = transport.request(Method::POST, &["internal", "v1", path], &[], &self.key.reveal());
+        request.header(PROTOCOL_HEADER, PROTOCOL_VERSION.to_string()).timeout(within).json(body)
     }
 
     /// A call with a step's token.
@@ -145,7 +133,7 @@ impl HttpLeases {
             let request = transport.request(method.clone(), &whole, &[], token.reveal());
             with(request.header(PROTOCOL_HEADER, PROTOCOL_VERSION.to_string()))
         };
-        self.orchestrators.send(self.orchestrators.home(token), build).await
+        self.orchestrators.send(token, build).await
     }
 
     /// A report that ends the lease, if it is heard.
@@ -155,19 +143,22 @@ impl HttpLeases {
         token: &StepToken,
         with: impl Fn(RequestBuilder) -> RequestBuilder,
     ) -> Result<(), LeaseError> {
-        self.of_step(Method::POST, &[path], token, with).await.map_err(lease_error)?;
-        self.orchestrators.leave(token);
-        Ok(())
+        let said = self.of_step(Method::POST, &[path], token, with).await.map(drop).map_err(lease_error);
+        let over = match &said {
+            Ok(()) | Err(LeaseError::Lost) => true,
+            // After a refused result comes a failure, or another plan.
+            Err(LeaseError::Refused(_)) => path != "complete",
+            Err(LeaseError::Busy { .. } | LeaseError::Unreachable(_)) => false,
+        };
+        if over {
+            self.orchestrators.homes.leave(token);
+        }
+        said
     }
 
-    async fn beat_at(
-        &self,
-        at: usize,
-        worker: &WorkerId,
-        tokens: Vec<StepToken>,
-    ) -> Result<Vec<Beat>, LeaseError> {
-        let ask = HeartbeatAsk { worker: worker.clone(), tokens };
-        let answer = self.ask(at, "heartbeat", ANSWER_WITHIN, &ask).await.map_err(lease_error)?;
+    /// One heartbeat at one orchestrator.
+    async fn beat_at(&self, at: usize, ask: &HeartbeatAsk) -> Result<Vec<Beat>, LeaseError> {
+        let answer = answered(self.ask(at, "heartbeat", BEAT_WITHIN, ask)).await.map_err(lease_error)?;
         let beats: Vec<Beat> = body(answer).await.map_err(lease_error)?;
         if beats.len() == ask.tokens.len() {
             Ok(beats)
@@ -177,6 +168,33 @@ impl HttpLeases {
             Err(LeaseError::Unreachable(Box::new(wrong)))
         }
     }
+
+    /// The heartbeat of steps that are at home at `home`: there, or at the next that answers.
+    async fn beat_from(&self, home: usize, ask: HeartbeatAsk) -> Result<Vec<Beat>, LeaseError> {
+        let Orchestrators { all, homes, .. } = self.orchestrators.as_ref();
+        let turns = all.len().min(BEAT_TURNS_MAX);
+        let mut failed = None;
+        for at in (home..home + turns).map(|at| at % all.len()) {
+            match self.beat_at(at, &ask).await {
+                Ok(beats) => {
+                    for (token, beat) in ask.tokens.iter().zip(&beats) {
+                        match beat {
+                            Beat::Alive | Beat::Stop => homes.heard(token, at, Instant::now()),
+                            Beat::Lost => homes.leave(token),
+                        }
+                    }
+                    return Ok(beats);
+                }
+                Err(error) => {
+                    self.orchestrators.ask_elsewhere(at);
+                    failed = Some(error);
+                }
+            }
+        }
+        let next = (home + turns) % all.len();
+        ask.tokens.iter().for_each(|token| homes.heard(token, next, Instant::now()));
+        Err(failed.expect("there is at least one orchestrator"))
+    }
 }
 
 #[async_trait]
@@ -185,16 +203,14 @@ impl Leases for HttpLeases {
         let at = self.orchestrators.asking.load(Ordering::Relaxed);
         // Asked at one place only: a wish for steps that two heard would bring twice as many.
         let within = ask.wait.to_duration() + ANSWER_WITHIN;
-        let transport = &self.orchestrators.all[at];
-        let request = transport.request(Method::POST, &["internal", "v1", "lease"], &[], &self.key.reveal());
-        let request = request.header(PROTOCOL_HEADER, PROTOCOL_VERSION.to_string()).timeout(within);
         let asked = async {
-            let answer = answered(request.json(&ask)).await.map_err(lease_error)?;
+            let answer = answered(self.ask(at, "lease", within, &ask)).await.map_err(lease_error)?;
             body::<Vec<Grant>>(answer).await.map_err(lease_error)
         };
         match asked.await {
             Ok(grants) => {
-                self.orchestrators.settle(&grants, at);
+                let tokens = grants.iter().map(|grant| &grant.token);
+                self.orchestrators.homes.settle(tokens, at, Instant::now());
                 Ok(grants)
             }
             Err(error) => {
@@ -206,20 +222,36 @@ impl Leases for HttpLeases {
         }
     }
 
-    /// One call for each orchestrator that leased some of the steps.
-    async fn heartbeat(&self, worker: &WorkerId, tokens: &[StepToken]) -> Result<Vec<Beat>, LeaseError> {
+    /// One call for each orchestrator that leased some of the steps, side by side.
+    async fn heartbeat(
+        &self,
+        worker: &WorkerId,
+        tokens: &[StepToken],
+    ) -> Result<Vec<Option<Beat>>, LeaseError> {
         let mut by_home: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (place, token) in tokens.iter().enumerate() {
             by_home.entry(self.orchestrators.home(token)).or_default().push(place);
         }
-        let mut beats = vec![Beat::Alive; tokens.len()];
-        for (home, places) in by_home {
+        let calls = by_home.into_iter().map(|(home, places)| async move {
             let of_home = places.iter().map(|place| tokens[*place].clone()).collect();
-            for (place, beat) in places.into_iter().zip(self.beat_at(home, worker, of_home).await?) {
-                beats[place] = beat;
+            let ask = HeartbeatAsk { worker: worker.clone(), tokens: of_home };
+            (places, self.beat_from(home, ask).await)
+        });
+        let (mut beats, mut failed) = (vec![None; tokens.len()], None);
+        for (places, answer) in join_all(calls).await {
+            match answer {
+                Ok(answer) => {
+                    for (place, beat) in places.into_iter().zip(answer) {
+                        beats[place] = Some(beat);
+                    }
+                }
+                Err(error) => failed = Some(error),
             }
         }
-        Ok(beats)
+        match failed {
+            Some(error) if beats.iter().all(Option::is_none) => Err(error),
+            Some(_) | None => Ok(beats),
+        }
     }
 
     async fn checkpoint(
@@ -260,7 +292,10 @@ impl Leases for HttpLeases {
 
     async fn think(&self, token: &StepToken, ask: ThinkAsk) -> Result<Thinking, ThinkError> {
         let with = |request: RequestBuilder| request.timeout(THINKING_MAX).json(&ask);
-        let response = self.of_step(Method::POST, &["think"], token, with).await;
+        let response = self.of_step(Method::POST, &["think"], token, with);
+        let response = timeout(THINKING_BEGINS_WITHIN, response)
+            .await
+            .map_err(|silence| ThinkError::Unreachable(Box::new(silence)))?;
         let response = response.map_err(|error| match lease_error(error) {
             LeaseError::Lost => ThinkError::Lost,
             LeaseError::Busy { retry_after } => {
@@ -313,3 +348,7 @@ fn lease_error(error: ClientError) -> LeaseError {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "leases_tests.rs"]
+mod tests;

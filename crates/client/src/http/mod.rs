@@ -1,6 +1,7 @@
 //! The HTTP side: [`Client`] for the public API, [`HttpLeases`] for the lease protocol.
 
 mod events;
+mod homes;
 mod leases;
 mod tasks;
 mod think;

@@ -21,7 +21,7 @@ use octollm_client::{
         ArtefactPut, CheckpointReport, CompletionV1, FailReport, HeartbeatAsk, PROTOCOL_HEADER, ReleaseReport,
     },
 };
-use octollm_contract::{ContentHash, Document, Problem};
+use octollm_contract::{ContentHash, Document, Problem, ProblemKind};
 use std::{convert::Infallible, time::Duration};
 use tokio::time::Instant;
 
@@ -111,7 +111,11 @@ pub(super) async fn heartbeat(
     _: Spoken,
     Json(ask): Json<HeartbeatAsk>,
 ) -> Result<Answer<Vec<Beat>>, Refused> {
-    Ok(Answer(serving.leases.heartbeat(&ask.worker, &ask.tokens).await?))
+    let beats = serving.leases.heartbeat(&ask.worker, &ask.tokens).await?;
+    // The worker asks elsewhere for all of them: a heartbeat may be sent twice.
+    let all: Option<Vec<Beat>> = beats.into_iter().collect();
+    let unanswered = || Refused::new(ProblemKind::Unavailable, "not every step can be looked for now", None);
+    all.map(Answer).ok_or_else(unanswered)
 }
 
 /// Save where a step is.

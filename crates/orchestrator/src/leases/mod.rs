@@ -139,7 +139,11 @@ impl Leases for LocalLeases {
         }
     }
 
-    async fn heartbeat(&self, worker: &WorkerId, tokens: &[StepToken]) -> Result<Vec<Beat>, LeaseError> {
+    async fn heartbeat(
+        &self,
+        worker: &WorkerId,
+        tokens: &[StepToken],
+    ) -> Result<Vec<Option<Beat>>, LeaseError> {
         if tokens.len() > BEATS_MAX {
             let detail = format!("at most {BEATS_MAX} steps beat at once");
             return Err(LeaseError::Refused(problem(ProblemKind::InvalidRequest, detail, "tokens")));
@@ -155,11 +159,11 @@ impl Leases for LocalLeases {
         });
         let mut decided = self.app.parts.store.decide(commands.collect()).await.into_iter();
         let beats = opened.iter().map(|claims| {
-            let Some(claims) = claims else { return Ok(Beat::Lost) };
+            let Some(claims) = claims else { return Ok(Some(Beat::Lost)) };
             match decided.next() {
-                Some(Ok(changes)) if changes.after.must_stop(claims.step.place, now) => Ok(Beat::Stop),
-                Some(Ok(_)) => Ok(Beat::Alive),
-                Some(Err(DecideError::Refused(_) | DecideError::NotFound)) | None => Ok(Beat::Lost),
+                Some(Ok(changes)) if changes.after.must_stop(claims.step.place, now) => Ok(Some(Beat::Stop)),
+                Some(Ok(_)) => Ok(Some(Beat::Alive)),
+                Some(Err(DecideError::Refused(_) | DecideError::NotFound)) | None => Ok(Some(Beat::Lost)),
                 Some(Err(DecideError::Store(error))) => Err(store_failed(error)),
             }
         });

@@ -23,7 +23,10 @@ async fn a_task_is_done_through_leases_and_its_result_is_read() {
     let (leases, grant) = (octo.leases(), octo.lease().await);
     assert_eq!((grant.step.task, grant.attempt), (task, 1));
     let worker = "worker-1".parse().unwrap();
-    assert_eq!(leases.heartbeat(&worker, std::slice::from_ref(&grant.token)).await.unwrap(), [Beat::Alive]);
+    assert_eq!(
+        leases.heartbeat(&worker, std::slice::from_ref(&grant.token)).await.unwrap(),
+        [Some(Beat::Alive)]
+    );
     leases.checkpoint(&grant.token, Document::from_json("{\"at\":1}"), vec![]).await.unwrap();
     let bytes = Bytes::from_static(b"made by a step");
     let hash = leases.put_artefact(&grant.token, bytes.clone()).await.unwrap();
@@ -103,11 +106,14 @@ async fn a_cancel_reaches_the_worker_on_its_next_beat() {
     let view = octo.client(&octo.user).cancel(task).await.unwrap();
     assert_eq!(view.status, TaskStatus::Cancelling);
     let worker = "worker-1".parse().unwrap();
-    assert_eq!(leases.heartbeat(&worker, std::slice::from_ref(&grant.token)).await.unwrap(), [Beat::Stop]);
+    assert_eq!(
+        leases.heartbeat(&worker, std::slice::from_ref(&grant.token)).await.unwrap(),
+        [Some(Beat::Stop)]
+    );
     leases.release(&grant.token, None).await.unwrap();
     let ended = octo.client(&octo.user).wait(task, Millis::from_secs(10)).await.unwrap();
     assert_eq!(ended.status, TaskStatus::Cancelled);
-    assert_eq!(leases.heartbeat(&worker, &[grant.token]).await.unwrap(), [Beat::Lost]);
+    assert_eq!(leases.heartbeat(&worker, &[grant.token]).await.unwrap(), [Some(Beat::Lost)]);
     octo.stop().await;
 }
 

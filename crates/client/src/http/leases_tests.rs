@@ -1,0 +1,95 @@
+//! What a worker is told while one of its orchestrators hangs.
+
+use super::*;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
+
+/// Nothing here takes this long unless it is stuck; the worker takes a heartbeat for lost then.
+const BEAT_FOR: Duration = Duration::from_secs(3);
+
+/// It takes connections, as a stopped process does, and never answers.
+async fn hangs() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    (listener, base)
+}
+
+/// It answers every heartbeat: that a step whose token begins with "lost" is lost, any other alive.
+async fn lives() -> String {
+    let (listener, base) = hangs().await;
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            let whole = loop {
+                stream.read_buf(&mut request).await.unwrap();
+                let text = String::from_utf8_lossy(&request);
+                let Some((_, body)) = text.split_once("\r\n\r\n") else { continue };
+                if let Ok(ask) = serde_json::from_str::<HeartbeatAsk>(body) {
+                    break ask;
+                }
+            };
+            let lost = |token: &StepToken| token.reveal().starts_with("lost");
+            let beats = whole.tokens.iter().map(|token| if lost(token) { Beat::Lost } else { Beat::Alive });
+            let body = serde_json::to_string(&beats.collect::<Vec<_>>()).unwrap();
+            let head =
+                format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+            stream.write_all((head + &body).as_bytes()).await.unwrap();
+        }
+    });
+    base
+}
+
+fn token(text: &str) -> StepToken {
+    StepToken::from_presented(text)
+}
+
+fn leases_of(bases: &[String]) -> HttpLeases {
+    let key = ApiKey::generate([1; 5], [2; 32]);
+    HttpLeases::new(bases, key, 0).unwrap()
+}
+
+/// P1, P2: one orchestrator that is off the network costs no step its lease.
+#[tokio::test]
+async fn steps_of_an_orchestrator_that_hangs_are_beaten_at_the_next() {
+    let ((_open, stopped), alive) = (hangs().await, lives().await);
+    let leases = leases_of(&[stopped, alive]);
+    let (its, others, gone) = (token("its"), token("others"), token("lost"));
+    let homes = &leases.orchestrators.homes;
+    homes.settle([&its], 0, Instant::now());
+    homes.settle([&others, &gone], 1, Instant::now());
+    let (worker, tokens) = ("w1".parse().unwrap(), [its.clone(), others, gone.clone()]);
+    let beats = timeout(BEAT_FOR, leases.heartbeat(&worker, &tokens)).await.expect("in time").unwrap();
+    assert_eq!(beats, [Some(Beat::Alive), Some(Beat::Alive), Some(Beat::Lost)]);
+    assert_eq!(homes.of(&its), Some(1), "its reports go to who answers");
+    assert_eq!(homes.of(&gone), None, "of a lost step nothing is to be said");
+    let again = timeout(BEAT_WITHIN, leases.heartbeat(&worker, &tokens[..2])).await;
+    assert!(again.expect("nobody waits for the one that hangs").unwrap().iter().all(Option::is_some));
+}
+
+#[tokio::test]
+async fn steps_that_nobody_answers_for_leave_the_others_answered() {
+    let mut open = Vec::new();
+    let mut bases = Vec::new();
+    for _ in 0..BEAT_TURNS_MAX {
+        let (listener, base) = hangs().await;
+        open.push(listener);
+        bases.push(base);
+    }
+    bases.push(lives().await);
+    let leases = leases_of(&bases);
+    let (its, others) = (token("its"), token("others"));
+    leases.orchestrators.homes.settle([&its], 0, Instant::now());
+    leases.orchestrators.homes.settle([&others], BEAT_TURNS_MAX, Instant::now());
+    let (worker, tokens) = ("w1".parse().unwrap(), [its, others]);
+    let beats = timeout(BEAT_FOR, leases.heartbeat(&worker, &tokens)).await.expect("in time").unwrap();
+    assert_eq!(beats, [None, Some(Beat::Alive)]);
+    let beats = timeout(BEAT_FOR, leases.heartbeat(&worker, &tokens)).await.expect("in time").unwrap();
+    assert_eq!(beats, [Some(Beat::Alive); 2], "the next heartbeat goes to the orchestrators after them");
+    assert!(matches!(
+        timeout(BEAT_FOR, leases_of(&bases[..1]).heartbeat(&worker, &tokens)).await.expect("in time"),
+        Err(LeaseError::Unreachable(_))
+    ));
+}
