@@ -34,7 +34,8 @@ impl StepToken {
     }
 
     /// The id of the key that it says it was signed with.
-    pub(crate) fn key_id(&self) -> Option<&str> {
+    #[must_use]
+    pub fn key_id(&self) -> Option<&str> {
         self.0.split_once('.').map(|(id, _)| id)
     }
 

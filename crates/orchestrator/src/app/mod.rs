@@ -12,6 +12,7 @@ mod submit;
 pub use caller::Caller;
 pub use keys::{CreatedKey, HOME_TENANT, KeyError, NewKey};
 pub use read::ReadError;
+pub(crate) use ring::NotOpened;
 pub use ring::RingKeeper;
 pub use steer::SteerError;
 pub use submit::SubmitError;

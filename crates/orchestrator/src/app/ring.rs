@@ -1,17 +1,20 @@
 //! The keys of step tokens, shared with the other orchestrators of the store.
 //!
 //! Promises: a step leased by one orchestrator is reported on at any other; a rotation fails no
-//! step. A key that is not known here is looked for in the store before its token is refused, and
-//! the store is asked at most once a second for that, whatever is presented.
+//! step. A key that is not known here is looked for in the store before its token is refused: by one
+//! caller at a time, whose look answers for all who wait, and at most once a second, whatever is
+//! presented. What could not be looked for is not refused, but answered later.
 
 use super::App;
 use octollm_access::{InvalidToken, KeyRing, RingKey, StepClaims, StepToken};
 use octollm_store::StoreError;
 use std::{
+    collections::{BTreeSet, VecDeque},
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 use tokio::{
+    sync::Mutex as AsyncMutex,
     task::JoinHandle,
     time::{Instant, sleep},
 };
@@ -23,29 +26,61 @@ const AFTER_A_FAILURE: Duration = Duration::from_secs(5);
 /// Tokens of unknown keys make the store be asked so often at most.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// No key has a longer id.
+const ID_BYTES_MAX: usize = 32;
+/// Of so many keys it is remembered that the store has none.
+const ABSENT_MAX: usize = 256;
+
 /// The keys at hand. It always has one.
 pub(super) struct Ring {
     keys: RwLock<Arc<KeyRing>>,
-    looked: Mutex<Option<Instant>>,
+    /// Ids that were presented before a look that did not bring them. A key is in the store before it
+    /// signs, so that no token of theirs was ever good, or none is any more.
+    absent: Mutex<VecDeque<String>>,
+    /// Held by who reads the store, so that no older reading replaces a newer one; when it was last
+    /// read for an unknown key.
+    looked: AsyncMutex<Option<Instant>>,
+}
+
+/// Why a token opens nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NotOpened {
+    /// It is no good.
+    Invalid(InvalidToken),
+    /// Whether its key exists cannot be looked up now.
+    Unknown,
 }
 
 impl Ring {
     /// A ring of one key that nobody else has.
     pub(super) fn own(key: RingKey) -> Self {
-        Ring { keys: RwLock::new(Arc::new(KeyRing::of(vec![key]))), looked: Mutex::default() }
+        let keys = RwLock::new(Arc::new(KeyRing::of(vec![key])));
+        Ring { keys, absent: Mutex::default(), looked: AsyncMutex::default() }
     }
 
     fn keys(&self) -> Arc<KeyRing> {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn may_look(&self) -> bool {
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY);
-        if may {
-            *looked = Some(Instant::now());
+    /// Replaces the keys; `false` when there are none, and those at hand stay.
+    fn take(&self, keys: Vec<RingKey>) -> bool {
+        let some = !keys.is_empty();
+        if some {
+            *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(KeyRing::of(keys));
         }
-        may
+        some
+    }
+
+    fn is_absent(&self, id: &str) -> bool {
+        self.absent.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|absent| absent == id)
+    }
+
+    fn note_absent(&self, id: String) {
+        let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
+        if absent.len() == ABSENT_MAX {
+            absent.pop_front();
+        }
+        absent.push_back(id);
     }
 }
 
@@ -53,6 +88,12 @@ impl App {
     /// Takes the ring from the store, with a new key in it when one is missing. Until it was called
     /// step tokens are signed with a key of this process alone.
     pub async fn share_ring(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = self.ring.looked.lock().await;
+        self.read_ring().await.map(|_| ())
+    }
+
+    /// Whether the store had keys. Its caller holds the lock.
+    async fn read_ring(&self) -> Result<bool, StoreError> {
         let (store, now) = (&self.parts.store, self.now());
         let mut keys = store.ring().await?;
         if let Some(from) = KeyRing::of(keys.clone()).missing(now) {
@@ -61,8 +102,7 @@ impl App {
             store.add_to_ring(RingKey::new(seed, from), now).await?;
             keys = store.ring().await?;
         }
-        *self.ring.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(KeyRing::of(keys));
-        Ok(())
+        Ok(self.ring.take(keys))
     }
 
     pub(crate) fn sign(&self, claims: &StepClaims) -> StepToken {
@@ -75,18 +115,60 @@ impl App {
     }
 
     /// Opens a token, with a key that another orchestrator has just made, too.
-    pub(crate) async fn open_any(&self, token: &StepToken) -> Result<StepClaims, InvalidToken> {
-        match self.open(token) {
-            Err(InvalidToken::UnknownKey) if self.ring.may_look() => {
-                if let Err(error) = self.share_ring().await {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "the keys of step tokens cannot be read"
-                    );
-                }
-                self.open(token)
+    pub(crate) async fn open_any(&self, token: &StepToken) -> Result<StepClaims, NotOpened> {
+        self.look_for(std::slice::from_ref(token)).await;
+        self.opened(token)
+    }
+
+    /// The same for many, for which the store is asked once.
+    pub(crate) async fn open_all(&self, tokens: &[StepToken]) -> Vec<Result<StepClaims, NotOpened>> {
+        self.look_for(tokens).await;
+        tokens.iter().map(|token| self.opened(token)).collect()
+    }
+
+    fn opened(&self, token: &StepToken) -> Result<StepClaims, NotOpened> {
+        self.open(token).map_err(|error| match error {
+            InvalidToken::UnknownKey
+                if token.key_id().is_some_and(|id| id.len() <= ID_BYTES_MAX && !self.ring.is_absent(id)) =>
+            {
+                NotOpened::Unknown
             }
-            opened => opened,
+            InvalidToken::UnknownKey
+            | InvalidToken::Malformed
+            | InvalidToken::Forged
+            | InvalidToken::Expired => NotOpened::Invalid(error),
+        })
+    }
+
+    /// The ids of keys that nobody has looked for.
+    fn unknown(&self, tokens: &[StepToken]) -> BTreeSet<String> {
+        let unknown = tokens.iter().filter(|token| matches!(self.opened(token), Err(NotOpened::Unknown)));
+        unknown.filter_map(|token| token.key_id().map(str::to_owned)).collect()
+    }
+
+    /// Reads the ring if keys of `tokens` are unknown, once whoever reads it already is done.
+    async fn look_for(&self, tokens: &[StepToken]) {
+        if self.unknown(tokens).is_empty() {
+            return;
+        }
+        let mut looked = self.ring.looked.lock().await;
+        let sought = self.unknown(tokens);
+        if sought.is_empty() || looked.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
+            return;
+        }
+        *looked = Some(Instant::now());
+        match self.read_ring().await {
+            Ok(true) => {
+                let still = self.unknown(tokens);
+                sought.intersection(&still).for_each(|id| self.ring.note_absent(id.clone()));
+            }
+            Ok(false) => tracing::warn!("the store has no keys of step tokens"),
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the keys of step tokens cannot be read"
+                );
+            }
         }
     }
 }
@@ -131,5 +213,82 @@ impl RingKeeper {
         if let Err(error) = self.task.await {
             tracing::error!(%error, "the keeper of step keys had failed");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LocalLeases, Parts, Settings};
+    use futures_util::future::join_all;
+    use octollm_access::SigningKey;
+    use octollm_artefacts::Artefacts;
+    use octollm_client::{Beat, Leases as _};
+    use octollm_contract::{LeaseToken, Millis, TaskId};
+    use octollm_store::{
+        OsEntropy, SystemClock,
+        sqlite::{Options, SqliteStore},
+    };
+
+    fn app(folder: &std::path::Path) -> Arc<App> {
+        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
+        let store = SqliteStore::open(&folder.join("db"), clock.clone(), entropy.clone(), Options::default())
+            .unwrap();
+        let artefacts = Artefacts::in_folder(&folder.join("artefacts"), 1 << 20).unwrap();
+        App::new(Parts { store: Arc::new(store), artefacts, clock, entropy }, Settings::default())
+    }
+
+    fn token(app: &App, seed: u8) -> StepToken {
+        let step = TaskId::from_bytes([7; 16]).step(0);
+        let expires = app.now() + Millis::from_secs(600);
+        let claims = StepClaims { step, lease: LeaseToken::from_bytes([1; 16]), expires };
+        SigningKey::from_seed([seed; 32]).sign(&claims)
+    }
+
+    async fn made_elsewhere(app: &App, seed: u8) {
+        let now = app.now();
+        app.parts.store.add_to_ring(RingKey::new([seed; 32], now), now).await.unwrap();
+    }
+
+    /// P2: whoever waits for the look of another has its answer, and nobody is refused meanwhile.
+    #[tokio::test]
+    async fn all_who_present_a_new_key_at_once_are_served_by_one_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = app(folder.path());
+        app.share_ring().await.unwrap();
+        made_elsewhere(&app, 3).await;
+        let token = token(&app, 3);
+        assert_eq!(app.open(&token), Err(InvalidToken::UnknownKey));
+        let opened = join_all((0..8).map(|_| app.open_any(&token))).await;
+        assert!(opened.iter().all(Result::is_ok), "{opened:?}");
+    }
+
+    /// P1: a step whose key cannot be looked for now is neither lost nor refused.
+    #[tokio::test]
+    async fn a_key_that_cannot_be_looked_for_leaves_its_step_unanswered() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = app(folder.path());
+        app.share_ring().await.unwrap();
+        made_elsewhere(&app, 3).await;
+        // It was looked for another key a moment ago.
+        *app.ring.looked.lock().await = Some(Instant::now() + Duration::from_secs(60));
+        let (token, forged) = (token(&app, 3), token(&app, 4));
+        assert_eq!(app.open_any(&token).await, Err(NotOpened::Unknown));
+        let (leases, worker) = (LocalLeases::new(Arc::clone(&app)), "w1".parse().unwrap());
+        let tokens = [token, forged];
+        assert_eq!(leases.heartbeat(&worker, &tokens).await.unwrap(), [None, None]);
+        // Once it may be looked for, what is there opens, and what is not is refused from then on.
+        *app.ring.looked.lock().await = None;
+        assert_eq!(leases.heartbeat(&worker, &tokens).await.unwrap(), [Some(Beat::Lost); 2]);
+        assert!(app.open(&tokens[0]).is_ok());
+        assert_eq!(app.open_any(&tokens[1]).await, Err(NotOpened::Invalid(InvalidToken::UnknownKey)));
+    }
+
+    #[test]
+    fn a_reading_without_keys_leaves_those_at_hand() {
+        let now = octollm_contract::Timestamp::from_millis(1_000);
+        let ring = Ring::own(RingKey::new([1; 32], now));
+        assert!(!ring.take(Vec::new()));
+        assert_eq!(ring.keys().missing(now), None);
     }
 }

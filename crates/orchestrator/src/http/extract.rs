@@ -2,14 +2,14 @@
 //! that are known. What does not fit is a [`Refused`] before the handler runs.
 
 use super::{Serving, refusal::Refused, strict};
-use crate::Caller;
+use crate::{Caller, app::NotOpened};
 use axum::{
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::{HeaderMap, header, request::Parts},
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use octollm_access::{ApiKey, Scope, StepToken};
+use octollm_access::{ApiKey, InvalidToken, Scope, StepToken};
 use octollm_contract::{IdempotencyKey, KeyId, ProblemKind, TaskId};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{marker::PhantomData, str::FromStr, sync::Arc, time::Duration};
@@ -64,14 +64,15 @@ impl FromRequestParts<Serving> for OfStep {
         let token = StepToken::from_presented(bearer(&parts.headers)?);
         match serving.app.open_any(&token).await {
             Ok(_) => Ok(OfStep(token)),
-            Err(octollm_access::InvalidToken::Expired) => {
+            Err(NotOpened::Unknown) => {
+                Err(Refused::new(ProblemKind::Unavailable, "the token's key cannot be looked for now", None))
+            }
+            Err(NotOpened::Invalid(InvalidToken::Expired)) => {
                 Err(Refused::new(ProblemKind::LeaseLost, "the step token has expired", None))
             }
-            Err(
-                error @ (octollm_access::InvalidToken::Malformed
-                | octollm_access::InvalidToken::Forged
-                | octollm_access::InvalidToken::UnknownKey),
-            ) => Err(Refused::new(ProblemKind::Unauthenticated, error.to_string(), "Authorization")),
+            Err(NotOpened::Invalid(
+                error @ (InvalidToken::Malformed | InvalidToken::Forged | InvalidToken::UnknownKey),
+            )) => Err(Refused::new(ProblemKind::Unauthenticated, error.to_string(), "Authorization")),
         }
     }
 }

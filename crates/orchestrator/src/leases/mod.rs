@@ -11,7 +11,7 @@ mod grants;
 mod planned;
 mod put;
 
-use crate::{App, problem::problem};
+use crate::{App, app::NotOpened, problem::problem};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::select_all;
@@ -150,7 +150,7 @@ impl Leases for LocalLeases {
         }
         let now = self.app.now();
         self.app.workers.beat(worker, now);
-        let opened: Vec<Option<StepClaims>> = tokens.iter().map(|token| self.open(token).ok()).collect();
+        let opened = self.app.open_all(tokens).await;
         let ttl = self.app.settings.lease_ttl;
         let commands = opened.iter().flatten().map(|claims| Directed {
             task: claims.step.task,
@@ -159,7 +159,11 @@ impl Leases for LocalLeases {
         });
         let mut decided = self.app.parts.store.decide(commands.collect()).await.into_iter();
         let beats = opened.iter().map(|claims| {
-            let Some(claims) = claims else { return Ok(Some(Beat::Lost)) };
+            let claims = match claims {
+                Ok(claims) => claims,
+                Err(NotOpened::Invalid(_)) => return Ok(Some(Beat::Lost)),
+                Err(NotOpened::Unknown) => return Ok(None),
+            };
             match decided.next() {
                 Some(Ok(changes)) if changes.after.must_stop(claims.step.place, now) => Ok(Some(Beat::Stop)),
                 Some(Ok(_)) => Ok(Some(Beat::Alive)),
