@@ -2,8 +2,8 @@
 
 use crate::{Link, NoLink, clock};
 use async_trait::async_trait;
-use octollm_client::{Completion, Grant};
-use octollm_contract::{ArmName, ContentHash, Millis, Timestamp, WorkerId};
+use octollm_client::{Completion, Grant, wire::UNKNOWN_ARTEFACTS};
+use octollm_contract::{ArmName, ContentHash, Millis, Problem, Timestamp, WorkerId};
 use octollm_plan::Provenance;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -83,10 +83,18 @@ impl From<NoLink> for Undone {
     fn from(error: NoLink) -> Self {
         match error {
             NoLink::Lost => Undone::Stopped,
-            NoLink::Refused(problem) => Undone::for_good(problem.to_string()),
+            NoLink::Refused(problem) => {
+                Undone::Failed { message: problem.to_string(), retryable: another_may_do(&problem) }
+            }
             NoLink::Away => Undone::for_now(error.to_string()),
         }
     }
+}
+
+/// Whether another attempt may be taken where this one was refused: the orchestrator that knew what the
+/// step had put is gone, and the next attempt puts it again.
+pub(crate) fn another_may_do(refused: &Problem) -> bool {
+    refused.field.as_deref() == Some(UNKNOWN_ARTEFACTS)
 }
 
 /// A whole text is loaded into memory up to this size.

@@ -10,6 +10,11 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use utoipa::ToSchema;
 
+/// The field that the refusal of a report is about which names artefacts that the step is not known to
+/// have put. The orchestrator that took them knows of them until the step reports; once it has died,
+/// only another attempt helps, which puts them again.
+pub const UNKNOWN_ARTEFACTS: &str = "artefacts";
+
 /// The header that names the protocol's version.
 pub const PROTOCOL_HEADER: &str = "octollm-protocol";
 

@@ -5,7 +5,7 @@ use super::{
     halt::{Cause, Halt},
     pace::Pace,
 };
-use crate::{Arm, Undone, Work};
+use crate::{Arm, Undone, Work, arm::another_may_do};
 use octollm_access::StepToken;
 use octollm_client::{Completion, Decision, LeaseError, Leases, Wait};
 use octollm_contract::Millis;
@@ -167,7 +167,7 @@ async fn deliver(
                 }
                 Report::Complete(_) => {
                     let message = format!("the result was not taken: {problem}");
-                    report = Report::Fail { message, retryable: false };
+                    report = Report::Fail { message, retryable: another_may_do(&problem) };
                     continue;
                 }
                 Report::Fail { .. } | Report::Release(_) | Report::Nothing => {

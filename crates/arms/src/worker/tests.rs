@@ -6,8 +6,9 @@ use super::{
 };
 use crate::{Arm, Undone, Work};
 use async_trait::async_trait;
+use bytes::Bytes;
 use octollm_client::{Beat, Completion};
-use octollm_contract::{ArmName, Document, Millis};
+use octollm_contract::{ArmName, Document, Millis, api::ArtefactView};
 use octollm_plan::{Instruction, StepOutput};
 use std::{
     sync::{
@@ -17,6 +18,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
+    sync::Notify,
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
@@ -26,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 #[derive(Default)]
 struct Scripted {
     begun: AtomicUsize,
+    forget: Notify,
+    forgotten: Notify,
 }
 
 #[async_trait]
@@ -57,6 +61,16 @@ impl Arm for Scripted {
                 Err(Undone::Stopped)
             }
             "deaf" => std::future::pending().await,
+            "hands over" => {
+                let sha256 = work.link.put(Bytes::from_static(b"made")).await?;
+                if self.begun.load(Ordering::Relaxed) == 1 {
+                    self.forget.notify_one();
+                    self.forgotten.notified().await;
+                }
+                let mut output = StepOutput::default();
+                output.artefacts.push(ArtefactView { path: "made".into(), bytes: 4, sha256 });
+                Ok(Completion::of(output))
+            }
             "panic" => panic!("the sky fell"),
             other => Err(Undone::for_good(other)),
         }
@@ -230,6 +244,21 @@ async fn a_panic_is_a_failure_of_its_step_alone() {
     bench.ready(1, "no");
     let told = bench.told(2).await;
     assert_eq!(told, [failed(0, "the arm panicked: the sky fell", true), failed(1, "no", false)]);
+    bench.stop().await;
+}
+
+/// P1: an orchestrator that dies with what it knew of a step's files costs an attempt, not the step.
+#[tokio::test(start_paused = true)]
+async fn files_that_the_next_orchestrator_does_not_know_may_be_made_again() {
+    let bench = Bench::start(1);
+    bench.ready(0, "hands over");
+    bench.arm.forget.notified().await;
+    bench.leases.next_attempt();
+    bench.arm.forgotten.notify_one();
+    let told = bench.told(1).await;
+    assert!(matches!(&told[0], Told::Failed(0, why, true) if why.contains("no artefact")), "{told:?}");
+    bench.ready(0, "hands over");
+    assert_eq!(bench.told(2).await[1], Told::Completed(0));
     bench.stop().await;
 }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use octollm_access::{SigningKey, StepClaims, StepToken};
 use octollm_client::{
     Beat, Completion, Decision, Grant, LeaseAsk, LeaseError, Leases, ThinkAsk, ThinkError, Thinking, Wait,
+    wire::UNKNOWN_ARTEFACTS,
 };
 use octollm_contract::{
     ArmName, ContentHash, Document, LeaseToken, Millis, Problem, ProblemKind, TaskId, Timestamp, WorkerId,
@@ -200,13 +201,13 @@ impl UnreliableLeases {
     }
 }
 
-fn refused(detail: String) -> LeaseError {
+fn refused(detail: String, field: Option<&str>) -> LeaseError {
     LeaseError::Refused(Problem {
         kind: format!("/problems/{}", ProblemKind::InvalidRequest.slug()),
         title: ProblemKind::InvalidRequest.title().to_owned(),
         status: 400,
         detail,
-        field: None,
+        field: field.map(str::to_owned),
     })
 }
 
@@ -271,7 +272,7 @@ impl Leases for UnreliableLeases {
     ) -> Result<(), LeaseError> {
         let mut own = self.state();
         if let Some(foreign) = artefacts.iter().find(|hash| !own.named.contains(hash)) {
-            return Err(refused(format!("the step has put no artefact {foreign}")));
+            return Err(refused(format!("the step has put no artefact {foreign}"), Some(UNKNOWN_ARTEFACTS)));
         }
         own.referred.extend(artefacts);
         own.checkpoints.push(state);
@@ -279,9 +280,14 @@ impl Leases for UnreliableLeases {
     }
 
     async fn complete(&self, token: &StepToken, done: Completion) -> Result<(), LeaseError> {
-        if let (Some(Decision::Plan(plan)), Some(why)) = (done.decision, self.state().plan_faults.pop_front())
+        if let (Some(Decision::Plan(plan)), Some(why)) =
+            (&done.decision, self.state().plan_faults.pop_front())
         {
-            return Err(refused(format!("{why} ({} steps)", plan.steps.len())));
+            return Err(refused(format!("{why} ({} steps)", plan.steps.len()), None));
+        }
+        let files: Vec<ContentHash> = done.output.artefacts.iter().map(|made| made.sha256).collect();
+        if let Some(foreign) = files.iter().find(|hash| !self.state().named.contains(hash)) {
+            return Err(refused(format!("the step has put no artefact {foreign}"), Some(UNKNOWN_ARTEFACTS)));
         }
         self.report(token, Told::Completed)
     }
@@ -307,7 +313,7 @@ impl Leases for UnreliableLeases {
 
     async fn get_artefact(&self, _: &StepToken, hash: ContentHash) -> Result<Bytes, LeaseError> {
         let readable = self.state().named.contains(&hash);
-        let missing = || refused(format!("the step's task refers to no artefact {hash}"));
+        let missing = || refused(format!("the step's task refers to no artefact {hash}"), None);
         self.artefact(hash).filter(|_| readable).ok_or_else(missing)
     }
 

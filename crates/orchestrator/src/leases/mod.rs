@@ -19,7 +19,7 @@ use octollm_access::{StepClaims, StepToken, TenantScope};
 use octollm_artefacts::{GetError, PutError, WorkspacePath};
 use octollm_client::{
     Beat, Completion, Decision, Grant, LeaseAsk, LeaseError, Leases, ThinkAsk, ThinkError, Thinking,
-    VerdictReport, Wait,
+    VerdictReport, Wait, wire::UNKNOWN_ARTEFACTS,
 };
 use octollm_contract::{ContentHash, Document, Millis, ProblemKind, WorkerId, api::ArtefactView};
 use octollm_lifecycle::{Command, Refusal, Verdict};
@@ -76,8 +76,12 @@ impl LocalLeases {
     async fn own_artefacts(&self, claims: &StepClaims, named: &[ContentHash]) -> Result<(), LeaseError> {
         for hash in named {
             if !self.may_read(claims, *hash).await? {
-                let detail = format!("the step has put no artefact {hash}");
-                return Err(LeaseError::Refused(problem(ProblemKind::InvalidRequest, detail, "artefacts")));
+                let detail = format!("the step is not known to have put the artefact {hash}");
+                return Err(LeaseError::Refused(problem(
+                    ProblemKind::InvalidRequest,
+                    detail,
+                    UNKNOWN_ARTEFACTS,
+                )));
             }
         }
         Ok(())

@@ -3,14 +3,17 @@
 use crate::harness::{Octo, ask, request, within};
 use bytes::Bytes;
 use octollm_client::{
-    Beat, Completion, LeaseError, Leases as _, PROTOCOL_OLDEST, PROTOCOL_VERSION, wire::PROTOCOL_HEADER,
+    Beat, Completion, LeaseError, Leases as _, PROTOCOL_OLDEST, PROTOCOL_VERSION,
+    wire::{PROTOCOL_HEADER, UNKNOWN_ARTEFACTS},
 };
 use octollm_contract::{
     ArmName, ContentHash, Document, Millis,
     api::{ArtefactView, TaskStatus},
 };
+use octollm_orchestrator::LocalLeases;
 use octollm_plan::StepOutput;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 fn says(text: &str) -> Completion {
     Completion::of(StepOutput { text: text.into(), ..StepOutput::default() })
@@ -95,6 +98,31 @@ async fn a_foreign_artefact_is_neither_read_nor_adopted() {
     assert!(matches!(adopted, Err(LeaseError::Refused(_))));
     let none = ContentHash::of(b"never put");
     assert!(matches!(leases.get_artefact(&one.token, none).await, Err(LeaseError::Refused(_))));
+    octo.stop().await;
+}
+
+/// P1: what a dead orchestrator alone knew costs the step an attempt, and not more.
+#[tokio::test]
+async fn a_file_that_another_orchestrator_took_is_refused_for_now_only() {
+    let octo = Octo::start().await;
+    let task = octo.submit().await;
+    let (leases, grant) = (octo.leases(), octo.lease().await);
+    let bytes = Bytes::from_static(b"made by a step");
+    let sha256 = leases.put_artefact(&grant.token, bytes.clone()).await.unwrap();
+    let mut done = says("");
+    done.output.artefacts = vec![ArtefactView { path: "made".into(), bytes: 14, sha256 }];
+    // The next process over the same store.
+    let next = LocalLeases::new(Arc::clone(&octo.app));
+    let refused = next.complete(&grant.token, done.clone()).await;
+    let Err(LeaseError::Refused(problem)) = refused else { panic!("{refused:?}") };
+    assert_eq!(problem.field.as_deref(), Some(UNKNOWN_ARTEFACTS), "the worker tells it from a wrong result");
+    next.fail(&grant.token, problem.to_string(), true).await.unwrap();
+    let again = octo.lease().await;
+    assert_eq!((again.step, again.attempt), (grant.step, 2));
+    next.put_artefact(&again.token, bytes).await.unwrap();
+    next.complete(&again.token, done).await.unwrap();
+    let view = octo.client(&octo.user).wait(task, Millis::from_secs(10)).await.unwrap();
+    assert_eq!(view.status, TaskStatus::Completed);
     octo.stop().await;
 }
 
