@@ -349,15 +349,17 @@ impl Draft {
             | StepState::Done
             | StepState::Cancelled => None,
         });
-        // A judge that refused is done; what it found stands in its result.
+        // A judge that refused is done; what it found stands in its result. Its verdict does not stand in
+        // the task, so that of several the one that refused is not known here, and none is named.
         let judged = || {
             let judges = self.task.places().filter(|(_, step)| own(step) && step.arm == ArmName::Judge);
-            let last = judges.filter(|(_, step)| step.state == StepState::Done).last();
-            last.map(|(place, _)| Failure {
-                reason: FailureReason::Refused,
-                message: "the judge refused the result".into(),
-                place: Some(place),
-            })
+            let mut done = judges.filter(|(_, step)| step.state == StepState::Done).map(|(place, _)| place);
+            let (first, other) = (done.next()?, done.next());
+            let (message, place) = match other {
+                None => ("the judge refused the result", Some(first)),
+                Some(_) => ("one of the judges refused the result", None),
+            };
+            Some(Failure { reason: FailureReason::Refused, message: message.into(), place })
         };
         let mended = Some(()).filter(|()| self.task.revisions > 0).and_then(|()| failed.or_else(judged));
         match mended {

@@ -154,6 +154,26 @@ fn what_was_to_be_mended_stays_in_sight_when_its_planner_fails() {
     assert_eq!((failure.place, failure.reason), (Some(1), crate::FailureReason::Refused));
     assert_eq!(message(&driver.task), "the judge refused the result; and no other plan was made: no");
 
+    // One judge accepted, the other refused: the wrong one is not named.
+    for refuses in [1, 2] {
+        let steps =
+            vec![step(ArmName::Executor, &[]), step(ArmName::Judge, &[0]), step(ArmName::Judge, &[0])];
+        let mut driver = Driver::new(order(steps, Replans::UpTo(2)));
+        let executor = driver.claim(0);
+        driver.ask(&complete(0, executor, None)).unwrap();
+        let judges = [driver.claim(1), driver.claim(2)];
+        for place in [3 - refuses, refuses] {
+            let verdict = if place == refuses { refused() } else { Some(Verdict::Accepted) };
+            driver.ask(&complete(place, judges[usize::from(place - 1)], verdict)).unwrap();
+        }
+        let planner = driver.claim(3);
+        driver.ask(&fail(3, planner, false)).unwrap();
+        let TaskState::Failed { failure, .. } = &driver.task.state else { panic!("{:?}", driver.task.state) };
+        assert_eq!((failure.place, failure.reason), (None, crate::FailureReason::Refused));
+        let told = "one of the judges refused the result; and no other plan was made: no";
+        assert_eq!(message(&driver.task), told);
+    }
+
     // A first planner that fails has nothing to mend.
     let (mut driver, token) = planning();
     driver.ask(&fail(0, token, false)).unwrap();
