@@ -64,11 +64,18 @@ pub(crate) async fn ask(gateway: &Inner, claims: &StepClaims, held: &Held, call:
         tries += 1;
         let mut heard = Heard::default();
         let how = listen(gateway, claims, held, call, &mut heard).await;
-        let (health, wrong) = match &how {
-            Err(Broken::Call(error)) => (breaker::Outcome::of(error), Some(chain(error))),
-            Ok(_) | Err(Broken::Unwanted) => (breaker::Outcome::Healthy, None),
+        let health = match &how {
+            Err(Broken::Call(error)) => Some((breaker::Outcome::of(error), Some(chain(error)))),
+            // Of a provider that had said nothing yet, nothing is known.
+            Err(Broken::Unwanted) if heard.first.is_none() => None,
+            Ok(_) | Err(Broken::Unwanted) => Some((breaker::Outcome::Healthy, None)),
         };
-        held.route.record(pass, health, wrong.as_deref(), gateway.parts.clock.now());
+        match health {
+            Some((health, wrong)) => {
+                held.route.record(pass, health, wrong.as_deref(), gateway.parts.clock.now());
+            }
+            None => held.route.give_back(pass),
+        }
         let (charge, why) = match how {
             Ok(answer) => return held.answered(at, began.elapsed(), tries, heard, answer),
             Err(Broken::Unwanted) => (heard.charge(), "nobody wants the answer any more".to_owned()),

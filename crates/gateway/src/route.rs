@@ -199,6 +199,11 @@ impl Route {
         }
     }
 
+    /// Takes back the right to a call that was given up before anything was heard.
+    pub(crate) fn give_back(&self, pass: Pass) {
+        lock(&self.health).breaker.give_back(pass);
+    }
+
     fn is_sick(&self, wait: Millis) -> Busy {
         let last = lock(&self.health).last.clone();
         let last = last.as_deref().unwrap_or("nobody knows why");

@@ -57,8 +57,13 @@ pub struct Breaker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Closed,
-    Open { since: Timestamp },
-    HalfOpen { probe_since: Timestamp },
+    Open {
+        since: Timestamp,
+    },
+    /// Without a probe the next call is it.
+    HalfOpen {
+        probe_since: Option<Timestamp>,
+    },
 }
 
 /// How a call went, as far as the provider's health is concerned.
@@ -121,7 +126,7 @@ impl Breaker {
         let probe = match self.state {
             State::Closed => false,
             State::Open { .. } | State::HalfOpen { .. } => {
-                self.state = State::HalfOpen { probe_since: now };
+                self.state = State::HalfOpen { probe_since: Some(now) };
                 true
             }
         };
@@ -135,7 +140,7 @@ impl Breaker {
             State::Closed => None,
             State::Open { since } => left(since, self.policy.open_for, now),
             State::HalfOpen { probe_since } => {
-                left(probe_since, self.policy.probe_within, now).map(|wait| wait.min(self.policy.open_for))
+                left(probe_since?, self.policy.probe_within, now).map(|wait| wait.min(self.policy.open_for))
             }
         }
     }
@@ -143,7 +148,7 @@ impl Breaker {
     /// Tells how a call went.
     pub fn record(&mut self, pass: Pass, outcome: Outcome, now: Timestamp) {
         match (self.state, outcome) {
-            (State::HalfOpen { probe_since }, outcome) if pass.probe && pass.at == probe_since => {
+            (State::HalfOpen { probe_since }, outcome) if pass.probe && Some(pass.at) == probe_since => {
                 match outcome {
                     Outcome::Healthy => {
                         self.outcomes.clear();
@@ -167,6 +172,14 @@ impl Breaker {
                     self.state = State::Open { since: now };
                 }
             }
+        }
+    }
+
+    /// Takes back the right to a call of which nothing is known: it was given up before anything came. The
+    /// next call is the probe, if this one was.
+    pub fn give_back(&mut self, pass: Pass) {
+        if pass.probe && self.state == (State::HalfOpen { probe_since: Some(pass.at) }) {
+            self.state = State::HalfOpen { probe_since: None };
         }
     }
 
@@ -273,6 +286,20 @@ mod tests {
         breaker.record(lost, Outcome::Healthy, at(1401));
         assert!(!breaker.is_closed());
         breaker.record(second, Outcome::Healthy, at(1402));
+        assert!(breaker.is_closed());
+    }
+
+    /// A probe that was given up has told nothing: the breaker neither closes nor waits for it.
+    #[test]
+    fn a_probe_that_is_given_back_leaves_the_next_call_to_be_it() {
+        let mut breaker = opened();
+        let Admission::Go(given_up) = breaker.admit(at(503)) else { panic!("no probe") };
+        breaker.give_back(given_up);
+        assert!(!breaker.is_closed());
+        let Admission::Go(probe) = breaker.admit(at(504)) else { panic!("no second probe") };
+        breaker.give_back(given_up);
+        assert!(matches!(breaker.admit(at(505)), Admission::Wait(_)), "never two at once");
+        breaker.record(probe, Outcome::Healthy, at(506));
         assert!(breaker.is_closed());
     }
 
