@@ -138,7 +138,10 @@ async fn decide(gateway: &Inner, claims: &StepClaims, command: Command) -> Resul
             Refusal::OverBudget(_) => ThinkLine::OverBudget(refusal.to_string()),
             // Less of it has no price either.
             Refusal::Unpriced => ThinkLine::Refused(refusal.to_string()),
-            Refusal::TooManyHolds => ThinkLine::Busy { retry_after: SOON, why: refusal.to_string() },
+            // Who made the other call of this number is gone, or about to settle it.
+            Refusal::TooManyHolds | Refusal::NumberUnderWay => {
+                ThinkLine::Busy { retry_after: SOON, why: refusal.to_string() }
+            }
             Refusal::LeaseLost
             | Refusal::MustStop
             | Refusal::Ended

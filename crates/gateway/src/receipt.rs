@@ -2,7 +2,7 @@
 //! Its form is for ever: fields are only added.
 
 use octollm_contract::{
-    ContentHash, Cost, Millis, Timestamp,
+    ContentHash, Cost, Document, Millis, Timestamp,
     model::{Counted, Finish, Usage},
 };
 use serde::{Deserialize, Serialize};
@@ -62,6 +62,17 @@ pub enum Outcome {
     Failed(String),
     /// It was not done and cost nothing: the same question may be asked again.
     NotMade(String),
+}
+
+/// The receipt that the lifecycle writes of a call that nobody settled, whichever question it was.
+#[derive(Deserialize)]
+struct Presumed {
+    presumed: bool,
+}
+
+/// Whether `receipt` says that nobody knows what became of the call.
+pub(crate) fn is_presumed(receipt: &Document) -> bool {
+    receipt.read().is_ok_and(|Presumed { presumed }| presumed)
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]

@@ -1,6 +1,13 @@
 //! The way of one call: what is kept of it, or hold, provider, settlement.
 
-use crate::{Inner, Receipt, ask::ask, call::Call, hold::hold, receipt::Outcome, settle::settle};
+use crate::{
+    Inner, Receipt,
+    ask::ask,
+    call::Call,
+    hold::hold,
+    receipt::{Outcome, is_presumed},
+    settle::settle,
+};
 use octollm_access::StepClaims;
 use octollm_artefacts::GetError;
 use octollm_client::{ThinkAsk, ThinkLine};
@@ -46,6 +53,13 @@ fn lost(claims: &StepClaims, number: u32, error: &(dyn std::error::Error + 'stat
 async fn kept(gateway: &Inner, claims: &StepClaims, number: u32, call: &Call) -> Result<Kept, ThinkLine> {
     let away = |why: &dyn std::fmt::Display| ThinkLine::Away(why.to_string());
     let last = gateway.parts.store.receipt(claims.step, number).await.map_err(|error| away(&error))?;
+    if last.as_ref().is_some_and(is_presumed) {
+        // Whoever asked it is gone: it may have been made and paid for.
+        let why = "nobody knows what became of it, and all that was held for it counts as spent";
+        return Ok(Kept::Failure(format!(
+            "question {number} was under way when its orchestrator ended: {why}"
+        )));
+    }
     let receipt = last.and_then(|document| document.read::<Receipt>().ok());
     match receipt.filter(|receipt| receipt.asked == call.asked).map(|receipt| receipt.outcome) {
         Some(Outcome::Answered { answer, .. }) => match gateway.parts.artefacts.get(answer).await {

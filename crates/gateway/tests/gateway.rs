@@ -11,19 +11,21 @@ use octollm_access::{StepClaims, TenantScope};
 use octollm_artefacts::Artefacts;
 use octollm_client::{ThinkAsk, ThinkError, whole};
 use octollm_contract::{
-    ArmName, Cost, Document, MicroUsd, Millis, Priority, TaskId, Timestamp, WorkerId,
+    ArmName, CallId, Cost, Document, MicroUsd, Millis, Priority, TaskId, Timestamp, WorkerId,
     model::{Ask, Chunk, Counted, Finish, Message, Usage},
 };
 use octollm_gateway::{Gateway, Outcome, Parts, Receipt, Route, Upstream};
-use octollm_lifecycle::{Awaits, Budget, Command, Limit, NewStep, NewTask, Replans, Task, Terms};
+use octollm_lifecycle::{Awaits, Budget, Command, Limit, NewStep, NewTask, Replans, Spent, Task, Terms};
 use octollm_llm::{CallError, Catalogue};
 use octollm_store::{
-    Clock as _, Directed, MemoryStore, Order, OsEntropy, Store, SystemClock, TaskReads as _, TaskRecord,
-    Wanted,
+    Clock, Directed, MemoryStore, Order, OsEntropy, Store, SystemClock, TaskReads as _, TaskRecord, Wanted,
 };
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 use tokio::sync::Notify;
 
@@ -35,6 +37,8 @@ enum Act {
     Cut(&'static str),
     /// Says something and then nothing until it is told to go on.
     Hang(&'static str),
+    /// Says nothing at all.
+    Mute,
     /// The provider is there and can do nothing.
     Down,
 }
@@ -82,6 +86,7 @@ impl Upstream for Scripted {
                 let retry_after = Some(Millis::from_secs(seconds));
                 vec![Err(CallError::RateLimited { retry_after, said: "slow down".into() })]
             }
+            Act::Mute => return Box::pin(stream::pending()),
             Act::Down => {
                 let said = "no GPU is free".to_owned();
                 vec![Err(CallError::Overloaded { status: 503, retry_after: None, said })]
@@ -125,6 +130,7 @@ struct Bench {
     store: Arc<MemoryStore>,
     provider: Arc<Scripted>,
     claims: StepClaims,
+    clock: Arc<Hands>,
     folder: tempfile::TempDir,
 }
 
@@ -141,6 +147,52 @@ output_max = 100
 source = "the tests"
 "#;
 
+/// A clock that is set forward by hand.
+#[derive(Default)]
+struct Hands(AtomicI64);
+
+impl Clock for Hands {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(SystemClock.now().as_millis() + self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// The `n`-th task, whose step is leased.
+async fn leased(store: &MemoryStore, now: Timestamp, n: u8, budget: Budget) -> StepClaims {
+    let terms =
+        Terms { accepted_at: now, not_before: None, deadline: None, max_retries: 2, replans: Replans::No };
+    let step = NewStep {
+        arm: ArmName::Coder,
+        needs: Vec::new(),
+        awaits: Awaits::Nothing,
+        time_limit: Millis::from_secs(600),
+    };
+    let new = NewTask {
+        id: TaskId::new(now, [n; 10]),
+        tenant: "ant".parse().unwrap(),
+        priority: Priority::Medium,
+        terms,
+        budget,
+        steps: vec![step],
+    };
+    let nothing = Document::from_json("null");
+    let order = Order {
+        new,
+        goal: "think".into(),
+        request: nothing.clone(),
+        plan: nothing.clone(),
+        specs: vec![nothing],
+        idempotency: None,
+        session: None,
+    };
+    use octollm_store::Tasks as _;
+    store.accept(order).await.unwrap();
+    let worker: WorkerId = "w".parse().unwrap();
+    let wanted = Wanted { worker, arms: vec![ArmName::Coder], most: 1, ttl: Millis::from_secs(600) };
+    let claimed = store.claim(wanted).await.unwrap().granted.pop().unwrap();
+    StepClaims { step: claimed.step, lease: claimed.token, expires: Timestamp::from_millis(i64::MAX) }
+}
+
 impl Bench {
     async fn new(model: &str, budget: Budget, acts: Vec<Act>) -> Self {
         Bench::with(vec![model.to_owned()], budget, acts, 32).await
@@ -148,7 +200,7 @@ impl Bench {
 
     async fn with(models: Vec<String>, budget: Budget, acts: Vec<Act>, at_once: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
+        let (clock, entropy) = (Arc::new(Hands::default()), Arc::new(OsEntropy));
         let store = Arc::new(MemoryStore::new(clock.clone(), entropy.clone()));
         let provider = Arc::new(Scripted { acts: Mutex::new(acts.into()), ..Scripted::default() });
         let upstream: Arc<dyn Upstream> = provider.clone();
@@ -160,49 +212,8 @@ impl Bench {
             routes: vec![Route::new("test", models, upstream).at_once(at_once)],
             catalogue: Catalogue::parse(PRICES).unwrap(),
         };
-        let now = clock.now();
-        let terms = Terms {
-            accepted_at: now,
-            not_before: None,
-            deadline: None,
-            max_retries: 2,
-            replans: Replans::No,
-        };
-        let step = NewStep {
-            arm: ArmName::Coder,
-            needs: Vec::new(),
-            awaits: Awaits::Nothing,
-            time_limit: Millis::from_secs(600),
-        };
-        let new = NewTask {
-            id: TaskId::new(now, [1; 10]),
-            tenant: "ant".parse().unwrap(),
-            priority: Priority::Medium,
-            terms,
-            budget,
-            steps: vec![step],
-        };
-        let nothing = Document::from_json("null");
-        let order = Order {
-            new,
-            goal: "think".into(),
-            request: nothing.clone(),
-            plan: nothing.clone(),
-            specs: vec![nothing],
-            idempotency: None,
-            session: None,
-        };
-        use octollm_store::Tasks as _;
-        store.accept(order).await.unwrap();
-        let worker: WorkerId = "w".parse().unwrap();
-        let wanted = Wanted { worker, arms: vec![ArmName::Coder], most: 1, ttl: Millis::from_secs(600) };
-        let claimed = store.claim(wanted).await.unwrap().granted.pop().unwrap();
-        let claims = StepClaims {
-            step: claimed.step,
-            lease: claimed.token,
-            expires: Timestamp::from_millis(i64::MAX),
-        };
-        Bench { gateway: Gateway::new(parts), store, provider, claims, folder }
+        let claims = leased(&store, clock.now(), 1, budget).await;
+        Bench { gateway: Gateway::new(parts), store, provider, claims, clock, folder }
     }
 
     fn ask(&self, number: u32, text: &str) -> octollm_client::Thinking {
@@ -422,6 +433,62 @@ async fn a_sick_provider_is_named_with_its_cause() {
     assert!(why.contains("provider test") && why.contains("no GPU is free"), "{why}");
     assert!(retry_after > Millis::from_secs(5));
     assert_eq!((bench.calls(), bench.receipts().await.len()), (10, receipts));
+}
+
+/// P9: a probe that was given up before a word came says nothing: the provider is not well for that.
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_cancelled_makes_no_provider_well() {
+    use octollm_store::Tasks as _;
+    let acts = (0..10).map(|_| Act::Down).chain([Act::Mute, Act::Down]).collect();
+    let mut bench = Bench::new("priced", dollars(10_000), acts).await;
+    for number in 1..=5 {
+        assert!(bench.answer(number, "?").await.is_err());
+    }
+    bench.clock.0.store(16_000, Ordering::Relaxed);
+    let probe = bench.ask(9, "?");
+    while bench.calls() < 11 {
+        tokio::task::yield_now().await;
+    }
+    let task = bench.claims.step.task;
+    let cancel = Directed { task, scope: TenantScope::System, command: Command::Cancel };
+    bench.store.decide(vec![cancel]).await.pop().unwrap().unwrap();
+    drop(probe);
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert_eq!(bench.task().await.ledger.money().held(), MicroUsd::ZERO, "the call was given up");
+    bench.claims = leased(&bench.store, bench.clock.now(), 2, dollars(10_000)).await;
+    assert!(matches!(bench.answer(1, "?").await, Err(ThinkError::Busy { .. })));
+    assert_eq!(bench.calls(), 12, "another probe, and not the two tries of a provider that is well");
+}
+
+/// P5: what an orchestrator that is gone has asked is not asked again under its number, neither while
+/// nobody knows what became of it nor after.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_nobody_settles_is_not_made_again_under_its_number() {
+    use octollm_store::Tasks as _;
+    let bench = Bench::new("priced", dollars(10_000), vec![Act::Say("anew")]).await;
+    let StepClaims { step, lease, .. } = bench.claims;
+    let worst = Spent { cost: Cost::Known(MicroUsd::new(500)), tokens: 100 };
+    let call = CallId::from_bytes([9; 16]);
+    let hold = Command::Hold { place: step.place, token: lease, call, number: 1, worst };
+    let tell = async |command| {
+        let directed = Directed { task: step.task, scope: TenantScope::System, command };
+        bench.store.decide(vec![directed]).await.pop().unwrap().unwrap();
+    };
+    tell(hold).await;
+    let Err(ThinkError::Busy { why, .. }) = bench.answer(1, "?").await else { panic!("it was asked") };
+    assert!(why.contains("a call of this number"), "{why}");
+    tell(Command::CallerLost).await;
+    for _ in 0..2 {
+        let Err(ThinkError::Failed(why)) = bench.answer(1, "?").await else { panic!("it was asked") };
+        assert!(why.contains("counts as spent"), "{why}");
+    }
+    assert_eq!((bench.calls(), bench.answer(2, "?").await.unwrap().as_str()), (0, "anew"));
+}
+
+/// What is held so long is presumed spent: no call may last longer.
+#[test]
+fn a_hold_is_presumed_spent_only_when_its_call_must_be_over() {
+    assert!(octollm_llm::Times::default().total < octollm_lifecycle::HOLD_GRACE);
 }
 
 /// P9: as many questions as a provider is asked at once; the next one is told so.

@@ -215,6 +215,9 @@ pub enum Refusal {
     /// The call is under way on other terms. Draw another name for a new call.
     #[error("the call is already under way, on other terms")]
     CallReused,
+    /// Another call of this number of the step is under way. Wait until it is settled.
+    #[error("a call of this number of the step is under way")]
+    NumberUnderWay,
     /// The call is not under way: it was settled, or never held. What was settled stays.
     #[error("the call is not under way")]
     NoSuchHold,

@@ -330,7 +330,7 @@ impl Task {
     }
 
     /// The earliest moment at which [`crate::Command::Expire`] would change something, if any:
-    /// a lease that lapses, a deadline, or a hold of an ended task that nobody settles.
+    /// a lease that lapses, a deadline, or a hold that nobody settles.
     #[must_use]
     pub fn next_expiry(&self) -> Option<Timestamp> {
         let leases = self.steps.iter().filter_map(|step| match &step.state {
@@ -348,16 +348,8 @@ impl Task {
     /// [`crate::Command::Expire`].
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
-        match self.state {
-            TaskState::Queued
-            | TaskState::Planning
-            | TaskState::Running
-            | TaskState::Waiting { .. }
-            | TaskState::Stopping { .. } => self.next_deadline(),
-            TaskState::Completed { .. } | TaskState::Failed { .. } | TaskState::Cancelled { .. } => {
-                self.holds.iter().map(|hold| hold.at + HOLD_GRACE).min()
-            }
-        }
+        let held = self.holds.iter().map(|hold| hold.at + HOLD_GRACE);
+        self.next_deadline().into_iter().chain(held).min()
     }
 
     /// The deadline, as long as it can still end the task.

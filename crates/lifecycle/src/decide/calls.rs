@@ -27,6 +27,10 @@ impl Draft {
             let same = open.place == place && open.number == number && open.worst() == worst;
             return if same { Ok(()) } else { Err(Refusal::CallReused) };
         }
+        // Nobody knows yet what became of it: to ask now might pay for the question twice.
+        if self.task.holds.iter().any(|open| (open.place, open.number) == (place, number)) {
+            return Err(Refusal::NumberUnderWay);
+        }
         if self.task.holds.len() >= HOLDS_MAX {
             return Err(Refusal::TooManyHolds);
         }

@@ -55,8 +55,8 @@ impl Draft {
     }
 
     /// Leases that ran out are crashes; a deadline that passed ends the task. Before that,
-    /// whatever a broken transaction left behind is settled, and counted as a repair. What an
-    /// ended task has held for long counts as spent.
+    /// whatever a broken transaction left behind is settled, and counted as a repair. What
+    /// has been held for longer than a call lasts counts as spent.
     pub(super) fn expire(&mut self, dice: Dice) {
         let found = self.task.state.clone();
         self.follow();
@@ -72,9 +72,7 @@ impl Draft {
             let message = "the deadline passed before the task was done".into();
             self.stop(StopInto::Failed(Failure { reason: FailureReason::Deadline, message, place: None }));
         }
-        if self.ended() {
-            self.presume(|hold| hold.at + HOLD_GRACE <= now);
-        }
+        self.presume(|hold| hold.at + HOLD_GRACE <= now);
     }
 
     pub(super) fn worker_lost(&mut self, worker: &WorkerId, dice: Dice) {

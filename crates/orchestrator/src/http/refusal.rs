@@ -154,6 +154,7 @@ impl From<SteerError> for Refused {
                 | Refusal::Unpriced
                 | Refusal::TooManyHolds
                 | Refusal::CallReused
+                | Refusal::NumberUnderWay
                 | Refusal::NoSuchHold
                 | Refusal::MoreThanHeld => Refused::new(ProblemKind::Conflict, refusal.to_string(), None),
             },

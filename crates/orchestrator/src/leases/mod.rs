@@ -305,6 +305,7 @@ fn refused(refusal: Refusal) -> LeaseError {
         | Refusal::Unpriced
         | Refusal::TooManyHolds
         | Refusal::CallReused
+        | Refusal::NumberUnderWay
         | Refusal::NoSuchHold
         | Refusal::MoreThanHeld => {
             LeaseError::Refused(problem(ProblemKind::Conflict, refusal.to_string(), None))

@@ -145,6 +145,44 @@ fn calls_of_a_lost_caller_count_as_spent_at_their_worst_case() {
     assert!(driver.ask(&Command::CallerLost).unwrap().is_empty());
 }
 
+/// P5: the orchestrator that made the call is gone and its task goes on: another step of it does not wait
+/// for that money for ever.
+#[test]
+fn what_a_task_that_goes_on_holds_for_longer_than_a_call_lasts_counts_as_spent() {
+    let mut driver = limited(100, 100);
+    let token = driver.claim(0);
+    driver.ask(&hold(0, token, 1, spent(80, 80))).unwrap();
+    driver.ask(&Command::WorkerLost { worker: worker() }).unwrap();
+    let due = START + HOLD_GRACE;
+    assert_eq!(driver.task.next_expiry(), Some(due));
+    driver.now = due;
+    let changes = driver.ask(&Command::Expire).unwrap();
+    assert_eq!((changes.kept.len(), changes.events.len(), used(&driver)), (1, 0, [(0, 80), (0, 80)]));
+    assert_eq!(driver.task.next_expiry(), None);
+    let token = driver.claim(0);
+    driver.ask(&hold(0, token, 2, spent(20, 20))).unwrap();
+    assert_eq!(driver.ask(&settle(1, spent(1, 1))), Err(Refusal::NoSuchHold), "late, and not believed");
+}
+
+/// P5: as long as nobody knows what became of a call, its question is not asked again.
+#[test]
+fn a_number_is_under_way_once() {
+    let mut driver = limited(100, 100);
+    let token = driver.claim(0);
+    let numbered =
+        |token, n, number| Command::Hold { place: 0, token, call: call(n), number, worst: spent(5, 5) };
+    driver.ask(&numbered(token, 1, 1)).unwrap();
+    assert!(driver.ask(&numbered(token, 1, 1)).unwrap().is_empty(), "the same hold again");
+    assert_eq!(driver.ask(&numbered(token, 2, 1)), Err(Refusal::NumberUnderWay));
+    driver.ask(&Command::WorkerLost { worker: worker() }).unwrap();
+    driver.pass(61_000);
+    let token = driver.claim(0);
+    assert_eq!(driver.ask(&numbered(token, 3, 1)), Err(Refusal::NumberUnderWay), "nor by another attempt");
+    driver.ask(&numbered(token, 4, 2)).unwrap();
+    driver.ask(&settle(1, spent(1, 1))).unwrap();
+    driver.ask(&numbered(token, 5, 1)).unwrap();
+}
+
 #[test]
 fn what_an_ended_task_holds_for_long_counts_as_spent() {
     let mut driver = limited(100, 100);
@@ -152,10 +190,6 @@ fn what_an_ended_task_holds_for_long_counts_as_spent() {
     driver.ask(&hold(0, token, 1, spent(50, 50))).unwrap();
     driver.pass(1000);
     driver.ask(&hold(0, token, 2, spent(20, 20))).unwrap();
-    let began = driver.now;
-    driver.pass(i64::try_from(HOLD_GRACE.get()).unwrap());
-    assert_eq!(driver.task.next_due(), None, "a task that goes on may have long calls");
-    driver.now = began;
     driver.ask(&complete(0, token, None)).unwrap();
     let due = START + HOLD_GRACE;
     assert_eq!(driver.task.next_expiry(), Some(due));

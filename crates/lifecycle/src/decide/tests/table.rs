@@ -77,6 +77,7 @@ fn letter(answer: &Result<Changes, Refusal>) -> char {
         Err(Refusal::CallReused) => 'R',
         Err(Refusal::NoSuchHold) => 'S',
         Err(Refusal::MoreThanHeld) => 'H',
+        Err(Refusal::NumberUnderWay) => 'D',
     }
 }
 

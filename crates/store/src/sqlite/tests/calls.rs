@@ -75,24 +75,28 @@ async fn calls_are_held_and_settled_over_restarts_and_after_the_end() {
     let id = bench.store.accept(limited(1)).await.unwrap().task;
     let claimed = bench.claim(1).await.remove(0);
     bench.tell(hold(&claimed, 7, 1, spent(60, 600))).await.unwrap();
-    bench.tell(hold(&claimed, 3, 1, spent(40, 400))).await.unwrap();
+    bench.tell(hold(&claimed, 3, 2, spent(40, 400))).await.unwrap();
     let bench = bench.reopen();
     assert_eq!(bench.ledger(id).await, [100, 0, 1000, 0]);
-    let over = bench.tell(hold(&claimed, 9, 2, spent(1, 1))).await;
+    let over = bench.tell(hold(&claimed, 9, 3, spent(1, 1))).await;
     assert!(matches!(over, Err(DecideError::Refused(Refusal::OverBudget(_)))), "{over:?}");
+    let twice = bench.tell(hold(&claimed, 9, 1, spent(1, 1))).await;
+    assert!(matches!(twice, Err(DecideError::Refused(Refusal::NumberUnderWay))), "{twice:?}");
     bench.tell(settle(id, 7, spent(10, 20))).await.unwrap();
+    bench.tell(hold(&claimed, 5, 1, spent(20, 200))).await.unwrap();
     bench.tell(super::complete(claimed.step, claimed.token)).await.unwrap();
     bench.tell(settle(id, 3, spent(5, 6))).await.unwrap();
+    bench.tell(settle(id, 5, spent(1, 1))).await.unwrap();
     let bench = bench.reopen();
     let again = bench.tell(settle(id, 3, spent(5, 6))).await;
     assert!(matches!(again, Err(DecideError::Refused(Refusal::NoSuchHold))), "{again:?}");
-    assert_eq!(bench.ledger(id).await, [0, 15, 0, 26]);
-    // Both calls had the number 1; the last one counts, none is forgotten.
+    assert_eq!(bench.ledger(id).await, [0, 16, 0, 27]);
+    // Two calls had the number 1, one after the other; the last one counts, none is forgotten.
     let last = bench.store.receipt(claimed.step, 1).await.unwrap();
-    assert_eq!(last, Some(Document::from_json(r#"{"call":3}"#)));
+    assert_eq!(last, Some(Document::from_json(r#"{"call":5}"#)));
     let record = bench.store.task(id, &TenantScope::System).await.unwrap().unwrap();
     let receipts: Vec<_> = record.steps[0].receipts.iter().map(|receipt| receipt.call).collect();
-    assert_eq!(receipts, [call(7), call(3)]);
+    assert_eq!(receipts, [call(7), call(5), call(3)]);
     assert!(bench.store.refers(id, ContentHash::of(&[3])).await.unwrap());
     assert!(matches!(record.task.state, TaskState::Completed { .. }));
 }
@@ -130,6 +134,23 @@ async fn the_start_of_the_one_orchestrator_settles_what_the_last_one_held() {
     let receipt = bench.store.receipt(claimed.step, 2).await.unwrap();
     assert_eq!(receipt, Some(Document::from_json(r#"{"presumed":true}"#)));
     assert_eq!(bench.store.lose(None).await.unwrap().presumed, 0);
+}
+
+/// P5: what is due of a task that goes on is found by the sweep, too.
+#[tokio::test]
+async fn the_sweep_settles_what_a_task_that_goes_on_has_held_for_long() {
+    let bench = Bench::new();
+    let id = bench.store.accept(limited(1)).await.unwrap().task;
+    let claimed = bench.claim(1).await.remove(0);
+    bench.tell(hold(&claimed, 1, 1, spent(30, 300))).await.unwrap();
+    bench.store.lose(Some("w1".parse().unwrap())).await.unwrap();
+    let bench = bench.reopen();
+    let due = Timestamp::from_millis(10_000) + HOLD_GRACE;
+    assert_eq!(bench.store.sweep(10).await.unwrap().next, Some(due));
+    bench.advance(HOLD_GRACE);
+    let swept = bench.store.sweep(10).await.unwrap();
+    assert_eq!((swept.tasks, swept.presumed, swept.overdue, swept.repaired), (1, 1, 0, 0));
+    assert_eq!((swept.next, bench.ledger(id).await), (None, [0, 30, 0, 300]));
 }
 
 #[tokio::test]
