@@ -103,7 +103,7 @@ impl HttpLeases {
     pub fn new(bases: &[String], key: ApiKey, first: usize) -> Result<Self, BadBase> {
         let all = bases.iter().map(|base| Transport::new(base)).collect::<Result<Vec<_>, _>>()?;
         if all.is_empty() {
-            return Err(BadBase::none());
+            return Err(BadBase::NoneGiven);
         }
         let asking = AtomicUsize::new(first % all.len());
         Ok(HttpLeases {

@@ -46,6 +46,13 @@ fn token(text: &str) -> StepToken {
     StepToken::from_presented(text)
 }
 
+#[test]
+fn an_empty_list_of_orchestrators_is_told_as_such() {
+    let key = ApiKey::generate([1; 5], [2; 32]);
+    let error = HttpLeases::new(&[], key, 0).err().unwrap().to_string();
+    assert!(error.starts_with("no address is given"), "{error}");
+}
+
 fn leases_of(bases: &[String]) -> HttpLeases {
     let key = ApiKey::generate([1; 5], [2; 32]);
     HttpLeases::new(bases, key, 0).unwrap()

@@ -35,27 +35,28 @@ pub enum ClientError {
     },
 }
 
-/// A text that is not the address of a server.
+/// No address of a server.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is not an address such as http://127.0.0.1:8410")]
-pub struct BadBase(String);
+pub enum BadBase {
+    /// The text, or its beginning, is none.
+    #[error("{0:?} is not an address such as http://127.0.0.1:8410")]
+    NotAnAddress(String),
+    /// There is no text at all where at least one address is needed.
+    #[error("no address is given; at least one is needed, such as http://127.0.0.1:8410")]
+    NoneGiven,
+}
 
 impl BadBase {
     /// Whether `base` is the address of a server, without asking anybody.
     pub fn check(base: &str) -> Result<(), BadBase> {
         url(base).map(|_| ())
     }
-
-    /// Nothing where at least one address is needed.
-    pub(super) const fn none() -> Self {
-        BadBase(String::new())
-    }
 }
 
 fn url(base: &str) -> Result<Url, BadBase> {
     let url = Url::parse(base).ok();
     let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && !url.cannot_be_a_base());
-    url.ok_or_else(|| BadBase(base.chars().take(200).collect()))
+    url.ok_or_else(|| BadBase::NotAnAddress(base.chars().take(200).collect()))
 }
 
 #[derive(Clone)]
@@ -75,7 +76,7 @@ impl Transport {
             .tcp_nodelay(true)
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(|_| BadBase(base.to_owned()))?;
+            .map_err(|_| BadBase::NotAnAddress(base.to_owned()))?;
         Ok(Transport { http, base: url })
     }
 
