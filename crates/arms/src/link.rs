@@ -152,8 +152,13 @@ impl Link {
         }
     }
 
+    /// How long the step has waited, with an answer, for a slot to go on in.
+    pub(crate) fn waited(&self) -> Duration {
+        self.slot.as_ref().map_or(Duration::ZERO, Slot::waited)
+    }
+
     /// What comes of `answer`, which is waited for without the step's slot when it takes long.
-    async fn without_slot<T>(&self, answer: impl Future<Output = T>) -> T {
+    pub(crate) async fn without_slot<T>(&self, answer: impl Future<Output = T>) -> T {
         let mut answer = pin!(answer);
         if let Ok(answer) = timeout(QUICK, &mut answer).await {
             return answer;

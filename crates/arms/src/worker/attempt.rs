@@ -5,7 +5,7 @@ use super::{
     halt::{Cause, Halt},
     pace::Pace,
 };
-use crate::{Arm, Undone, Work, arm::another_may_do};
+use crate::{Arm, Link, Undone, Work, arm::another_may_do};
 use octollm_access::StepToken;
 use octollm_client::{Completion, Decision, LeaseError, Leases, Wait};
 use octollm_contract::Millis;
@@ -21,6 +21,9 @@ const REPORT_FOR: Duration = Duration::from_secs(120);
 /// The orchestrator's clock for a step starts at the grant, ours when the grant has come: it
 /// may call time over before we do, by no more than this or an eighth of the limit.
 const GRANTED_BEFORE: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether a step that waits for a slot has any time left.
+const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(20);
 
 /// What is to be said about a step.
 #[derive(Debug)]
@@ -78,19 +81,19 @@ async fn perform(
     begun: Instant,
     limit: Millis,
 ) -> (Result<Completion, Undone>, bool) {
-    let limit = limit.to_duration();
+    let (limit, link) = (limit.to_duration(), work.link.clone());
     // A task of its own: a panic ends in its handle, and dropping the handle ends the task.
     let mut at_work = AbortOnDropHandle::new(tokio::spawn(async move { arm.perform(work).await }));
     let joined = tokio::select! {
         biased;
         joined = &mut at_work => Some(joined),
         () = halt.token().cancelled() => None,
-        () = sleep_until(begun + limit) => {
+        () = time_over(begun + limit, &link) => {
             halt.tell(Cause::TimeOver);
             None
         }
     };
-    let over = joined.is_none() && begun.elapsed() + GRANTED_BEFORE.min(limit / 8) >= limit;
+    let over = joined.is_none() && begun.elapsed() + GRANTED_BEFORE.min(limit / 8) >= limit + link.waited();
     let joined = match joined {
         Some(joined) => joined,
         None => match timeout(STOP_WITHIN, &mut at_work).await {
@@ -109,6 +112,18 @@ async fn perform(
         Err(_) => Err(Undone::Stopped),
     });
     (outcome, over)
+}
+
+/// Returns when the step has worked for as long as it may. What it waits for a slot in between is no
+/// work of its own: an answer that may have been paid for is not lost to it.
+async fn time_over(until: Instant, link: &Link) {
+    loop {
+        let (now, until) = (Instant::now(), until + link.waited());
+        if until <= now {
+            return;
+        }
+        sleep_until(until.max(now + LOOK_AT_MOST_EVERY)).await;
+    }
 }
 
 /// What to say of an outcome. A result is told whatever happened meanwhile: the orchestrator

@@ -126,7 +126,7 @@ impl Worker {
                     ask_from = Instant::now() + self.take_in(answer, asked, &mut running, &mut pace);
                 }
                 () = sleep_until(ask_from), if asking.is_none() && self.slots.free() > 0 => {}
-                () = self.slots.lent(), if asking.is_none() => {}
+                () = self.slots.freed(), if asking.is_none() => {}
                 () = running.keep_alive(&mut beating, &mut beat_from, &self) => {}
             }
         }
@@ -175,14 +175,15 @@ impl Worker {
         wait
     }
 
-    /// Begins a step; hands it back at once when it is not for this worker.
+    /// Begins a step, which waits under its lease where the slot that it was asked for is taken by one
+    /// that goes on; hands it back at once when it is not for this worker.
     fn begin(&self, grant: Grant, running: &mut Running) {
         if running.held.values().any(|held| held.token == grant.token) {
             return; // the same answer, delivered twice
         }
         let span = tracing::info_span!("step", task = %grant.step.task, step = %grant.step);
         let leases = Arc::clone(&self.leases);
-        let arm = self.arms.get(&grant.spec.arm).and_then(|arm| Some((Arc::clone(arm), self.slots.take()?)));
+        let arm = self.arms.get(&grant.spec.arm).map(Arc::clone);
         let halt = Halt::default();
         let held = Held {
             token: grant.token.clone(),
@@ -190,16 +191,29 @@ impl Worker {
             beat_every: grant.heartbeat_every.to_duration().clamp(BEAT_AT_LEAST, BEAT_AT_MOST),
         };
         let begun = match arm {
-            Some((arm, slot)) => {
-                let work = Work {
-                    cancel: halt.token().clone(),
-                    link: Link::new(Arc::clone(&leases), grant.token.clone()).lending(slot.clone()),
-                    worker: self.settings.worker.clone(),
-                    started: clock::now(),
-                    refused: Vec::new(),
-                    grant: Arc::new(grant),
-                };
+            Some(arm) => {
+                let (slots, worker) = (Arc::clone(&self.slots), self.settings.worker.clone());
+                // At once, so that no more is asked for than there are slots.
+                let free = slots.take();
                 let attempt = async move {
+                    let slot = match free {
+                        Some(slot) => slot,
+                        None => tokio::select! {
+                            biased;
+                            slot = slots.next() => slot,
+                            () = halt.token().cancelled() => {
+                                return hand_back(&grant.token, halt.cause(), leases.as_ref()).await;
+                            }
+                        },
+                    };
+                    let work = Work {
+                        cancel: halt.token().clone(),
+                        link: Link::new(Arc::clone(&leases), grant.token.clone()).lending(slot.clone()),
+                        worker,
+                        started: clock::now(),
+                        refused: Vec::new(),
+                        grant: Arc::new(grant),
+                    };
                     attempt(arm, work, halt, leases).await;
                     // Held until its report is made.
                     drop(slot);
@@ -207,14 +221,11 @@ impl Worker {
                 running.tasks.spawn(attempt.instrument(span))
             }
             None => {
-                let token = grant.token;
-                let hand_back = async move {
+                let handed_back = async move {
                     tracing::warn!("a step that this worker did not ask for is handed back");
-                    if let Err(error) = leases.release(&token, None).await {
-                        tracing::warn!("handing it back failed: {error}");
-                    }
+                    hand_back(&grant.token, None, leases.as_ref()).await;
                 };
-                running.tasks.spawn(hand_back.instrument(span))
+                running.tasks.spawn(handed_back.instrument(span))
             }
         };
         running.held.insert(begun.id(), held);
@@ -245,9 +256,7 @@ impl Worker {
                     for grant in answer.unwrap_or_default() {
                         let leases = Arc::clone(&self.leases);
                         running.tasks.spawn(async move {
-                            if let Err(error) = leases.release(&grant.token, None).await {
-                                tracing::warn!("handing a step back failed: {error}");
-                            }
+                            hand_back(&grant.token, None, leases.as_ref()).await;
                         });
                     }
                 }
@@ -260,6 +269,16 @@ impl Worker {
                 }
             }
         }
+    }
+}
+
+/// Hands back what was not begun, unless its lease is lost.
+async fn hand_back(token: &StepToken, cause: Option<Cause>, leases: &dyn Leases) {
+    if cause == Some(Cause::Lost) {
+        return;
+    }
+    if let Err(error) = leases.release(token, None).await {
+        tracing::warn!("handing a step back failed: {error}");
     }
 }
 

@@ -71,6 +71,21 @@ impl Arm for Scripted {
                 output.artefacts.push(ArtefactView { path: "made".into(), bytes: 4, sha256 });
                 Ok(Completion::of(output))
             }
+            "hoards" => {
+                tokio::spawn(async move {
+                    sleep(Duration::from_secs(20)).await;
+                    drop(work);
+                });
+                done
+            }
+            "asks" => {
+                work.link.without_slot(sleep(Duration::from_secs(4))).await;
+                done
+            }
+            "long" => {
+                sleep(Duration::from_secs(30)).await;
+                done
+            }
             "panic" => panic!("the sky fell"),
             other => Err(Undone::for_good(other)),
         }
@@ -259,6 +274,49 @@ async fn files_that_the_next_orchestrator_does_not_know_may_be_made_again() {
     assert!(matches!(&told[0], Told::Failed(0, why, true) if why.contains("no artefact")), "{told:?}");
     bench.ready(0, "hands over");
     assert_eq!(bench.told(2).await[1], Told::Completed(0));
+    bench.stop().await;
+}
+
+/// P9: a slot that is free only after its step's report is used again all the same.
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_is_given_back_late_is_used_again() {
+    let bench = Bench::start(1);
+    bench.ready(0, "hoards");
+    bench.ready(1, "at once");
+    assert_eq!(bench.told(2).await, [Told::Completed(0), Told::Completed(1)]);
+    bench.stop().await;
+}
+
+/// P1, P9: a step whose slot was taken meanwhile waits under its lease and burns no release.
+#[tokio::test(start_paused = true)]
+async fn a_granted_step_that_meets_no_slot_waits_for_one() {
+    let bench = Bench::start(1);
+    bench.leases.next_lease(Fault::TooMany);
+    (0..3).for_each(|place| bench.ready(place, "soon"));
+    assert_eq!(bench.told(3).await, [Told::Completed(0), Told::Completed(1), Told::Completed(2)]);
+    bench.stop().await;
+    let bench = Bench::start(1);
+    bench.leases.next_lease(Fault::TooMany);
+    bench.leases.answer_beats_of(5, Beat::Lost);
+    bench.leases.answer_beats_of(6, Beat::Stop);
+    bench.ready(4, "deaf");
+    bench.ready(5, "at once");
+    bench.ready(6, "at once");
+    let told = bench.told(2).await;
+    assert_eq!(told[0], Told::Released(6), "and is handed back when it is wanted back");
+    assert!(matches!(told[1], Told::Failed(4, ..)), "and is silent when it is lost: {told:?}");
+    bench.stop().await;
+}
+
+/// P5: a step that has its answer and waits for a slot does not run out of time meanwhile.
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_a_slot_after_an_answer_is_no_time_of_the_step() {
+    let bench = Bench::start(1);
+    let mut grant = grant(0, ArmName::Coder, Instruction::Think("asks".into()));
+    grant.time_limit = Millis::from_secs(10);
+    bench.leases.ready(grant);
+    bench.ready(1, "long");
+    assert_eq!(bench.told(2).await, [Told::Completed(1), Told::Completed(0)]);
     bench.stop().await;
 }
 

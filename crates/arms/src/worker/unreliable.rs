@@ -39,6 +39,8 @@ pub(crate) enum Fault {
     ReplyLost,
     /// The answer of a lease comes twice.
     Duplicate,
+    /// A lease brings all that is ready.
+    TooMany,
 }
 
 #[derive(Default)]
@@ -189,7 +191,7 @@ impl UnreliableLeases {
         match fault {
             Some(Fault::Busy(retry_after)) => return Err(LeaseError::Busy { retry_after }),
             Some(Fault::RequestLost) => return Err(unreachable()),
-            Some(Fault::ReplyLost | Fault::Duplicate) | None => {}
+            Some(Fault::ReplyLost | Fault::Duplicate | Fault::TooMany) | None => {}
         }
         let place = self.place(token).ok_or(LeaseError::Lost)?;
         let mut state = self.state();
@@ -227,7 +229,7 @@ impl Leases for UnreliableLeases {
         match fault {
             Some(Fault::Busy(retry_after)) => return Err(LeaseError::Busy { retry_after }),
             Some(Fault::RequestLost) => return Err(unreachable()),
-            Some(Fault::ReplyLost | Fault::Duplicate) | None => {}
+            Some(Fault::ReplyLost | Fault::Duplicate | Fault::TooMany) | None => {}
         }
         let some = async {
             loop {
@@ -242,7 +244,12 @@ impl Leases for UnreliableLeases {
             return Ok(Vec::new());
         }
         let mut state = self.state();
-        let most = usize::from(ask.most).min(state.ready.len());
+        let most = match fault {
+            Some(Fault::TooMany) => state.ready.len(),
+            Some(Fault::Busy(_) | Fault::RequestLost | Fault::ReplyLost | Fault::Duplicate) | None => {
+                usize::from(ask.most).min(state.ready.len())
+            }
+        };
         let mut grants: Vec<Grant> = state.ready.drain(..most).collect();
         state.leased.extend(grants.iter().map(|grant| (grant.step.place, grant.clone())));
         match fault {
@@ -251,7 +258,7 @@ impl Leases for UnreliableLeases {
                 grants.extend(grants.clone());
                 Ok(grants)
             }
-            Some(Fault::Busy(_) | Fault::RequestLost) | None => Ok(grants),
+            Some(Fault::Busy(_) | Fault::RequestLost | Fault::TooMany) | None => Ok(grants),
         }
     }
 
