@@ -62,10 +62,9 @@ pub trait Tasks: Send + Sync + 'static {
     /// model call under way: nobody that this store knows is alive.
     async fn lose(&self, worker: Option<WorkerId>) -> Result<Swept, StoreError>;
 
-    /// What an orchestrator does first: ends what earlier owners of this store left under way and are
-    /// known not to be alive for. A store that has one owner loses everything (`lose(None)`); one that
-    /// several share knows of nobody that it is gone: there, leases run out by themselves.
-    async fn take_over(&self) -> Result<Swept, StoreError>;
+    /// What an orchestrator does first: ends what an earlier owner of this store left under way. One
+    /// that several share knows of nobody that it is gone: there, leases and calls run out by themselves.
+    async fn take_over(&self, gone: Gone) -> Result<Swept, StoreError>;
 
     /// Whether this process is the one that sweeps, from now on for some seconds; asked again before
     /// each sweep. Of all that share a store at most one is told so at a time.
@@ -156,6 +155,15 @@ pub trait Keys: Send + Sync + 'static {
 
     /// Adds a key to the ring, and forgets those that open nothing any more at `now`.
     async fn add_to_ring(&self, key: RingKey, now: Timestamp) -> Result<(), StoreError>;
+}
+
+/// Who is gone with an earlier owner of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// Its workers, too: nobody holds a lease, as after `lose(None)`.
+    All,
+    /// Only who called models. Workers elsewhere have outlived it.
+    Callers,
 }
 
 /// A task that is to be accepted, with its documents.

@@ -226,17 +226,38 @@ impl Memory {
                 touched.insert(id);
             }
         }
+        if worker.is_none() {
+            self.end_calls(now, dice, &mut touched, &mut swept);
+        }
+        swept.tasks = touched.len();
+        swept.next = self.next_expiry();
+        swept
+    }
+
+    /// See [`crate::Gone::Callers`].
+    pub fn lose_callers(&mut self, now: Timestamp, dice: &mut dyn FnMut() -> Dice) -> Swept {
+        let (mut touched, mut swept) = (BTreeSet::new(), Swept::default());
+        self.end_calls(now, dice, &mut touched, &mut swept);
+        swept.tasks = touched.len();
+        swept.next = self.next_expiry();
+        swept
+    }
+
+    fn end_calls(
+        &mut self,
+        now: Timestamp,
+        dice: &mut dyn FnMut() -> Dice,
+        touched: &mut BTreeSet<TaskId>,
+        swept: &mut Swept,
+    ) {
         let calling = self.tasks.iter().filter(|(_, entry)| !entry.record.task.holds.is_empty());
-        let calling: Vec<TaskId> = calling.map(|(id, _)| *id).filter(|_| worker.is_none()).collect();
+        let calling: Vec<TaskId> = calling.map(|(id, _)| *id).collect();
         for id in calling {
             if let Ok(changes) = self.one(id, &TenantScope::System, &Command::CallerLost, now, dice()) {
                 swept.presume(id, changes.settled());
                 touched.insert(id);
             }
         }
-        swept.tasks = touched.len();
-        swept.next = self.next_expiry();
-        swept
     }
 
     fn next_expiry(&self) -> Option<Timestamp> {

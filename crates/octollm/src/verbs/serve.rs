@@ -15,7 +15,7 @@ use octollm_orchestrator::{
     http::{Metrics, Port, Server, ServerSettings},
 };
 use octollm_plan::rules::Place;
-use octollm_store::{Entropy as _, OsEntropy, Store, Swept, sqlite::Durability};
+use octollm_store::{Entropy as _, Gone, OsEntropy, Store, sqlite::Durability};
 use octollm_supervisor::{Happening, OrderError, Orders, Program, Supervisor};
 use std::{
     collections::HashMap,
@@ -52,12 +52,14 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
         None => data::Storage::Folder(Durability::Full),
     };
     let (app, store, _owner) = data::open(&folder, storage, Place::default(), &config, models).await?;
-    let lost = match config.role {
+    let gone = match config.role {
         // In a store of its own whoever held a lease was a worker of an earlier process: it is gone.
-        Role::All => store.take_over().await.context("the leases of an earlier process cannot be ended")?,
+        Role::All => Gone::All,
         // Arms on other machines have outlived it; the leases of those that have not run out.
-        Role::Orchestrator | Role::Arms(_) => Swept::default(),
+        Role::Orchestrator | Role::Arms(_) => Gone::Callers,
     };
+    let lost =
+        store.take_over(gone).await.context("what an earlier process left under way cannot be ended")?;
     if lost.presumed > 0 {
         tracing::warn!(
             calls = lost.presumed,

@@ -2,8 +2,8 @@
 
 use super::Memory;
 use crate::{
-    AcceptError, Accepted, Backlog, Claims, Clock, DecideError, Directed, Entropy, Hints, Keys, Listing,
-    Order, StoreError, Swept, TaskLine, TaskReads, TaskRecord, Tasks, Wanted,
+    AcceptError, Accepted, Backlog, Claims, Clock, DecideError, Directed, Entropy, Gone, Hints, Keys,
+    Listing, Order, StoreError, Swept, TaskLine, TaskReads, TaskRecord, Tasks, Wanted,
 };
 use async_trait::async_trait;
 use octollm_access::{KeyRecord, RingKey, TenantScope};
@@ -111,8 +111,18 @@ impl Tasks for MemoryStore {
         Ok(swept)
     }
 
-    async fn take_over(&self) -> Result<Swept, StoreError> {
-        self.lose(None).await
+    async fn take_over(&self, gone: Gone) -> Result<Swept, StoreError> {
+        match gone {
+            Gone::All => self.lose(None).await,
+            Gone::Callers => {
+                let before = self.open();
+                let swept = self.memory().lose_callers(self.clock.now(), &mut || self.dice());
+                if swept.tasks > 0 {
+                    self.announce(before);
+                }
+                Ok(swept)
+            }
+        }
     }
 
     async fn leads(&self) -> Result<bool, StoreError> {

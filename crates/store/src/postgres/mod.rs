@@ -34,8 +34,8 @@ pub use schema::Schema;
 pub use target::{InvalidTarget, Target};
 
 use crate::{
-    AcceptError, Accepted, Backend, Backlog, Claims, Clock, DecideError, Directed, Entropy, Hints, Keys,
-    Listing, Order, StoreError, Swept, TaskLine, TaskReads, TaskRecord, Tasks, Wanted,
+    AcceptError, Accepted, Backend, Backlog, Claims, Clock, DecideError, Directed, Entropy, Gone, Hints,
+    Keys, Listing, Order, StoreError, Swept, TaskLine, TaskReads, TaskRecord, Tasks, Wanted,
 };
 use accept::Accepts;
 use async_trait::async_trait;
@@ -274,8 +274,8 @@ impl Tasks for PostgresStore {
         self.swept(Chore::Lose { worker }).await
     }
 
-    async fn take_over(&self) -> Result<Swept, StoreError> {
-        // Whoever holds a lease may be another orchestrator's worker and alive.
+    async fn take_over(&self, _: Gone) -> Result<Swept, StoreError> {
+        // Whoever holds a lease may be another orchestrator's worker and alive, and so may who calls.
         Ok(Swept::default())
     }
 

@@ -27,8 +27,8 @@ pub use failpoints::{Failpoints, InvalidFailpoint};
 pub use folder::{Durability, OpenError, Owner};
 
 use crate::{
-    AcceptError, Accepted, Backend, Backlog, Claims, Clock, DecideError, Directed, Entropy, Hints, Keys,
-    Listing, Order, StoreError, Swept, TaskLine, TaskReads, TaskRecord, Tasks, Wanted,
+    AcceptError, Accepted, Backend, Backlog, Claims, Clock, DecideError, Directed, Entropy, Gone, Hints,
+    Keys, Listing, Order, StoreError, Swept, TaskLine, TaskReads, TaskRecord, Tasks, Wanted,
 };
 use async_trait::async_trait;
 use fault::{Fault, NoAnswer, WriterStopped};
@@ -40,7 +40,7 @@ use octollm_contract::{
 };
 use octollm_lifecycle::{Changes, Event};
 use reads::Readers;
-use requests::{AddToRing, Lose, Prune, PutKey, RevokeKey, Sweep};
+use requests::{AddToRing, Lose, LoseCallers, Prune, PutKey, RevokeKey, Sweep};
 use std::{
     collections::BTreeSet,
     path::Path,
@@ -174,8 +174,11 @@ impl Tasks for SqliteStore {
         self.ask(Lose { worker }).await?
     }
 
-    async fn take_over(&self) -> Result<Swept, StoreError> {
-        self.lose(None).await
+    async fn take_over(&self, gone: Gone) -> Result<Swept, StoreError> {
+        match gone {
+            Gone::All => self.lose(None).await,
+            Gone::Callers => self.ask(LoseCallers).await?,
+        }
     }
 
     async fn leads(&self) -> Result<bool, StoreError> {

@@ -204,7 +204,7 @@ async fn who_starts_takes_no_lease_away() {
     one.accept(samples::order(samples::new(1))).await.unwrap();
     let claimed = one.claim(wanted(1)).await.unwrap().granted.remove(0);
     let other = database.store().await;
-    assert_eq!(other.take_over().await.unwrap(), crate::Swept::default());
+    assert_eq!(other.take_over(crate::Gone::All).await.unwrap(), crate::Swept::default());
     assert!(other.holds(claimed.step, claimed.token).await.unwrap());
     other.decide(vec![complete(claimed.step, claimed.token)]).await.remove(0).unwrap();
     let record = one.task(samples::id(1), &TenantScope::System).await.unwrap().unwrap();

@@ -12,4 +12,4 @@ mod sweep;
 pub(super) use claim::Round;
 pub(super) use keys::{AddToRing, PutKey, RevokeKey};
 pub(super) use prune::Prune;
-pub(super) use sweep::{Audit, Lose, Sweep};
+pub(super) use sweep::{Audit, Lose, LoseCallers, Sweep};

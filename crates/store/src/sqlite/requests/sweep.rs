@@ -30,6 +30,9 @@ pub(crate) struct Sweep {
     pub(crate) most: usize,
 }
 
+/// Ends every model call that is under way.
+pub(crate) struct LoseCallers;
+
 /// [`crate::Tasks::lose`].
 pub(crate) struct Lose {
     pub(crate) worker: Option<WorkerId>,
@@ -125,6 +128,22 @@ impl Request for Lose {
         if self.worker.is_none() {
             lose_callers(writer, &mut touched, &mut swept)?;
         }
+        swept.tasks = touched.len();
+        swept.next = next(writer)?;
+        Ok(Ok(swept))
+    }
+
+    fn failed(&self, why: &mut dyn FnMut() -> StoreError) -> Self::Answer {
+        Err(why())
+    }
+}
+
+impl Request for LoseCallers {
+    type Answer = Result<Swept, StoreError>;
+
+    fn run(&self, writer: &mut Writer<'_>) -> Result<Self::Answer, Fault> {
+        let (mut touched, mut swept) = (BTreeSet::new(), Swept::default());
+        lose_callers(writer, &mut touched, &mut swept)?;
         swept.tasks = touched.len();
         swept.next = next(writer)?;
         Ok(Ok(swept))
