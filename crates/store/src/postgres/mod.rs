@@ -7,7 +7,7 @@
 //! told as such; the same idempotency key then gives one task. A lost connection is replaced by one to
 //! whichever host can be written to; nobody waits longer than ten seconds.
 //!
-//! Must not know: what a decision is. States are spelled as columns in [`crate::columns`].
+//! Must not know: what a decision is. States are spelled as columns in `columns`.
 
 mod accept;
 mod claim;
