@@ -14,11 +14,10 @@ const CALLS: usize = 1000;
 
 pub(crate) fn run() -> anyhow::Result<()> {
     let server = Server::start()?;
-    let mut connection = Connection::open(&server.address)?;
-    idle::finish(&server, &mut connection, 200, 0)?;
-    let before = measure(&mut connection, "before")?;
-    idle::finish(&server, &mut connection, FINISHED, 1)?;
-    let after = measure(&mut connection, "after")?;
+    idle::finish(&server, 200, 0)?;
+    let before = measure(&server, "before")?;
+    idle::finish(&server, FINISHED, 1)?;
+    let after = measure(&server, "after")?;
     for ((name, before), (_, after)) in before.iter().zip(&after) {
         let ratio = after.at(500).as_secs_f64() / before.at(500).as_secs_f64();
         println!(
@@ -30,7 +29,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(connection: &mut Connection, when: &str) -> anyhow::Result<Vec<(&'static str, Sample)>> {
+fn measure(server: &Server, when: &str) -> anyhow::Result<Vec<(&'static str, Sample)>> {
+    let mut connection = Connection::open(&server.address)?;
     let mut listed = Vec::new();
     let mut read = Vec::new();
     let mut done = Vec::new();

@@ -117,13 +117,14 @@ impl Load {
                     self.send(number, at)?;
                 }
             }
-            if now >= until && due.is_empty() && self.idle.len() == self.connections.len() {
+            let (all_sent, wait) = match pace {
+                Pace::Saturating => (now >= until, PATIENCE),
+                Pace::Every(_) if next < until => (false, next.saturating_duration_since(Instant::now())),
+                Pace::Every(_) => (due.is_empty(), PATIENCE),
+            };
+            if all_sent && self.idle.len() == self.connections.len() {
                 return Ok((began, latencies));
             }
-            let wait = match pace {
-                Pace::Every(_) if next < until => next.saturating_duration_since(Instant::now()),
-                Pace::Every(_) | Pace::Saturating => PATIENCE,
-            };
             let ready = self.wait(wait)?;
             ensure!(ready || wait < PATIENCE, "no answer came within {PATIENCE:?}");
             if !ready {

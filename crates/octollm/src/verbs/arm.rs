@@ -4,13 +4,12 @@
 //! Promises: it holds an arm key and step tokens, and no data of the orchestrators'; SIGTERM drains
 //! it; what a killed one leaves behind is removed by the next one on the same folder.
 
-use super::{Usage, data, log, run, signals};
+use super::{Usage, data, drawn, log, run, signals};
 use crate::{config::Config, show};
 use anyhow::Context;
 use octollm_arms::{Arm, Worker, WorkerSettings};
 use octollm_client::http::HttpLeases;
 use octollm_contract::{ArmName, Millis, WorkerId};
-use octollm_store::{Entropy as _, OsEntropy};
 use std::{
     collections::BTreeSet,
     fs::{self, File},
@@ -51,7 +50,8 @@ async fn serving(config: &Config, wanted: &BTreeSet<ArmName>) -> anyhow::Result<
         return Err(usage(&format!("this version has no code for the arm {missing}")));
     }
     // Drawn, so that the workers of a fleet spread over the orchestrators.
-    let leases = HttpLeases::new(&config.orchestrators, key, usize::from(draw::<1>()[0]))?;
+    let first = usize::try_from(drawn() >> 32)?;
+    let leases = HttpLeases::new(&config.orchestrators, key, first)?;
     let names: Vec<&str> = wanted.iter().map(|arm| arm.as_str()).collect();
     show::line(&format!(
         "worker {worker} for {} leases from {}",
@@ -72,14 +72,9 @@ fn worker_id() -> WorkerId {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host: String =
         host.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.')).take(60).collect();
-    let drawn: String = draw::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{host}:{drawn}").parse().expect("it has the characters of a worker's id, and not too many")
-}
-
-fn draw<const N: usize>() -> [u8; N] {
-    let mut drawn = [0; N];
-    OsEntropy.fill(&mut drawn);
-    drawn
+    format!("{host}:{:016x}", drawn())
+        .parse()
+        .expect("it has the characters of a worker's id, and not too many")
 }
 
 /// Where this worker's steps work: a folder of its own, held by a lock beside it.

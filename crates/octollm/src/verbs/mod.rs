@@ -19,6 +19,7 @@ use crate::{
     config::{Config, Role, Sources},
     show, sources,
 };
+use octollm_store::{Entropy as _, OsEntropy};
 use std::process::ExitCode;
 
 /// A command line that cannot be meant; the text says what is taken instead.
@@ -93,6 +94,13 @@ fn flags(verb: &Verb) -> Vec<(&'static str, String)> {
         | Verb::Worker => Vec::new(),
     };
     set.into_iter().filter_map(|(key, text)| Some((key, text?))).collect()
+}
+
+/// What sets this run of a process apart from every other, on any host.
+fn drawn() -> u64 {
+    let mut drawn = [0; 8];
+    OsEntropy.fill(&mut drawn);
+    u64::from_le_bytes(drawn)
 }
 
 /// A runtime for a verb that waits for a server or a task.

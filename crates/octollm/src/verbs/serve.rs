@@ -2,7 +2,7 @@
 //! folder, or in a database that other orchestrators use, too. All in one, the supervisor of the worker
 //! processes as well.
 
-use super::{data, log, models, runtime, signals, worker::Order};
+use super::{data, drawn, log, models, runtime, signals, worker::Order};
 use crate::{
     config::{Config, Role, WorkerGroup},
     show,
@@ -15,7 +15,7 @@ use octollm_orchestrator::{
     http::{Metrics, Port, Server, ServerSettings},
 };
 use octollm_plan::rules::Place;
-use octollm_store::{Entropy as _, Gone, OsEntropy, Store, sqlite::Durability};
+use octollm_store::{Gone, Store, sqlite::Durability};
 use octollm_supervisor::{Happening, OrderError, Orders, Program, Supervisor};
 use std::{
     collections::HashMap,
@@ -245,7 +245,7 @@ fn supervise(
         program: Program { path: own_path()?, arguments: vec!["worker".into()] },
         groups: config.workers.clone(),
         orders: Arc::clone(&lent),
-        label: label(),
+        label: format!("{:016x}", drawn()),
         grace: Millis::new(config.drain_grace.get() + KILL_AFTER.get()),
     };
     let (told, mut happenings) = mpsc::channel(64);
@@ -263,13 +263,6 @@ fn supervise(
             tracing::error!(%panic, "the end of a worker was not noted");
         }
     }))
-}
-
-/// What sets this process's workers apart from those of every other host.
-fn label() -> String {
-    let mut drawn = [0; 4];
-    OsEntropy.fill(&mut drawn);
-    format!("{:08x}", u32::from_le_bytes(drawn))
 }
 
 /// This program, even if its file was replaced since it started.
