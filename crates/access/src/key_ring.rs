@@ -11,11 +11,11 @@ use octollm_contract::{Millis, Timestamp};
 use std::fmt;
 
 /// A key signs so long.
-pub const SIGNS_FOR: Millis = Millis::from_secs(24 * 3600);
+const SIGNS_FOR: Millis = Millis::from_secs(24 * 3600);
 /// A key is in the store so long before it signs.
-pub const KNOWN_BEFORE: Millis = Millis::from_secs(3600);
+const KNOWN_BEFORE: Millis = Millis::from_secs(3600);
 /// No step token lasts longer: the longest time limit of a step, and then some.
-pub const TOKEN_LASTS_MAX: Millis = Millis::from_secs(8 * 24 * 3600);
+const TOKEN_LASTS_MAX: Millis = Millis::from_secs(8 * 24 * 3600);
 
 /// A key of the ring as it is kept. It does not print its secret.
 #[derive(Clone, PartialEq, Eq)]

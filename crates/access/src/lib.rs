@@ -17,7 +17,7 @@ mod step_token;
 
 pub use capability::{Capability, HostPort, InvalidHost, NetworkGrant};
 pub use key::{ApiKey, InvalidKey, KeyRecord, Verifier};
-pub use key_ring::{KNOWN_BEFORE, KeyRing, RingKey, SIGNS_FOR, TOKEN_LASTS_MAX};
+pub use key_ring::{KeyRing, RingKey};
 pub use policy::{Approval, BeyondPolicy, Policy};
 pub use policy_ask::{InvalidPolicy, PolicyAsk};
 pub use scope::{Role, Scope, TenantScope};

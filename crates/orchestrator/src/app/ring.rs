@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// The ring is read so often; `access::KNOWN_BEFORE` is longer.
+/// The ring is read so often; a key is there an hour before it signs.
 const RENEW_EVERY: Duration = Duration::from_secs(600);
 const AFTER_A_FAILURE: Duration = Duration::from_secs(5);
 /// Tokens of unknown keys make the store be asked so often at most.
