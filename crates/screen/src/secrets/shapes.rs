@@ -18,7 +18,7 @@ enum Body {
     /// At least so many of these characters, and all of them that follow; with a digit among
     /// them where `digit` is set, so that words with dashes are not taken for keys.
     Run { of: Class, least: usize, digit: bool },
-    /// Exactly so many capital letters and digits, and then none.
+    /// Exactly so many capital letters and digits, and then none, or another secret.
     Capitals(usize),
     /// Two dots between three runs of base64url; the anchor is the first run's beginning.
     Jwt,
@@ -184,10 +184,9 @@ impl Shape {
                 fits.then(|| at..end + length(bytes, end, of))
             }
             Body::Capitals(count) => {
-                let capital = |b: &u8| b.is_ascii_uppercase() || b.is_ascii_digit();
                 let fits = bytes.get(end..end + count).is_some_and(|body| body.iter().all(capital));
-                let goes_on = bytes.get(end + count).is_some_and(u8::is_ascii_alphanumeric);
-                (fits && !goes_on).then_some(at..end + count)
+                let ends = || !bytes.get(end + count).is_some_and(u8::is_ascii_alphanumeric);
+                (fits && (ends() || another_begins(text, end + count))).then_some(at..end + count)
             }
             // Inside a run that could itself be a part of a token no token begins.
             Body::Jwt if at > edge && at > 0 && matches!(bytes[at - 1], b'-' | b'_') => None,
@@ -209,6 +208,27 @@ impl Shape {
             Body::UserInfo => user_info(bytes, end),
         }
     }
+}
+
+/// Whether a secret begins right here, so that one that ends here is not a part of something
+/// longer. One that would itself need an end is taken at its word: a chain of them is looked
+/// at once for each link, not once for each pair.
+fn another_begins(text: &str, at: usize) -> bool {
+    SHAPES.iter().any(|shape| match shape.body {
+        Body::Capitals(count) => {
+            let bytes = text.as_bytes();
+            let end = at + shape.anchor.len();
+            text[at..].starts_with(shape.anchor)
+                && bytes.get(end..end + count).is_some_and(|body| body.iter().all(capital))
+        }
+        Body::Run { .. } | Body::Jwt => shape.at(text, at, at).is_some(),
+        // Their first character is none that could go on a run, or the name is no secret.
+        Body::Pem | Body::Assigned { .. } | Body::Header { .. } | Body::UserInfo => false,
+    })
+}
+
+fn capital(b: &u8) -> bool {
+    b.is_ascii_uppercase() || b.is_ascii_digit()
 }
 
 /// A letter or digit before is no border; an escaped line end or tab (`\n` as two characters,
@@ -240,7 +260,9 @@ fn jwt(bytes: &[u8], at: usize) -> Option<usize> {
 fn pem(text: &str, from: usize) -> Option<usize> {
     const LABEL_MAX: usize = 64;
     let label_end = text.as_bytes()[from..].iter().take(LABEL_MAX).position(|b| *b == b'-')? + from;
-    if !text.get(from..label_end)?.contains("PRIVATE KEY") {
+    let label = text.get(from..label_end)?;
+    // What is masked in a label makes it shorter, and must not make it a label.
+    if !label.contains("PRIVATE KEY") || !label.bytes().all(|b| capital(&b) || b == b' ') {
         return None;
     }
     // A block that is cut off is secret to its end.

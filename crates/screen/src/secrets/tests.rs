@@ -94,12 +94,31 @@ fn a_private_key_that_is_cut_off_is_masked_to_its_end() {
     assert_eq!(masked.text, "a\n[masked private_key]");
 }
 
+#[test]
+fn secrets_that_touch_are_two() {
+    let aws = "AKIAA1B2C3D4E5F6G7H8";
+    let github = format!("ghp_{}", "a1B2c3D4e5F6".repeat(3));
+    assert_eq!(mask(&format!("{aws}{github}")).text, "[masked aws][masked github]");
+    assert_eq!(mask(&format!("{aws}{aws}{aws}")).text, "[masked aws]".repeat(3));
+    // The last is a part of something longer, and stays.
+    assert_eq!(mask(&format!("{aws}{aws}9")).text, format!("[masked aws]{aws}9"));
+}
+
 /// Anchors without bodies, side by side, are the worst a text can do. More than one pass over
 /// so many anchors would not end in the patience of whoever runs this.
 #[test]
 fn hostile_text_takes_one_pass() {
-    let parts =
-        ["sk-", "AKIA", "-eyJ", "eyJaaaaaaaaaa.", "://a:", "api_key=", "-----BEGIN PRIVATE KEY", "bearer "];
+    let parts = [
+        "sk-",
+        "AKIA",
+        "-eyJ",
+        "eyJaaaaaaaaaa.",
+        "://a:",
+        "api_key=",
+        "-----BEGIN PRIVATE KEY",
+        "bearer ",
+        "AKIAA1B2C3D4E5F6G7H8",
+    ];
     for part in parts {
         let text = part.repeat((512 << 10) / part.len());
         assert!(mask(&text).text.len() <= text.len() + 64, "{part}");
@@ -117,6 +136,9 @@ fn any_text() -> impl Strategy<Value = String> {
         "[A-Z0-9]{1,20}",
         "[a-zA-Z0-9_.=/+-]{1,40}",
         Just("@".to_owned()),
+        Just("AKIAA1B2C3D4E5F6G7H8".to_owned()),
+        Just("-----BEGIN ".to_owned()),
+        Just(" PRIVATE KEY-----".to_owned()),
         Just(" ".to_owned()),
         any::<String>(),
     ];
