@@ -77,9 +77,15 @@ fn test() -> Result<(), String> {
     tidy::check()?;
     // The whole-system tests start the program itself.
     cargo(["build", "--locked", "--package", "octollm"])?;
-    cargo(["test", "--locked", "--workspace", "--lib", "--bins", "--tests"])?;
+    run(Command::new(cargo_path())
+        .args(["test", "--locked", "--workspace", "--lib", "--bins", "--tests"])
+        .env(LAWS_SEED, env::var(LAWS_SEED).unwrap_or_else(|_| "1".into())))?;
     cargo(["test", "--locked", "--workspace", "--doc"])
 }
+
+/// Where the laws (property tests) begin to draw. `test` tries the same cases each time, so that what
+/// it says depends on the code alone; `soak` looks for new ones.
+const LAWS_SEED: &str = "PROPTEST_RNG_SEED";
 
 fn lint() -> Result<(), String> {
     cargo(["fmt", "--all", "--check"])?;
@@ -103,6 +109,11 @@ fn soak() -> Result<(), String> {
     };
     let schedules = (minutes * 50_000).to_string();
     sim(&["--schedules".into(), schedules])?;
+    run(Command::new(cargo_path())
+        .args(["test", "--locked", "--workspace", "--lib", "--test", "*"])
+        .args(["--exclude", "octollm-tests", "--no-fail-fast"])
+        .env_remove(LAWS_SEED)
+        .env("PROPTEST_CASES", (minutes * 500).to_string()))?;
     cargo(["build", "--locked", "--package", "octollm"])?;
     run(Command::new(cargo_path())
         .args(["test", "--locked", "--package", "octollm-tests", "--", "--nocapture"])

@@ -321,8 +321,6 @@ fn reach(steps: &[PlanStep]) -> BTreeMap<&StepName, BTreeSet<&StepName>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
-
     /// P8: a plan of any shape is checked without a panic; what passes keeps the laws.
     #[test]
     fn any_plan_is_checked(plan in any_plan()) {

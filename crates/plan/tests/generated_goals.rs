@@ -113,8 +113,6 @@ fn any_clause() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
     /// Joined goals are understood, pass the check under the policy that is exactly theirs, and
     /// their steps read below the named paths only.
     #[test]

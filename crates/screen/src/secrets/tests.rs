@@ -146,8 +146,6 @@ fn any_text() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
     /// No text makes it panic, and what is masked once is masked for good.
     #[test]
     fn twice_is_once(text in any_text()) {
