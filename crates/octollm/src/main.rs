@@ -18,6 +18,7 @@ use std::{collections::BTreeMap, process::ExitCode};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    few_pages();
     let cli = Cli::parse();
     match verbs::dispatch(cli) {
         Ok(_) if show::output_was_lost() => ExitCode::from(1),
@@ -31,6 +32,12 @@ fn main() -> ExitCode {
             })
         }
     }
+}
+
+/// The allocator asks for pages of 2 MiB, and a process that has little to remember would fill some
+/// twenty with a tenth of it. A kernel without such pages has nothing to turn off.
+fn few_pages() {
+    let _none_to_turn_off = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 /// The configuration that this process starts with.

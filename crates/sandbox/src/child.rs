@@ -82,6 +82,9 @@ fn open_room(setup: &Setup) -> Result<pid_t, Failed> {
         }
         check(Stage::Session, libc::setsid())?;
         libc::umask(0o077);
+        // This program does without huge pages to stay small; a command may have them. A kernel
+        // that knows none has nothing to give back.
+        libc::prctl(libc::PR_SET_THP_DISABLE, 0, 0, 0, 0);
     }
     // While /proc can still be written.
     if let Some(number) = &setup.pid_max {
