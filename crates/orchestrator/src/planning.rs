@@ -256,7 +256,7 @@ pub(crate) fn revision(record: &TaskRecord, plan: Plan) -> Result<Revision, NotP
     let request: SubmitTask = record.request.read()?;
     // The same facts that the planner was told, as they are now.
     let planning = planning(record, &[])?;
-    let terms = planning.terms(&request.acceptance_criteria);
+    let terms = planning.terms(&request.acceptance_criteria, octollm_yardstick::unusable);
     let checked = plan.settled(&terms).map_err(NotPlanned::Faults)?;
     let (steps, specs) = written(&checked, &terms.done);
     let document = PlanDocument { policy: Some(planning.policy.clone()), ..PlanDocument::of(&checked) };

@@ -71,6 +71,16 @@ pub enum PlanFault {
         /// Who.
         arm: ArmName,
     },
+    /// A criterion by which a judge of the plan could judge nothing.
+    #[error("{step}: criterion {number}: {why}")]
+    UnusableCriterion {
+        /// Where.
+        step: StepName,
+        /// Which of the step's, from 1.
+        number: usize,
+        /// What is wrong with it.
+        why: String,
+    },
     /// An arm that takes no steps of this task.
     #[error("{step}: no steps can be given to the {arm} arm here")]
     ArmNotOffered {

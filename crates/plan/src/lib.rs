@@ -25,5 +25,5 @@ pub use check::{CheckedPlan, CheckedStep, MAX_STEPS, PlanFault};
 pub use named::named;
 pub use output::{Body, InputValue, NoValue, Provenance, StepOutput, compose};
 pub use step::{BadPlanName, InputName, Instruction, Plan, PlanStep, Reference, StepName, ValueType};
-pub use terms::Terms;
+pub use terms::{Terms, Unusable};
 pub use tool::{Arg, CountWhat, FindKind, HashKind, SizeBound, SortBy, ToolCall, ToolName};

@@ -6,7 +6,7 @@
 //!
 //! Must not know: who asks.
 
-use crate::{CheckedPlan, DoneStep, MAX_STEPS, Plan, PlanFault, Planning};
+use crate::{CheckedPlan, DoneStep, Instruction, MAX_STEPS, Plan, PlanFault, Planning};
 use octollm_access::Policy;
 use octollm_contract::{ArmName, Criterion};
 
@@ -24,12 +24,19 @@ pub struct Terms<'t> {
     pub done: Vec<DoneStep>,
     /// The place that the first of the plan's steps gets.
     pub first: u16,
+    /// Says which criteria could not be used.
+    pub unusable: Unusable,
 }
+
+/// Why each of these criteria, all that a plan's own judges have, could not be used to judge by; `None`
+/// for one that can. `octollm_yardstick::unusable` says it; the schemas that it reads draw entropy, which
+/// is not for this crate.
+pub type Unusable = fn(&[&Criterion]) -> Vec<Option<String>>;
 
 impl Planning {
     /// The terms that a planner's plan has to keep to; `criteria` are the client's.
     #[must_use]
-    pub fn terms(&self, criteria: &[Criterion]) -> Terms<'_> {
+    pub fn terms(&self, criteria: &[Criterion], unusable: Unusable) -> Terms<'_> {
         let done: Vec<DoneStep> = self.done.iter().map(|finished| finished.step.clone()).collect();
         let behind = done.iter().map(|step| step.place.saturating_add(1)).max().unwrap_or(0);
         let arms = self.arms.iter().map(|offer| offer.arm).filter(|arm| *arm != ArmName::Planner);
@@ -39,6 +46,7 @@ impl Planning {
             criteria: criteria.to_vec(),
             done,
             first: self.first.max(behind),
+            unusable,
         }
     }
 }
@@ -59,10 +67,34 @@ impl Plan {
         if !strangers.is_empty() {
             return Err(strangers);
         }
+        // The client's were looked at when the task was accepted.
+        let unusable = self.unusable(terms.unusable);
+        if !unusable.is_empty() {
+            return Err(unusable);
+        }
         let private = terms.policy.hosts.iter().filter(|own| own.private).map(|own| &own.host);
         let taken = |name: &crate::StepName| terms.done.iter().any(|step| step.name == *name);
         let plan = self.judged_beside(terms.criteria.clone(), taken).with_private_hosts(private);
         plan.checked(terms.policy, &terms.done, terms.first, MAX_STEPS + 1)
+    }
+
+    /// The criteria of its judges by which nothing could be judged: such a judge would only refuse.
+    fn unusable(&self, why: Unusable) -> Vec<PlanFault> {
+        let judged = self.steps.iter().filter_map(|step| match &step.instruction {
+            Instruction::Judge { criteria } => Some((step, criteria)),
+            Instruction::Tool(_) | Instruction::Think(_) => None,
+        });
+        let all: Vec<_> = judged
+            .flat_map(|(step, criteria)| {
+                (1..).zip(criteria).map(|(number, criterion)| (&step.name, number, criterion))
+            })
+            .collect();
+        let criteria: Vec<&Criterion> = all.iter().map(|(_, _, criterion)| *criterion).collect();
+        let found = all.iter().zip(why(&criteria));
+        let fault = |((step, number, _), why): (&(&crate::StepName, usize, _), Option<String>)| {
+            Some(PlanFault::UnusableCriterion { step: (*step).clone(), number: *number, why: why? })
+        };
+        found.filter_map(fault).collect()
     }
 }
 
@@ -95,6 +127,10 @@ mod tests {
         Planning { policy, arms, ..Planning::default() }
     }
 
+    fn all_fit(_: &[&Criterion]) -> Vec<Option<String>> {
+        Vec::new()
+    }
+
     fn criteria() -> Vec<Criterion> {
         vec![Criterion::FreeText("it is short".into())]
     }
@@ -104,12 +140,12 @@ mod tests {
     fn a_plan_of_the_greatest_length_is_still_judged() {
         let planning = planning(Policy::default());
         let most = || plan((0..MAX_STEPS).map(|n| step(&format!("s{n}"))).collect());
-        let checked = most().settled(&planning.terms(&criteria())).unwrap();
+        let checked = most().settled(&planning.terms(&criteria(), all_fit)).unwrap();
         assert_eq!(checked.steps().len(), MAX_STEPS + 1);
         assert_eq!(checked.steps()[MAX_STEPS].step.arm, ArmName::Judge);
         let mut more = most();
         more.steps.push(step("one-more"));
-        let faults = more.settled(&planning.terms(&criteria())).unwrap_err();
+        let faults = more.settled(&planning.terms(&criteria(), all_fit)).unwrap_err();
         assert_eq!(faults, [PlanFault::TooManySteps(MAX_STEPS + 1)]);
     }
 
@@ -125,7 +161,7 @@ mod tests {
         let finished =
             Finished { step: done, arm: ArmName::Executor, summary: String::new(), text: String::new() };
         let planning = Planning { done: vec![finished], first: 7, ..planning(Policy::default()) };
-        let checked = plan(vec![step("a")]).settled(&planning.terms(&criteria())).unwrap();
+        let checked = plan(vec![step("a")]).settled(&planning.terms(&criteria(), all_fit)).unwrap();
         let names: Vec<&str> = checked.steps().iter().map(|checked| checked.step.name.as_str()).collect();
         assert_eq!((names, checked.first()), (vec!["a", "judge-2"], 7));
     }
@@ -138,10 +174,36 @@ mod tests {
         let planning = planning(policy);
         let mut asks = step("a");
         asks.capability.hosts.insert(own(false));
-        let checked = plan(vec![asks]).settled(&planning.terms(&[])).unwrap();
+        let checked = plan(vec![asks]).settled(&planning.terms(&[], all_fit)).unwrap();
         assert!(checked.steps()[0].step.capability.hosts.contains(&own(true)));
         let coder = PlanStep { arm: ArmName::Coder, ..step("a") };
-        let faults = plan(vec![coder]).settled(&planning.terms(&[])).unwrap_err();
+        let faults = plan(vec![coder]).settled(&planning.terms(&[], all_fit)).unwrap_err();
         assert!(matches!(faults[..], [PlanFault::ArmNotOffered { arm: ArmName::Coder, .. }]), "{faults:?}");
+    }
+
+    /// What only the planner's arm refused before, nobody takes.
+    #[test]
+    fn a_judge_whose_criterion_cannot_be_used_is_a_fault_of_the_plan() {
+        let planning = planning(Policy::default());
+        let second = |criteria: &[&Criterion]| {
+            criteria.iter().enumerate().map(|(at, _)| (at == 1).then(|| "it is empty".to_owned())).collect()
+        };
+        let judge = |name: &str| PlanStep {
+            arm: ArmName::Judge,
+            instruction: Instruction::Judge { criteria: criteria() },
+            ..step(name)
+        };
+        let plan = || plan(vec![step("a"), judge("b"), judge("c")]);
+        let faults = plan().settled(&planning.terms(&criteria(), second)).unwrap_err();
+        let fault = |step: &str, number| {
+            let why = "it is empty".to_owned();
+            PlanFault::UnusableCriterion { step: step.parse().unwrap(), number, why }
+        };
+        assert_eq!(faults, [fault("c", 1)], "all of the plan's together");
+        let faults = plan().settled(&planning.terms(&[], all_fit)).unwrap_err();
+        assert!(
+            !faults.iter().any(|fault| matches!(fault, PlanFault::UnusableCriterion { .. })),
+            "{faults:?}"
+        );
     }
 }

@@ -12,7 +12,7 @@
 
 mod schema;
 
-use octollm_contract::api::StructuredCriterion;
+use octollm_contract::{Criterion, api::StructuredCriterion};
 use regex::{Regex, RegexBuilder};
 pub use schema::Schema;
 
@@ -132,6 +132,24 @@ impl Allowance {
         self.schema_parts = self.schema_parts.checked_sub(parts).ok_or_else(too_much)?;
         Ok(())
     }
+}
+
+/// Why each of the criteria that one plan's own judges are to judge by cannot be used; all of them draw
+/// on one allowance. For [`octollm_plan::Terms`](../octollm_plan/struct.Terms.html), which asks no
+/// yardstick itself.
+///
+/// Sentences are a model's, and a schema's judge reads it on a thread that is deep enough for any.
+#[must_use]
+pub fn unusable(criteria: &[&Criterion]) -> Vec<Option<String>> {
+    let mut allowance = Allowance::default();
+    let unfit = |criterion: &&Criterion| match criterion {
+        Criterion::FreeText(_) | Criterion::Structured(StructuredCriterion::JsonSchema { .. }) => None,
+        Criterion::Structured(rule) => allowance
+            .yardstick(rule)
+            .err()
+            .map(|Unfit { member, why }| format!("the {member} cannot be used: {why}")),
+    };
+    criteria.iter().map(unfit).collect()
 }
 
 fn sized(member: &'static str, text: &str) -> Result<(), Unfit> {

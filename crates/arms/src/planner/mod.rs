@@ -17,15 +17,13 @@ use crate::{
 use async_trait::async_trait;
 use octollm_client::{Completion, Decision};
 use octollm_contract::{
-    ArmName, Criterion,
-    api::StructuredCriterion,
+    ArmName,
     model::{Message, Structured},
 };
 use octollm_plan::{
     Instruction, Plan, Planning, StepOutput, Terms,
     draft::{self, Draft},
 };
-use octollm_yardstick::{Allowance, Unfit};
 
 /// A plan that does not hold is repaired at most so often.
 const REPAIRS_MAX: usize = 2;
@@ -56,7 +54,7 @@ impl Arm for Planner {
             .planning
             .as_deref()
             .ok_or_else(|| Undone::for_good("the planner was not told what it may plan with"))?;
-        let terms = planning.terms(&brief.criteria);
+        let terms = planning.terms(&brief.criteria, octollm_yardstick::unusable);
         let user = told::briefing(brief, planning, instruction);
         let mut talk =
             Talk::begin(&work, Prompt::new(&work, include_str!("../think/prompts/planner.md"), user)).await?;
@@ -128,28 +126,6 @@ impl Decided {
     }
 }
 
-/// Criteria of the plan's own judges by which nothing could be judged: such a judge would only refuse.
-fn unusable(plan: &Plan) -> Vec<String> {
-    let mut allowance = Allowance::default();
-    let mut faults = Vec::new();
-    for step in &plan.steps {
-        let Instruction::Judge { criteria } = &step.instruction else { continue };
-        for (number, criterion) in (1..).zip(criteria) {
-            let rule = match criterion {
-                // Its judge reads a schema on a thread that is deep enough for any.
-                Criterion::FreeText(_) | Criterion::Structured(StructuredCriterion::JsonSchema { .. }) => {
-                    continue;
-                }
-                Criterion::Structured(rule) => rule,
-            };
-            if let Err(Unfit { member, why }) = allowance.yardstick(rule) {
-                faults.push(format!("{}: criterion {number}: the {member} cannot be used: {why}", step.name));
-            }
-        }
-    }
-    faults
-}
-
 /// Reads and checks what the model wrote. The error is for the model.
 fn read(text: &str, terms: &Terms<'_>, planning: &Planning) -> Result<Decided, String> {
     let lines = |faults: Vec<String>| faults.iter().map(|fault| format!("- {fault}\n")).collect::<String>();
@@ -166,10 +142,7 @@ fn read(text: &str, terms: &Terms<'_>, planning: &Planning) -> Result<Decided, S
         }
         Draft::Question(question) => Ok(Decided::Question(question)),
         Draft::Plan(plan) => match plan.clone().settled(terms) {
-            Ok(_) => match unusable(&plan) {
-                faults if faults.is_empty() => Ok(Decided::Plan(plan)),
-                faults => Err(lines(faults)),
-            },
+            Ok(_) => Ok(Decided::Plan(plan)),
             Err(faults) => Err(lines(faults.iter().take(20).map(ToString::to_string).collect())),
         },
     }

@@ -176,6 +176,7 @@ impl App {
             criteria,
             done: Vec::new(),
             first: 0,
+            unusable: octollm_yardstick::unusable,
         };
         let plan = plan.settled(&terms).map_err(faults)?;
         let (steps, specs) = written(&plan, &[]);
@@ -397,6 +398,7 @@ fn faults(faults: Vec<PlanFault>) -> SubmitError {
         | PlanFault::Cycle(_)
         | PlanFault::BadResult
         | PlanFault::WrongArm { .. }
+        | PlanFault::UnusableCriterion { .. }
         | PlanFault::ArmNotOffered { .. }
         | PlanFault::NoSuchOutput { .. }
         | PlanFault::MissingInput { .. }

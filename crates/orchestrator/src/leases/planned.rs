@@ -9,6 +9,14 @@ use octollm_access::{StepClaims, TenantScope};
 use octollm_client::{Completion, Decision, LeaseError};
 use octollm_contract::{Document, ProblemKind};
 use octollm_lifecycle::{Command, Refusal};
+use octollm_plan::Plan;
+use octollm_store::TaskRecord;
+
+/// Off the threads that serve others: the patterns of the plan's judges are compiled.
+async fn revision(record: TaskRecord, plan: Plan) -> Result<Result<Revision, NotPlanned>, LeaseError> {
+    let checking = tokio::task::spawn_blocking(move || planning::revision(&record, plan));
+    checking.await.map_err(|ended| LeaseError::Unreachable(Box::new(ended)))
+}
 
 impl LocalLeases {
     /// What a planner's decision does to its task.
@@ -21,7 +29,7 @@ impl LocalLeases {
         })?;
         let unreadable = |error: serde_json::Error| LeaseError::Unreachable(Box::new(error));
         match done.decision {
-            Some(Decision::Plan(plan)) => match planning::revision(&record, plan) {
+            Some(Decision::Plan(plan)) => match revision(record, plan).await? {
                 Ok(Revision { plan, steps, specs }) => {
                     Ok(Command::Revise { place, token, output, plan, steps, specs })
                 }
