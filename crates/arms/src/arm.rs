@@ -91,8 +91,8 @@ impl From<NoLink> for Undone {
     }
 }
 
-/// Whether another attempt may be taken where this one was refused: the orchestrator that knew what the
-/// step had put is gone, and the next attempt puts it again.
+/// Whether another report may be taken where this one was refused: the orchestrator that knew what the
+/// step had put is gone, and it can be put again, by this attempt or by the next one.
 pub(crate) fn another_may_do(refused: &Problem) -> bool {
     refused.field.as_deref() == Some(UNKNOWN_ARTEFACTS)
 }

@@ -18,6 +18,7 @@ mod coder;
 mod executor;
 #[cfg(test)]
 mod guide_goals;
+mod handed;
 #[cfg(test)]
 mod hostile;
 mod judge;

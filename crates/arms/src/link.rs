@@ -1,6 +1,10 @@
 //! A step's line to the orchestrator: artefacts, checkpoints and models, bound to its token.
 
-use crate::worker::{pace::Pace, slots::Slot};
+use crate::{
+    arm::another_may_do,
+    handed::Handed,
+    worker::{pace::Pace, slots::Slot},
+};
 use bytes::Bytes;
 use octollm_access::StepToken;
 use octollm_client::{LeaseError, Leases, ThinkAsk, ThinkError, whole};
@@ -11,7 +15,7 @@ use octollm_contract::{
 use std::{
     fmt,
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::time::{Instant, sleep, timeout};
@@ -34,6 +38,23 @@ pub struct Link {
     token: StepToken,
     slot: Option<Slot>,
     saved: Arc<Mutex<Option<serde_json::Value>>>,
+    handed: Arc<Mutex<Handed>>,
+}
+
+/// How often a report may have what it names handed over again: each time an orchestrator has died.
+#[derive(Default)]
+pub(crate) struct Again(u32);
+
+/// So often at most.
+const AGAIN_MAX: u32 = 3;
+
+impl Again {
+    /// Whether what was `refused` may be taken once the bytes are known again.
+    pub(crate) fn may(&mut self, refused: &Problem) -> bool {
+        let may = another_may_do(refused) && self.0 < AGAIN_MAX;
+        self.0 += u32::from(may);
+        may
+    }
 }
 
 /// Why a call through the link did nothing.
@@ -82,7 +103,7 @@ impl Link {
     /// The line of the step that `token` opens.
     #[must_use]
     pub fn new(leases: Arc<dyn Leases>, token: StepToken) -> Self {
-        Link { leases, token, slot: None, saved: Arc::default() }
+        Link { leases, token, slot: None, saved: Arc::default(), handed: Arc::default() }
     }
 
     /// The same, whose step lends its slot to others while it waits for a model.
@@ -93,7 +114,9 @@ impl Link {
 
     /// Keeps bytes. They live as long as an output or a checkpoint refers to them.
     pub async fn put(&self, bytes: Bytes) -> Result<ContentHash, NoLink> {
-        patiently(|| self.leases.put_artefact(&self.token, bytes.clone())).await
+        let hash = patiently(|| self.leases.put_artefact(&self.token, bytes.clone())).await?;
+        self.handed().keep(hash, bytes);
+        Ok(hash)
     }
 
     /// Bytes that the step's task refers to.
@@ -103,9 +126,36 @@ impl Link {
 
     /// Saves where the step is; the next attempt finds it in its grant.
     pub async fn checkpoint(&self, state: &Document, artefacts: &[ContentHash]) -> Result<(), NoLink> {
-        patiently(|| self.leases.checkpoint(&self.token, state.clone(), artefacts.to_vec())).await?;
+        let save = || self.leases.checkpoint(&self.token, state.clone(), artefacts.to_vec());
+        let mut again = Again::default();
+        loop {
+            match patiently(save).await {
+                Ok(()) => break,
+                Err(NoLink::Refused(problem)) if again.may(&problem) && self.hand_over_again().await? => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.handed().saved(artefacts);
         *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = state.read().ok();
         Ok(())
+    }
+
+    /// Hands over again what nothing durable refers to yet, for the orchestrator that knew of it is gone;
+    /// whether all of it is known again.
+    pub(crate) async fn hand_over_again(&self) -> Result<bool, NoLink> {
+        let Some(all) = self.handed().all() else { return Ok(false) };
+        tracing::info!(
+            artefacts = all.len(),
+            "what the step has made is handed over to another orchestrator"
+        );
+        for bytes in all {
+            patiently(|| self.leases.put_artefact(&self.token, bytes.clone())).await?;
+        }
+        Ok(true)
+    }
+
+    fn handed(&self) -> MutexGuard<'_, Handed> {
+        self.handed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was saved last through this line.

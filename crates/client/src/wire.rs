@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 use utoipa::ToSchema;
 
 /// The field that the refusal of a report is about which names artefacts that the step is not known to
-/// have put. The orchestrator that took them knows of them until the step reports; once it has died,
-/// only another attempt helps, which puts them again.
+/// have put. The orchestrator that took them knows of them until the step reports; once it has died, they
+/// have to be put again, under the same lease or by another attempt.
 pub const UNKNOWN_ARTEFACTS: &str = "artefacts";
 
 /// The header that names the protocol's version.

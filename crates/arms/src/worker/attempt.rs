@@ -5,7 +5,7 @@ use super::{
     halt::{Cause, Halt},
     pace::Pace,
 };
-use crate::{Arm, Link, Undone, Work, arm::another_may_do};
+use crate::{Arm, Link, NoLink, Undone, Work, arm::another_may_do, link::Again};
 use octollm_access::StepToken;
 use octollm_client::{Completion, Decision, LeaseError, Leases, Wait};
 use octollm_contract::Millis;
@@ -58,7 +58,7 @@ pub(super) async fn attempt(arm: Arc<dyn Arm>, mut work: Work, halt: Halt, lease
             tracing::info!(%at_least, "step waits: {why}");
         }
         let mends = cause.is_none() && work.refused.len() < REFUSALS_MAX;
-        match deliver(report, mends, &grant.token, leases.as_ref(), &halt).await {
+        match deliver(report, mends, &grant.token, &work.link, leases.as_ref(), &halt).await {
             Delivered::Over => return,
             Delivered::PlanRefused(why) => work.refused.push(why),
         }
@@ -151,16 +151,26 @@ fn report(outcome: Result<Completion, Undone>, cause: Option<Cause>, limit: Mill
     }
 }
 
+/// Whether it makes sense to report again: an orchestrator that is away, or a lease that is lost, shows then.
+async fn handed_over(link: &Link) -> bool {
+    match link.hand_over_again().await {
+        Ok(known) => known,
+        Err(NoLink::Lost | NoLink::Away) => true,
+        Err(NoLink::Refused(_)) => false,
+    }
+}
+
 /// Makes the report, again and again while the orchestrator is away. Repeating is safe: the
 /// first report under a lease ends it, so a second one only finds the lease lost.
 async fn deliver(
     mut report: Report,
     mends: bool,
     token: &StepToken,
+    link: &Link,
     leases: &dyn Leases,
     halt: &Halt,
 ) -> Delivered {
-    let (until, mut pace) = (Instant::now() + REPORT_FOR, Pace::new());
+    let (until, mut pace, mut again) = (Instant::now() + REPORT_FOR, Pace::new(), Again::default());
     loop {
         let said = match &report {
             Report::Complete(done) => leases.complete(token, (**done).clone()).await,
@@ -176,6 +186,8 @@ async fn deliver(
                 return Delivered::Over;
             }
             Err(LeaseError::Refused(problem)) => match report {
+                // The orchestrator that took what the result names is gone.
+                Report::Complete(_) if again.may(&problem) && handed_over(link).await => continue,
                 Report::Complete(done) if mends && matches!(done.decision, Some(Decision::Plan(_))) => {
                     tracing::info!("a plan was refused: {problem}");
                     return Delivered::PlanRefused(problem.to_string());

@@ -61,14 +61,20 @@ impl Arm for Scripted {
                 Err(Undone::Stopped)
             }
             "deaf" => std::future::pending().await,
-            "hands over" => {
-                let sha256 = work.link.put(Bytes::from_static(b"made")).await?;
+            "hands over" | "hands over and saves" | "hands over much" => {
+                let much = sentence == "hands over much";
+                let made = if much { Bytes::from(vec![0; 17 << 20]) } else { Bytes::from_static(b"made") };
+                let bytes = u64::try_from(made.len()).unwrap();
+                let sha256 = work.link.put(made).await?;
                 if self.begun.load(Ordering::Relaxed) == 1 {
                     self.forget.notify_one();
                     self.forgotten.notified().await;
                 }
+                if sentence == "hands over and saves" {
+                    work.link.checkpoint(&Document::from_json("1"), &[sha256]).await?;
+                }
                 let mut output = StepOutput::default();
-                output.artefacts.push(ArtefactView { path: "made".into(), bytes: 4, sha256 });
+                output.artefacts.push(ArtefactView { path: "made".into(), bytes, sha256 });
                 Ok(Completion::of(output))
             }
             "hoards" => {
@@ -262,17 +268,33 @@ async fn a_panic_is_a_failure_of_its_step_alone() {
     bench.stop().await;
 }
 
-/// P1: an orchestrator that dies with what it knew of a step's files costs an attempt, not the step.
+/// P1: an orchestrator that dies with what it knew of a step's files costs not even an attempt, be it before
+/// a checkpoint or before the report.
 #[tokio::test(start_paused = true)]
-async fn files_that_the_next_orchestrator_does_not_know_may_be_made_again() {
+async fn files_that_the_next_orchestrator_does_not_know_are_handed_over_again() {
+    for how in ["hands over", "hands over and saves"] {
+        let bench = Bench::start(1);
+        bench.ready(0, how);
+        bench.arm.forget.notified().await;
+        bench.leases.next_attempt();
+        bench.arm.forgotten.notify_one();
+        assert_eq!(bench.told(1).await, [Told::Completed(0)], "{how}");
+        assert_eq!(bench.arm.begun.load(Ordering::Relaxed), 1, "{how}");
+        bench.stop().await;
+    }
+}
+
+/// P1: of more than a step keeps, another attempt has to make it again; the step does not fail for good.
+#[tokio::test(start_paused = true)]
+async fn files_that_are_too_much_to_be_kept_cost_an_attempt() {
     let bench = Bench::start(1);
-    bench.ready(0, "hands over");
+    bench.ready(0, "hands over much");
     bench.arm.forget.notified().await;
     bench.leases.next_attempt();
     bench.arm.forgotten.notify_one();
     let told = bench.told(1).await;
     assert!(matches!(&told[0], Told::Failed(0, why, true) if why.contains("no artefact")), "{told:?}");
-    bench.ready(0, "hands over");
+    bench.ready(0, "hands over much");
     assert_eq!(bench.told(2).await[1], Told::Completed(0));
     bench.stop().await;
 }

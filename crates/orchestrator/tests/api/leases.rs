@@ -101,9 +101,10 @@ async fn a_foreign_artefact_is_neither_read_nor_adopted() {
     octo.stop().await;
 }
 
-/// P1: what a dead orchestrator alone knew costs the step an attempt, and not more.
+/// P1: what a dead orchestrator alone knew is refused so that the worker can tell, and taken under the same
+/// lease once it was put again: it costs no attempt.
 #[tokio::test]
-async fn a_file_that_another_orchestrator_took_is_refused_for_now_only() {
+async fn a_file_that_another_orchestrator_took_is_put_again_under_the_same_lease() {
     let octo = Octo::start().await;
     let task = octo.submit().await;
     let (leases, grant) = (octo.leases(), octo.lease().await);
@@ -116,13 +117,16 @@ async fn a_file_that_another_orchestrator_took_is_refused_for_now_only() {
     let refused = next.complete(&grant.token, done.clone()).await;
     let Err(LeaseError::Refused(problem)) = refused else { panic!("{refused:?}") };
     assert_eq!(problem.field.as_deref(), Some(UNKNOWN_ARTEFACTS), "the worker tells it from a wrong result");
-    next.fail(&grant.token, problem.to_string(), true).await.unwrap();
-    let again = octo.lease().await;
-    assert_eq!((again.step, again.attempt), (grant.step, 2));
-    next.put_artefact(&again.token, bytes).await.unwrap();
-    next.complete(&again.token, done).await.unwrap();
+    let state = Document::from_json("{}");
+    let refused = next.checkpoint(&grant.token, state.clone(), vec![sha256]).await;
+    assert!(
+        matches!(refused, Err(LeaseError::Refused(problem)) if problem.field.as_deref() == Some(UNKNOWN_ARTEFACTS))
+    );
+    next.put_artefact(&grant.token, bytes).await.unwrap();
+    next.checkpoint(&grant.token, state, vec![sha256]).await.unwrap();
+    next.complete(&grant.token, done).await.unwrap();
     let view = octo.client(&octo.user).wait(task, Millis::from_secs(10)).await.unwrap();
-    assert_eq!(view.status, TaskStatus::Completed);
+    assert_eq!((view.status, view.steps[0].deliveries.attempts), (TaskStatus::Completed, 1));
     octo.stop().await;
 }
 
