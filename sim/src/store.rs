@@ -3,7 +3,9 @@
 
 use crate::{message::Report, rng::Rng};
 use octollm_access::TenantScope;
-use octollm_contract::{ArmName, Document, LeaseToken, Millis, StepId, TaskId, Timestamp, WorkerId};
+use octollm_contract::{
+    ArmName, Document, LeaseToken, Millis, StepId, TaskId, Timestamp, WorkerId, model::WaitsFor,
+};
 use octollm_lifecycle::{Changes, Command, Dice, Event, Refusal, StepState, Task, Wait, invariants};
 use octollm_store::{
     AcceptError, Accepted, Claims, DecideError, Directed, Order, Receipt, TaskRecord, Wanted, memory::Memory,
@@ -302,8 +304,8 @@ pub(crate) fn command_of(
             Command::Fail { place, token, message: "it did not work".to_owned(), retryable: *retryable }
         }
         Report::Release { waits } => {
-            let wait =
-                waits.then(|| Wait { at_least: Millis::from_secs(3), why: "nobody is there".to_owned() });
+            let (at_least, why) = (Millis::from_secs(3), "nobody is there".to_owned());
+            let wait = waits.then(|| Wait { at_least, waits_for: WaitsFor::Provider, why });
             Command::Release { place, token, wait }
         }
     }

@@ -3,7 +3,7 @@
 use crate::{Link, NoLink, clock};
 use async_trait::async_trait;
 use octollm_client::{Completion, Grant, wire::UNKNOWN_ARTEFACTS};
-use octollm_contract::{ArmName, ContentHash, Millis, Problem, Timestamp, WorkerId};
+use octollm_contract::{ArmName, ContentHash, Millis, Problem, Timestamp, WorkerId, model::WaitsFor};
 use octollm_plan::Provenance;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -57,6 +57,8 @@ pub enum Undone {
     Later {
         /// Not before this has passed.
         at_least: Millis,
+        /// What it is.
+        waits_for: WaitsFor,
         /// What it waits for, for the owner of the task.
         why: String,
     },

@@ -33,4 +33,4 @@ pub use executor::{Executor, Settings as ExecutorSettings};
 pub use judge::Judge;
 pub use link::{Link, NoAnswer, NoLink};
 pub use planner::Planner;
-pub use worker::{Settings as WorkerSettings, Worker};
+pub use worker::{LOANS_MAX, Settings as WorkerSettings, Worker};

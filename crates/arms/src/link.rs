@@ -10,7 +10,7 @@ use octollm_access::StepToken;
 use octollm_client::{LeaseError, Leases, ThinkAsk, ThinkError, whole};
 use octollm_contract::{
     ContentHash, Document, Millis, Problem,
-    model::{Answer, Ask},
+    model::{Answer, Ask, WaitsFor},
 };
 use std::{
     fmt,
@@ -86,17 +86,29 @@ pub enum NoAnswer {
     /// The model was asked and gave no whole answer. Another try takes the next number.
     #[error("{0}")]
     Failed(String),
-    /// No provider takes the question now; nothing was paid. Hand the step back until one may.
-    #[error("no model can be asked now: {why}")]
+    /// The question cannot be asked now; nothing was paid. Hand the step back until it may.
+    #[error("{}: {why}", kept_by(*.waits_for))]
     Later {
         /// Not before this has passed.
         at_least: Millis,
+        /// What keeps it.
+        waits_for: WaitsFor,
         /// Who does not take it, and why.
         why: String,
     },
     /// The orchestrator was away for longer than it is waited for; nothing was paid.
     #[error("no model could be asked: {0}")]
     Away(String),
+}
+
+/// What is said of a question that waits, before the reason.
+fn kept_by(waits_for: WaitsFor) -> &'static str {
+    match waits_for {
+        WaitsFor::Provider => "no model can be asked now",
+        WaitsFor::Turn => "the question waits for its turn",
+        WaitsFor::Siblings => "the question waits for others of its task",
+        WaitsFor::Orchestrator => "the question waits for an orchestrator",
+    }
 }
 
 impl Link {
@@ -183,10 +195,10 @@ impl Link {
                 Err(ThinkError::OverBudget(why)) => return Err(NoAnswer::OverBudget(why)),
                 Err(ThinkError::Refused(why)) => return Err(NoAnswer::Refused(why)),
                 Err(ThinkError::Failed(why)) => return Err(NoAnswer::Failed(why)),
-                Err(ThinkError::Busy { retry_after, why }) => {
+                Err(ThinkError::Busy { retry_after, waits_for, why }) => {
                     let wait = pace.at_least(retry_after);
                     if begun.elapsed() + wait > PATIENCE_WITH_MODELS {
-                        return Err(NoAnswer::Later { at_least: retry_after, why });
+                        return Err(NoAnswer::Later { at_least: retry_after, waits_for, why });
                     }
                     wait
                 }
@@ -263,6 +275,10 @@ mod tests {
     const USAGE: Usage =
         Usage { input: 1, output: 1, cache_read: 0, cache_write: 0, counted: Counted::Exact };
 
+    fn busy(retry_after: Millis, why: &str) -> ThinkError {
+        ThinkError::Busy { retry_after, waits_for: WaitsFor::Provider, why: why.into() }
+    }
+
     fn answer(text: &str) -> Vec<Result<Chunk, ThinkError>> {
         let begun = Chunk::Begun { model: "m".into(), simulated: true };
         let said = Chunk::Text { text: text.into() };
@@ -275,7 +291,7 @@ mod tests {
         let leases = UnreliableLeases::new();
         let mut half = answer("lost");
         half.truncate(2);
-        leases.next_thought(Err(ThinkError::Busy { retry_after: Millis::from_secs(1), why: String::new() }));
+        leases.next_thought(Err(busy(Millis::from_secs(1), "")));
         leases.next_thought(Ok(half));
         leases.next_thought(Ok(answer("yes")));
         let token = grant(0, ArmName::Coder, Instruction::Think("x".into())).token;
@@ -296,14 +312,14 @@ mod tests {
         let token = grant(0, ArmName::Coder, Instruction::Think("x".into())).token;
         let link = Link::new(leases.clone(), token);
         let ask = Ask::new("", vec![Message::user("?")], 10);
-        leases.next_thought(Err(ThinkError::Busy { retry_after: Millis::from_secs(15), why: "down".into() }));
+        leases.next_thought(Err(busy(Millis::from_secs(15), "down")));
         let begun = Instant::now();
-        let Err(NoAnswer::Later { at_least, why }) = link.think(1, &ask).await else { panic!() };
+        let Err(NoAnswer::Later { at_least, why, .. }) = link.think(1, &ask).await else { panic!() };
         assert_eq!((at_least, why.as_str()), (Millis::from_secs(15), "down"));
         assert!(begun.elapsed() < Duration::from_secs(1));
         // Nor one that says "soon" again and again.
         for _ in 0..100 {
-            leases.next_thought(Err(ThinkError::Busy { retry_after: Millis::new(200), why: "soon".into() }));
+            leases.next_thought(Err(busy(Millis::new(200), "soon")));
         }
         assert!(matches!(link.think(1, &ask).await, Err(NoAnswer::Later { .. })));
         assert!(begun.elapsed() < Duration::from_secs(4));

@@ -5,7 +5,9 @@ use crate::{ThinkAsk, ThinkError, Thinking};
 use async_trait::async_trait;
 use bytes::Bytes;
 use octollm_access::StepToken;
-use octollm_contract::{ArmName, ContentHash, Document, Millis, Problem, StepId, Timestamp, WorkerId};
+use octollm_contract::{
+    ArmName, ContentHash, Document, Millis, Problem, StepId, Timestamp, WorkerId, model::WaitsFor,
+};
 use octollm_plan::{Brief, InputName, InputValue, Plan, PlanStep, StepOutput};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -190,6 +192,9 @@ pub enum VerdictReport {
 pub struct Wait {
     /// It is not there before this has passed, in milliseconds.
     pub at_least: Millis,
+    /// What it is. A provider is not written down: a reader that does not know the field takes it for one.
+    #[serde(default, skip_serializing_if = "WaitsFor::is_provider")]
+    pub waits_for: WaitsFor,
     /// Why it is not there, for the owner of the task.
     pub why: String,
 }

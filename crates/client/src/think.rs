@@ -3,7 +3,7 @@
 use futures_util::Stream;
 use octollm_contract::{
     Millis,
-    model::{Answer, Ask, Chunk, Gathering},
+    model::{Answer, Ask, Chunk, Gathering, WaitsFor},
 };
 use serde::{Deserialize, Serialize};
 use std::pin::Pin;
@@ -34,12 +34,14 @@ pub enum ThinkError {
     /// The question cannot be asked like this: change it.
     #[error("{0}")]
     Refused(String),
-    /// No provider takes it now and nothing was paid. Ask again under the same number.
+    /// It is not asked now and nothing was paid. Ask again under the same number.
     #[error("no model can be asked now: {why}")]
     Busy {
         /// Not before this has passed.
         retry_after: Millis,
-        /// What a provider said last.
+        /// What keeps it.
+        waits_for: WaitsFor,
+        /// What a provider said last, or what is full.
         why: String,
     },
     /// The call was made and brought no whole answer; what it used is charged. Another attempt
@@ -95,7 +97,10 @@ pub enum ThinkLine {
     Busy {
         /// Not before this has passed, in milliseconds.
         retry_after: Millis,
-        /// What a provider said last.
+        /// What keeps it; one that does not say means a provider.
+        #[serde(default)]
+        waits_for: WaitsFor,
+        /// What a provider said last, or what is full.
         why: String,
     },
     /// See [`ThinkError::Failed`].
@@ -111,7 +116,9 @@ impl From<Result<Chunk, ThinkError>> for ThinkLine {
             Err(ThinkError::Lost) => ThinkLine::Lost,
             Err(ThinkError::OverBudget(why)) => ThinkLine::OverBudget(why),
             Err(ThinkError::Refused(why)) => ThinkLine::Refused(why),
-            Err(ThinkError::Busy { retry_after, why }) => ThinkLine::Busy { retry_after, why },
+            Err(ThinkError::Busy { retry_after, waits_for, why }) => {
+                ThinkLine::Busy { retry_after, waits_for, why }
+            }
             Err(ThinkError::Failed(why)) => ThinkLine::Failed(why),
             Err(ThinkError::Unreachable(why)) => ThinkLine::Away(why.to_string()),
         }
@@ -125,7 +132,9 @@ impl From<ThinkLine> for Result<Chunk, ThinkError> {
             ThinkLine::Lost => ThinkError::Lost,
             ThinkLine::OverBudget(why) => ThinkError::OverBudget(why),
             ThinkLine::Refused(why) => ThinkError::Refused(why),
-            ThinkLine::Busy { retry_after, why } => ThinkError::Busy { retry_after, why },
+            ThinkLine::Busy { retry_after, waits_for, why } => {
+                ThinkError::Busy { retry_after, waits_for, why }
+            }
             ThinkLine::Failed(why) => ThinkError::Failed(why),
             ThinkLine::Away(why) => ThinkError::Unreachable(why.into()),
         })
@@ -143,7 +152,7 @@ mod tests {
             ThinkLine::Lost,
             ThinkLine::OverBudget("x".into()),
             ThinkLine::Refused("x".into()),
-            ThinkLine::Busy { retry_after: Millis::new(5), why: "x".into() },
+            ThinkLine::Busy { retry_after: Millis::new(5), waits_for: WaitsFor::Turn, why: "x".into() },
             ThinkLine::Failed("x".into()),
             ThinkLine::Away("x".into()),
         ];
@@ -153,5 +162,25 @@ mod tests {
             let read: ThinkLine = serde_json::from_str(&text).unwrap();
             assert_eq!(ThinkLine::from(Result::from(read)), line);
         }
+    }
+
+    /// Both sides of a rolling upgrade: who does not say what a question waits for means a provider,
+    /// and who does not know the word reads the rest.
+    #[test]
+    fn a_busy_line_is_read_across_versions() {
+        let old = r#"{"busy":{"retry_after":5,"why":"x"}}"#;
+        let read: ThinkLine = serde_json::from_str(old).unwrap();
+        let provider =
+            ThinkLine::Busy { retry_after: Millis::new(5), waits_for: WaitsFor::Provider, why: "x".into() };
+        assert_eq!(read, provider);
+        #[derive(Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum OldLine {
+            Busy { retry_after: Millis, why: String },
+        }
+        let new = ThinkLine::Busy { retry_after: Millis::new(5), waits_for: WaitsFor::Turn, why: "x".into() };
+        let OldLine::Busy { retry_after, why } =
+            serde_json::from_str(&serde_json::to_string(&new).unwrap()).unwrap();
+        assert_eq!((retry_after, why.as_str()), (Millis::new(5), "x"));
     }
 }

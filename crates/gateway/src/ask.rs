@@ -15,7 +15,7 @@ use octollm_access::{StepClaims, TenantScope};
 use octollm_client::ThinkLine;
 use octollm_contract::{
     Millis, Timestamp,
-    model::{Answer, Chunk, Gathering},
+    model::{Answer, Chunk, Gathering, WaitsFor},
 };
 use octollm_lifecycle::TaskState;
 use octollm_llm::{
@@ -57,8 +57,7 @@ pub(crate) async fn ask(gateway: &Inner, claims: &StepClaims, held: &Held, call:
         let pass = match held.route.admit(gateway.parts.clock.now()) {
             Ok(pass) => pass,
             Err(busy) => {
-                let last_word = ThinkLine::Busy { retry_after: busy.for_, why: busy.why };
-                return held.unpaid(at, began.elapsed(), tries, last_word);
+                return held.unpaid(at, began.elapsed(), tries, busy.into());
             }
         };
         tries += 1;
@@ -137,7 +136,8 @@ fn later(held: &Held, error: &CallError) -> Option<ThinkLine> {
         | CallError::TooLarge { .. }
         | CallError::Cut { .. } => return None,
     };
-    Some(ThinkLine::Busy { retry_after: asked.unwrap_or(LATER), why: held.route.said(&chain(error)) })
+    let (retry_after, why) = (asked.unwrap_or(LATER), held.route.said(&chain(error)));
+    Some(ThinkLine::Busy { retry_after, waits_for: WaitsFor::Provider, why })
 }
 
 /// What came of one try.

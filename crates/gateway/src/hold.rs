@@ -14,7 +14,7 @@ use octollm_access::{StepClaims, TenantScope};
 use octollm_client::{ThinkAsk, ThinkLine};
 use octollm_contract::{
     CallId,
-    model::{Ask, Message},
+    model::{Ask, Message, WaitsFor},
 };
 use octollm_lifecycle::{Command, Refusal, Spent};
 use octollm_llm::Price;
@@ -50,9 +50,8 @@ pub(crate) async fn hold(
     let ThinkAsk { number, mut ask } = question;
     let masked = mask(&mut ask);
     let route = choose(gateway, &mut ask).await?;
-    let busy = |busy: crate::route::Busy| ThinkLine::Busy { retry_after: busy.for_, why: busy.why };
     // Before anything is held: a provider that is away costs its waiting steps no commit.
-    let seat = route.seat(gateway.parts.clock.now()).map_err(busy)?;
+    let seat = route.seat(gateway.parts.clock.now())?;
     let terms = route.terms(&ask.model, &gateway.parts.catalogue);
     ask.max_output_tokens = ask.max_output_tokens.clamp(1, terms.output_tokens_max);
     // Counting may take a tokenizer's time.
@@ -81,7 +80,7 @@ pub(crate) async fn hold(
             }
             Others::Settle | Others::Hold => {
                 let why = format!("other calls of the task hold what is left of its budget ({over})");
-                return Err(ThinkLine::Busy { retry_after: SOON, why });
+                return Err(ThinkLine::Busy { retry_after: SOON, waits_for: WaitsFor::Siblings, why });
             }
             Others::No if ask.max_output_tokens > least => {
                 ask.max_output_tokens = (ask.max_output_tokens / 2).max(least);
@@ -140,7 +139,8 @@ async fn decide(gateway: &Inner, claims: &StepClaims, command: Command) -> Resul
             Refusal::Unpriced => ThinkLine::Refused(refusal.to_string()),
             // Who made the other call of this number is gone, or about to settle it.
             Refusal::TooManyHolds | Refusal::NumberUnderWay => {
-                ThinkLine::Busy { retry_after: SOON, why: refusal.to_string() }
+                let why = refusal.to_string();
+                ThinkLine::Busy { retry_after: SOON, waits_for: WaitsFor::Siblings, why }
             }
             Refusal::LeaseLost
             | Refusal::MustStop
@@ -173,7 +173,7 @@ async fn choose(gateway: &Inner, ask: &mut Ask) -> Result<Route, ThinkLine> {
     };
     if ask.model.is_empty() {
         let default = route.default_model(gateway.parts.clock.as_ref()).await;
-        ask.model = default.map_err(|busy| ThinkLine::Busy { retry_after: busy.for_, why: busy.why })?;
+        ask.model = default?;
     }
     Ok(route.clone())
 }

@@ -27,7 +27,7 @@ use call::Call;
 use octollm_access::StepClaims;
 use octollm_artefacts::Artefacts;
 use octollm_client::{ModelTerms, ThinkAsk, ThinkError, ThinkLine, Thinking};
-use octollm_contract::{ContentHash, Cost, MicroUsd, StepId, TaskId};
+use octollm_contract::{ContentHash, Cost, MicroUsd, StepId, TaskId, model::WaitsFor};
 use octollm_lifecycle::Spent;
 use octollm_llm::{Catalogue, Price};
 use octollm_store::{Clock, Entropy, Store};
@@ -168,14 +168,21 @@ impl Gateway {
         if question.number == 0 {
             return call::refused(ThinkError::Refused("questions are numbered from 1".into()));
         }
-        if !joins && (under_way.len() >= CALLS_MAX || self.0.draining.load(Ordering::Acquire)) {
-            let why = "no more calls are taken now".to_owned();
-            return call::refused(ThinkError::Busy { retry_after: run::SOON, why });
+        let draining = self.0.draining.load(Ordering::Acquire);
+        if !joins && (under_way.len() >= CALLS_MAX || draining) {
+            let why = if draining {
+                "the orchestrator is going away".to_owned()
+            } else {
+                format!("{CALLS_MAX} calls are under way at the orchestrator, as many as may be")
+            };
+            let waits_for = if draining { WaitsFor::Orchestrator } else { WaitsFor::Turn };
+            return call::refused(ThinkError::Busy { retry_after: run::SOON, waits_for, why });
         }
         match under_way.entry(key) {
             Entry::Occupied(found) if found.get().asked == asked => found.get().listen(),
             Entry::Occupied(_) => call::refused(ThinkError::Busy {
                 retry_after: run::SOON,
+                waits_for: WaitsFor::Siblings,
                 why: "another question of this number is under way".into(),
             }),
             Entry::Vacant(place) => {

@@ -7,10 +7,10 @@ use futures_util::{
     future::BoxFuture,
     stream::{self, BoxStream},
 };
-use octollm_client::ModelTerms;
+use octollm_client::{ModelTerms, ThinkLine};
 use octollm_contract::{
     Millis, Timestamp,
-    model::{Ask, Chunk},
+    model::{Ask, Chunk, WaitsFor},
 };
 use octollm_llm::{
     CallError, Catalogue, Provider,
@@ -85,11 +85,19 @@ struct Health {
 /// The right to be one of a provider's calls under way.
 pub(crate) struct Seat(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
 
+impl From<Busy> for ThinkLine {
+    fn from(busy: Busy) -> Self {
+        ThinkLine::Busy { retry_after: busy.for_, waits_for: busy.waits_for, why: busy.why }
+    }
+}
+
 /// The provider takes no call now.
 #[derive(Debug)]
 pub(crate) struct Busy {
     /// Not before this has passed.
     pub(crate) for_: Millis,
+    /// The provider, or our own bound.
+    pub(crate) waits_for: WaitsFor,
     /// Who it is and what is wrong with it.
     pub(crate) why: String,
 }
@@ -152,7 +160,7 @@ impl Route {
             Err(why) => {
                 let why = format!("its models cannot be listed: {why}");
                 self.record(pass, Outcome::Sick, Some(&why), clock.now());
-                Err(Busy { for_: LIST_AGAIN, why: self.said(&why) })
+                Err(Busy { for_: LIST_AGAIN, waits_for: WaitsFor::Provider, why: self.said(&why) })
             }
         }
     }
@@ -177,7 +185,11 @@ impl Route {
         let seat = Arc::clone(&self.seats).try_acquire_owned();
         seat.map(Seat).map_err(|_full| Busy {
             for_: SEAT_AGAIN,
-            why: self.said(&format!("{} calls are under way there, as many as may be", self.at_once)),
+            waits_for: WaitsFor::Turn,
+            why: self.said(&format!(
+                "{} calls are under way there, as many as its calls_at_once allows",
+                self.at_once
+            )),
         })
     }
 
@@ -207,7 +219,8 @@ impl Route {
     fn is_sick(&self, wait: Millis) -> Busy {
         let last = lock(&self.health).last.clone();
         let last = last.as_deref().unwrap_or("nobody knows why");
-        Busy { for_: wait, why: self.said(&format!("it has failed too often lately, the last time: {last}")) }
+        let why = self.said(&format!("it has failed too often lately, the last time: {last}"));
+        Busy { for_: wait, waits_for: WaitsFor::Provider, why }
     }
 
     /// `why`, with the provider's name.

@@ -12,7 +12,7 @@ use octollm_artefacts::Artefacts;
 use octollm_client::{ThinkAsk, ThinkError, whole};
 use octollm_contract::{
     ArmName, CallId, Cost, Document, MicroUsd, Millis, Priority, TaskId, Timestamp, WorkerId,
-    model::{Ask, Chunk, Counted, Finish, Message, Usage},
+    model::{Ask, Chunk, Counted, Finish, Message, Usage, WaitsFor},
 };
 use octollm_gateway::{Gateway, Outcome, Parts, Receipt, Route, Upstream};
 use octollm_lifecycle::{Awaits, Budget, Command, Limit, NewStep, NewTask, Replans, Spent, Task, Terms};
@@ -411,8 +411,8 @@ async fn a_question_that_another_keeps_from_its_hold_comes_later() {
     let bench = Bench::new("priced", dollars(180), vec![Act::Hang("so far"), Act::Say("mine")]).await;
     let mut first = bench.ask(1, "?");
     while !matches!(first.next().await, Some(Ok(Chunk::Text { .. }))) {}
-    let Err(ThinkError::Busy { why, .. }) = bench.answer(2, "??").await else { panic!() };
-    assert!(why.contains("other calls of the task"), "{why}");
+    let Err(ThinkError::Busy { why, waits_for, .. }) = bench.answer(2, "??").await else { panic!() };
+    assert!(why.contains("other calls of the task") && waits_for == WaitsFor::Siblings, "{why}");
     bench.provider.go_on.notify_one();
     assert_eq!(bench.answer(1, "?").await.unwrap(), "so far");
     assert_eq!(bench.answer(2, "??").await.unwrap(), "mine");
@@ -429,8 +429,9 @@ async fn a_sick_provider_is_named_with_its_cause() {
         assert!(why.contains("provider test") && why.contains("no GPU is free"), "{why}");
     }
     let receipts = bench.receipts().await.len();
-    let Err(ThinkError::Busy { retry_after, why }) = bench.answer(9, "?").await else { panic!() };
+    let Err(ThinkError::Busy { retry_after, why, waits_for }) = bench.answer(9, "?").await else { panic!() };
     assert!(why.contains("provider test") && why.contains("no GPU is free"), "{why}");
+    assert_eq!(waits_for, WaitsFor::Provider);
     assert!(retry_after > Millis::from_secs(5));
     assert_eq!((bench.calls(), bench.receipts().await.len()), (10, receipts));
 }
@@ -475,8 +476,10 @@ async fn a_call_that_nobody_settles_is_not_made_again_under_its_number() {
         bench.store.decide(vec![directed]).await.pop().unwrap().unwrap();
     };
     tell(hold).await;
-    let Err(ThinkError::Busy { why, .. }) = bench.answer(1, "?").await else { panic!("it was asked") };
-    assert!(why.contains("a call of this number"), "{why}");
+    let Err(ThinkError::Busy { why, waits_for, .. }) = bench.answer(1, "?").await else {
+        panic!("it was asked")
+    };
+    assert!(why.contains("a call of this number") && waits_for == WaitsFor::Siblings, "{why}");
     tell(Command::CallerLost).await;
     for _ in 0..2 {
         let Err(ThinkError::Failed(why)) = bench.answer(1, "?").await else { panic!("it was asked") };
@@ -498,8 +501,9 @@ async fn a_provider_is_asked_so_much_at_once() {
     let bench = Bench::with(vec!["priced".into()], dollars(10_000), acts, 1).await;
     let mut first = bench.ask(1, "?");
     while !matches!(first.next().await, Some(Ok(Chunk::Text { .. }))) {}
-    let Err(ThinkError::Busy { why, .. }) = bench.answer(2, "??").await else { panic!() };
-    assert!(why.contains("1 calls are under way"), "{why}");
+    let Err(ThinkError::Busy { why, waits_for, .. }) = bench.answer(2, "??").await else { panic!() };
+    assert!(why.contains("1 calls are under way") && why.contains("calls_at_once"), "{why}");
+    assert_eq!(waits_for, WaitsFor::Turn, "our own bound is no sign of a sick provider");
     bench.provider.go_on.notify_one();
     whole(first).await.unwrap();
     assert_eq!(bench.answer(2, "??").await.unwrap(), "now");

@@ -1,7 +1,7 @@
 //! What can be asked of a task, and why it may be refused.
 
 use crate::{NewStep, OverBudget, Spent};
-use octollm_contract::{CallId, ContentHash, Document, LeaseToken, Millis, WorkerId};
+use octollm_contract::{CallId, ContentHash, Document, LeaseToken, Millis, WorkerId, model::WaitsFor};
 
 /// A wish about an accepted task. The accept itself is [`crate::accept`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +146,8 @@ pub enum Command {
 pub struct Wait {
     /// It is not there before this has passed.
     pub at_least: Millis,
+    /// What it is.
+    pub waits_for: WaitsFor,
     /// Why it is not there, for the owner of the task.
     pub why: String,
 }

@@ -9,8 +9,8 @@ mod arrows;
 pub use arrows::{step_transition_allowed, task_transition_allowed};
 
 use crate::{
-    Account, Amount, Awaits, CRASHES_MAX, Event, HOLDS_MAX, Limit, QUESTIONS_MAX, RELEASES_MAX, Replans,
-    STEPS_MAX, Step, StepState, Task, TaskState,
+    Account, Amount, Awaits, CRASHES_MAX, Event, EventKind, HOLDS_MAX, Limit, QUESTIONS_MAX, RELEASES_MAX,
+    Replans, STEPS_MAX, Step, StepState, Task, TaskState,
 };
 use octollm_contract::{Cost, MicroUsd};
 
@@ -52,7 +52,7 @@ pub enum Rule {
     /// §3: a waiting task waits for a step that could start but for what a person must give.
     WaitsForOne,
     /// §3: the counters only grow, each by one at most, each to its bound; together they
-    /// account for every attempt.
+    /// account for every attempt, but for those that came back to wait for their turn.
     CountersAccount,
     /// Plans only grow: places, needs, arms and limits stay.
     PlanOnlyGrows,
@@ -83,7 +83,7 @@ pub fn check(before: Option<&Task>, after: &Task, events: &[Event]) -> Vec<Viola
     if let Some(before) = before {
         let stays = || same_but_calls(before, after) && events.is_empty();
         found.unless(!ended_before || stays(), Rule::EndedIsEnded, None);
-        change(before, after, &mut found);
+        change(before, after, events, &mut found);
         calls(before, after, &mut found);
     }
     found.0
@@ -216,13 +216,19 @@ fn is_done(step: &Step) -> bool {
     step.state == StepState::Done
 }
 
-fn accounts(step: &Step, max_retries: u32) -> bool {
+/// Attempts that no counter accounts for; `None`: the counters account for more than there were.
+fn uncounted(step: &Step) -> Option<u32> {
     let d = step.deliveries;
     let at_work = u32::from(matches!(step.state, StepState::Leased(_) | StepState::Done));
+    d.attempts.checked_sub(d.failures + d.crashes + d.releases + at_work)
+}
+
+fn accounts(step: &Step, max_retries: u32) -> bool {
+    let d = step.deliveries;
     d.failures <= max_retries.saturating_add(1)
         && d.crashes <= CRASHES_MAX
         && d.releases <= RELEASES_MAX + 1
-        && d.attempts == d.failures + d.crashes + d.releases + at_work
+        && uncounted(step).is_some()
 }
 
 fn numbers(before: u64, after: &Task, events: &[Event], found: &mut Found) {
@@ -279,7 +285,7 @@ fn calls(before: &Task, after: &Task, found: &mut Found) {
 }
 
 /// What must hold between a task and the same task after one command.
-fn change(before: &Task, after: &Task, found: &mut Found) {
+fn change(before: &Task, after: &Task, events: &[Event], found: &mut Found) {
     found.unless(task_transition_allowed(&before.state, &after.state), Rule::TaskArrow, None);
     let started = before.started_at.is_none() || before.started_at == after.started_at;
     let same = before.id == after.id
@@ -317,7 +323,11 @@ fn change(before: &Task, after: &Task, found: &mut Found) {
             && by_one(was.failures, is.failures)
             && by_one(was.crashes, is.crashes)
             && by_one(was.releases, is.releases);
-        found.unless(grow, Rule::CountersAccount, place);
+        // An attempt that counts as nothing has come back to wait, and is told so.
+        let turns = uncounted(new).unwrap_or(0).saturating_sub(uncounted(old).unwrap_or(0));
+        let waits = |event: &Event| matches!(&event.kind, EventKind::StepReleased { place: at, waits: Some(_) } if Some(*at) == place);
+        let told = turns == 0 || turns == 1 && events.iter().any(waits);
+        found.unless(grow && told, Rule::CountersAccount, place);
     }
     for new in after.steps.iter().skip(before.steps.len()) {
         let fresh = matches!(new.state, StepState::Blocked | StepState::Ready { .. } | StepState::Cancelled);

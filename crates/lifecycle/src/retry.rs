@@ -24,8 +24,9 @@ pub fn wait_after(bad: u32, dice: Dice) -> Millis {
 
 /// A step that waits for what no worker can bring about is not tried more often than this.
 const WAIT_LEAST: Millis = Millis::new(500);
-/// Nor does it wait longer without being tried, whatever was asked for.
-const WAIT_MOST: Millis = Millis::from_secs(300);
+/// Nor does it wait longer without being tried, whatever was asked for, but for up to a quarter more. The one
+/// bound of such waits: who hands a step back counts by it, too.
+pub const WAIT_MOST: Millis = Millis::from_secs(120);
 
 /// How long a step waits that was handed back for at least `asked`: not less within the bounds,
 /// and up to a quarter more, so that those who were told the same moment do not all come back then.

@@ -4,7 +4,8 @@
 //! own, so that saving after every tool call costs what is new.
 
 use octollm_artefacts::Manifest;
-use octollm_contract::{ContentHash, Millis};
+use octollm_contract::{ContentHash, Millis, model::WaitsFor};
+use octollm_lifecycle::retry::WAIT_MOST;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -45,26 +46,28 @@ pub(crate) struct Journal {
     pub(crate) models: BTreeSet<String>,
 }
 
-/// How often and how long a step was handed back because no model could be asked.
+/// How often and how long a step was handed back because no model could be asked. Only what a provider
+/// keeps waiting adds up to a failure (see [`WaitsFor`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Waited {
     /// Since the last answer.
     times: u32,
     /// Since the last answer, without the jitter that is added to it.
     sum: Millis,
-    /// Ever.
+    /// Ever, for a provider.
     all: u32,
+    /// For what is our own doing, since the last wait for a provider or the last answer.
+    #[serde(default)]
+    turns: u32,
 }
 
 /// The first wait is at least this long; each next one twice as long.
 const WAIT_FIRST: Millis = Millis::from_secs(1);
 /// Waits do not grow beyond this by themselves; a provider may ask for longer ones.
 const WAIT_GROWS_TO: Millis = Millis::from_secs(30);
-/// Nor is a step handed back for longer, whatever a provider asks for.
-const WAIT_MOST: Millis = Millis::from_secs(120);
 /// A step that was handed back often begins with longer waits: a step has a hundred of them.
 const OFTEN: u32 = 16;
-/// A step whose waits add up to this without one answer fails.
+/// A step whose waits for providers add up to this without one answer fails.
 pub(crate) const WAITS_MOST: Millis = Millis::from_secs(900);
 
 impl Waited {
@@ -74,12 +77,20 @@ impl Waited {
 
     /// How long to wait now for what is not there before `asked` has passed; `None`: it was waited
     /// for long enough.
-    pub(crate) fn again(&mut self, asked: Millis) -> Option<Millis> {
+    pub(crate) fn again(&mut self, waits_for: WaitsFor, asked: Millis) -> Option<Millis> {
+        let grown = |doublings: u32| {
+            let wait = WAIT_FIRST.times(1 << doublings.min(8)).min(WAIT_GROWS_TO);
+            wait.max(asked).min(WAIT_MOST)
+        };
+        if !waits_for.is_provider() {
+            self.turns = self.turns.saturating_add(1);
+            return Some(grown(self.turns - 1));
+        }
         if self.sum >= WAITS_MOST {
             return None;
         }
-        let doublings = (self.times + self.all / OFTEN).min(8);
-        let wait = WAIT_FIRST.times(1 << doublings).min(WAIT_GROWS_TO).max(asked).min(WAIT_MOST);
+        let wait = grown(self.times + self.all / OFTEN);
+        self.turns = 0;
         self.times += 1;
         self.all += 1;
         self.sum = Millis::new(self.sum.get().saturating_add(wait.get()));
@@ -181,14 +192,35 @@ mod tests {
     #[test]
     fn waits_grow_respect_what_was_asked_and_end() {
         let mut waited = Waited::default();
-        let waits: Vec<Millis> = std::iter::from_fn(|| waited.again(Millis::ZERO)).collect();
+        let provider = WaitsFor::Provider;
+        let waits: Vec<Millis> = std::iter::from_fn(|| waited.again(provider, Millis::ZERO)).collect();
         assert_eq!(waits[..6], [1, 2, 4, 8, 16, 30].map(Millis::from_secs));
         assert!(waits.len() < 60, "far fewer than the hundred that a step has: {}", waits.len());
         waited.over();
-        assert!(waited.again(Millis::ZERO).is_some_and(|wait| wait > WAIT_FIRST), "it was often away");
+        assert!(
+            waited.again(provider, Millis::ZERO).is_some_and(|wait| wait > WAIT_FIRST),
+            "it was often away"
+        );
         let mut waited = Waited::default();
-        assert_eq!(waited.again(Millis::from_secs(60)), Some(Millis::from_secs(60)));
-        assert_eq!(waited.again(Millis::new(u64::MAX)), Some(WAIT_MOST));
+        assert_eq!(waited.again(provider, Millis::from_secs(60)), Some(Millis::from_secs(60)));
+        assert_eq!(waited.again(provider, Millis::new(u64::MAX)), Some(WAIT_MOST));
+    }
+
+    /// P9: our own bounds never add up to the end of a step; the waits for a provider do, whatever comes
+    /// between them.
+    #[test]
+    fn only_waits_for_a_provider_add_up() {
+        let mut waited = Waited::default();
+        for waits_for in [WaitsFor::Turn, WaitsFor::Siblings, WaitsFor::Orchestrator].repeat(500) {
+            assert!(waited.again(waits_for, Millis::ZERO).is_some_and(|wait| wait <= WAIT_GROWS_TO));
+        }
+        assert_eq!(waited.again(WaitsFor::Provider, Millis::ZERO), Some(WAIT_FIRST), "the first of its kind");
+        let provider = |waited: &mut Waited| waited.again(WaitsFor::Provider, WAIT_GROWS_TO);
+        let waits = std::iter::from_fn(|| {
+            assert!(waited.again(WaitsFor::Turn, Millis::ZERO).is_some());
+            provider(&mut waited)
+        });
+        assert!(waits.count() <= 30);
     }
 
     /// P2: an effect of unknown outcome is not begun again; one that is over may be.

@@ -225,14 +225,14 @@ impl<'w> Talk<'w> {
                 }
                 Err(NoAnswer::Refused(why)) => return Err(Undone::for_good(why)),
                 Err(error @ NoAnswer::Away(_)) => return Err(Undone::for_now(error.to_string())),
-                Err(NoAnswer::Later { at_least, why }) => {
-                    let why = format!("no model can be asked now: {why}");
-                    let Some(at_least) = self.journal.waited.again(at_least) else {
+                Err(error @ NoAnswer::Later { at_least, waits_for, .. }) => {
+                    let why = error.to_string();
+                    let Some(at_least) = self.journal.waited.again(waits_for, at_least) else {
                         let why = format!("{why}; it was waited for during {WAITS_MOST} in all");
                         return Err(Undone::for_good(why));
                     };
                     self.save().await?;
-                    return Err(Undone::Later { at_least, why });
+                    return Err(Undone::Later { at_least, waits_for, why });
                 }
                 Err(NoAnswer::Failed(why)) => {
                     self.journal.asked = number;

@@ -54,7 +54,7 @@ pub(super) async fn attempt(arm: Arc<dyn Arm>, mut work: Work, halt: Halt, lease
         if let Report::Fail { message, retryable } = &report {
             tracing::info!(retryable, "step failed: {message}");
         }
-        if let Report::Release(Some(Wait { at_least, why })) = &report {
+        if let Report::Release(Some(Wait { at_least, why, .. })) = &report {
             tracing::info!(%at_least, "step waits: {why}");
         }
         let mends = cause.is_none() && work.refused.len() < REFUSALS_MAX;
@@ -137,8 +137,8 @@ fn report(outcome: Result<Completion, Undone>, cause: Option<Cause>, limit: Mill
             Report::Complete(Box::new(done))
         }
         (Err(_), Some(Cause::WantedBack)) => Report::Release(None),
-        (Err(Undone::Later { at_least, why }), None | Some(Cause::TimeOver | Cause::Drain)) => {
-            Report::Release(Some(Wait { at_least, why }))
+        (Err(Undone::Later { at_least, waits_for, why }), None | Some(Cause::TimeOver | Cause::Drain)) => {
+            Report::Release(Some(Wait { at_least, waits_for, why }))
         }
         (Err(Undone::Failed { message, retryable }), None | Some(Cause::TimeOver | Cause::Drain)) => {
             fail(message, retryable)

@@ -24,6 +24,7 @@ use octollm_access::StepToken;
 use octollm_client::{Beat, Grant, LeaseAsk, LeaseError, Leases};
 use octollm_contract::{ArmName, Millis, WorkerId};
 use pace::Pace;
+pub use slots::LOANS_MAX;
 use slots::Slots;
 use std::{
     collections::{BTreeMap, HashMap},

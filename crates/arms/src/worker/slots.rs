@@ -11,7 +11,10 @@ use tokio::{
 
 /// So many slots are lent at once. Steps beyond it keep theirs while they wait. A step that waits
 /// costs its lease's heartbeats, its conversation and the files of its workspace.
-const LOANS_MAX: usize = 128;
+///
+/// The configuration refuses providers that together take more questions at once than this: so those
+/// that stand still use up no worker's slots (`docs/decisions/0018`).
+pub const LOANS_MAX: usize = 512;
 
 /// The slots of a worker.
 pub(crate) struct Slots {

@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use octollm_access::{ApiKey, StepToken};
-use octollm_contract::{ContentHash, Document, Millis, ProblemKind, WorkerId};
+use octollm_contract::{ContentHash, Document, Millis, ProblemKind, WorkerId, model::WaitsFor};
 use reqwest::{Method, RequestBuilder, Response, header};
 use serde::Serialize;
 use std::{
@@ -299,7 +299,8 @@ impl Leases for HttpLeases {
         let response = response.map_err(|error| match lease_error(error) {
             LeaseError::Lost => ThinkError::Lost,
             LeaseError::Busy { retry_after } => {
-                ThinkError::Busy { retry_after, why: "the orchestrator takes no work now".to_owned() }
+                let why = "the orchestrator takes no work now".to_owned();
+                ThinkError::Busy { retry_after, waits_for: WaitsFor::Orchestrator, why }
             }
             LeaseError::Refused(problem) => ThinkError::Refused(problem.to_string()),
             LeaseError::Unreachable(why) => ThinkError::Unreachable(why),

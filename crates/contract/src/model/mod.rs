@@ -11,6 +11,8 @@
 
 mod answer;
 mod ask;
+mod waits;
 
 pub use answer::{Answer, Chunk, Counted, Finish, Gathering, NotAnObject, NotJson, Usage, json_in};
 pub use ask::{Ask, Message, Structured, Tool, ToolCall, ToolChoice};
+pub use waits::WaitsFor;

@@ -220,13 +220,18 @@ impl Draft {
         dice: Dice,
     ) -> Result<(), Refusal> {
         let (now, deadline) = (self.now, self.task.terms.deadline);
-        let step = self.held(place, token)?;
-        step.deliveries.releases = step.deliveries.releases.saturating_add(1);
-        let releases = step.deliveries.releases;
         let from = wait.map_or(now, |wait| now + retry::wait_for(wait.at_least, dice));
-        let too_late = deadline.is_some_and(|deadline| deadline <= from + TRY_TAKES);
+        let too_late = wait.is_some() && deadline.is_some_and(|deadline| deadline <= from + TRY_TAKES);
+        let stopping = self.stopping();
+        let step = self.held(place, token)?;
+        // What our own bounds keep waiting passes by itself: it uses up none of the step's releases.
+        let takes_turns = wait.is_some_and(|wait| !wait.waits_for.is_provider());
+        if !takes_turns || stopping || too_late {
+            step.deliveries.releases = step.deliveries.releases.saturating_add(1);
+        }
+        let releases = step.deliveries.releases;
         match wait {
-            _ if self.stopping() => self.cancel_step(place),
+            _ if stopping => self.cancel_step(place),
             Some(wait) if too_late => self.out_of_time(place, wait),
             _ if releases > RELEASES_MAX => {
                 let why = wait.map(|wait| format!("; the last time: {}", wait.why)).unwrap_or_default();

@@ -12,6 +12,7 @@ use crate::{
 };
 use octollm_contract::{
     ArmName, CallId, Cost, Document, LeaseToken, MicroUsd, Millis, Priority, TaskId, Timestamp, WorkerId,
+    model::WaitsFor,
 };
 
 const START: Timestamp = Timestamp::from_millis(1_000_000_000);
@@ -63,8 +64,8 @@ fn question(place: u16, token: LeaseToken) -> Command {
     Command::Ask { place, token, output: document(), next, spec: document() }
 }
 
-fn waiting() -> Wait {
-    Wait { at_least: Millis::from_secs(2), why: "nobody is there".to_owned() }
+fn waiting(waits_for: WaitsFor) -> Wait {
+    Wait { at_least: Millis::from_secs(2), waits_for, why: "nobody is there".to_owned() }
 }
 
 /// The `n`-th call of a test.

@@ -4,6 +4,8 @@
 //! neither, `OPENAI_API_KEY` counts, and without that `ANTHROPIC_API_KEY`.
 
 use super::{ConfigError, Origin, Sources};
+use octollm_arms::LOANS_MAX;
+use octollm_gateway::CALLS_AT_ONCE;
 use octollm_llm::{Kind, ProviderKey};
 use serde::Deserialize;
 use std::path::Path;
@@ -139,6 +141,19 @@ pub(super) fn servers(
                 why: "two model servers have this name (the one of model_url is called default)".into(),
             });
         }
+    }
+    let at_once = |server: &ModelServer| server.calls_at_once.map_or(CALLS_AT_ONCE, usize::from);
+    let together: usize = servers.iter().map(at_once).sum();
+    if together > LOANS_MAX {
+        return Err(ConfigError::Invalid {
+            origin: sources.providers_origin(),
+            key: "providers",
+            value: together.to_string(),
+            why: format!(
+                "the calls_at_once of all model servers add up to more than {LOANS_MAX} (one that says nothing has \
+                 {CALLS_AT_ONCE}), so that servers that stand still could use up every slot of a worker; lower them"
+            ),
+        });
     }
     if !servers.is_empty() {
         if let (None, Some(model)) = (set(sources, "model_url"), set(sources, "model")) {
@@ -288,6 +303,10 @@ mod tests {
             (
                 "[[providers]]\nname = \"x\"\nurl = \"y\"\ncalls_at_once = 0\n",
                 "x: calls_at_once must be at least 1",
+            ),
+            (
+                "[[providers]]\nname = \"x\"\nurl = \"y\"\ncalls_at_once = 481\n[[providers]]\nname = \"z\"\nurl = \"z\"\n",
+                "add up to more than 512",
             ),
             (
                 "[[providers]]\nname = \"x\"\nurl = \"y\"\nkey = \"sk-secret\"\nkey_variable = \"K\"\n",

@@ -21,7 +21,9 @@ use octollm_client::{
     Beat, Completion, Decision, Grant, LeaseAsk, LeaseError, Leases, ThinkAsk, ThinkError, Thinking,
     VerdictReport, Wait, wire::UNKNOWN_ARTEFACTS,
 };
-use octollm_contract::{ContentHash, Document, Millis, ProblemKind, WorkerId, api::ArtefactView};
+use octollm_contract::{
+    ContentHash, Document, Millis, ProblemKind, WorkerId, api::ArtefactView, model::WaitsFor,
+};
 use octollm_lifecycle::{Command, Refusal, Verdict};
 use octollm_store::{DecideError, Directed, StoreError, Wanted};
 use put::Put;
@@ -242,9 +244,9 @@ impl Leases for LocalLeases {
     }
 
     async fn release(&self, token: &StepToken, wait: Option<Wait>) -> Result<(), LeaseError> {
-        let wait = wait.map(|Wait { at_least, why }| {
+        let wait = wait.map(|Wait { at_least, waits_for, why }| {
             let why = masked(why.chars().take(MESSAGE_CHARACTERS_MAX).collect());
-            octollm_lifecycle::Wait { at_least, why }
+            octollm_lifecycle::Wait { at_least, waits_for, why }
         });
         self.report(token, |claims| Command::Release { place: claims.step.place, token: claims.lease, wait })
             .await
@@ -261,7 +263,8 @@ impl Leases for LocalLeases {
         let claims = self.held(token).await.map_err(|error| match error {
             LeaseError::Lost | LeaseError::Refused(_) => ThinkError::Lost,
             LeaseError::Busy { retry_after } => {
-                ThinkError::Busy { retry_after, why: "the store is away".into() }
+                let why = "the store is away".to_owned();
+                ThinkError::Busy { retry_after, waits_for: WaitsFor::Orchestrator, why }
             }
             LeaseError::Unreachable(why) => ThinkError::Unreachable(why),
         })?;

@@ -5,7 +5,7 @@ use crate::{AcceptError, Claims, DecideError, Directed, Order, Store, StoreError
 use octollm_access::{KeyRecord, Policy, RingKey, Role, TenantScope, Verifier};
 use octollm_contract::{
     ArmName, ContentHash, Document, KeyId, LeaseToken, Millis, Priority, SessionId, StepId, TaskId, TenantId,
-    Timestamp, WorkerId,
+    Timestamp, WorkerId, model::WaitsFor,
 };
 use octollm_lifecycle::{Awaits, Changes, Command, Given, NewStep, NewTask, Replans, Terms, Verdict, Wait};
 
@@ -188,8 +188,9 @@ impl<S: Store> Pair<'_, S> {
             }
             32..42 => {
                 let at_least = Millis::new(u64::try_from(self.chance.below(20_000)).unwrap_or(0));
-                let wait =
-                    self.chance.percent(40).then(|| Wait { at_least, why: "nobody is there".to_owned() });
+                let waits_for = if self.chance.percent(30) { WaitsFor::Turn } else { WaitsFor::Provider };
+                let why = "nobody is there".to_owned();
+                let wait = self.chance.percent(40).then(|| Wait { at_least, waits_for, why });
                 Command::Release { place, token, wait }
             }
             42..46 => self.revision(place, token),

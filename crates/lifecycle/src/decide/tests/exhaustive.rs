@@ -41,7 +41,9 @@ fn asks(driver: &Driver) -> Vec<Option<Command>> {
             asks.push(Some(fail(place, token, true)));
             asks.push(Some(fail(place, token, false)));
             asks.push(Some(Command::Release { place, token, wait: None }));
-            asks.push(Some(Command::Release { place, token, wait: Some(waiting()) }));
+            for waits_for in [WaitsFor::Provider, WaitsFor::Turn] {
+                asks.push(Some(Command::Release { place, token, wait: Some(waiting(waits_for)) }));
+            }
         }
     }
     asks

@@ -27,6 +27,7 @@ fn command(driver: &Driver, kind: u8, place: u8, flag: bool) -> Command {
         (true, true) => Some(Verdict::Accepted),
         (true, false) => refused(),
     };
+    let turn = if kind & 16 == 0 { WaitsFor::Turn } else { WaitsFor::Provider };
     match kind % 16 {
         0..=4 => {
             let attempt = driver.task.steps[usize::from(place)].deliveries.attempts + 1;
@@ -40,7 +41,7 @@ fn command(driver: &Driver, kind: u8, place: u8, flag: bool) -> Command {
             revise(place, token, steps)
         }
         10 => fail(place, token, flag),
-        11 => Command::Release { place, token, wait: flag.then(super::waiting) },
+        11 => Command::Release { place, token, wait: flag.then(|| waiting(turn)) },
         12 if kind & 16 == 0 => Command::Input(Given::Answer(document())),
         12 => Command::Input(if flag { Given::Approve } else { Given::Refuse }),
         13 if kind & 16 == 0 => question(place, token),

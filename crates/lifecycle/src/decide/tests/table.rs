@@ -213,7 +213,33 @@ fn a_step_that_is_handed_back_while_the_clock_is_behind_keeps_to_not_before() {
 }
 
 fn wait(seconds: u64) -> Option<Wait> {
-    Some(Wait { at_least: Millis::from_secs(seconds), why: "connection refused".to_owned() })
+    let why = "connection refused".to_owned();
+    Some(Wait { at_least: Millis::from_secs(seconds), waits_for: WaitsFor::Provider, why })
+}
+
+/// P2: what our own bounds keep waiting passes by itself. It uses up none of the hand-backs that a step
+/// has; the task's own deadline ends it, with what it waited for.
+#[test]
+fn a_step_that_waits_for_its_turn_uses_up_no_releases() {
+    for waits_for in [WaitsFor::Turn, WaitsFor::Siblings, WaitsFor::Orchestrator] {
+        let mut new = order(vec![step(ArmName::Coder, &[])], Replans::No);
+        new.terms.deadline = Some(START + Millis::from_secs(10_000));
+        let mut driver = Driver::new(new);
+        let mut waited = 0;
+        while driver.task.state.ended_at().is_none() {
+            let token = driver.claim(0);
+            let why = "32 calls are under way".to_owned();
+            let wait = Some(Wait { at_least: Millis::from_secs(30), waits_for, why });
+            driver.ask(&Command::Release { place: 0, token, wait }).unwrap();
+            driver.pass(37_500);
+            waited += 1;
+        }
+        assert!(waited > 2 * RELEASES_MAX, "{waits_for:?}: only {waited} times");
+        let TaskState::Failed { failure, .. } = &driver.task.state else { panic!() };
+        assert_eq!(failure.reason, FailureReason::Deadline);
+        assert!(failure.message.contains("32 calls are under way"), "{}", failure.message);
+        assert_eq!(driver.task.steps[0].deliveries.releases, 1, "the last one, which ended it");
+    }
 }
 
 /// P9: a step that waits for something gives its worker back and is not claimed before; neither

@@ -1,0 +1,32 @@
+//! What a question that cannot be asked now waits for.
+
+use serde::{Deserialize, Serialize};
+
+/// What a question that cannot be asked now waits for. A provider that is not well is waited for within a
+/// bound; what is our own doing passes by itself, and is waited for as long as the task has time.
+///
+/// It is told by a field that came late: one that is not there means [`WaitsFor::Provider`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitsFor {
+    /// A provider that cannot be reached, fails, or says that it takes no question now.
+    #[default]
+    Provider,
+    /// Its turn: as many questions are under way as may be at once.
+    Turn,
+    /// Other questions of its task, which hold what is left of the budget, or the same number.
+    Siblings,
+    /// An orchestrator that is going away, or whose store is.
+    Orchestrator,
+}
+
+impl WaitsFor {
+    /// It is the provider that keeps the question, and nothing of ours.
+    #[must_use]
+    pub const fn is_provider(&self) -> bool {
+        match self {
+            WaitsFor::Provider => true,
+            WaitsFor::Turn | WaitsFor::Siblings | WaitsFor::Orchestrator => false,
+        }
+    }
+}
