@@ -4,7 +4,7 @@
 use super::{
     Serving,
     extract::{Authed, Id, Json, Lease, OfStep, Raw},
-    refusal::Refused,
+    refusal::{Problems, Refused},
 };
 use axum::{
     Json as Answer,
@@ -21,7 +21,7 @@ use octollm_client::{
         ArtefactPut, CheckpointReport, CompletionV1, FailReport, HeartbeatAsk, PROTOCOL_HEADER, ReleaseReport,
     },
 };
-use octollm_contract::{ContentHash, Document, Problem, ProblemKind};
+use octollm_contract::{ContentHash, Document, ProblemKind};
 use std::{convert::Infallible, time::Duration};
 use tokio::time::Instant;
 
@@ -80,8 +80,7 @@ impl FromRequest<Serving> for Done {
     request_body(content = serde_json::Value, description = "`octollm_client` says what is in it"),
     responses(
         (status = 200, description = "Steps, each with the token that opens it; none when none came"),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+        Problems,
     ),
     security(("key" = ["lease"]))
 )]
@@ -100,8 +99,7 @@ pub(super) async fn lease(
     request_body(content = serde_json::Value, description = "`octollm_client` says what is in it"),
     responses(
         (status = 200, description = "One answer for each token, in their order"),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+        Problems,
     ),
     security(("key" = ["lease"]))
 )]
@@ -124,8 +122,7 @@ pub(super) async fn heartbeat(
     request_body(content = serde_json::Value, description = "`octollm_client` says what is in it"),
     responses(
         (status = 204, description = "Saved"),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+        Problems,
     ),
     security(("step" = []))
 )]
@@ -146,8 +143,7 @@ pub(super) async fn checkpoint(
     request_body(content = serde_json::Value, description = "`octollm_client` says what is in it"),
     responses(
         (status = 204, description = "Recorded, once"),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+        Problems,
     ),
     security(("step" = []))
 )]
@@ -166,8 +162,7 @@ pub(super) async fn complete(
     request_body(content = serde_json::Value, description = "`octollm_client` says what is in it"),
     responses(
         (status = 204, description = "Recorded, once"),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+        Problems,
     ),
     security(("step" = []))
 )]
@@ -186,8 +181,7 @@ pub(super) async fn fail(
     post, path = "/internal/v1/step/release", tag = "leases",
     responses(
         (status = 204, description = "Somebody else may have it"),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+        Problems,
     ),
     security(("step" = []))
 )]
@@ -211,8 +205,7 @@ pub(super) async fn release(
     request_body(content = serde_json::Value, description = "`octollm_client` says what is in it"),
     responses(
         (status = 200, description = "The answer as it comes"),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+        Problems,
     ),
     security(("step" = []))
 )]
@@ -247,8 +240,7 @@ pub(super) async fn think(
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses(
         (status = 200, description = "Their name"),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+        Problems,
     ),
     security(("step" = []))
 )]
@@ -267,8 +259,7 @@ pub(super) async fn put_artefact(
     params(("hash" = String, Path)),
     responses(
         (status = 200, description = "The bytes"),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
-        (status = "5XX", body = Problem, content_type = "application/problem+json"),
+        Problems,
     ),
     security(("step" = []))
 )]

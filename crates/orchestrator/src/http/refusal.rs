@@ -14,6 +14,24 @@ use octollm_client::LeaseError;
 use octollm_contract::{Millis, Problem, ProblemKind};
 use octollm_lifecycle::Refusal;
 use octollm_store::StoreError;
+use std::collections::BTreeMap;
+use utoipa::{
+    IntoResponses, ToSchema as _,
+    openapi::{self, Content, Ref, RefOr},
+};
+
+/// What any call may be answered in place of what it asked for, as the API's description says it.
+pub(super) struct Problems;
+
+impl IntoResponses for Problems {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        let problem = || {
+            let body = Content::new(Some(Ref::from_schema_name(Problem::name())));
+            openapi::ResponseBuilder::new().content("application/problem+json", body).build().into()
+        };
+        ["4XX", "5XX"].into_iter().map(|status| (status.to_owned(), problem())).collect()
+    }
+}
 
 /// A refusal on its way to the client.
 #[derive(Debug)]
