@@ -305,7 +305,7 @@ pub(crate) fn command_of(
         }
         Report::Release { waits } => {
             let (at_least, why) = (Millis::from_secs(3), "nobody is there".to_owned());
-            let wait = waits.then(|| Wait { at_least, waits_for: WaitsFor::Provider, why });
+            let wait = waits.then_some(Wait { at_least, waits_for: WaitsFor::Provider, why });
             Command::Release { place, token, wait }
         }
     }

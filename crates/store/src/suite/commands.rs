@@ -190,7 +190,7 @@ impl<S: Store> Pair<'_, S> {
                 let at_least = Millis::new(u64::try_from(self.chance.below(20_000)).unwrap_or(0));
                 let waits_for = if self.chance.percent(30) { WaitsFor::Turn } else { WaitsFor::Provider };
                 let why = "nobody is there".to_owned();
-                let wait = self.chance.percent(40).then(|| Wait { at_least, waits_for, why });
+                let wait = self.chance.percent(40).then_some(Wait { at_least, waits_for, why });
                 Command::Release { place, token, wait }
             }
             42..46 => self.revision(place, token),
