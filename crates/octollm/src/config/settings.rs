@@ -155,10 +155,12 @@ impl Config {
             }
         };
         let model_servers = models::servers(sources, |name| std::env::var(name).ok())?;
+        let role: Role = parsed(sources, "role")?;
+        nothing_ignored(sources, &role)?;
         Ok(Config {
             data: optional(sources, "data").map(PathBuf::from),
             artefacts: optional(sources, "artefacts").map(PathBuf::from),
-            role: parsed(sources, "role")?,
+            role,
             database: given(sources, "database_url")?,
             listen: parsed(sources, "listen")?,
             internal_listen: given(sources, "internal_listen")?,
@@ -178,6 +180,24 @@ impl Config {
             prices: optional(sources, "prices").map(PathBuf::from),
         })
     }
+}
+
+/// A flag of this very call that its role has no use for is a mistake. A file and an environment may be
+/// shared by the parts of a system.
+fn nothing_ignored(sources: &Sources, role: &Role) -> Result<(), ConfigError> {
+    let (unused, why): (&[&'static str], _) = match role {
+        Role::All => (&[], ""),
+        Role::Orchestrator => {
+            (&["workers"], "an orchestrator has no workers: its arms come over the network")
+        }
+        Role::Arms(_) => (
+            &["listen", "internal_listen", "workers"],
+            "an arm listens nowhere and is one worker process: it leases from orchestrators (setting orchestrators); \
+             slots says how many steps it does at once",
+        ),
+    };
+    let flagged = unused.iter().find(|key| matches!(sources.get(key).1, Origin::Flag(_)));
+    flagged.map_or(Ok(()), |key| Err(invalid(sources, key, why.to_owned())))
 }
 
 fn invalid(sources: &Sources, key: &'static str, why: String) -> ConfigError {
@@ -316,6 +336,24 @@ mod tests {
     fn the_defaults_are_valid_and_give_one_shared_worker() {
         let config = with(&[]).unwrap();
         assert_eq!(config.workers, [WorkerGroup { arms: built_arms(false).iter().copied().collect() }]);
+    }
+
+    #[test]
+    fn a_flag_that_the_role_has_no_use_for_is_refused() {
+        for (role, flag, value, part) in [
+            ("arm:executor", "listen", "127.0.0.1:1", "listens nowhere"),
+            ("arm:executor", "internal_listen", "127.0.0.1:1", "listens nowhere"),
+            ("arm:executor", "workers", "executor=2", "one worker process"),
+            ("orchestrator", "workers", "executor=2", "no workers"),
+        ] {
+            let error = with(&[("role", role), (flag, value)]).unwrap_err();
+            assert!(error.contains(part) && error.contains(flag), "{error}");
+        }
+        for (role, flag, value) in
+            [("orchestrator", "listen", "127.0.0.1:1"), ("all", "workers", "executor=2")]
+        {
+            with(&[("role", role), (flag, value)]).unwrap();
+        }
     }
 
     #[test]
