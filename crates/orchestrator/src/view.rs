@@ -70,9 +70,15 @@ fn result_outputs<'a>(
 fn error(task: TaskId, failure: &Failure) -> TaskError {
     TaskError {
         reason: failure.reason.as_str().to_owned(),
-        message: failure.message.to_string(),
+        message: shown(&failure.message),
         step_id: failure.place.map(|place| task.step(place)),
     }
+}
+
+/// What an arm said of a failure, for people: it may quote a file, a program or a model, whose controls and marks of
+/// direction would make a terminal show something else.
+fn shown(message: &str) -> String {
+    octollm_screen::text::neutralise(message).into_owned()
 }
 
 /// What the last judge that was heard has found.
@@ -146,7 +152,7 @@ fn steps(record: &TaskRecord, outputs: &[Option<StepOutput>]) -> Result<Vec<Step
                     releases: step.deliveries.releases,
                 },
                 error: match &step.state {
-                    StepState::Failed(failure) => Some(failure.message.to_string()),
+                    StepState::Failed(failure) => Some(shown(&failure.message)),
                     StepState::Blocked
                     | StepState::Ready { .. }
                     | StepState::Leased(_)
@@ -261,18 +267,18 @@ fn event_data(kind: &EventKind) -> Value {
         | EventKind::StepReleased { waits: None, .. }
         | EventKind::StepCancelled { .. } => Value::Null,
         EventKind::TaskFailed(failure) | EventKind::StepFailed { failure, .. } => {
-            json!({ "reason": failure.reason.as_str(), "message": &*failure.message })
+            json!({ "reason": failure.reason.as_str(), "message": shown(&failure.message) })
         }
         EventKind::PlanWritten { version } => json!({ "version": version }),
         EventKind::StepStarted { worker, attempt, .. } => json!({ "worker": worker, "attempt": attempt }),
         EventKind::StepReleased { waits: Some(Waits { why, from }), .. } => {
             let mut data = again(from);
-            data["message"] = Value::from(&**why);
+            data["message"] = Value::from(shown(why));
             data
         }
         EventKind::StepRetrying { message, from, .. } => {
             let mut data = again(from);
-            data["message"] = Value::from(&**message);
+            data["message"] = Value::from(shown(message));
             data
         }
         EventKind::StepLapsed { crashes, from, .. } => {
@@ -286,6 +292,27 @@ fn event_data(kind: &EventKind) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a program wrote does not steer the terminal of whoever reads why the task failed.
+    #[test]
+    fn a_failures_message_has_no_hidden_characters() {
+        use octollm_lifecycle::FailureReason;
+        let message = "it wrote \u{1b}[2J\u{202e}evil\u{200b}".into();
+        let failure = Failure { reason: FailureReason::StepFailed, message, place: None };
+        let task = TaskId::from_bytes([1; 16]);
+        let clean = "it wrote <U+001B>[2J<U+202E>evil";
+        assert_eq!(error(task, &failure).message, clean);
+        let from = Timestamp::from_millis(0);
+        let waits = Some(Waits { why: failure.message.clone(), from });
+        for kind in [
+            EventKind::TaskFailed(failure.clone()),
+            EventKind::StepFailed { place: 0, failure: failure.clone() },
+            EventKind::StepReleased { place: 0, waits },
+            EventKind::StepRetrying { place: 0, message: failure.message.clone(), from },
+        ] {
+            assert_eq!(event_data(&kind)["message"], clean);
+        }
+    }
 
     #[test]
     fn a_cursor_reads_back_and_nothing_else_is_one() {
