@@ -254,8 +254,12 @@ impl Leases for LocalLeases {
 
     async fn put_artefact(&self, token: &StepToken, bytes: Bytes) -> Result<ContentHash, LeaseError> {
         let claims = self.held(token).await?;
+        let size = bytes.len() as u64;
+        self.put
+            .room(&claims, size)
+            .map_err(|over| LeaseError::Refused(problem(ProblemKind::TooLarge, over.to_string(), None)))?;
         let hash = self.app.parts.artefacts.put(bytes).await.map_err(not_kept)?;
-        self.put.note(&claims, hash, self.app.now());
+        self.put.put(&claims, hash, size, self.app.now());
         Ok(hash)
     }
 
