@@ -20,6 +20,12 @@ use std::collections::BTreeMap;
 /// A version changes when a message takes another form that one side would misread. What is only
 /// added, such as a field that a reader may do without, changes no version.
 ///
+/// The bodies that a worker sends refuse fields that they do not know: a server is never older than its
+/// workers, so such a field is a mistake. The answers that it gets, a grant or a line of an answer, take
+/// what they do not know, for they may come from a newer server. So does what stands in a body and is stored as
+/// it came ([`StepOutput`], [`Plan`]): it is read again by every later version, and by the one before
+/// after a downgrade.
+///
 /// | version | what it brought |
 /// |---|---|
 /// | 1 | leases, heartbeats, checkpoints, artefacts; a judge's report has a `verdict` |
@@ -75,6 +81,7 @@ pub trait Leases: Send + Sync + 'static {
 
 /// A wish for steps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LeaseAsk {
     /// Who asks.
     pub worker: WorkerId,
@@ -147,6 +154,7 @@ pub enum Beat {
 
 /// A result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Completion {
     /// What the step gives back.
     pub output: StepOutput,
