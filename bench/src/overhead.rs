@@ -31,6 +31,7 @@ async fn measure() -> anyhow::Result<Sample> {
     let app = App::new(parts, Settings::default());
     let settings = WorkerSettings {
         worker: "bench".parse()?,
+        leased_from: "this process".to_owned(),
         slots: 4,
         poll: Millis::from_secs(5),
         grace: Millis::ZERO,

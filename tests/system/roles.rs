@@ -197,3 +197,46 @@ fn an_arm_without_its_settings_says_what_it_needs() {
         assert!(code == Some(2) && stderr.contains(said), "{variables:?} {role}: {code:?} {stderr}");
     }
 }
+
+/// Who runs an arm that reaches no orchestrator finds out why; and an arm whose log nobody reads any more goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_arm_without_an_orchestrator_says_so_and_outlives_its_log() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = format!("http://{}", nobody.local_addr().expect("it is bound"));
+    let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = std::sync::Arc::clone(&asked);
+    let _answers_nobody = std::thread::spawn(move || {
+        for connection in nobody.incoming() {
+            drop(connection);
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    });
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut process = Command::new(program())
+        .args(["serve", "--role", "arm:executor", "--data"])
+        .arg(folder.path())
+        .env_clear()
+        .env("OCTOLLM_ARM_KEY", ADMIN)
+        .env("OCTOLLM_ORCHESTRATORS", &address)
+        .env("OCTOLLM_LOG", "octollm_arms=debug")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let log = process.stderr.take().expect("it is piped");
+    let mut arm = Arm { process, folder };
+    let told = tokio::task::spawn_blocking(move || {
+        let mut lines = std::io::BufRead::lines(std::io::BufReader::new(log)).map_while(Result::ok);
+        lines.find(|line| line.contains("no orchestrator can be reached"))
+    });
+    let told = told.await.expect("it reads").expect("the arm says so before its log ends");
+    assert!(told.contains(&address) && told.contains("OCTOLLM_ORCHESTRATORS"), "{told}");
+    // The reader is gone; each try from now on writes a line that nobody takes.
+    let tries = asked.load(std::sync::atomic::Ordering::Relaxed);
+    wait_until("two tries more", || {
+        (asked.load(std::sync::atomic::Ordering::Relaxed) >= tries + 3).then_some(())
+    });
+    arm.signal(Signal::TERM);
+    assert_eq!(arm.exit_code(), Some(0), "it drains, and did not die of its log");
+}

@@ -3,7 +3,10 @@
 use crate::{
     arm::another_may_do,
     handed::Handed,
-    worker::{pace::Pace, slots::Slot},
+    worker::{
+        pace::Pace,
+        slots::{Loan, Slot},
+    },
 };
 use bytes::Bytes;
 use octollm_access::StepToken;
@@ -189,7 +192,12 @@ impl Link {
                     Err(error) => Err(error),
                 }
             };
-            let wait = match self.without_slot(answer).await {
+            let (answer, loan) = self.lending_slot(answer).await;
+            // What hands its step back or drops it needs no slot for that, and may have no time to wait for one.
+            if !matches!(answer, Err(ThinkError::Lost | ThinkError::Busy { .. })) {
+                take_again(loan).await;
+            }
+            let wait = match answer {
                 Ok(answer) => return Ok(answer),
                 Err(ThinkError::Lost) => return Err(NoAnswer::Lost),
                 Err(ThinkError::OverBudget(why)) => return Err(NoAnswer::OverBudget(why)),
@@ -219,18 +227,22 @@ impl Link {
         self.slot.as_ref().map_or(Duration::ZERO, Slot::waited)
     }
 
-    /// What comes of `answer`, which is waited for without the step's slot when it takes long.
-    pub(crate) async fn without_slot<T>(&self, answer: impl Future<Output = T>) -> T {
+    /// What comes of `answer`, which is waited for without the step's slot when it takes long: then the slot is
+    /// lent.
+    pub(crate) async fn lending_slot<T>(&self, answer: impl Future<Output = T>) -> (T, Option<Loan>) {
         let mut answer = pin!(answer);
         if let Ok(answer) = timeout(QUICK, &mut answer).await {
-            return answer;
+            return (answer, None);
         }
         let loan = self.slot.as_ref().and_then(Slot::lend);
-        let answer = answer.await;
-        if let Some(loan) = loan {
-            loan.end().await;
-        }
-        answer
+        (answer.await, loan)
+    }
+}
+
+/// The step goes on: in a slot, as soon as one is free.
+pub(crate) async fn take_again(loan: Option<Loan>) {
+    if let Some(loan) = loan {
+        loan.end().await;
     }
 }
 
@@ -265,7 +277,10 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::worker::unreliable::{UnreliableLeases, grant};
+    use crate::worker::{
+        slots::Slots,
+        unreliable::{UnreliableLeases, grant},
+    };
     use octollm_contract::{
         ArmName, Millis,
         model::{Chunk, Counted, Finish, Message, Usage},
@@ -303,6 +318,30 @@ mod tests {
         leases.next_thought(Err(ThinkError::Failed("cut".into())));
         assert!(matches!(link.think(4, &ask).await, Err(NoAnswer::Failed(_))));
         assert!(matches!(link.think(5, &ask).await, Err(NoAnswer::Away(_))));
+    }
+
+    /// Whose task has no time left is told so at the last moment: its step waits for no slot to say it.
+    #[tokio::test(start_paused = true)]
+    async fn who_hands_its_step_back_after_a_long_wait_needs_no_slot_for_it() {
+        let leases = UnreliableLeases::new();
+        let token = grant(0, ArmName::Coder, Instruction::Think("x".into())).token;
+        let slots = Slots::new(1);
+        let link = Link::new(leases.clone(), token).lending(slots.take().unwrap());
+        leases.think_takes(Duration::from_secs(5));
+        leases.next_thought(Err(busy(Millis::from_secs(5), "no time is left")));
+        let ask = Ask::new("", vec![Message::user("?")], 10);
+        let asks = link.think(1, &ask);
+        let neighbour = async {
+            slots.freed().await;
+            let _taken_for_long = slots.take().unwrap();
+            sleep(Duration::from_secs(3600)).await;
+        };
+        let begun = Instant::now();
+        tokio::select! {
+            said = asks => assert!(matches!(said, Err(NoAnswer::Later { .. }))),
+            () = neighbour => panic!("it waited for its neighbour's slot"),
+        }
+        assert!(begun.elapsed() < Duration::from_secs(6));
     }
 
     /// P9: what a provider does not take for long is not waited for in the slot.

@@ -27,6 +27,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 /// When a provider that failed is asked again, if it does not say.
 const LATER: Millis = Millis::from_secs(5);
+/// So long before the task's deadline, or an eighth of the time that is left, whoever waits is told what for:
+/// mostly enough to report it. Where it is not, the task fails for the deadline alone.
+const BEFORE_THE_DEADLINE: Duration = Duration::from_millis(500);
 /// How often it is looked whether a call that nobody listens to is still wanted.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -140,6 +143,16 @@ fn later(held: &Held, error: &CallError) -> Option<ThinkLine> {
     Some(ThinkLine::Busy { retry_after, waits_for: WaitsFor::Provider, why })
 }
 
+/// No whole answer came in the task's time: there is no other time at which to ask again.
+fn out_of_time(held: &Held, waited: Duration) -> ThinkLine {
+    let model = &held.ask.model;
+    let (number, waited) = (held.number, waited.as_secs_f64());
+    let why = format!(
+        "no whole answer of {model} to question {number} came in {waited:.1} s, all that its task had left"
+    );
+    ThinkLine::Busy { retry_after: LATER, waits_for: WaitsFor::Provider, why: held.route.said(&why) }
+}
+
 /// What came of one try.
 #[derive(Default)]
 struct Heard {
@@ -173,8 +186,21 @@ async fn listen(
     let began = Instant::now();
     let mut stream = held.route.call(held.ask.clone());
     let mut look = began + LOOK;
+    // The moment of the task's deadline, as long as it is to come.
+    let mut in_time = held.deadline.map(|deadline| {
+        let left = deadline.since(gateway.parts.clock.now()).to_duration();
+        began + left.saturating_sub(BEFORE_THE_DEADLINE.min(left / 8))
+    });
     loop {
-        let said = timeout_at(look, stream.next()).await;
+        let until = in_time.map_or(look, |over| look.min(over));
+        let said = timeout_at(until, stream.next()).await;
+        if said.is_err() && in_time.is_some_and(|over| over <= Instant::now()) {
+            // Whoever listens fails the task for this, and not for the deadline alone. The call goes on until
+            // it is seen that nobody wants it.
+            call.say(out_of_time(held, began.elapsed()));
+            in_time = None;
+            continue;
+        }
         if look <= Instant::now() {
             if call.is_unheard() && !wanted(gateway, claims).await {
                 return Err(Broken::Unwanted);

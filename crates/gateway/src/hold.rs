@@ -13,7 +13,7 @@ use crate::{
 use octollm_access::{StepClaims, TenantScope};
 use octollm_client::{ThinkAsk, ThinkLine};
 use octollm_contract::{
-    CallId,
+    CallId, Timestamp,
     model::{Ask, Message, WaitsFor},
 };
 use octollm_lifecycle::{Command, Refusal, Spent};
@@ -37,6 +37,10 @@ pub(crate) struct Held {
     pub(crate) ask: Ask,
     pub(crate) price: Option<Price>,
     pub(crate) worst: Spent,
+    /// Which question of its step it is.
+    pub(crate) number: u32,
+    /// When the task's time is over.
+    pub(crate) deadline: Option<Timestamp>,
     /// Tokens that the question has at most.
     pub(crate) question: u64,
     pub(crate) masked: u32,
@@ -68,7 +72,10 @@ pub(crate) async fn hold(
     loop {
         let worst = worst_of(ask.max_output_tokens);
         let over = match held(gateway, claims, id, number, worst).await {
-            Ok(()) => return Ok(Held { id, route, seat, ask, price, worst, question: counted, masked }),
+            Ok(deadline) => {
+                let question = counted;
+                return Ok(Held { id, route, seat, ask, price, worst, number, deadline, question, masked });
+            }
             Err(ThinkLine::OverBudget(over)) => over,
             Err(line) => return Err(line),
         };
@@ -109,14 +116,14 @@ async fn others(gateway: &Inner, claims: &StepClaims, least: Spent) -> Result<Ot
     Ok(if hold { Others::Hold } else { Others::No })
 }
 
-/// Holds durably. The same hold again changes nothing, so a commit of unknown fate is repeated.
+/// Holds durably, and says when the task's time is over. The same hold again changes nothing, so a commit of unknown fate is repeated.
 async fn held(
     gateway: &Inner,
     claims: &StepClaims,
     call: CallId,
     number: u32,
     worst: Spent,
-) -> Result<(), ThinkLine> {
+) -> Result<Option<Timestamp>, ThinkLine> {
     let command = Command::Hold { place: claims.step.place, token: claims.lease, call, number, worst };
     let mut decided = decide(gateway, claims, command.clone()).await;
     for _ in 0..HOLD_AGAIN_MAX {
@@ -129,10 +136,14 @@ async fn held(
     decided
 }
 
-async fn decide(gateway: &Inner, claims: &StepClaims, command: Command) -> Result<(), ThinkLine> {
+async fn decide(
+    gateway: &Inner,
+    claims: &StepClaims,
+    command: Command,
+) -> Result<Option<Timestamp>, ThinkLine> {
     let directed = Directed { task: claims.step.task, scope: TenantScope::System, command };
     match gateway.parts.store.decide(vec![directed]).await.pop() {
-        Some(Ok(_)) => Ok(()),
+        Some(Ok(changes)) => Ok(changes.after.terms.deadline),
         Some(Err(DecideError::Refused(refusal))) => Err(match refusal {
             Refusal::OverBudget(_) => ThinkLine::OverBudget(refusal.to_string()),
             // Less of it has no price either.

@@ -159,8 +159,17 @@ impl Clock for Hands {
 
 /// The `n`-th task, whose step is leased.
 async fn leased(store: &MemoryStore, now: Timestamp, n: u8, budget: Budget) -> StepClaims {
-    let terms =
-        Terms { accepted_at: now, not_before: None, deadline: None, max_retries: 2, replans: Replans::No };
+    leased_until(store, now, n, budget, None).await
+}
+
+async fn leased_until(
+    store: &MemoryStore,
+    now: Timestamp,
+    n: u8,
+    budget: Budget,
+    deadline: Option<Timestamp>,
+) -> StepClaims {
+    let terms = Terms { accepted_at: now, not_before: None, deadline, max_retries: 2, replans: Replans::No };
     let step = NewStep {
         arm: ArmName::Coder,
         needs: Vec::new(),
@@ -507,6 +516,24 @@ async fn a_provider_is_asked_so_much_at_once() {
     bench.provider.go_on.notify_one();
     whole(first).await.unwrap();
     assert_eq!(bench.answer(2, "??").await.unwrap(), "now");
+}
+
+/// Whose task's time runs out while a model is silent is told in time what it waited for, so that the task does
+/// not fail for a bare deadline; the answer is kept all the same while the task goes on.
+#[tokio::test(start_paused = true)]
+async fn a_deadline_during_a_call_names_who_was_waited_for() {
+    let mut bench = Bench::new("priced", dollars(10_000), vec![Act::Hang("so far")]).await;
+    let now = bench.clock.now();
+    let deadline = Some(now + Millis::from_secs(30));
+    bench.claims = leased_until(&bench.store, now, 2, dollars(10_000), deadline).await;
+    let begun = tokio::time::Instant::now();
+    let Err(ThinkError::Busy { why, waits_for, .. }) = bench.answer(7, "?").await else { panic!() };
+    for part in ["provider test", "priced", "question 7", "its task had left"] {
+        assert!(why.contains(part), "{part}: {why}");
+    }
+    assert_eq!(waits_for, WaitsFor::Provider);
+    let waited = begun.elapsed();
+    assert!(waited < std::time::Duration::from_secs(30), "in time to be reported: {waited:?}");
 }
 
 /// A server that starts before its provider does works as soon as the provider does.

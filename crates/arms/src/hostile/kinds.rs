@@ -164,6 +164,7 @@ async fn a_refused_plan_comes_back_to_its_planner() {
         leases.ready((*work.grant).clone());
         let settings = WorkerSettings {
             worker: "w1".parse().unwrap(),
+            leased_from: "nowhere".to_owned(),
             slots: 1,
             poll: Millis::from_secs(5),
             grace: Millis::ZERO,

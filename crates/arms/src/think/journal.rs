@@ -26,6 +26,9 @@ pub(crate) struct Journal {
     /// Questions in a row that brought no whole answer.
     #[serde(default)]
     pub(crate) failed: u32,
+    /// Questions that brought no whole answer, ever, and what was wrong with the last of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) vain: Option<Vain>,
     /// What the step has waited for a model since the last answer.
     #[serde(default, skip_serializing_if = "Waited::is_none")]
     pub(crate) waited: Waited,
@@ -103,6 +106,13 @@ impl Waited {
     }
 }
 
+/// Questions that were made and charged, and brought no whole answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Vain {
+    pub(crate) questions: u32,
+    pub(crate) last: String,
+}
+
 /// An effect on the outside world: reserved before it is begun, finalised when its outcome is
 /// known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,6 +146,7 @@ impl Default for Journal {
             messages: Vec::new(),
             useless: 0,
             failed: 0,
+            vain: None,
             waited: Waited::default(),
             effects: Vec::new(),
             workspace: None,

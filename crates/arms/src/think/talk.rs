@@ -4,7 +4,7 @@ use super::{
     NO_MODEL,
     answer::{Fit, fit},
     fit::{NoRoom, fitted},
-    journal::{Journal, WAITS_MOST},
+    journal::{Journal, Vain, WAITS_MOST},
     prompt::{Prompt, TooLong},
 };
 use crate::{NoAnswer, Undone, Work};
@@ -219,9 +219,7 @@ impl<'w> Talk<'w> {
                 }
                 Err(NoAnswer::Lost) => return Err(Undone::Stopped),
                 Err(NoAnswer::OverBudget(why)) => {
-                    return Err(Undone::for_good(format!(
-                        "the budget does not cover another question: {why}"
-                    )));
+                    return Err(Undone::for_good(self.over_budget(&why)));
                 }
                 Err(NoAnswer::Refused(why)) => return Err(Undone::for_good(why)),
                 Err(error @ NoAnswer::Away(_)) => return Err(Undone::for_now(error.to_string())),
@@ -237,6 +235,9 @@ impl<'w> Talk<'w> {
                 Err(NoAnswer::Failed(why)) => {
                     self.journal.asked = number;
                     self.journal.failed += 1;
+                    let questions =
+                        self.journal.vain.take().map_or(1, |vain| vain.questions.saturating_add(1));
+                    self.journal.vain = Some(Vain { questions, last: shown(&why) });
                     if self.journal.failed >= FAILED_MAX {
                         let why = format!("{FAILED_MAX} questions in a row brought no whole answer: {why}");
                         return Err(Undone::for_good(why));
@@ -245,6 +246,21 @@ impl<'w> Talk<'w> {
                     self.save().await?;
                 }
             }
+        }
+    }
+}
+
+impl Talk<'_> {
+    /// Why no other question can be paid. Where providers have used up what was granted without an answer,
+    /// that is the cause, and the budget only what it ran into.
+    fn over_budget(&self, why: &str) -> String {
+        let over = format!("the budget does not cover another question: {why}");
+        match &self.journal.vain {
+            Some(Vain { questions, last }) => format!(
+                "{over}; {questions} of {} questions brought no whole answer and had to be paid, the last of them: {last}",
+                self.journal.asked
+            ),
+            None => over,
         }
     }
 }

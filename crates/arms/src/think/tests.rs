@@ -1,12 +1,13 @@
 //! The effect journal: an act outside whose outcome is not known is not done again.
 
 use super::{
-    Bounds, Call, Part, Prompt, Reply, Talk, Toolbox, converse,
+    Bounds, Call, Form, Part, Prompt, Reply, Talk, Toolbox, converse,
     scripted::{calls, thinking},
     tool,
 };
 use crate::{Undone, Work};
 use async_trait::async_trait;
+use octollm_client::ThinkError;
 use octollm_contract::{ArmName, model::Tool};
 use octollm_plan::Instruction;
 use serde_json::json;
@@ -45,6 +46,22 @@ impl Toolbox for Post {
 
 fn prompt(work: &Work) -> Prompt {
     Prompt::new(work, "s", vec![Part::Words("u".into())])
+}
+
+/// P5: a budget that a provider used up without an answer is not the cause, the provider is.
+#[tokio::test(start_paused = true)]
+async fn a_budget_that_failures_used_up_names_the_provider() {
+    let (work, leases) = thinking(ArmName::Executor, Instruction::Think("x".into()), Vec::new());
+    for why in ["provider farm: it broke off", "provider farm: nothing came in 60 s"] {
+        leases.next_thought(Err(ThinkError::Failed(why.into())));
+    }
+    leases.next_thought(Err(ThinkError::OverBudget("200 tokens are needed, 10 are left".into())));
+    let mut talk = Talk::begin(&work, prompt(&work)).await.unwrap();
+    let failed = talk.ask(&Form::default()).await;
+    let Err(Undone::Failed { message, retryable: false }) = failed else { panic!("{failed:?}") };
+    for part in ["200 tokens are needed", "2 of 2 questions", "provider farm: nothing came in 60 s"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
 }
 
 /// P2: the worker fell between the act and its outcome; the next attempt stops and says so.

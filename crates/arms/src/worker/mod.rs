@@ -9,6 +9,7 @@
 //! Must not know: how a step is done; how the protocol travels.
 
 mod attempt;
+mod away;
 mod halt;
 pub(crate) mod pace;
 pub(crate) mod slots;
@@ -19,6 +20,7 @@ pub(crate) mod unreliable;
 
 use crate::{Arm, Link, Work, clock};
 use attempt::attempt;
+use away::Away;
 use halt::{Cause, Halt};
 use octollm_access::StepToken;
 use octollm_client::{Beat, Grant, LeaseAsk, LeaseError, Leases};
@@ -57,6 +59,8 @@ const TOO_SOON: Duration = Duration::from_millis(100);
 pub struct Settings {
     /// Who it says it is: one run of one process.
     pub worker: WorkerId,
+    /// Where its steps come from, for the log: addresses, and the setting that names them.
+    pub leased_from: String,
     /// How many steps it does at once; at least one. A step that waits for a model is none of them.
     pub slots: u16,
     /// How long a long poll waits. A drain may have to wait this long for an answer, because
@@ -115,7 +119,7 @@ impl Worker {
         let mut asking: Option<(Instant, LeaseCall)> = None;
         let mut beating: Option<BeatCall> = None;
         let (mut ask_from, mut beat_from) = (Instant::now(), Instant::now());
-        let mut pace = Pace::new();
+        let (mut pace, mut away) = (Pace::new(), Away::default());
         while !shutdown.is_cancelled() {
             if asking.is_none() && self.slots.free() > 0 && ask_from <= Instant::now() {
                 asking = Some((Instant::now(), self.ask(self.slots.free())));
@@ -124,7 +128,7 @@ impl Worker {
                 () = shutdown.cancelled() => {}
                 answer = answered(&mut asking) => {
                     let asked = asking.take().map_or_else(Instant::now, |(asked, _)| asked);
-                    ask_from = Instant::now() + self.take_in(answer, asked, &mut running, &mut pace);
+                    ask_from = Instant::now() + self.take_in(answer, asked, &mut running, (&mut pace, &mut away));
                 }
                 () = sleep_until(ask_from), if asking.is_none() && self.slots.free() > 0 => {}
                 () = self.slots.freed(), if asking.is_none() => {}
@@ -152,8 +156,9 @@ impl Worker {
         answer: Result<Vec<Grant>, LeaseError>,
         asked: Instant,
         running: &mut Running,
-        pace: &mut Pace,
+        (pace, away): (&mut Pace, &mut Away),
     ) -> Duration {
+        self.tell(answer.as_ref().err(), away);
         let wait = match &answer {
             Ok(grants) if grants.is_empty() && asked.elapsed() < TOO_SOON => return pace.next_wait(),
             Ok(_) => {
@@ -162,7 +167,7 @@ impl Worker {
             }
             Err(LeaseError::Busy { retry_after }) => pace.at_least(*retry_after),
             Err(error @ (LeaseError::Unreachable(_) | LeaseError::Lost)) => {
-                tracing::debug!("asking for steps failed: {error}");
+                tracing::debug!(error = error as &dyn std::error::Error, "asking for steps failed");
                 pace.next_wait()
             }
             Err(LeaseError::Refused(problem)) => {
@@ -174,6 +179,29 @@ impl Worker {
             self.begin(grant, running);
         }
         wait
+    }
+
+    /// Tells whoever reads the log that nobody gives this worker any steps, or that somebody does again.
+    fn tell(&self, failed: Option<&LeaseError>, away: &mut Away) {
+        let from = &self.settings.leased_from;
+        match failed {
+            Some(error @ LeaseError::Unreachable(_)) => {
+                if let Some(lasts) = away.again(Instant::now()) {
+                    let seconds = lasts.as_secs();
+                    let error = error as &dyn std::error::Error;
+                    tracing::warn!(
+                        error,
+                        seconds,
+                        "no orchestrator can be reached; steps are leased from {from}"
+                    );
+                }
+            }
+            Some(LeaseError::Busy { .. } | LeaseError::Lost | LeaseError::Refused(_)) | None => {
+                if away.over() {
+                    tracing::warn!("an orchestrator answers again; steps are leased from {from}");
+                }
+            }
+        }
     }
 
     /// Begins a step, which waits under its lease where the slot that it was asked for is taken by one

@@ -4,7 +4,7 @@ use super::{
     Settings, Worker,
     unreliable::{Fault, Told, UnreliableLeases, grant},
 };
-use crate::{Arm, Undone, Work};
+use crate::{Arm, Undone, Work, link::take_again};
 use async_trait::async_trait;
 use bytes::Bytes;
 use octollm_client::{Beat, Completion};
@@ -85,7 +85,8 @@ impl Arm for Scripted {
                 done
             }
             "asks" => {
-                work.link.without_slot(sleep(Duration::from_secs(4))).await;
+                let ((), loan) = work.link.lending_slot(sleep(Duration::from_secs(4))).await;
+                take_again(loan).await;
                 done
             }
             "long" => {
@@ -111,6 +112,7 @@ impl Bench {
         let arm = Arc::new(Scripted::default());
         let settings = Settings {
             worker: "w1".parse().unwrap(),
+            leased_from: "nowhere".to_owned(),
             slots,
             poll: Millis::from_secs(5),
             grace: Millis::from_secs(10),

@@ -16,8 +16,12 @@ use octollm_plan::{Instruction, PlanStep};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
 
 /// What a worker told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +58,7 @@ struct State {
     named: BTreeSet<ContentHash>,
     referred: BTreeSet<ContentHash>,
     checkpoints: Vec<Document>,
+    think_takes: Duration,
     thoughts: VecDeque<Result<Vec<Result<Chunk, ThinkError>>, ThinkError>>,
     asked: Vec<ThinkAsk>,
     answered: Vec<(ThinkAsk, Vec<Chunk>)>,
@@ -131,6 +136,11 @@ impl UnreliableLeases {
     /// What the model says next. When nothing is left, nobody can be asked.
     pub(crate) fn next_thought(&self, thought: Result<Vec<Result<Chunk, ThinkError>>, ThinkError>) {
         self.state().thoughts.push_back(thought);
+    }
+
+    /// How long it takes until an answer begins to come.
+    pub(crate) fn think_takes(&self, duration: Duration) {
+        self.state().think_takes = duration;
     }
 
     /// Every question so far.
@@ -325,6 +335,8 @@ impl Leases for UnreliableLeases {
     }
 
     async fn think(&self, _: &StepToken, ask: ThinkAsk) -> Result<Thinking, ThinkError> {
+        let takes = self.state().think_takes;
+        sleep(takes).await;
         let mut state = self.state();
         state.asked.push(ask.clone());
         // As the gateway does: the same question of a number is answered from the record.

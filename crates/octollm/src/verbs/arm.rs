@@ -58,7 +58,10 @@ async fn serving(config: &Config, wanted: &BTreeSet<ArmName>) -> anyhow::Result<
         names.join(", "),
         config.orchestrators.join(", ")
     ));
-    let settings = WorkerSettings { worker, slots: config.slots, poll: POLL, grace: config.drain_grace };
+    let leased_from =
+        format!("{} (setting orchestrators, OCTOLLM_ORCHESTRATORS)", config.orchestrators.join(", "));
+    let (slots, grace) = (config.slots, config.drain_grace);
+    let settings = WorkerSettings { worker, leased_from, slots, poll: POLL, grace };
     Worker::new(Arc::new(leases), arms, settings).run(shutdown).await;
     Ok(ExitCode::SUCCESS)
 }

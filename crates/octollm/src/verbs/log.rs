@@ -9,7 +9,8 @@ pub(super) fn start(filter: &str, json: bool) -> anyhow::Result<()> {
         crate::verbs::Usage(format!("the log filter {filter:?} (setting log) cannot be read: {error}"))
     })?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let log = log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+    // A line that cannot be written would be told on standard error, too, and the process die of that.
+    let log = log.log_internal_errors(false).with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     if json {
         log.json().with_current_span(true).init();
     } else {

@@ -143,6 +143,7 @@ async fn reach(
         arms,
         WorkerSettings {
             worker: format!("run-{}", std::process::id()).parse().expect("a number is a worker id"),
+            leased_from: "this process".to_owned(),
             slots: config.slots,
             // In one process a poll costs nothing, and the end waits for one.
             poll: Millis::new(200),

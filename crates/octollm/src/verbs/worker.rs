@@ -65,9 +65,10 @@ async fn working() -> anyhow::Result<ExitCode> {
             "this version has no code for these arms; no step is planned for them"
         );
     }
+    let leased_from = format!("{}, the server that started this process", order.url);
     let leases = HttpLeases::new(&[order.url], key, 0)?;
-    let settings =
-        WorkerSettings { worker: order.worker, slots: order.slots, poll: POLL, grace: order.grace };
+    let (worker, slots, grace) = (order.worker, order.slots, order.grace);
+    let settings = WorkerSettings { worker, leased_from, slots, poll: POLL, grace };
     let shutdown = signals::shutdown()?;
     if arms.is_empty() {
         // Nothing to ask for; the process is there until it is told to go.
