@@ -1,8 +1,10 @@
 //! The accept: tasks, their steps, their papers, their idempotency keys and their first events, many
 //! in one transaction (P1, P3).
 //!
-//! Keys are claimed first, in the order of their names. Whose key is taken writes nothing of its task;
-//! it is answered with the task that has the key, once that one's commit is as durable as this one.
+//! Most keys are new: all rows and the commit go in one round trip, in the hope that all are. A key that
+//! is taken ends that transaction, and the batch is done with care, as are the next ones for a while: keys
+//! are claimed first, in the order of their names. Whose key is taken writes nothing of its task; it is
+//! answered with the task that has the key, once that one's commit is as durable as this one.
 
 use super::{
     fault::{Fault, Stage},
@@ -15,10 +17,32 @@ use super::{
 use crate::{AcceptError, Accepted, Order, StoreError};
 use futures_util::FutureExt as _;
 use octollm_contract::{ContentHash, TaskId, api::TaskStatus};
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+use tokio_postgres::error::SqlState;
 
-pub(super) struct Accepts;
+/// After a key was found taken, so many batches go with care: what is repeated is mostly repeated often.
+const CAREFUL_FOR: u32 = 16;
+
+#[derive(Default)]
+pub(super) struct Accepts {
+    /// So many batches still go with care.
+    careful: AtomicU32,
+}
+
+/// What is thought of the keys of a batch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    /// They are new; one that is not fails the transaction.
+    Hoped,
+    /// Each is claimed before anything else is written.
+    Claimed,
+}
 
 impl Work for Accepts {
     type Ask = Order;
@@ -29,12 +53,28 @@ impl Work for Accepts {
     }
 
     async fn run(&self, link: &Link, orders: &[&Order]) -> Result<Done<Self::Answer>, Fault> {
-        accept(link, orders).await
+        let less_care = |left: u32| left.checked_sub(1);
+        let careful = self.careful.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less_care).is_ok();
+        if !careful {
+            match accept(link, orders, Keys::Hoped).await {
+                // Also what fails for another reason does so again below.
+                Err(fault) if is_taken(&fault) && link.forget().await => {
+                    self.careful.store(CAREFUL_FOR, Ordering::Relaxed);
+                }
+                done => return done,
+            }
+        }
+        accept(link, orders, Keys::Claimed).await
     }
 
     fn failed(&self, _order: &Order, why: &dyn Fn() -> StoreError) -> Self::Answer {
         Err(why().into())
     }
+}
+
+/// Whether it may have failed for a key that another task has.
+fn is_taken(fault: &Fault) -> bool {
+    matches!(fault, Fault::Statement(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION))
 }
 
 /// What becomes of an order.
@@ -55,7 +95,11 @@ struct Holder {
     status: TaskStatus,
 }
 
-async fn accept(link: &Link, orders: &[&Order]) -> Result<Done<Result<Accepted, AcceptError>>, Fault> {
+async fn accept(
+    link: &Link,
+    orders: &[&Order],
+    hope: Keys,
+) -> Result<Done<Result<Accepted, AcceptError>>, Fault> {
     let (client, sql) = (&link.client, &link.sql);
     let before = |error| Fault::of(error, Stage::Before);
     let mut fates: Vec<Fate> = Vec::with_capacity(orders.len());
@@ -78,9 +122,8 @@ async fn accept(link: &Link, orders: &[&Order]) -> Result<Done<Result<Accepted, 
         hashes.push(hash.to_bytes().to_vec());
         ids.push(rows::uuid(order.new.id));
     }
-    if keys.is_empty() {
-        // Sent along with the rows.
-    } else {
+    let at_once = keys.is_empty() || hope == Keys::Hoped;
+    if !at_once {
         let (_, won) = tokio::try_join!(
             biased;
             client.batch_execute("BEGIN"),
@@ -109,8 +152,13 @@ async fn accept(link: &Link, orders: &[&Order]) -> Result<Done<Result<Accepted, 
         }
     }
     let mut beside = Vec::new();
-    if keys.is_empty() {
+    if at_once {
         beside.push(async { client.batch_execute("BEGIN").await.map(|()| 0) }.boxed());
+        if !keys.is_empty() {
+            let new =
+                async { client.execute(&sql.insert_idempotency, &[&tenants, &keys, &hashes, &ids]).await };
+            beside.push(new.boxed());
+        }
     }
     if fates.iter().any(|fate| matches!(fate, Fate::Taken(_))) {
         beside.push(client.execute(&sql.mark, &[]).boxed());

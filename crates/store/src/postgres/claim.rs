@@ -35,6 +35,10 @@ const CLAIM_MAX: usize = 256;
 /// So many rows of each queue are read beyond those that are wanted.
 const BEYOND: usize = 32;
 
+fn before(error: tokio_postgres::Error) -> Fault {
+    Fault::of(error, Stage::Before)
+}
+
 pub(super) struct ClaimWork {
     pub(super) shared: Arc<Shared>,
     /// Where the last claim for an arm stopped looking for tenants.
@@ -89,6 +93,8 @@ struct Claiming<'a> {
     now: Timestamp,
     running: BTreeMap<TenantId, u32>,
     rounds: Vec<Round>,
+    /// What was read in advance for the first look.
+    heads: Option<Vec<Vec<Row>>>,
     waiting: Vec<Waiting>,
     drafts: Drafts,
     /// What each ask was given, in order.
@@ -100,44 +106,47 @@ struct Claiming<'a> {
 }
 
 impl<'a> Claiming<'a> {
+    /// Begins, and reads the first heads in the same round trip.
     async fn begin(work: &'a ClaimWork, link: &'a Link, asks: &'a [&'a Wanted]) -> Result<Self, Fault> {
         let (client, sql) = (&link.client, &link.sql);
-        let (_, told, leased) = tokio::try_join!(
-            biased;
-            client.batch_execute("BEGIN"),
-            async { client.query_one(&sql.moment, &[]).await },
-            async { client.query(&sql.running, &[]).await },
-        )
-        .map_err(|error| Fault::of(error, Stage::Before))?;
-        let mut running = BTreeMap::new();
-        for row in &leased {
-            let count = u32::try_from(rows::get::<i64>(row, 1)?).unwrap_or(u32::MAX);
-            running.insert(columns::word("tenant", rows::get(row, 0)?)?, count);
-        }
         let arms: BTreeSet<ArmName> = asks.iter().flat_map(|wanted| wanted.arms.iter().copied()).collect();
-        let rotation = work.rotation.lock().unwrap_or_else(PoisonError::into_inner);
-        let rounds = arms
+        let rotation = work.rotation.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let rounds: Vec<Round> = arms
             .into_iter()
             .map(|arm| {
                 let start = rotation.get(&arm).cloned().unwrap_or_default();
                 Round { arm, after: start.clone(), wrapped: start.is_empty(), start, done: false, next: None }
             })
             .collect();
-        drop(rotation);
-        Ok(Claiming {
+        let mut claiming = Claiming {
             work,
             link,
             asks,
-            // One moment for all of it: a clock set back in between must not make a ready step look early.
-            now: link.clock.moment(rows::get(&told, 0)?),
-            running,
+            now: Timestamp::from_millis(0),
+            running: BTreeMap::new(),
             rounds,
+            heads: None,
             waiting: Vec::new(),
             drafts: Drafts::default(),
             grants: asks.iter().map(|_| Vec::new()).collect(),
             orphans: Vec::new(),
             beaten: false,
-        })
+        };
+        let (_, told, leased, heads) = tokio::try_join!(
+            biased;
+            async { client.batch_execute("BEGIN").await.map_err(before) },
+            async { client.query_one(&sql.moment, &[]).await.map_err(before) },
+            async { client.query(&sql.running, &[]).await.map_err(before) },
+            claiming.heads(),
+        )?;
+        // One moment for all of it: a clock set back in between must not make a ready step look early.
+        claiming.now = link.clock.moment(rows::get(&told, 0)?);
+        claiming.heads = Some(heads);
+        for row in &leased {
+            let count = u32::try_from(rows::get::<i64>(row, 1)?).unwrap_or(u32::MAX);
+            claiming.running.insert(columns::word("tenant", rows::get(row, 0)?)?, count);
+        }
+        Ok(claiming)
     }
 
     fn left(&self, ask: usize) -> usize {
@@ -162,30 +171,36 @@ impl<'a> Claiming<'a> {
         Ok(())
     }
 
+    /// The heads of the queues of the next tenants, for each round that is not done.
+    async fn heads(&self) -> Result<Vec<Vec<Row>>, Fault> {
+        let open = self.rounds.iter().filter(|round| !round.done);
+        let found = open.map(|round| self.heads_after(round.arm, &round.after));
+        futures_util::future::try_join_all(found).await
+    }
+
+    async fn heads_after(&self, arm: ArmName, after: &str) -> Result<Vec<Row>, Fault> {
+        let (arm, limit) = (arm.as_str(), rows::limit(self.left_in_all() + BEYOND));
+        // One tenant more than is taken shows whether there are more.
+        let tenants = i32::try_from(TENANTS_AT_ONCE + 1).unwrap_or(i32::MAX);
+        let (client, sql) = (&self.link.client, &self.link.sql);
+        client.query(&sql.heads, &[&arm, &after, &tenants, &limit]).await.map_err(before)
+    }
+
     /// Adds the heads of the queues of the next tenants.
     async fn look(&mut self) -> Result<(), Fault> {
-        let most = self.left_in_all() + BEYOND;
         let now = self.now;
-        let link = self.link;
-        // One tenant more than is taken shows whether there are more.
-        let (tenants, limit) = (i32::try_from(TENANTS_AT_ONCE + 1).unwrap_or(i32::MAX), rows::limit(most));
+        let found = match self.heads.take() {
+            Some(found) => found,
+            None => self.heads().await?,
+        };
         let open: Vec<usize> = (0..self.rounds.len()).filter(|at| !self.rounds[*at].done).collect();
-        let found = open.iter().map(|at| {
-            let round = &self.rounds[*at];
-            let (arm, after) = (round.arm.as_str(), round.after.clone());
-            async move { link.client.query(&link.sql.heads, &[&arm, &after, &tenants, &limit]).await }
-        });
-        let found = futures_util::future::try_join_all(found).await;
-        let found = found.map_err(|error| Fault::of(error, Stage::Before))?;
         for (at, heads) in open.into_iter().zip(found) {
             let (arm, mut room) = (self.rounds[at].arm, TENANTS_AT_ONCE);
             room -= self.take(at, &heads, room, now)?;
             let round = &self.rounds[at];
             if !round.done && round.wrapped && round.after.is_empty() && room > 0 {
                 // The end of the alphabet came in between: go on from its begin.
-                let (after, arm) = (String::new(), arm.as_str());
-                let heads = link.client.query(&link.sql.heads, &[&arm, &after, &tenants, &limit]).await;
-                let heads = heads.map_err(|error| Fault::of(error, Stage::Before))?;
+                let heads = self.heads_after(arm, "").await?;
                 self.take(at, &heads, room, now)?;
             }
             let mut rotation = self.work.rotation.lock().unwrap_or_else(PoisonError::into_inner);

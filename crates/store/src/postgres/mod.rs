@@ -178,7 +178,7 @@ impl PostgresStore {
         let ear = Ear::open(&shared.target, 0, "octollm hints", told::CHANNEL, shared.told.heard());
         let ear = ear.await.map_err(opened)?;
         let of = || Arc::clone(&shared);
-        let (accepts, accepting) = Lane::start(Accepts, first, "octollm accepts", of());
+        let (accepts, accepting) = Lane::start(Accepts::default(), first, "octollm accepts", of());
         let work = ClaimWork { shared: of(), rotation: std::sync::Mutex::default() };
         let (claims, claiming) = Lane::start(work, claims, "octollm claims", of());
         let work = Decides { shared: of() };

@@ -72,6 +72,10 @@ statements! {
         WHERE paper.task = u.task";
     insert_session = "INSERT INTO session (tenant, name, task)
         SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[])";
+    // In the order of the keys, so that two that have some in common do not wait for each other in a circle.
+    insert_idempotency = "INSERT INTO idempotency (tenant, key, hash, task)
+        SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::uuid[]) AS u(tenant, key, hash, task)
+        ORDER BY u.tenant, u.key";
     claim_idempotency = "INSERT INTO idempotency (tenant, key, hash, task)
         SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::uuid[]) AS u(tenant, key, hash, task)
         ORDER BY u.tenant, u.key ON CONFLICT DO NOTHING RETURNING task";
