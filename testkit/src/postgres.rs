@@ -243,6 +243,42 @@ impl Server {
         self.end_keeper();
     }
 
+    /// A new, empty database on a disk of its own of so many megabytes; `None` where this process may not
+    /// mount one.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn on_a_small_disk(&self, megabytes: u32) -> Result<Option<SmallDisk>, StartError> {
+        let name = format!("small_{}", std::process::id());
+        let folder = self.folder.path().join(&name);
+        fs::create_dir(&folder)?;
+        let size = format!("size={megabytes}m");
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&folder).output();
+        if !mount.is_ok_and(|mount| mount.status.success()) {
+            return Ok(None);
+        }
+        let disk = SmallDisk { folder, database: name };
+        if let Some(Account { uid, gid }) = self.account {
+            chown(&disk.folder, Some(uid), Some(gid))?;
+        }
+        let name = &disk.database;
+        self.sql("postgres", &format!("CREATE TABLESPACE {name} LOCATION '{}'", disk.folder.display()))?;
+        self.sql("postgres", &format!("CREATE DATABASE {name} TABLESPACE {name} STRATEGY wal_log"))?;
+        Ok(Some(disk))
+    }
+
+    /// Stops a standby from hearing its primary, as a stalled machine would. What it has not read by then it
+    /// never will.
+    ///
+    /// # Errors
+    /// When it does not follow anybody.
+    pub fn stop_hearing(&self) -> Result<Deaf, StartError> {
+        let pid = self.sql("postgres", "SELECT pid FROM pg_stat_wal_receiver")?;
+        let pid = pid.parse().ok().and_then(Pid::from_raw).ok_or(StartError::NotReady(pid))?;
+        kill_process(pid, Signal::STOP).map_err(io::Error::from)?;
+        Ok(Deaf(pid))
+    }
+
     /// Makes a standby the primary; returns when it can be written to.
     ///
     /// # Errors
@@ -296,6 +332,45 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.end_keeper();
+    }
+}
+
+/// A standby that does not hear its primary, for as long as this lives.
+#[derive(Debug)]
+pub struct Deaf(Pid);
+
+impl Drop for Deaf {
+    fn drop(&mut self) {
+        // It meets its end before it could read on; the server then looks for its primary again.
+        let _gone = kill_process(self.0, Signal::TERM).and_then(|()| kill_process(self.0, Signal::CONT));
+    }
+}
+
+/// A database on a disk of its own, for as long as this lives. The server must not be asked for it after.
+#[derive(Debug)]
+pub struct SmallDisk {
+    folder: PathBuf,
+    /// The database.
+    pub database: String,
+}
+
+impl SmallDisk {
+    /// Fills the disk to the last byte; the file that does.
+    ///
+    /// # Errors
+    /// When no file can be made there.
+    pub fn fill(&self) -> io::Result<PathBuf> {
+        let path = self.folder.join("filler");
+        let mut file = fs::File::create(&path)?;
+        while file.write_all(&[0; 4096]).is_ok() {}
+        Ok(path)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // The server may still have files open there.
+        let _best_effort = Command::new("umount").arg("--lazy").arg(&self.folder).status();
     }
 }
 

@@ -1,13 +1,14 @@
 //! What the network, the server and its standby do, and what is told of it (P1, P3).
 
-use super::{Database, wanted};
+use super::{Database, chance, soaks, wanted};
 use crate::{
-    AcceptError, Accepted, Order, OsEntropy, StoreError, TaskReads, Tasks,
+    AcceptError, Accepted, DecideError, Directed, Order, OsEntropy, StoreError, TaskReads, Tasks,
     postgres::{CONNECTIONS, Moments, OpenError, PostgresStore},
     samples,
 };
 use octollm_access::TenantScope;
 use octollm_contract::{ContentHash, TaskId};
+use octollm_lifecycle::Command;
 use octollm_testkit::{
     poll_until,
     postgres::{Server, shared},
@@ -18,16 +19,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-const SOON: Duration = Duration::from_secs(20);
+pub(super) const SOON: Duration = Duration::from_secs(60);
 
-fn keyed(n: u32) -> Order {
+pub(super) fn keyed(n: u32) -> Order {
     Order {
         idempotency: Some((format!("key-{n}").parse().unwrap(), ContentHash::of(b"the same"))),
         ..samples::order(samples::new(n))
     }
 }
 
-async fn open(url: &str) -> PostgresStore {
+pub(super) async fn open(url: &str) -> PostgresStore {
     PostgresStore::open(url.parse().unwrap(), Moments::Database, Arc::new(OsEntropy)).await.unwrap()
 }
 
@@ -36,7 +37,7 @@ fn is_unconfirmed(answer: &Result<Accepted, AcceptError>) -> bool {
 }
 
 /// Asks again with the same key until there is an answer, as a client does.
-async fn until_accepted(store: &PostgresStore, order: &Order) -> Accepted {
+pub(super) async fn until_accepted(store: &PostgresStore, order: &Order) -> Accepted {
     let began = Instant::now();
     loop {
         match store.accept(order.clone()).await {
@@ -98,6 +99,19 @@ async fn in_the_sync_wait(server: &Server, signal: &str) {
     while server.sql("postgres", &sql).unwrap() == "0" {
         assert!(began.elapsed() < SOON, "nobody waits for the standby");
         tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Returns once an accept has waited for the standby for so long.
+async fn in_the_sync_wait_for(server: &Server, long: &str) {
+    let sql = format!(
+        "SELECT count(*) FROM pg_stat_activity
+         WHERE wait_event = 'SyncRep' AND clock_timestamp() - state_change > '{long}'"
+    );
+    let began = Instant::now();
+    while server.sql("postgres", &sql).unwrap() == "0" {
+        assert!(began.elapsed() < SOON, "nobody waits for the standby");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -176,9 +190,17 @@ async fn a_restart_of_the_server_is_survived() {
 }
 
 /// P1, P3: the primary is killed under load and its synchronous standby takes its place: every task
-/// that was accepted is there, and every key has one task.
+/// that was accepted is there, and every key has one task. The same when the standby had stopped to hear
+/// its primary a while before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_primary_loses_no_accepted_task() {
+    for _ in 0..if soaks() { 10 } else { 1 } {
+        fail_over(false).await;
+        fail_over(true).await;
+    }
+}
+
+async fn fail_over(deaf: bool) {
     const CLIENTS: u32 = 8;
     const AFTER: usize = 200;
     let mut primary = Server::start(&["fsync = on"]).unwrap();
@@ -186,15 +208,15 @@ async fn a_killed_primary_loses_no_accepted_task() {
     let url = format!("postgresql://octo@127.0.0.1:{},127.0.0.1:{}/postgres", primary.port(), standby.port());
     let store = Arc::new(open(&url).await);
     standby_is_away(&primary, true);
-    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel::<(u32, Option<TaskId>)>();
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel::<(Instant, (u32, Option<TaskId>))>();
     let clients: Vec<_> = (0..CLIENTS)
         .map(|client| {
             let (store, told) = (Arc::clone(&store), told.clone());
             tokio::spawn(async move {
                 for n in 0.. {
-                    let n = client * 100_000 + n;
+                    let (n, asked) = (client * 100_000 + n, Instant::now());
                     let answer = store.accept(keyed(n)).await.ok().map(|accepted| accepted.task);
-                    if told.send((n, answer)).is_err() {
+                    if told.send((asked, (n, answer))).is_err() {
                         return;
                     }
                 }
@@ -214,23 +236,35 @@ async fn a_killed_primary_loses_no_accepted_task() {
     };
     let mut acknowledged = 0;
     while acknowledged < AFTER {
-        acknowledged += usize::from(note(heard.recv().await.unwrap()));
+        acknowledged += usize::from(note(heard.recv().await.unwrap().1));
     }
-    primary.kill();
+    if deaf {
+        let deaf = standby.stop_hearing().unwrap();
+        in_the_sync_wait_for(&primary, "300ms").await;
+        while let Ok((_, before)) = heard.try_recv() {
+            note(before);
+        }
+        in_the_sync_wait_for(&primary, "1s").await;
+        while let Ok((_, meanwhile)) = heard.try_recv() {
+            assert!(!note(meanwhile), "an accept was answered that the standby does not have");
+        }
+        primary.kill();
+        drop(deaf);
+    } else {
+        primary.kill();
+    }
     standby.promote().unwrap();
     let promoted = Instant::now();
-    // What was answered before the kill may still be in the channel: what comes now after a failure is new.
-    let mut failed = false;
+    // Those that wait for a connection meanwhile may all be answered: a failure is none that can be waited for.
     loop {
-        let came = note(heard.recv().await.unwrap());
-        failed |= !came;
-        if failed && came {
+        let (asked, answer) = heard.recv().await.unwrap();
+        if note(answer) && asked > promoted {
             break;
         }
         assert!(promoted.elapsed() < SOON, "nobody follows the new primary");
     }
     println!("the new primary accepted {:?} after its promotion", promoted.elapsed());
-    while let Ok(more) = heard.try_recv() {
+    while let Ok((_, more)) = heard.try_recv() {
         note(more);
     }
     drop(heard);
@@ -266,24 +300,36 @@ async fn too_few_connections_are_told_at_the_start() {
     until_accepted(&one, &keyed(1)).await;
 }
 
-/// Whoever goes away in the middle leaves no transaction open and nobody else with an error.
+/// Whoever goes away in the middle, at whatever moment, leaves no transaction open, nobody else with an
+/// error, and nothing half done.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_that_go_away_harm_nobody() {
-    let database = Database::new();
+    let (database, mut chance) = (Database::new(), chance());
     let store = Arc::new(database.store().await);
-    for n in 0..400u32 {
-        let after = Duration::from_micros(u64::from(n.wrapping_mul(2_654_435_761) >> 21));
-        let order = keyed(n);
-        let accept = tokio::time::timeout(after, store.accept(order));
-        let read = tokio::time::timeout(after, store.task(samples::id(n), &TenantScope::System));
-        let claim = tokio::time::timeout(after, store.claim(wanted(1)));
-        let (accepted, read, claimed) = tokio::join!(accept, read, claim);
+    for n in 0..if soaks() { 2500u32 } else { 250 } {
+        let mut after = || Duration::from_micros(chance() % 4000);
+        let (order, cancel) = (keyed(n), samples::id(n.saturating_sub(3)));
+        let cancel = Directed { task: cancel, scope: TenantScope::System, command: Command::Cancel };
+        let accept = tokio::time::timeout(after(), store.accept(order));
+        let read = tokio::time::timeout(after(), store.task(samples::id(n), &TenantScope::System));
+        let claim = tokio::time::timeout(after(), store.claim(wanted(1)));
+        let decide = tokio::time::timeout(after(), store.decide(vec![cancel]));
+        let (accepted, read, claimed, decided) = tokio::join!(accept, read, claim, decide);
         assert!(accepted.is_err() || accepted.is_ok_and(|answer| answer.is_ok()));
         assert!(read.is_err() || read.is_ok_and(|answer| answer.is_ok()));
         assert!(claimed.is_err() || claimed.is_ok_and(|answer| answer.is_ok()));
+        let refused = |answers: &Vec<_>| matches!(answers[0], Err(DecideError::Store(_)));
+        assert!(decided.is_err() || decided.is_ok_and(|answers| !refused(&answers)));
+        if n % 25 == 0 {
+            store.accept(keyed(1_000_000 + n)).await.unwrap();
+            store.claim(wanted(1)).await.unwrap();
+        }
     }
-    until_accepted(&store, &keyed(1000)).await;
+    until_accepted(&store, &keyed(2_000_000)).await;
     let open =
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'";
     assert!(poll_until(SOON, || database.sql(open) == "0"));
+    let half = "SELECT count(*) FROM octollm.idempotency i FULL JOIN octollm.task t ON t.id = i.task
+        FULL JOIN octollm.paper p ON p.task = t.id WHERE i.task IS NULL OR t.id IS NULL OR p.task IS NULL";
+    assert_eq!(database.sql(half), "0");
 }

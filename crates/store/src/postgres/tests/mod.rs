@@ -2,6 +2,7 @@
 
 mod faults;
 mod rows;
+mod scarce;
 mod shared;
 mod suite;
 
@@ -40,6 +41,30 @@ impl Database {
     /// Asks the server beside the store.
     fn sql(&self, sql: &str) -> String {
         shared().sql(&self.name, sql).unwrap()
+    }
+}
+
+/// Whether the long tests are asked for.
+fn soaks() -> bool {
+    std::env::var_os("OCTOLLM_TEST_SOAK_MINUTES").is_some()
+}
+
+/// Numbers from a seed that is printed (splitmix64, Steele et al. 2014). The short run draws the same
+/// ones each time, a soak draws new ones; `OCTOLLM_TEST_SEED` repeats a run.
+fn chance() -> impl FnMut() -> u64 {
+    let mut drawn = [5; 8];
+    if soaks() {
+        crate::Entropy::fill(&OsEntropy, &mut drawn);
+    }
+    let drawn = u64::from_le_bytes(drawn);
+    let seed = std::env::var("OCTOLLM_TEST_SEED").map_or(drawn, |seed| seed.parse().unwrap());
+    println!("repeat with OCTOLLM_TEST_SEED={seed}");
+    let mut state = seed;
+    move || {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
     }
 }
 

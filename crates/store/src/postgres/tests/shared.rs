@@ -1,11 +1,15 @@
 //! Several orchestrators over one database.
 
-use super::{Database, complete, wanted};
-use crate::{AcceptError, Order, TaskReads, Tasks, samples};
+use super::{Database, complete, soaks, wanted};
+use crate::{AcceptError, Order, TaskReads, Tasks, Wanted, samples};
 use octollm_access::TenantScope;
-use octollm_contract::{ArmName, ContentHash, Millis, Priority, TaskId};
+use octollm_contract::{ArmName, ContentHash, Millis, Priority, TaskId, Timestamp};
 use octollm_lifecycle::TaskState;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 fn keyed(n: u32, key: &str, body: &[u8]) -> Order {
     Order {
@@ -54,16 +58,16 @@ async fn a_key_gives_one_task_over_several_orchestrators() {
 /// that the join may start.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_join_that_two_orchestrators_finish_at_once_goes_on() {
-    const JOINS: u32 = 200;
+    let joins: u32 = if soaks() { 1000 } else { 200 };
     let database = Database::new();
     let (one, other) = (Arc::new(database.store().await), Arc::new(database.store().await));
-    for n in 0..JOINS {
+    for n in 0..joins {
         let mut new = samples::new(n);
         new.steps = vec![samples::step(&[]), samples::step(&[]), samples::step(&[0, 1])];
         one.accept(samples::order(new)).await.unwrap();
     }
     let mut claimed = Vec::new();
-    while claimed.len() < 2 * JOINS as usize {
+    while claimed.len() < 2 * joins as usize {
         claimed.extend(one.claim(wanted(256)).await.unwrap().granted);
     }
     let mut ends = Vec::new();
@@ -76,9 +80,9 @@ async fn a_join_that_two_orchestrators_finish_at_once_goes_on() {
         end.await.unwrap().unwrap();
     }
     let mut last = Vec::new();
-    while last.len() < JOINS as usize {
+    while last.len() < joins as usize {
         let more = other.claim(wanted(256)).await.unwrap().granted;
-        assert!(!more.is_empty(), "{} joins do not go on", JOINS as usize - last.len());
+        assert!(!more.is_empty(), "{} joins do not go on", joins as usize - last.len());
         last.extend(more);
     }
     let commands = last.iter().map(|claimed| complete(claimed.step, claimed.token)).collect();
@@ -88,6 +92,50 @@ async fn a_join_that_two_orchestrators_finish_at_once_goes_on() {
     assert_eq!((swept.tasks, swept.repaired), (0, 0));
     swept = other.sweep(256).await.unwrap();
     assert_eq!((swept.tasks, swept.repaired), (0, 0));
+}
+
+/// P2: three sweep at once, as when two believe that they lead: each lease that has run out counts as one
+/// crash, each overdue task ends once, and nobody fails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_sweepers_at_once_take_each_lease_back_once() {
+    const LEASED: u32 = 300;
+    const OVERDUE: u32 = 100;
+    let database = Database::new();
+    let stores = [database.store().await, database.store().await, database.store().await];
+    for n in 0..LEASED {
+        stores[0].accept(samples::order(samples::new(n))).await.unwrap();
+    }
+    let mut leased = 0;
+    while leased < LEASED as usize {
+        let brief = Wanted { ttl: Millis::new(1), ..wanted(256) };
+        leased += stores[0].claim(brief).await.unwrap().granted.len();
+    }
+    for n in LEASED..LEASED + OVERDUE {
+        let mut new = samples::new(n);
+        new.terms.deadline = Some(Timestamp::from_millis(2000));
+        stores[0].accept(samples::order(new)).await.unwrap();
+    }
+    let (mut lapsed, mut overdue, began) = (0, 0, Instant::now());
+    while lapsed < leased || overdue < OVERDUE as usize {
+        let swept = tokio::join!(stores[0].sweep(50), stores[1].sweep(50), stores[2].sweep(50));
+        for swept in [swept.0, swept.1, swept.2] {
+            let swept = swept.unwrap();
+            (lapsed, overdue) = (lapsed + swept.lapsed, overdue + swept.overdue);
+            assert_eq!(swept.repaired, 0);
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{lapsed} lapsed, {overdue} overdue");
+    }
+    assert_eq!((lapsed, overdue), (leased, OVERDUE as usize));
+    let asked = [
+        ("SELECT count(*) FROM octollm.step WHERE crashes = 1", LEASED),
+        ("SELECT sum(crashes) FROM octollm.step", LEASED),
+        ("SELECT count(*) FROM octollm.ready", LEASED),
+        ("SELECT count(*) FROM octollm.lease", 0),
+        ("SELECT count(*) FROM octollm.event WHERE kind = 'task.failed'", OVERDUE),
+    ];
+    for (sql, count) in asked {
+        assert_eq!(database.sql(sql), count.to_string(), "{sql}");
+    }
 }
 
 /// No step is handed out twice, and none is left, however many claim at once.
