@@ -217,9 +217,13 @@ impl Store {
                 let token = self.lease_of(task, place).unwrap_or(token);
                 Command::Complete { place, token, output, artefacts, verdict }
             }
-            (Some(Broken::BurnedAttempt), Command::Release { place, token, wait: _ }) => {
-                Command::Fail { place, token, message: "handed back".to_owned(), retryable: true }
-            }
+            (Some(Broken::BurnedAttempt), Command::Release { place, token, wait: _ }) => Command::Fail {
+                place,
+                token,
+                message: "handed back".to_owned(),
+                retryable: true,
+                mendable: true,
+            },
             (_, command) => command,
         }
     }
@@ -301,7 +305,8 @@ pub(crate) fn command_of(
             Command::Ask { place, token, output: output.clone(), next, spec: output.clone() }
         }
         Report::Fail { retryable } => {
-            Command::Fail { place, token, message: "it did not work".to_owned(), retryable: *retryable }
+            let message = "it did not work".to_owned();
+            Command::Fail { place, token, message, retryable: *retryable, mendable: true }
         }
         Report::Release { waits } => {
             let (at_least, why) = (Millis::from_secs(3), "nobody is there".to_owned());

@@ -207,8 +207,11 @@ json = '''{"kind": "refusal", "reason": "there is nothing to be done"}'''
     let task = api.ended(&api.submit(&missing).await).await;
     assert_eq!((&task["status"], task["usage"]["tokens"].as_u64()), (&json!("failed"), Some(0)), "{task:#}");
     assert!(task["error"]["message"].as_str().unwrap().contains("does not exist"), "{task:#}");
-    assert_eq!(sim.log().await.len(), 0);
     let criteria = json!([{ "type": "contains", "text": "what is not there" }]);
+    let missing = json!({ "goal": missing["goal"], "acceptance_criteria": criteria, "budget": once });
+    let task = api.ended(&api.submit(&missing).await).await;
+    assert!(task["error"]["message"].as_str().unwrap().contains("does not exist"), "{task:#}");
+    assert_eq!(sim.log().await.len(), 0, "neither with criteria nor without");
     let judged = json!({ "goal": "List the files in /tmp", "acceptance_criteria": criteria, "budget": once });
     let task = api.ended(&api.submit(&judged).await).await;
     assert_eq!(task["error"]["reason"], "refused", "{task:#}");

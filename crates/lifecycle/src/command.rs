@@ -114,6 +114,8 @@ pub enum Command {
         message: String,
         /// Another attempt may succeed.
         retryable: bool,
+        /// Another plan may do without the step. Where none can, no planner is asked for one.
+        mendable: bool,
     },
     /// The worker hands the step back: in a drain, or because what the step needs is not there now.
     Release {

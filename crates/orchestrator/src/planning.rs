@@ -7,7 +7,10 @@
 //!
 //! Must not know: prompts, models.
 
-use crate::stored::{PlanDocument, StepDocument, written};
+use crate::{
+    app::only_looks,
+    stored::{PlanDocument, StepDocument, written},
+};
 use octollm_access::{Capability, Policy};
 use octollm_contract::{
     ArmName, Document, SessionId,
@@ -139,6 +142,15 @@ pub(crate) fn document(kept: &StepRecord, place: u16) -> Result<StepDocument, Un
         Some(spec) => Ok(spec.read::<Option<StepDocument>>()?.unwrap_or_else(|| planner_step(place))),
         None => Ok(planner_step(place)),
     }
+}
+
+/// Whether another plan may do without the step at `place`. What only looks at what the goal names, by a plan of the
+/// rules, fails because of what is there; a planner chose the path itself.
+pub(crate) fn may_be_mended(record: &TaskRecord, place: u16) -> Result<bool, Unreadable> {
+    let by_the_rules = record.task.step(0).is_some_and(|first| first.arm != ArmName::Planner);
+    let first_plan = record.task.step(place).is_some_and(|step| step.plan_version <= 1);
+    let Some(kept) = record.steps.get(usize::from(place)) else { return Ok(true) };
+    Ok(!(by_the_rules && first_plan && only_looks(&document(kept, place)?.step.instruction)))
 }
 
 fn done(kept: &KeptStep<'_>) -> Option<DoneStep> {

@@ -111,8 +111,8 @@ pub fn decide(task: &Task, command: &Command, now: Timestamp, dice: Dice) -> Res
         Command::Settle { call, spent, receipt, artefacts } => {
             draft.settle(*call, *spent, receipt, artefacts)?;
         }
-        Command::Fail { place, token, message, retryable } => {
-            draft.fail(*place, *token, message, *retryable, dice)?;
+        Command::Fail { place, token, message, retryable, mendable } => {
+            draft.fail(*place, *token, message, (*retryable, *mendable), dice)?;
         }
         Command::Release { place, token, wait } => draft.release(*place, *token, wait.as_ref(), dice)?,
         Command::Cancel => draft.cancel()?,

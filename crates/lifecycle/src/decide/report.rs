@@ -194,7 +194,7 @@ impl Draft {
         place: u16,
         token: LeaseToken,
         message: &str,
-        retryable: bool,
+        (retryable, mendable): (bool, bool),
         dice: Dice,
     ) -> Result<(), Refusal> {
         let (now, max_retries) = (self.now, self.task.terms.max_retries);
@@ -207,7 +207,13 @@ impl Draft {
             let from = self.again(place, now + retry::wait_after(failures, dice));
             self.tell(EventKind::StepRetrying { place, message: message.into(), from });
         } else {
-            self.fail_step(place, FailureReason::StepFailed, message.to_owned());
+            let failure = self.step_failed(place, FailureReason::StepFailed, message.to_owned());
+            // A planner that is at it already will see this failure, too.
+            if mendable || self.planner_is_due() {
+                self.give_up(failure);
+            } else if !self.is_superseded(place) {
+                self.stop(StopInto::Failed(failure));
+            }
         }
         Ok(())
     }
@@ -297,11 +303,16 @@ impl Draft {
 
     /// Ends a step as failed, and with it the plan.
     pub(super) fn fail_step(&mut self, place: u16, reason: FailureReason, message: String) {
+        let failure = self.step_failed(place, reason, message);
+        self.give_up(failure);
+    }
+
+    fn step_failed(&mut self, place: u16, reason: FailureReason, message: String) -> Failure {
         let failure = Failure { reason, message: message.into(), place: Some(place) };
         self.task.steps[usize::from(place)].state = StepState::Failed(failure.clone());
         self.touched.insert(place);
         self.tell(EventKind::StepFailed { place, failure: failure.clone() });
-        self.give_up(failure);
+        failure
     }
 
     /// The plan cannot succeed: a planner writes another one if it may, else the task fails.

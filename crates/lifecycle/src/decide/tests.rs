@@ -86,7 +86,7 @@ fn settle(n: u8, spent: Spent) -> Command {
 }
 
 fn fail(place: u16, token: LeaseToken, retryable: bool) -> Command {
-    Command::Fail { place, token, message: "no".to_owned(), retryable }
+    Command::Fail { place, token, message: "no".to_owned(), retryable, mendable: true }
 }
 
 fn refused() -> Option<Verdict> {

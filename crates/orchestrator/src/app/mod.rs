@@ -16,6 +16,7 @@ pub(crate) use ring::NotOpened;
 pub use ring::RingKeeper;
 pub use steer::SteerError;
 pub use submit::SubmitError;
+pub(crate) use submit::only_looks;
 
 pub(crate) use observe::{oldest_seconds, per_second};
 pub(crate) use read::PAGE_MAX;

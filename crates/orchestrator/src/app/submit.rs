@@ -15,7 +15,7 @@ use octollm_lifecycle::{
     Awaits, Budget, Limit, NewStep, NewTask, PLANNER_TIME_LIMIT, RETRIES_DEFAULT, Replans, Terms,
 };
 use octollm_plan::{
-    CheckedPlan, CheckedStep, Instruction, PlanFault, ToolName,
+    CheckedPlan, Instruction, PlanFault, ToolName,
     rules::{self, NotUnderstood},
 };
 use octollm_store::{AcceptError, Accepted, Order, StoreError};
@@ -281,7 +281,12 @@ const REPLANS: Replans = Replans::UpTo(planning::REVISIONS_MAX);
 /// a host that does not answer. No other plan makes it so. Another may help where a program ended
 /// badly or a judge refused the result.
 fn may_be_mended(plan: &CheckedPlan) -> bool {
-    let only_looks = |step: &CheckedStep| match &step.step.instruction {
+    !plan.steps().iter().all(|step| only_looks(&step.step.instruction))
+}
+
+/// Whether a step does nothing but look at what the goal names.
+pub(crate) fn only_looks(instruction: &Instruction) -> bool {
+    match instruction {
         Instruction::Tool(call) => match call.name() {
             ToolName::Shell | ToolName::ShellString | ToolName::WriteFile => false,
             ToolName::List
@@ -295,8 +300,7 @@ fn may_be_mended(plan: &CheckedPlan) -> bool {
             | ToolName::HttpFetch => true,
         },
         Instruction::Judge { .. } | Instruction::Think(_) => false,
-    };
-    !plan.steps().iter().all(only_looks)
+    }
 }
 
 impl Planned {

@@ -234,11 +234,13 @@ impl Leases for LocalLeases {
 
     async fn fail(&self, token: &StepToken, message: String, retryable: bool) -> Result<(), LeaseError> {
         let message = masked(message.chars().take(MESSAGE_CHARACTERS_MAX).collect());
+        let mendable = self.mendable(&self.open(token)?).await?;
         self.report(token, |claims| Command::Fail {
             place: claims.step.place,
             token: claims.lease,
             message,
             retryable,
+            mendable,
         })
         .await
     }

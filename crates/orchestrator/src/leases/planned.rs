@@ -19,6 +19,17 @@ async fn revision(record: TaskRecord, plan: Plan) -> Result<Result<Revision, Not
 }
 
 impl LocalLeases {
+    /// Whether a planner may be paid to do without the step of `claims`, should it fail.
+    pub(super) async fn mendable(&self, claims: &StepClaims) -> Result<bool, LeaseError> {
+        if self.app.settings.gateway.is_none() {
+            return Ok(false); // there is no planner
+        }
+        let record = self.app.parts.store.task(claims.step.task, &TenantScope::System).await;
+        let record = record.map_err(store_failed)?.ok_or(LeaseError::Lost)?;
+        planning::may_be_mended(&record, claims.step.place)
+            .map_err(|error| LeaseError::Unreachable(Box::new(error)))
+    }
+
     /// What a planner's decision does to its task.
     pub(super) async fn planned(&self, claims: &StepClaims, done: Completion) -> Result<Command, LeaseError> {
         let (place, token) = (claims.step.place, claims.lease);

@@ -184,7 +184,8 @@ impl<S: Store> Pair<'_, S> {
             }
             20..32 => {
                 let retryable = self.chance.percent(70);
-                Command::Fail { place, token, message: "it did not work".to_owned(), retryable }
+                let mendable = self.chance.percent(80);
+                Command::Fail { place, token, message: "it did not work".to_owned(), retryable, mendable }
             }
             32..42 => {
                 let at_least = Millis::new(u64::try_from(self.chance.below(20_000)).unwrap_or(0));

@@ -127,14 +127,47 @@ fn message(task: &Task) -> String {
     failure.message.to_string()
 }
 
+/// A failure that no other plan can do without pays for no planner; one that is at work for another reason
+/// goes on.
+#[test]
+fn what_no_plan_can_mend_fails_without_a_planner() {
+    let steps =
+        || vec![step(ArmName::Executor, &[]), step(ArmName::Executor, &[]), step(ArmName::Judge, &[0])];
+    let gone = |place, token| Command::Fail {
+        place,
+        token,
+        message: "a.txt is gone".into(),
+        retryable: false,
+        mendable: false,
+    };
+    let mut driver = Driver::new(order(steps(), Replans::UpTo(2)));
+    let executor = driver.claim(0);
+    driver.ask(&gone(0, executor)).unwrap();
+    assert_eq!(message(&driver.task), "a.txt is gone");
+    assert!(driver.task.revisions == 0 && driver.task.steps.len() == 3);
+
+    let mut driver = Driver::new(order(steps(), Replans::UpTo(2)));
+    let (one, other) = (driver.claim(0), driver.claim(1));
+    driver.ask(&fail(0, one, false)).unwrap();
+    driver.ask(&gone(1, other)).unwrap();
+    assert_eq!(driver.task.revisions, 1);
+    driver.finish();
+    assert!(matches!(driver.task.state, TaskState::Completed { .. }), "{:?}", driver.task.state);
+}
+
 /// A task fails because of what its plan met, also when a planner could not make another.
 #[test]
 fn what_was_to_be_mended_stays_in_sight_when_its_planner_fails() {
     let steps = vec![step(ArmName::Executor, &[])];
     let mut driver = Driver::new(order(steps, Replans::UpTo(2)));
     let executor = driver.claim(0);
-    let failed =
-        Command::Fail { place: 0, token: executor, message: "a.txt is gone".into(), retryable: false };
+    let failed = Command::Fail {
+        place: 0,
+        token: executor,
+        message: "a.txt is gone".into(),
+        retryable: false,
+        mendable: true,
+    };
     driver.ask(&failed).unwrap();
     let planner = driver.claim(1);
     driver.ask(&fail(1, planner, false)).unwrap();
