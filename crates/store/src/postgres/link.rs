@@ -27,7 +27,7 @@ use uuid::Uuid;
 /// No transaction grows old: what waits for a lock, runs or idles too long is ended by the server.
 /// All statements find their rows by an index through nested loops; plans made while the tables are
 /// small must not turn into walks through large ones.
-const SESSION: &str = "
+pub(super) const SESSION: &str = "
     SET search_path = octollm;
     SET statement_timeout = '20s';
     SET lock_timeout = '5s';

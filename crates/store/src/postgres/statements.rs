@@ -249,8 +249,9 @@ statements! {
         ORDER BY task, place, number, turn";
     receipt = "SELECT body FROM receipt WHERE task = $1 AND place = $2 AND number = $3
         ORDER BY turn DESC LIMIT 1";
+    // Asked for by `IS NOT NULL` alone, those that have ended may be walked through by `task_ended`.
     session = "SELECT s.task FROM session s JOIN task t ON t.id = s.task WHERE s.tenant = $1 AND s.name = $2
-        AND s.task < $3 AND t.ended_at IS NOT NULL ORDER BY s.task DESC LIMIT $4";
+        AND s.task < $3 AND coalesce(t.ended_at, -1) >= 0 ORDER BY s.task DESC LIMIT $4";
     events = "SELECT number, at, kind, place, count, moment, reason, text FROM event
         WHERE task = $1 AND number > $2 ORDER BY number LIMIT $3";
     list_of = "SELECT t.id, t.state, t.state_at, t.state_place, t.reason, t.message, t.priority,

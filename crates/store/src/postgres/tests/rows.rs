@@ -147,3 +147,29 @@ async fn worn_hot_tables_are_written_anew_while_all_work() {
     let ends = held.iter().map(|claimed| complete(claimed.step, claimed.token)).collect();
     assert!(store.decide(ends).await.iter().all(Result::is_ok), "no lease was lost");
 }
+
+/// Retention waits for nobody: what somebody has locked stays for the next time, with all its rows.
+#[tokio::test]
+async fn a_prune_leaves_out_what_is_locked() {
+    const TASKS: u32 = 300;
+    let database = Database::new();
+    let store = database.store().await;
+    let orders = (0..TASKS).map(|n| store.accept(samples::order(samples::new(n))));
+    assert!(futures_util::future::join_all(orders).await.iter().all(Result::is_ok));
+    let cancel = |n| Directed { task: samples::id(n), scope: TenantScope::System, command: Command::Cancel };
+    let cancelled = store.decide((0..TASKS).map(cancel).collect()).await;
+    assert!(cancelled.iter().all(Result::is_ok));
+    let (other, connection) =
+        database.target().host(0, "other").connect(tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let lock = "BEGIN; SELECT FROM octollm.task WHERE id = (SELECT min(id::text) FROM octollm.task)::uuid FOR UPDATE";
+    other.batch_execute(lock).await.unwrap();
+    let long_after = Timestamp::from_millis(1 << 50);
+    assert_eq!(store.prune(long_after, 1000).await.unwrap(), TASKS as usize - 1);
+    assert!(store.task(samples::id(0), &TenantScope::System).await.unwrap().is_some());
+    other.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(store.prune(long_after, 1000).await.unwrap(), 1);
+    for table in ["task", "paper", "step", "event", "ready", "idempotency"] {
+        assert_eq!(database.sql(&format!("SELECT count(*) FROM octollm.{table}")), "0", "{table}");
+    }
+}
