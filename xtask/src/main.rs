@@ -113,6 +113,7 @@ fn soak() -> Result<(), String> {
         .args(["test", "--locked", "--workspace", "--lib", "--test", "*"])
         .args(["--exclude", "octollm-tests", "--no-fail-fast"])
         .env_remove(LAWS_SEED)
+        .env("OCTOLLM_TEST_SOAK_MINUTES", minutes.to_string())
         .env("PROPTEST_CASES", (minutes * 500).to_string()))?;
     cargo(["build", "--locked", "--package", "octollm"])?;
     run(Command::new(cargo_path())
