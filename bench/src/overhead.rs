@@ -7,7 +7,7 @@ use octollm_artefacts::Artefacts;
 use octollm_contract::{ArmName, Millis, api::SubmitTask};
 use octollm_orchestrator::{App, Caller, LocalLeases, Parts, Settings};
 use octollm_store::{
-    OsEntropy, SystemClock,
+    OsEntropy, Seen, SystemClock,
     sqlite::{Options, SqliteStore},
 };
 use std::{sync::Arc, time::Instant};
@@ -47,7 +47,7 @@ async fn measure() -> anyhow::Result<Sample> {
         let request: SubmitTask = serde_json::from_str(r#"{"goal":"Count the files in /tmp"}"#)?;
         let began = Instant::now();
         let task = app.submit(&caller, request, None).await?.task;
-        let view = app.task_after(&caller, task, Millis::from_secs(30)).await?;
+        let view = app.task_after(&caller, Seen::NOTHING, task, Millis::from_secs(30)).await?;
         anyhow::ensure!(view.status.is_terminal(), "{task} has not ended");
         all.push(began.elapsed());
     }

@@ -21,6 +21,7 @@ mod model_server;
 mod models;
 mod poison;
 mod readme;
+mod replicas;
 mod roles;
 mod server;
 mod sick_provider;

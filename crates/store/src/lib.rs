@@ -15,6 +15,7 @@ pub mod memory;
 pub mod postgres;
 #[cfg(test)]
 mod samples;
+mod seen;
 pub mod sqlite;
 pub mod suite;
 mod time;
@@ -22,6 +23,7 @@ mod time;
 pub use error::{AcceptError, Backend, DecideError, StoreError};
 pub use hints::{Hints, Watch};
 pub use memory::MemoryStore;
+pub use seen::{Freshness, NotSeen, Seen};
 pub use time::{Clock, Entropy, OsEntropy, SystemClock};
 
 use async_trait::async_trait;
@@ -133,6 +135,63 @@ pub trait TaskReads: Send + Sync + 'static {
 
     /// How many tasks have not ended.
     async fn open_tasks(&self) -> Result<u64, StoreError>;
+
+    /// What whoever is answered now may have written, and whoever has read the newest has seen. A store
+    /// with one copy of its data has nothing to tell of it.
+    fn reached(&self) -> Seen {
+        Seen::NOTHING
+    }
+
+    /// [`TaskReads::task`] for a client: it may come from a replica that is `fresh` enough. With it comes
+    /// what the client has seen then. A task that a replica does not know is looked for at the primary.
+    async fn task_for(
+        &self,
+        _fresh: Freshness,
+        id: TaskId,
+        scope: &TenantScope,
+    ) -> Result<(Option<TaskRecord>, Seen), StoreError> {
+        Ok((self.task(id, scope).await?, Seen::NOTHING))
+    }
+
+    /// [`TaskReads::list`] for a client, as [`TaskReads::task_for`].
+    async fn list_for(
+        &self,
+        _fresh: Freshness,
+        scope: &TenantScope,
+        wanted: &Listing,
+    ) -> Result<(Vec<TaskLine>, Seen), StoreError> {
+        Ok((self.list(scope, wanted).await?, Seen::NOTHING))
+    }
+
+    /// [`TaskReads::events`] for a client, as [`TaskReads::task_for`].
+    async fn events_for(
+        &self,
+        _fresh: Freshness,
+        id: TaskId,
+        scope: &TenantScope,
+        after: u64,
+        most: usize,
+    ) -> Result<(Option<Vec<Event>>, Seen), StoreError> {
+        Ok((self.events(id, scope, after, most).await?, Seen::NOTHING))
+    }
+
+    /// The replicas that reads may go to, and how they are.
+    async fn replicas(&self) -> Vec<ReplicaView> {
+        Vec::new()
+    }
+}
+
+/// A replica as it was seen last, a second ago at most.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReplicaView {
+    /// Where it is: host and port, never who comes in and how.
+    pub name: String,
+    /// How far it is behind, as it says itself; `None` when it does not say so.
+    pub lag: Option<std::time::Duration>,
+    /// Reads may go to it.
+    pub serves: bool,
+    /// So many reads it has answered to this process.
+    pub reads: u64,
 }
 
 /// API keys, and the keys of step tokens.

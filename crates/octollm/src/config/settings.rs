@@ -4,7 +4,7 @@ use super::{ConfigError, ModelServer, Origin, Role, Sources, models};
 use octollm_access::ApiKey;
 use octollm_client::http::BadBase;
 use octollm_contract::{ArmName, Millis};
-use octollm_store::postgres::Target;
+use octollm_store::postgres::{ReplicaTargets, Target};
 use std::{collections::BTreeSet, fmt::Display, net::SocketAddr, path::PathBuf, str::FromStr};
 use tracing_subscriber::EnvFilter;
 
@@ -52,6 +52,7 @@ settings! {
     "artefacts" "OCTOLLM_ARTEFACTS" = "", "The folder of artefacts. Empty: artefacts in the data folder. Servers that share a database must share it", Open;
     "role" "OCTOLLM_ROLE" = "all", "What `serve` is: all, orchestrator, or arms such as arm:executor,arm:judge", Open;
     "database_url" "OCTOLLM_DATABASE_URL" = "", "PostgreSQL 15 or later, such as postgresql://user:password@host:5432/database, several hosts with commas between. Empty: `serve` keeps its tasks in the data folder", Secret;
+    "database_replicas" "OCTOLLM_DATABASE_REPLICAS" = "", "Standbys of database_url that clients' reads may go to, one URL each, such as postgresql://user:password@replica-1/database,postgresql://user:password@replica-2/database", Secret;
     "listen" "OCTOLLM_LISTEN" = "127.0.0.1:8410", "The address that `serve` listens on", Open;
     "internal_listen" "OCTOLLM_INTERNAL_LISTEN" = "", "The address for arms and metrics. Empty: the same as listen", Open;
     "orchestrators" "OCTOLLM_ORCHESTRATORS" = "", "Where an arm leases steps: the internal addresses of orchestrators, such as http://10.0.0.1:8411,http://10.0.0.2:8411", Open;
@@ -87,6 +88,8 @@ pub(crate) struct Config {
     pub(crate) role: Role,
     /// The database of `serve`, if its tasks are not in the data folder.
     pub(crate) database: Option<Target>,
+    /// Standbys of it that clients' reads may go to.
+    pub(crate) replicas: Option<ReplicaTargets>,
     /// Where `serve` listens.
     pub(crate) listen: SocketAddr,
     /// Where it listens for arms, if apart.
@@ -162,6 +165,7 @@ impl Config {
             artefacts: optional(sources, "artefacts").map(PathBuf::from),
             role,
             database: given(sources, "database_url")?,
+            replicas: replicas(sources)?,
             listen: parsed(sources, "listen")?,
             internal_listen: given(sources, "internal_listen")?,
             orchestrators: orchestrators(sources)?,
@@ -214,6 +218,15 @@ fn optional<'a>(sources: &'a Sources, key: &'static str) -> Option<&'a str> {
 /// What a setting says that may be empty.
 fn given<T: FromStr<Err: Display>>(sources: &Sources, key: &'static str) -> Result<Option<T>, ConfigError> {
     optional(sources, key).map(|_| parsed(sources, key)).transpose()
+}
+
+/// The replicas, which are nothing without what they are replicas of.
+fn replicas(sources: &Sources) -> Result<Option<ReplicaTargets>, ConfigError> {
+    let replicas = given(sources, "database_replicas")?;
+    if replicas.is_some() && optional(sources, "database_url").is_none() {
+        return Err(invalid(sources, "database_replicas", "database_url names no primary".into()));
+    }
+    Ok(replicas)
 }
 
 fn orchestrators(sources: &Sources) -> Result<Vec<String>, ConfigError> {
@@ -307,6 +320,11 @@ impl Shown<'_> {
             && let Ok(target) = text.parse::<Target>()
         {
             return target.to_string();
+        }
+        if self.0.key == "database_replicas"
+            && let Ok(replicas) = text.parse::<ReplicaTargets>()
+        {
+            return replicas.to_string();
         }
         match (self.0.secret, text.is_empty()) {
             (true, false) => "(set, not shown)".into(),
@@ -404,10 +422,35 @@ mod tests {
 
     #[test]
     fn a_secret_is_not_in_an_error() {
-        for (key, value) in [("admin_key", "hunter2"), ("database_url", "mysql://octo:hunter2@host/tasks")] {
+        for (key, value) in [
+            ("admin_key", "hunter2"),
+            ("database_url", "mysql://octo:hunter2@host/tasks"),
+            ("database_replicas", "postgresql://octo:hunter2@host/tasks"),
+            (
+                "database_replicas",
+                "postgresql://octo:hunter2@host/tasks,postgresql://octo:hunter2@host/tasks",
+            ),
+        ] {
             let error = with(&[(key, value)]).unwrap_err();
             assert!(!error.contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn replicas_need_a_primary_and_their_own_urls() {
+        let replica = ("database_replicas", "postgresql://octo:hunter2@two:5433/tasks");
+        let primary = ("database_url", "postgresql://octo:hunter2@one/tasks");
+        assert_eq!(
+            with(&[replica, primary]).unwrap().replicas.unwrap().to_string(),
+            "postgresql://two:5433/tasks"
+        );
+        let error = with(&[replica]).unwrap_err();
+        assert!(
+            error.contains("database_replicas") && error.contains("database_url names no primary"),
+            "{error}"
+        );
+        let error = with(&[primary, ("database_replicas", "two:5433")]).unwrap_err();
+        assert!(error.contains("database_replicas") && error.contains("number 1 cannot be used"), "{error}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use octollm_orchestrator::{App, Parts, Settings};
 use octollm_plan::rules::Place;
 use octollm_store::{
     Clock, Entropy, OsEntropy, Store, SystemClock,
-    postgres::{Moments, PostgresStore, Target},
+    postgres::{Moments, PostgresStore, ReplicaTargets, Target},
     sqlite::{Durability, Failpoints, Options, Owner, SqliteStore},
 };
 use std::{
@@ -41,8 +41,8 @@ pub(super) fn closed(folder: &Path, config: &Config) -> Vec<PathBuf> {
 pub(super) enum Storage {
     /// In the data folder.
     Folder(Durability),
-    /// In a database that other orchestrators may use, too.
-    Database(Target),
+    /// In a database that other orchestrators may use, too; what clients read may come from replicas.
+    Database(Target, Option<ReplicaTargets>),
 }
 
 /// Opens store and artefacts; `folder` belongs to this process until what is returned last is dropped.
@@ -69,9 +69,11 @@ pub(super) async fn open(
             let store = SqliteStore::open(folder, Arc::clone(&clock), Arc::clone(&entropy), options)?;
             (Arc::new(store), clock, None)
         }
-        Storage::Database(target) => {
+        Storage::Database(target, replicas) => {
             let owner = Owner::without_store(folder)?;
-            let store = PostgresStore::open(target, Moments::Database, Arc::clone(&entropy)).await;
+            let replicas = replicas.unwrap_or_default();
+            let store =
+                PostgresStore::open_reading(target, replicas, Moments::Database, Arc::clone(&entropy)).await;
             let store = store.context("the database cannot be used (setting database_url)")?;
             // Leases run by the database's clock: what is promised to clients does, too.
             let clock = store.clock();

@@ -14,7 +14,7 @@ use octollm_contract::{
 };
 use octollm_orchestrator::{App, Caller, LocalLeases, SteerError, Sweeper};
 use octollm_plan::rules::{self, Place};
-use octollm_store::sqlite::Durability;
+use octollm_store::{Seen, sqlite::Durability};
 use std::{
     collections::BTreeSet,
     fs,
@@ -288,7 +288,7 @@ async fn conclude(app: &App, caller: &Caller, view: &TaskView, run: &Run) -> any
     if !files.is_empty() {
         let out = run.out.clone().unwrap_or_else(|| PathBuf::from(format!("octollm-{}", view.task_id)));
         for file in files {
-            let bytes = app.artefact(caller, view.task_id, &file.path).await?;
+            let bytes = app.artefact(caller, Seen::NOTHING, view.task_id, &file.path).await?;
             write_new(&out, &file.path, &bytes)?;
         }
         show::note(&format!(

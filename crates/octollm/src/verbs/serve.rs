@@ -48,7 +48,7 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
     // A client's folder is not the server's: relative paths and `~` mean nothing here.
     let models = models::configured(&config, models::Unlisted::Warn).await?;
     let storage = match &config.database {
-        Some(target) => data::Storage::Database(target.clone()),
+        Some(target) => data::Storage::Database(target.clone(), config.replicas.clone()),
         None => data::Storage::Folder(Durability::Full),
     };
     let (app, store, _owner) = data::open(&folder, storage, Place::default(), &config, models).await?;
@@ -101,6 +101,9 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
     }
     if let Some(target) = &config.database {
         show::line(&format!("tasks in {target}"));
+        if let Some(replicas) = &config.replicas {
+            show::line(&format!("reads from {replicas}"));
+        }
     }
     show::line(&format!("data folder: {}; API description: http://{address}/openapi.json", folder.display()));
 

@@ -6,6 +6,7 @@ mod keys;
 mod observe;
 mod read;
 mod ring;
+mod sights;
 mod steer;
 mod submit;
 
@@ -79,6 +80,7 @@ pub struct App {
     pub(crate) draining: CancellationToken,
     accepts: Semaphore,
     key_cache: keys::Cache,
+    sights: sights::Sights,
 }
 
 impl App {
@@ -95,6 +97,7 @@ impl App {
             draining: CancellationToken::new(),
             accepts,
             key_cache: keys::Cache::default(),
+            sights: sights::Sights::new(parts.store.reached()),
             parts,
             settings,
         })

@@ -1,4 +1,7 @@
 //! What a caller can see of its tasks (P7: never of another tenant's).
+//!
+//! A read may come from a replica that shows all that the caller has seen (P4). Whoever goes on to wait
+//! for a change reads the newest first, and again when woken: a hint may be ahead of every replica.
 
 use super::{App, Caller};
 use crate::view;
@@ -8,7 +11,7 @@ use octollm_contract::{
     Millis, TaskId,
     api::{EventView, TaskPage, TaskView},
 };
-use octollm_store::{Listing, StoreError, Watch};
+use octollm_store::{Freshness, Listing, ReplicaView, Seen, StoreError, TaskRecord, Watch};
 
 /// A page of a list has at most so many tasks.
 pub(crate) const PAGE_MAX: usize = 200;
@@ -33,18 +36,35 @@ pub enum ReadError {
 }
 
 impl App {
-    /// A task, whole.
+    /// A task as it is now, whole.
     pub async fn task(&self, caller: &Caller, id: TaskId) -> Result<TaskView, ReadError> {
-        let record = self.parts.store.task(id, &caller.scope()).await?.ok_or(ReadError::NotFound)?;
+        let record = self.record(caller, Freshness::Latest, id).await?;
         view::task(&record).map_err(ReadError::Unreadable)
     }
 
-    /// A task once it has ended, or as it is after `wait` (at most a minute), or when the
-    /// process drains.
-    pub async fn task_after(&self, caller: &Caller, id: TaskId, wait: Millis) -> Result<TaskView, ReadError> {
+    async fn record(&self, caller: &Caller, fresh: Freshness, id: TaskId) -> Result<TaskRecord, ReadError> {
+        let (record, seen) = self.parts.store.task_for(fresh, id, &caller.scope()).await?;
+        self.sights.learn(caller, seen);
+        record.ok_or(ReadError::NotFound)
+    }
+
+    /// A task for a caller that says that it has seen `told`: once it has ended, or as it is after
+    /// `wait` (at most a minute), or when the process drains.
+    pub async fn task_after(
+        &self,
+        caller: &Caller,
+        told: Seen,
+        id: TaskId,
+        wait: Millis,
+    ) -> Result<TaskView, ReadError> {
         let over = tokio::time::sleep(wait.min(WAIT_MAX).to_duration());
         tokio::pin!(over);
-        let mut watch = self.parts.store.hints().watch_task(id);
+        let record = self.record(caller, self.sights.since(caller, told), id).await?;
+        let task = view::task(&record).map_err(ReadError::Unreadable)?;
+        if task.status.is_terminal() || wait == Millis::ZERO {
+            return Ok(task);
+        }
+        let mut watch = self.watch_task(id);
         loop {
             let task = self.task(caller, id).await?;
             if task.status.is_terminal() {
@@ -59,17 +79,24 @@ impl App {
     }
 
     /// The caller's tasks, newest first.
-    pub async fn list(&self, caller: &Caller, mut wanted: Listing) -> Result<TaskPage, ReadError> {
+    pub async fn list(
+        &self,
+        caller: &Caller,
+        told: Seen,
+        mut wanted: Listing,
+    ) -> Result<TaskPage, ReadError> {
         let most = wanted.most.clamp(1, PAGE_MAX);
         wanted.most = most + 1;
-        let mut lines = self.parts.store.list(&caller.scope(), &wanted).await?;
+        let fresh = self.sights.since(caller, told);
+        let (mut lines, seen) = self.parts.store.list_for(fresh, &caller.scope(), &wanted).await?;
+        self.sights.learn(caller, seen);
         let more = lines.len() > most;
         lines.truncate(most);
         let next_cursor = lines.last().filter(|_| more).map(|line| view::cursor(line.id));
         Ok(TaskPage { tasks: lines.into_iter().map(view::summary).collect(), next_cursor })
     }
 
-    /// At most `most` events of a task with numbers over `after`.
+    /// At most `most` events of a task with numbers over `after`: all that there are now.
     pub async fn events(
         &self,
         caller: &Caller,
@@ -77,10 +104,35 @@ impl App {
         after: u64,
         most: usize,
     ) -> Result<Vec<EventView>, ReadError> {
-        let events = self.parts.store.events(id, &caller.scope(), after, most).await?;
+        self.fresh_events(caller, Freshness::Latest, id, after, most).await
+    }
+
+    /// The same for a caller that says that it has seen `told`: there may be more.
+    pub async fn events_since(
+        &self,
+        caller: &Caller,
+        told: Seen,
+        id: TaskId,
+        after: u64,
+        most: usize,
+    ) -> Result<Vec<EventView>, ReadError> {
+        self.fresh_events(caller, self.sights.since(caller, told), id, after, most).await
+    }
+
+    async fn fresh_events(
+        &self,
+        caller: &Caller,
+        fresh: Freshness,
+        id: TaskId,
+        after: u64,
+        most: usize,
+    ) -> Result<Vec<EventView>, ReadError> {
+        let (events, seen) = self.parts.store.events_for(fresh, id, &caller.scope(), after, most).await?;
+        self.sights.learn(caller, seen);
         let events = events.ok_or(ReadError::NotFound)?;
         let record = match events.iter().any(view::needs_the_task) {
-            true => self.parts.store.task(id, &caller.scope()).await?,
+            // A task that an event tells of is no older than the event.
+            true => Some(self.record(caller, self.sights.since(caller, seen), id).await?),
             false => None,
         };
         let views = events.into_iter().map(|event| view::event(id, event, record.as_ref()));
@@ -95,10 +147,33 @@ impl App {
 
     /// The bytes of a file that a task made: of its result if it has one there, else of the
     /// last step that made one.
-    pub async fn artefact(&self, caller: &Caller, id: TaskId, path: &str) -> Result<Bytes, ReadError> {
-        let record = self.parts.store.task(id, &caller.scope()).await?.ok_or(ReadError::NotFound)?;
+    pub async fn artefact(
+        &self,
+        caller: &Caller,
+        told: Seen,
+        id: TaskId,
+        path: &str,
+    ) -> Result<Bytes, ReadError> {
+        let record = self.record(caller, self.sights.since(caller, told), id).await?;
         let found = view::artefact(&record, path).map_err(ReadError::Unreadable)?;
         let hash = found.ok_or(ReadError::NotFound)?.sha256;
         self.parts.artefacts.get(hash).await.map_err(ReadError::Artefact)
+    }
+
+    /// What the caller has seen, for it to send with its next reads, perhaps to another orchestrator;
+    /// nothing where there are no replicas.
+    #[must_use]
+    pub fn carried(&self, caller: &Caller) -> Option<Seen> {
+        self.sights.carried(caller)
+    }
+
+    /// The caller is about to be told of what it has written.
+    pub(super) fn has_written(&self, caller: &Caller) {
+        self.sights.learn(caller, self.parts.store.reached());
+    }
+
+    /// The replicas of the store.
+    pub(crate) async fn replicas(&self) -> Vec<ReplicaView> {
+        self.parts.store.replicas().await
     }
 }

@@ -18,7 +18,7 @@ use octollm_plan::{
     CheckedPlan, Instruction, PlanFault, ToolName,
     rules::{self, NotUnderstood},
 };
-use octollm_store::{AcceptError, Accepted, Order, StoreError};
+use octollm_store::{AcceptError, Accepted, Freshness, Order, StoreError};
 
 const GOAL_CHARACTERS_MAX: usize = 20_000;
 const TIME_SECONDS_MAX: u32 = 604_800;
@@ -92,10 +92,12 @@ impl App {
             Ok(order) => order,
             Err(why) => return self.accepted_before(caller, &request, key, why).await,
         };
-        self.parts.store.accept(order).await.map_err(|error| match error {
+        let accepted = self.parts.store.accept(order).await.map_err(|error| match error {
             AcceptError::KeyReused { first, .. } => SubmitError::KeyReused { first },
             AcceptError::Store(error) => SubmitError::Store(error),
-        })
+        })?;
+        self.has_written(caller);
+        Ok(accepted)
     }
 
     /// A retry is answered as the first attempt was, even when the request would be refused
@@ -110,7 +112,9 @@ impl App {
         let (Some(key), Ok(document)) = (key, Document::of(request)) else { return Err(why) };
         match self.parts.store.accepted_under(&caller.tenant, &key).await? {
             Some((task, hash)) if hash == ContentHash::of(document.as_str().as_bytes()) => {
-                let record = self.parts.store.task(task, &caller.scope()).await?;
+                let (record, seen) =
+                    self.parts.store.task_for(Freshness::Latest, task, &caller.scope()).await?;
+                self.sights.learn(caller, seen);
                 let status = record.map(|record| record.task.state.status()).ok_or(why)?;
                 Ok(Accepted { task, status, replayed: true })
             }

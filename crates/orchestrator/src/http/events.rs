@@ -6,7 +6,7 @@
 
 use super::{
     Serving,
-    extract::{Authed, Id, TasksRead},
+    extract::{Authed, Carried, Id, TasksRead, Told},
     refusal::Refused,
 };
 use crate::{App, Caller, ReadError};
@@ -17,7 +17,7 @@ use axum::{
 };
 use futures_util::{Stream, stream};
 use octollm_contract::{Problem, TaskId, api::EventView};
-use octollm_store::Watch;
+use octollm_store::{Seen, Watch};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 /// Events that are read from the store at once.
@@ -30,6 +30,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
     get, path = "/api/v1/tasks/{id}/events", tag = "tasks",
     params(
         ("id" = TaskId, Path),
+        ("Octollm-Seen" = Option<String>, Header, description = "What an answer to this client carried in this header: the answer is no older. Without it, no older than what its key was shown here"),
         ("Last-Event-ID" = Option<u64>, Header, description = "Events after this one; all when absent"),
     ),
     responses(
@@ -42,14 +43,17 @@ pub(super) async fn stream(
     State(serving): State<Serving>,
     Authed(caller, _): Authed<TasksRead>,
     Id(id): Id<TaskId>,
+    Told(seen): Told,
     headers: HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<Event, axum::Error>>>, Refused> {
-    let reading = Reading::begin(serving.app, caller, id, last_event(&headers)?).await?;
+) -> Result<(Carried, Sse<impl Stream<Item = Result<Event, axum::Error>>>), Refused> {
+    let app = Arc::clone(&serving.app);
+    let reading = Reading::begin(app, Arc::clone(&caller), seen, id, last_event(&headers)?).await?;
+    let carried = Carried::of(&serving, &caller);
     let events = stream::unfold(reading, |mut reading| async {
         let event = reading.next().await?;
         Some((written(&event), reading))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    Ok((carried, Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))))
 }
 
 fn last_event(headers: &HeaderMap) -> Result<u64, Refused> {
@@ -70,14 +74,23 @@ struct Reading {
     after: u64,
     batch: VecDeque<EventView>,
     watch: Watch,
+    /// All that had happened was read, from the newest there is: what comes next is told by a hint, and
+    /// may not be on a replica yet.
+    caught_up: bool,
     ended: bool,
 }
 
 impl Reading {
-    async fn begin(app: Arc<App>, caller: Arc<Caller>, task: TaskId, after: u64) -> Result<Self, ReadError> {
+    async fn begin(
+        app: Arc<App>,
+        caller: Arc<Caller>,
+        seen: Seen,
+        task: TaskId,
+        after: u64,
+    ) -> Result<Self, ReadError> {
         let watch = app.watch_task(task);
-        let batch = app.events(&caller, task, after, BATCH).await?.into();
-        Ok(Reading { app, caller, task, after, batch, watch, ended: false })
+        let batch = app.events_since(&caller, seen, task, after, BATCH).await?.into();
+        Ok(Reading { app, caller, task, after, batch, watch, caught_up: false, ended: false })
     }
 
     /// The next event; `None` when the stream is over: the task has ended, the process drains,
@@ -92,8 +105,17 @@ impl Reading {
                 self.ended = event.is_terminal();
                 return Some(event);
             }
-            let has_ended = self.app.task(&self.caller, self.task).await.ok()?.status.is_terminal();
-            self.batch = self.app.events(&self.caller, self.task, self.after, BATCH).await.ok()?.into();
+            let (app, caller) = (&self.app, &self.caller);
+            if !self.caught_up {
+                let more = app.events_since(caller, Seen::NOTHING, self.task, self.after, BATCH).await;
+                self.batch = more.ok()?.into();
+                self.caught_up = self.batch.is_empty();
+                if !self.caught_up {
+                    continue;
+                }
+            }
+            let has_ended = app.task(caller, self.task).await.ok()?.status.is_terminal();
+            self.batch = app.events(caller, self.task, self.after, BATCH).await.ok()?.into();
             if !self.batch.is_empty() {
                 continue;
             }

@@ -5,14 +5,16 @@ use super::{Serving, refusal::Refused, strict};
 use crate::{Caller, app::NotOpened};
 use axum::{
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
+    response::{IntoResponseParts, ResponseParts},
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use octollm_access::{ApiKey, InvalidToken, Scope, StepToken};
 use octollm_contract::{IdempotencyKey, KeyId, ProblemKind, TaskId};
+use octollm_store::{NotSeen, Seen};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{marker::PhantomData, str::FromStr, sync::Arc, time::Duration};
+use std::{convert::Infallible, marker::PhantomData, str::FromStr, sync::Arc, time::Duration};
 
 /// A JSON body has at most so many bytes.
 pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
@@ -175,6 +177,48 @@ impl FromRequestParts<Serving> for FileOfTask {
             .map_err(|_| Refused::nothing_here())?;
         let task = task.parse().map_err(|_| Refused::nothing_here())?;
         Ok(FileOfTask { task, path })
+    }
+}
+
+/// What a client has seen of the store, as an earlier answer carried it; nothing when it does not say.
+pub(super) struct Told(pub(super) Seen);
+
+/// The header of [`Told`], in requests and in answers.
+pub(super) const SEEN: HeaderName = HeaderName::from_static("octollm-seen");
+
+impl FromRequestParts<Serving> for Told {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Serving) -> Result<Self, Refused> {
+        let mut values = parts.headers.get_all(SEEN).iter();
+        let Some(value) = values.next() else { return Ok(Told(Seen::NOTHING)) };
+        let read = value.to_str().ok().filter(|_| values.next().is_none()).map(str::parse);
+        match read {
+            Some(Ok(seen)) => Ok(Told(seen)),
+            Some(Err(error)) => Err(Refused::invalid("Octollm-Seen", NotSeen::to_string(&error))),
+            None => Err(Refused::invalid("Octollm-Seen", NotSeen.to_string())),
+        }
+    }
+}
+
+/// What the client has seen with this answer; it may send it with its next reads.
+pub(super) struct Carried(Option<Seen>);
+
+impl Carried {
+    pub(super) fn of(serving: &Serving, caller: &Caller) -> Self {
+        Carried(serving.app.carried(caller))
+    }
+}
+
+impl IntoResponseParts for Carried {
+    type Error = Infallible;
+
+    fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, Infallible> {
+        if let Some(seen) = self.0 {
+            let value = HeaderValue::try_from(seen.to_string()).expect("it is hexadecimal");
+            parts.headers_mut().insert(SEEN, value);
+        }
+        Ok(parts)
     }
 }
 

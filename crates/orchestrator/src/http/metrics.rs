@@ -19,6 +19,7 @@ use axum::{
 };
 use octollm_contract::{ArmName, Component, Problem, api::ScalingView};
 use octollm_gateway::ModelFigures;
+use octollm_store::ReplicaView;
 use prometheus_client::{
     collector::Collector,
     encoding::{
@@ -276,7 +277,9 @@ impl Metrics {
         }
         let mut text = String::new();
         let models = app.settings.gateway.as_ref().map(|gateway| models(&gateway.figures()));
-        for registry in [Some(&self.registry), models.as_ref()].into_iter().flatten() {
+        let seen = app.replicas().await;
+        let replicas = (!seen.is_empty()).then(|| replicas(&seen));
+        for registry in [Some(&self.registry), models.as_ref(), replicas.as_ref()].into_iter().flatten() {
             encode_registry(&mut text, registry).expect("a String takes text");
         }
         encode_eof(&mut text).expect("a String takes text");
@@ -309,6 +312,36 @@ fn models(figures: &BTreeMap<String, ModelFigures>) -> Registry {
     registry.register("octollm_llm_cost_usd", "Known cost of model calls, in US dollars", cost);
     registry.register("octollm_llm_unpriced_calls", "Model calls whose cost nobody knows", unpriced);
     registry
+}
+
+/// The replicas of the store. They are those of the configuration, so there are few.
+fn replicas(views: &[ReplicaView]) -> Registry {
+    let mut registry = Registry::default();
+    let lag = Family::<OfReplica, Gauge<f64, AtomicU64>>::default();
+    let serves = Family::<OfReplica, Gauge>::default();
+    let reads = Family::<OfReplica, Counter>::default();
+    for view in views {
+        let of = OfReplica { replica: view.name.clone() };
+        // What nobody knows is not told as 0.
+        if let Some(behind) = view.lag {
+            lag.get_or_create(&of).set(behind.as_secs_f64());
+        }
+        serves.get_or_create(&of).set(i64::from(view.serves));
+        reads.get_or_create(&of).inc_by(view.reads);
+    }
+    registry.register(
+        "octollm_replica_lag_seconds",
+        "How far a replica is behind, as it says itself; nothing of one that does not say so",
+        lag,
+    );
+    registry.register("octollm_replica_serves", "1 while reads go to the replica", serves);
+    registry.register("octollm_replica_reads", "Reads that the replica has answered", reads);
+    registry
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfReplica {
+    replica: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -396,6 +429,14 @@ mod tests {
         encode_registry(&mut text, &metrics.registry).unwrap();
         let used = ModelFigures { input: 3, unpriced: 1, ..ModelFigures::default() };
         encode_registry(&mut text, &models(&BTreeMap::from([("m".to_owned(), used)]))).unwrap();
+        let well =
+            ReplicaView { name: "db-2:5432".into(), lag: Some(Duration::ZERO), serves: true, reads: 3 };
+        let gone = ReplicaView { name: "db-3".into(), lag: None, serves: false, reads: 0 };
+        encode_registry(&mut text, &replicas(&[well, gone])).unwrap();
+        let samples: Vec<&str> = text.lines().filter(|line| line.starts_with("octollm_replica_")).collect();
+        assert_eq!(samples.len(), 5, "{samples:?}");
+        assert!(samples.contains(&"octollm_replica_lag_seconds{replica=\"db-2:5432\"} 0.0"), "{samples:?}");
+        assert!(samples.contains(&"octollm_replica_serves{replica=\"db-3\"} 0"), "{samples:?}");
         assert!(text.contains("octollm_llm_tokens_total{model=\"m\",kind=\"input\"} 3"), "{text}");
         let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         insta::assert_snapshot!(names.join("\n"), @r"
@@ -416,6 +457,9 @@ mod tests {
         octollm_llm_tokens counter
         octollm_llm_cost_usd counter
         octollm_llm_unpriced_calls counter
+        octollm_replica_lag_seconds gauge
+        octollm_replica_serves gauge
+        octollm_replica_reads counter
         ");
     }
 }

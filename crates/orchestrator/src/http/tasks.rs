@@ -2,7 +2,7 @@
 
 use super::{
     Serving,
-    extract::{Authed, FileOfTask, Id, Idempotency, Json, Params, TasksRead, TasksWrite},
+    extract::{Authed, Carried, FileOfTask, Id, Idempotency, Json, Params, TasksRead, TasksWrite, Told},
     refusal::Refused,
 };
 use crate::view;
@@ -40,7 +40,8 @@ pub(super) async fn submit(
     let answer = Answer(TaskAccepted { task_id: accepted.task, status: accepted.status });
     let location =
         HeaderValue::try_from(format!("/api/v1/tasks/{}", accepted.task)).expect("an id is visible ASCII");
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], answer).into_response())
+    let carried = Carried::of(&serving, &caller);
+    Ok((StatusCode::ACCEPTED, carried, [(header::LOCATION, location)], answer).into_response())
 }
 
 /// A task, whole. With `wait`, the answer comes when the task has ended, or after that time.
@@ -48,6 +49,7 @@ pub(super) async fn submit(
     get, path = "/api/v1/tasks/{id}", tag = "tasks",
     params(
         ("id" = TaskId, Path),
+        ("Octollm-Seen" = Option<String>, Header, description = "What an answer to this client carried in this header: the answer is no older. Without it, no older than what its key was shown here"),
         ("wait" = Option<String>, Query, description = "Such as 30s; at most 60s count"),
     ),
     responses(
@@ -60,17 +62,20 @@ pub(super) async fn get(
     State(serving): State<Serving>,
     Authed(caller, _): Authed<TasksRead>,
     Id(id): Id<TaskId>,
+    Told(seen): Told,
     mut params: Params,
-) -> Result<Answer<TaskView>, Refused> {
+) -> Result<(Carried, Answer<TaskView>), Refused> {
     let wait = params.take("wait")?;
     params.none_left()?;
-    Ok(Answer(serving.app.task_after(&caller, id, wait.unwrap_or_default()).await?))
+    let task = serving.app.task_after(&caller, seen, id, wait.unwrap_or_default()).await?;
+    Ok((Carried::of(&serving, &caller), Answer(task)))
 }
 
 /// Tasks, newest first.
 #[utoipa::path(
     get, path = "/api/v1/tasks", tag = "tasks",
     params(
+        ("Octollm-Seen" = Option<String>, Header, description = "What an answer to this client carried in this header: the answer is no older. Without it, no older than what its key was shown here"),
         ("status" = Option<String>, Query, description = "Only tasks with this status"),
         ("poison" = Option<bool>, Query, description = "Only tasks with a step that failed as poison"),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before"),
@@ -85,11 +90,13 @@ pub(super) async fn get(
 pub(super) async fn list(
     State(serving): State<Serving>,
     Authed(caller, _): Authed<TasksRead>,
+    Told(seen): Told,
     mut params: Params,
-) -> Result<Answer<TaskPage>, Refused> {
+) -> Result<(Carried, Answer<TaskPage>), Refused> {
     let wanted = listing(&mut params)?;
     params.none_left()?;
-    Ok(Answer(serving.app.list(&caller, wanted).await?))
+    let page = serving.app.list(&caller, seen, wanted).await?;
+    Ok((Carried::of(&serving, &caller), Answer(page)))
 }
 
 fn listing(params: &mut Params) -> Result<Listing, Refused> {
@@ -123,8 +130,9 @@ pub(super) async fn cancel(
     State(serving): State<Serving>,
     Authed(caller, _): Authed<TasksWrite>,
     Id(id): Id<TaskId>,
-) -> Result<Answer<TaskView>, Refused> {
-    Ok(Answer(serving.app.cancel(&caller, id).await?))
+) -> Result<(Carried, Answer<TaskView>), Refused> {
+    let task = serving.app.cancel(&caller, id).await?;
+    Ok((Carried::of(&serving, &caller), Answer(task)))
 }
 
 /// Give what a waiting task waits for.
@@ -143,14 +151,19 @@ pub(super) async fn input(
     Authed(caller, _): Authed<TasksWrite>,
     Id(id): Id<TaskId>,
     Json(input): Json<TaskInput>,
-) -> Result<Answer<TaskView>, Refused> {
-    Ok(Answer(serving.app.input(&caller, id, input).await?))
+) -> Result<(Carried, Answer<TaskView>), Refused> {
+    let task = serving.app.input(&caller, id, input).await?;
+    Ok((Carried::of(&serving, &caller), Answer(task)))
 }
 
 /// A file that a task made. It is always a download: what a task wrote is nobody's page.
 #[utoipa::path(
     get, path = "/api/v1/tasks/{id}/artefacts/{*path}", tag = "tasks",
-    params(("id" = TaskId, Path), ("path" = String, Path, description = "As in `result.artefacts[].path`; may hold slashes")),
+    params(
+        ("id" = TaskId, Path),
+        ("path" = String, Path, description = "As in `result.artefacts[].path`; may hold slashes"),
+        ("Octollm-Seen" = Option<String>, Header, description = "What an answer to this client carried in this header: the answer is no older. Without it, no older than what its key was shown here"),
+    ),
     responses(
         (status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
@@ -161,12 +174,13 @@ pub(super) async fn artefact(
     State(serving): State<Serving>,
     Authed(caller, _): Authed<TasksRead>,
     FileOfTask { task, path }: FileOfTask,
+    Told(seen): Told,
 ) -> Result<Response, Refused> {
-    let bytes = serving.app.artefact(&caller, task, &path).await?;
+    let bytes = serving.app.artefact(&caller, seen, task, &path).await?;
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream"),
         (header::CONTENT_DISPOSITION, "attachment"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
-    Ok((headers, bytes).into_response())
+    Ok((Carried::of(&serving, &caller), headers, bytes).into_response())
 }

@@ -14,6 +14,7 @@ use super::{
     fault::{Fault, OwnerGone, TooLate},
     link::Link,
     news::News,
+    place::Reached,
     target::Target,
     told::Told,
 };
@@ -86,6 +87,8 @@ pub(super) struct Shared {
     pub(super) clock: Arc<DatabaseClock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) told: Told,
+    /// How far the primary's log was when it last said so.
+    pub(super) reached: Arc<Reached>,
     /// [`STUCK_AFTER`].
     pub(super) stuck_after: Duration,
 }
@@ -302,7 +305,7 @@ impl<W: Work> Owner<W> {
                 let most = (BACKOFF_LEAST * 2u32.saturating_pow(self.failures.min(10))).min(BACKOFF_MOST);
                 tokio::time::sleep(self.shared.jitter(most)).await;
             }
-            match Link::open(&self.shared.target, self.host, self.name, &self.shared.clock).await {
+            match Link::open(&self.shared, self.host, self.name).await {
                 Ok(link) => {
                     self.failures = 0;
                     self.host = link.host;

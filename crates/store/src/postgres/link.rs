@@ -7,10 +7,12 @@
 use super::{
     clock::DatabaseClock,
     fault::{Fault, NotReplicated, Stage, TooLate},
+    lane::Shared,
+    place::{self, Reached},
     statements::{Prepared, Statements},
     target::Target,
 };
-use crate::{Entropy as _, OsEntropy};
+use crate::{Entropy as _, OsEntropy, Seen};
 use std::{
     future::poll_fn,
     sync::{
@@ -42,6 +44,8 @@ pub(super) const SESSION: &str = "
 /// How long a link may take to forget a transaction that failed.
 const ROLLBACK_WITHIN: Duration = Duration::from_secs(2);
 
+const AT_A_REPLICA: u32 = u32::MAX;
+
 /// What the server said in passing.
 #[derive(Default)]
 struct Notices {
@@ -52,6 +56,9 @@ pub(super) struct Link<S = Statements> {
     pub(super) client: Client,
     pub(super) sql: S,
     pub(super) clock: Arc<DatabaseClock>,
+    reached: Arc<Reached>,
+    /// The primary's, as long as the connection stands; [`AT_A_REPLICA`], where each read looks at it.
+    timeline: u32,
     /// Whose rows of `finished` are this connection's.
     pub(super) counter: Uuid,
     notices: Arc<Notices>,
@@ -70,13 +77,29 @@ impl<S> Drop for Link<S> {
 pub(super) type Heard = Box<dyn Fn(Notification) + Send>;
 
 impl<S: Prepared> Link<S> {
-    /// Connects to the first host, from `host` on, that can be written to.
-    pub(super) async fn open(
-        target: &Target,
-        host: usize,
-        name: &str,
-        clock: &Arc<DatabaseClock>,
-    ) -> Result<Self, Fault> {
+    /// Connects to the first host, from `host` on, that can be written to. One that was the primary
+    /// before another one that is known is passed over, even if it does not know that it is not any more.
+    pub(super) async fn open(shared: &Shared, mut host: usize, name: &str) -> Result<Self, Fault> {
+        for _ in 0..shared.target.hosts() {
+            let mut link = Self::connected(shared, &shared.target, host, name).await?;
+            let arriving = place::arrive(&link.client, &shared.reached);
+            link.timeline = within(Target::within(), Stage::Before, arriving).await?;
+            if link.is_open() {
+                return Ok(link);
+            }
+            host = link.host + 1;
+        }
+        Err(place::outdated())
+    }
+
+    /// Connects to a replica of the primary, whatever has become of it.
+    pub(super) async fn open_replica(shared: &Shared, replica: &Target, name: &str) -> Result<Self, Fault> {
+        let link = Self::connected(shared, replica, 0, name).await?;
+        let cluster = within(Target::within(), Stage::Before, place::cluster(&link.client)).await?;
+        if shared.reached.knows(cluster) { Ok(link) } else { Err(place::no_replica()) }
+    }
+
+    async fn connected(shared: &Shared, target: &Target, host: usize, name: &str) -> Result<Self, Fault> {
         let (client, notices, driver, host) = connect(target, host, name, Box::new(|_| {})).await?;
         let sql = within(Target::within() * 2, Stage::Before, async {
             client.batch_execute(SESSION).await?;
@@ -87,12 +110,13 @@ impl<S: Prepared> Link<S> {
         let mut counter = [0; 16];
         OsEntropy.fill(&mut counter);
         let counter = Uuid::from_bytes(counter);
-        Ok(Link { client, sql, clock: Arc::clone(clock), counter, notices, driver, host })
+        let (clock, reached) = (Arc::clone(&shared.clock), Arc::clone(&shared.reached));
+        Ok(Link { client, sql, clock, reached, timeline: AT_A_REPLICA, counter, notices, driver, host })
     }
 
-    /// Whether it can still be used.
+    /// Whether it can still be used: it stands, and there is no later primary than the one it leads to.
     pub(super) fn is_open(&self) -> bool {
-        !self.client.is_closed() && !self.driver.is_finished()
+        !self.client.is_closed() && !self.driver.is_finished() && self.timeline >= self.reached.get().timeline
     }
 
     /// What is left to know once the server has called a commit done.
@@ -112,6 +136,17 @@ impl<S: Prepared> Link<S> {
         let rolled_back = within(ROLLBACK_WITHIN, Stage::Before, self.client.batch_execute("ROLLBACK")).await;
         drop(self.confirmed());
         rolled_back.is_ok() && self.is_open()
+    }
+}
+
+impl Link {
+    /// Learns how far the log is. Sent behind a commit it is in the same round trip, and its failure
+    /// leaves in doubt what was committed: nobody could be promised to read it.
+    pub(super) async fn place(&self) -> Result<(), Fault> {
+        let asked = async { self.client.query_one(&self.sql.place, &[]).await?.try_get(0) };
+        let position: i64 = asked.await.map_err(|error| Fault::InDoubt(Arc::new(error)))?;
+        self.reached.learn(Seen { timeline: self.timeline, position: place::unsigned(position) });
+        Ok(())
     }
 }
 
@@ -176,11 +211,13 @@ async fn connect(
 }
 
 /// Who hears of notifications, and which of them are this connection's own.
-pub(super) type Hears = Box<dyn Fn(Notification, i32) + Send>;
+pub(super) type Hears = Box<dyn Fn(Notification, i32) + Send + Sync>;
 
 /// A connection that hears notifications and sends them.
 pub(super) struct Ear {
     pub(super) client: Client,
+    reached: Arc<Reached>,
+    timeline: u32,
     driver: tokio::task::JoinHandle<()>,
     pub(super) host: usize,
 }
@@ -195,31 +232,51 @@ impl Ear {
     /// Connects; what is said on `channel` from now on is heard. What it says itself waits for no
     /// disk: hints may be lost.
     pub(super) async fn open(
-        target: &Target,
-        host: usize,
+        shared: &Shared,
+        mut host: usize,
         name: &str,
         channel: &str,
         hears: Hears,
     ) -> Result<Ear, Fault> {
+        let hears = Arc::new(hears);
+        for _ in 0..shared.target.hosts() {
+            let ear = Self::connected(shared, host, name, channel, Arc::clone(&hears)).await?;
+            if ear.is_open() {
+                return Ok(ear);
+            }
+            host = ear.host + 1;
+        }
+        Err(place::outdated())
+    }
+
+    async fn connected(
+        shared: &Shared,
+        host: usize,
+        name: &str,
+        channel: &str,
+        hears: Arc<Hears>,
+    ) -> Result<Ear, Fault> {
         let own = Arc::new(AtomicI32::new(0));
         let known = Arc::clone(&own);
         let heard: Heard = Box::new(move |notification| hears(notification, known.load(Ordering::Relaxed)));
-        let (client, _notices, driver, host) = connect(target, host, name, heard).await?;
-        let ear = Ear { client, driver, host };
+        let (client, _notices, driver, host) = connect(&shared.target, host, name, heard).await?;
+        let mut ear = Ear { client, reached: Arc::clone(&shared.reached), timeline: 0, driver, host };
         let session = format!(
             "SET synchronous_commit = off; SET statement_timeout = '5s'; SET client_min_messages = warning; LISTEN {channel}"
         );
-        let pid = within(Target::within(), Stage::Before, async {
-            let pid = ear.client.query_one("SELECT pg_backend_pid()", &[]).await?.try_get(0)?;
+        let said = within(Target::within(), Stage::Before, async {
+            let pid: i32 = ear.client.query_one("SELECT pg_backend_pid()", &[]).await?.try_get(0)?;
             ear.client.batch_execute(&session).await?;
-            Ok(pid)
+            Ok((pid, place::timeline(&ear.client).await?))
         });
-        own.store(pid.await?, Ordering::Relaxed);
+        let (pid, timeline) = said.await?;
+        own.store(pid, Ordering::Relaxed);
+        ear.timeline = timeline;
         Ok(ear)
     }
 
     pub(super) fn is_open(&self) -> bool {
-        !self.client.is_closed() && !self.driver.is_finished()
+        !self.client.is_closed() && !self.driver.is_finished() && self.timeline >= self.reached.get().timeline
     }
 
     /// Returns once the connection has ended.

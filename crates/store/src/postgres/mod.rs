@@ -18,7 +18,11 @@ mod fault;
 mod lane;
 mod link;
 mod news;
+mod place;
+mod readers;
 mod reads;
+mod replicas;
+mod rotation;
 mod rows;
 mod schema;
 mod statements;
@@ -31,11 +35,12 @@ mod writes;
 
 pub use clock::{DatabaseClock, Moments};
 pub use schema::Schema;
-pub use target::{InvalidTarget, Target};
+pub use target::{InvalidReplicas, InvalidTarget, ReplicaTargets, Target};
 
 use crate::{
-    AcceptError, Accepted, Backend, Backlog, Claims, Clock, DecideError, Directed, Entropy, Gone, Hints,
-    Keys, Listing, Order, StoreError, Swept, TaskLine, TaskReads, TaskRecord, Tasks, Wanted,
+    AcceptError, Accepted, Backend, Backlog, Claims, Clock, DecideError, Directed, Entropy, Freshness, Gone,
+    Hints, Keys, Listing, Order, ReplicaView, Seen, StoreError, Swept, TaskLine, TaskReads, TaskRecord,
+    Tasks, Wanted,
 };
 use accept::Accepts;
 use async_trait::async_trait;
@@ -51,7 +56,8 @@ use octollm_contract::{
     Timestamp, WorkerId,
 };
 use octollm_lifecycle::{Changes, Event};
-use reads::{READERS, Readers};
+use readers::{Pool, READERS, Readers};
+use replicas::Replicas;
 use std::{collections::BTreeSet, sync::Arc};
 use told::Told;
 use upkeep::{Chore, Outcome, Upkeep};
@@ -151,12 +157,23 @@ impl PostgresStore {
         moments: Moments,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, OpenError> {
-        Self::open_patient(target, moments, entropy, lane::STUCK_AFTER).await
+        Self::open_reading(target, ReplicaTargets::default(), moments, entropy).await
+    }
+
+    /// The same; what clients read may come from `replicas`, if they are there.
+    pub async fn open_reading(
+        target: Target,
+        replicas: ReplicaTargets,
+        moments: Moments,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, OpenError> {
+        Self::open_patient(target, replicas, moments, entropy, lane::STUCK_AFTER).await
     }
 
     /// The same, with a bound of the caller's on what is stuck at the server.
     async fn open_patient(
         target: Target,
+        replicas: ReplicaTargets,
         moments: Moments,
         entropy: Arc<dyn Entropy>,
         stuck_after: std::time::Duration,
@@ -164,7 +181,7 @@ impl PostgresStore {
         schema::migrate(&target).await?;
         let clock = Arc::new(DatabaseClock::new(moments));
         let told = Told::new(Arc::clone(&clock));
-        let shared = Arc::new(Shared { target, clock, entropy, told, stuck_after });
+        let shared = Arc::new(Shared { target, clock, entropy, told, reached: Arc::default(), stuck_after });
         let opened = |fault: Fault| OpenError::unreachable(&shared.target, Some(fault));
         let first = link(&shared, "octollm accepts").await.map_err(opened)?;
         enough_connections(&first).await?;
@@ -175,7 +192,7 @@ impl PostgresStore {
             futures_util::future::try_join_all((0..READERS).map(|_| link(&shared, "octollm reads"))),
         )
         .map_err(opened)?;
-        let ear = Ear::open(&shared.target, 0, "octollm hints", told::CHANNEL, shared.told.heard());
+        let ear = Ear::open(&shared, 0, "octollm hints", told::CHANNEL, shared.told.heard());
         let ear = ear.await.map_err(opened)?;
         let of = || Arc::clone(&shared);
         let (accepts, accepting) = Lane::start(Accepts::default(), first, "octollm accepts", of());
@@ -185,7 +202,8 @@ impl PostgresStore {
         let (decides, deciding) = Lane::start(work, decides, "octollm reports", of());
         let (upkeep, keeping) = Lane::start(Upkeep::new(of()), upkeep, "octollm upkeep", of());
         let telling = tokio::spawn(told::serve(of(), ear));
-        let readers = Readers::new(of(), readers);
+        let replicas = Replicas::start(&shared, replicas.all());
+        let readers = Readers::new(Pool::of_primary(of(), readers), replicas);
         let owners = vec![accepting, claiming, deciding, keeping, telling];
         Ok(PostgresStore { shared, accepts, claims, decides, upkeep, readers, owners })
     }
@@ -216,7 +234,7 @@ impl PostgresStore {
 }
 
 async fn link<S: statements::Prepared>(shared: &Shared, name: &str) -> Result<Link<S>, Fault> {
-    Link::open(&shared.target, 0, name, &shared.clock).await
+    Link::open(shared, 0, name).await
 }
 
 /// Whether the server has room for this orchestrator beside those that are there.
@@ -374,6 +392,56 @@ impl TaskReads for PostgresStore {
 
     async fn open_tasks(&self) -> Result<u64, StoreError> {
         self.readers.read(|link| reads::open_tasks(link).boxed()).await
+    }
+
+    fn reached(&self) -> Seen {
+        if self.readers.replicas.are_none() { Seen::NOTHING } else { self.shared.reached.get() }
+    }
+
+    async fn task_for(
+        &self,
+        fresh: Freshness,
+        id: TaskId,
+        scope: &TenantScope,
+    ) -> Result<(Option<TaskRecord>, Seen), StoreError> {
+        let scope = scope.clone();
+        self.readers
+            .read_for(fresh, move |link| reads::task(link, id, scope.clone()).boxed(), Option::is_some)
+            .await
+    }
+
+    async fn list_for(
+        &self,
+        fresh: Freshness,
+        scope: &TenantScope,
+        wanted: &Listing,
+    ) -> Result<(Vec<TaskLine>, Seen), StoreError> {
+        let (scope, wanted) = (scope.clone(), wanted.clone());
+        self.readers
+            .read_for(fresh, move |link| reads::list(link, scope.clone(), wanted.clone()).boxed(), |_| true)
+            .await
+    }
+
+    async fn events_for(
+        &self,
+        fresh: Freshness,
+        id: TaskId,
+        scope: &TenantScope,
+        after: u64,
+        most: usize,
+    ) -> Result<(Option<Vec<Event>>, Seen), StoreError> {
+        let scope = scope.clone();
+        self.readers
+            .read_for(
+                fresh,
+                move |link| reads::events(link, id, scope.clone(), after, most).boxed(),
+                Option::is_some,
+            )
+            .await
+    }
+
+    async fn replicas(&self) -> Vec<ReplicaView> {
+        self.readers.replicas.view().await
     }
 }
 

@@ -1,21 +1,22 @@
-//! Reads, on connections of their own. A read that needs several statements sees one snapshot; it is
-//! sent in one round trip. What is read was committed before the call (P4); every read of tenants' data
-//! goes through its scope (P7).
+//! Reads. One that needs several statements sees one snapshot; it is sent in one round trip. What is
+//! read at the primary was committed before the call (P4); every read of tenants' data goes through its
+//! scope (P7).
 //!
-//! A read runs in a task of its own: a caller that goes away leaves no transaction open.
+//! All that is sent is sent when a read is first polled (but for a session's), so that others may be put
+//! before and behind it in the same round trip.
 
 use super::{
-    fault::{Fault, OwnerGone, Stage, TooLate},
-    lane::{Shared, WAIT_MAX},
+    fault::{Fault, Stage},
     link::Link,
+    place::unsigned,
+    rotation::Report,
     rows,
     statements::ReadStatements,
 };
 use crate::{
-    Backend, Backlog, Clock as _, Listing, StepRecord, StoreError, TaskLine, TaskRecord,
+    Backlog, Clock as _, Listing, Seen, StepRecord, TaskLine, TaskRecord,
     columns::{OPEN_STATES, list_states, unreadable, word},
 };
-use futures_util::future::BoxFuture;
 use octollm_access::{KeyRecord, RingKey, TenantScope};
 use octollm_contract::{
     ArmName, ContentHash, Document, IdempotencyKey, KeyId, LeaseToken, SessionId, StepId, TaskId, TenantId,
@@ -24,85 +25,16 @@ use octollm_contract::{
 use octollm_lifecycle::{Event, Task};
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
-use tokio::sync::Semaphore;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-/// So many reads run at once; others wait.
-pub(super) const READERS: usize = 3;
 /// A list never has more lines.
 const LINES_MAX: usize = 1000;
 
 /// A connection that reads.
 pub(super) type Reader = Link<ReadStatements>;
-
-/// The reading connections.
-pub(super) struct Readers {
-    shared: Arc<Shared>,
-    idle: Mutex<Vec<Reader>>,
-    free: Arc<Semaphore>,
-}
-
-impl Readers {
-    pub(super) fn new(shared: Arc<Shared>, idle: Vec<Reader>) -> Arc<Self> {
-        Arc::new(Readers { shared, free: Arc::new(Semaphore::new(READERS)), idle: Mutex::new(idle) })
-    }
-
-    /// Runs `read` with a connection; once more, with another one, when the first was lost.
-    pub(super) async fn read<T: Send + 'static>(
-        self: &Arc<Self>,
-        read: impl for<'l> Fn(&'l Reader) -> BoxFuture<'l, Result<T, Fault>> + Send + Sync + 'static,
-    ) -> Result<T, StoreError> {
-        let readers = Arc::clone(self);
-        let reading = tokio::spawn(async move {
-            let permit = Arc::clone(&readers.free).acquire_owned().await;
-            let _permit = permit.map_err(|_| StoreError::Unreachable(Backend::new(OwnerGone)))?;
-            match readers.once(&read).await {
-                Err(Fault::Lost(_) | Fault::InDoubt(_) | Fault::Again(_)) => {}
-                answered => return answered.map_err(StoreError::from),
-            }
-            Ok(readers.once(&read).await.map_err(Fault::of_a_read)?)
-        });
-        match tokio::time::timeout(WAIT_MAX, reading).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_panicked)) => Err(StoreError::Unreachable(Backend::new(OwnerGone))),
-            Err(_elapsed) => Err(StoreError::Unreachable(Backend::new(TooLate(WAIT_MAX)))),
-        }
-    }
-
-    async fn once<T>(
-        &self,
-        read: &(impl for<'l> Fn(&'l Reader) -> BoxFuture<'l, Result<T, Fault>> + Send + Sync),
-    ) -> Result<T, Fault> {
-        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = loop {
-            let Some(link) = idle().pop() else { break None };
-            if link.is_open() {
-                break Some(link);
-            }
-        };
-        let link = match known {
-            Some(link) => link,
-            None => Link::open(&self.shared.target, 0, "octollm reads", &self.shared.clock).await?,
-        };
-        let answer = match tokio::time::timeout(WAIT_MAX, read(&link)).await {
-            Ok(answer) => answer,
-            // What hangs is dropped with its connection.
-            Err(_elapsed) => return Err(Fault::Lost(Arc::new(TooLate(WAIT_MAX)))),
-        };
-        let usable = match &answer {
-            Ok(_) => link.is_open(),
-            Err(Fault::Lost(_)) => false,
-            Err(_) => link.forget().await,
-        };
-        if usable {
-            idle().push(link);
-        }
-        answer
-    }
-}
 
 fn before(error: tokio_postgres::Error) -> Fault {
     Fault::of(error, Stage::Before)
@@ -359,4 +291,33 @@ pub(super) async fn keys(link: &Reader, scope: TenantScope) -> Result<Vec<KeyRec
 pub(super) async fn ring(link: &Reader) -> Result<Vec<RingKey>, Fault> {
     let found = link.client.query(&link.sql.ring, &[]).await.map_err(before)?;
     found.iter().map(rows::read_ring_key).collect()
+}
+
+/// Where the server is and how it is. What is asked of it later shows no less.
+pub(super) async fn report(link: &Reader) -> Result<Report, Fault> {
+    let asked = async { link.client.query_one(&link.sql.report, &[]).await };
+    let row = asked.await.map_err(before)?;
+    let last_change: Option<i64> = rows::get(&row, 4)?;
+    Ok(Report {
+        is_standby: rows::get(&row, 0)?,
+        is_fed: rows::get(&row, 1)?,
+        received: rows::get::<Option<i64>>(&row, 2)?.map(unsigned),
+        replayed: rows::get::<Option<i64>>(&row, 3)?.map(unsigned),
+        // Two clocks: what was committed in this one's future was committed just now.
+        last_change: last_change.map(|millis| Duration::from_millis(unsigned(millis))),
+        timeline: timeline(&row, 5)?,
+        began: unsigned(rows::get(&row, 6)?),
+    })
+}
+
+/// Where the server is. What was asked of it before showed no more.
+pub(super) async fn place(link: &Reader) -> Result<Seen, Fault> {
+    let asked = async { link.client.query_one(&link.sql.stand, &[]).await };
+    let row = asked.await.map_err(before)?;
+    Ok(Seen { timeline: timeline(&row, 0)?, position: unsigned(rows::get(&row, 1)?) })
+}
+
+fn timeline(row: &Row, column: usize) -> Result<u32, Fault> {
+    let number: i64 = rows::get(row, column)?;
+    Ok(u32::try_from(number).map_err(|_| unreadable("timeline", number))?)
 }

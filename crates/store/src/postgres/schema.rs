@@ -19,8 +19,10 @@ struct Migration {
     runs_since: i32,
 }
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { sql: include_str!("migrations/0001_start.sql"), runs_since: 1 }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { sql: include_str!("migrations/0001_start.sql"), runs_since: 1 },
+    Migration { sql: include_str!("migrations/0002_timelines.sql"), runs_since: 1 },
+];
 
 /// One process migrates at a time (`pg_advisory_xact_lock`): "OCTO".
 const LOCK: i64 = 0x4f43_544f;

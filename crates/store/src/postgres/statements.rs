@@ -34,6 +34,7 @@ statements! {
     Statements:
 
     moment = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+    place = "SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint";
 
     // The view. Locks are taken in the order of the ids, so that nobody waits in a circle.
     lock = "SELECT id, tenant, state, state_at, state_place, reason, message, priority, accepted_at,
@@ -230,6 +231,17 @@ statements! {
 
 statements! {
     ReadStatements:
+
+    // Where this server is, a primary or a standby, and how it is. What came over the network is looked
+    // at before what of it was replayed.
+    report = "SELECT pg_is_in_recovery(), EXISTS (SELECT FROM pg_stat_wal_receiver),
+        (pg_last_wal_receive_lsn() - '0/0'::pg_lsn)::bigint,
+        (pg_last_wal_replay_lsn() - '0/0'::pg_lsn)::bigint,
+        (extract(EPOCH FROM clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000)::bigint,
+        t.number, t.began FROM (SELECT number, began FROM timeline ORDER BY number DESC LIMIT 1) AS t";
+    stand = "SELECT (SELECT number FROM timeline ORDER BY number DESC LIMIT 1),
+        ((CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END)
+            - '0/0'::pg_lsn)::bigint";
 
     tenant = "SELECT tenant FROM task WHERE id = $1";
     tasks = "SELECT id, tenant, state, state_at, state_place, reason, message, priority, accepted_at,

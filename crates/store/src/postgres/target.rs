@@ -15,11 +15,74 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(1);
 const KEEPALIVE_RETRIES: u32 = 2;
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(3);
+/// An orchestrator has four connections to each.
+const REPLICAS_MAX: usize = 16;
 
 /// The servers of one database, one of which can be written to.
 #[derive(Clone)]
 pub struct Target {
     hosts: Vec<Config>,
+}
+
+/// Standbys that reads may go to: URLs with commas between, each of one host.
+#[derive(Clone, Debug, Default)]
+pub struct ReplicaTargets(Vec<Target>);
+
+impl ReplicaTargets {
+    pub(super) fn all(&self) -> &[Target] {
+        &self.0
+    }
+}
+
+impl FromStr for ReplicaTargets {
+    type Err = InvalidReplicas;
+
+    fn from_str(urls: &str) -> Result<Self, InvalidReplicas> {
+        let mut all: Vec<Target> = Vec::new();
+        for (number, url) in (1..).zip(urls.split(',')) {
+            let mut target: Target =
+                url.trim().parse().map_err(|why| InvalidReplicas::Invalid { number, why })?;
+            let place = target.place();
+            if all.iter().any(|other| other.place() == place) {
+                return Err(InvalidReplicas::Twice(place));
+            }
+            // What has become of it is looked at, not demanded.
+            for config in &mut target.hosts {
+                config.target_session_attrs(TargetSessionAttrs::Any);
+            }
+            all.push(target);
+        }
+        if all.len() > REPLICAS_MAX { Err(InvalidReplicas::TooMany) } else { Ok(ReplicaTargets(all)) }
+    }
+}
+
+/// Where the replicas are.
+impl fmt::Display for ReplicaTargets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, target) in self.0.iter().enumerate() {
+            write!(f, "{}{target}", if at == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+/// URLs that name no replicas.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidReplicas {
+    /// One of them cannot be used.
+    #[error("number {number} cannot be used (each URL names one host, a comma ends it): {why}")]
+    Invalid {
+        /// Which, from 1.
+        number: usize,
+        /// Why.
+        why: InvalidTarget,
+    },
+    /// Two are one.
+    #[error("{0} is named twice")]
+    Twice(String),
+    /// More than can be watched.
+    #[error("at most {REPLICAS_MAX} are taken")]
+    TooMany,
 }
 
 /// A URL that names no database that could be used.
@@ -107,9 +170,27 @@ impl Target {
         config
     }
 
+    /// Where its hosts are: names and ports.
+    pub(super) fn place(&self) -> String {
+        self.hosts.iter().map(host_and_port).collect::<Vec<_>>().join(",")
+    }
+
     /// How long one host may take until a session stands.
     pub(super) const fn within() -> Duration {
         CONNECT_WITHIN
+    }
+}
+
+/// Where a host is: its name and port.
+fn host_and_port(config: &Config) -> String {
+    let name = match config.get_hosts().first() {
+        Some(Host::Tcp(name)) => name.clone(),
+        Some(Host::Unix(path)) => path.display().to_string(),
+        None => String::new(),
+    };
+    match config.get_ports().first() {
+        Some(port) => format!("{name}:{port}"),
+        None => name,
     }
 }
 
@@ -117,19 +198,7 @@ impl Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let database = self.hosts.first().and_then(Config::get_dbname).unwrap_or_default();
-        write!(f, "postgresql://")?;
-        for (at, config) in self.hosts.iter().enumerate() {
-            let gap = if at == 0 { "" } else { "," };
-            match config.get_hosts().first() {
-                Some(Host::Tcp(name)) => write!(f, "{gap}{name}")?,
-                Some(Host::Unix(path)) => write!(f, "{gap}{}", path.display())?,
-                None => {}
-            }
-            if let Some(port) = config.get_ports().first() {
-                write!(f, ":{port}")?;
-            }
-        }
-        write!(f, "/{database}")
+        write!(f, "postgresql://{}/{database}", self.place())
     }
 }
 
@@ -163,5 +232,26 @@ mod tests {
             let error = url.parse::<Target>().unwrap_err().to_string();
             assert!(error.contains(wanted), "{url}: {error}");
         }
+    }
+
+    #[test]
+    fn replicas_are_named_one_by_one() {
+        let urls = "postgresql://octo:s3cret@one:5433/tasks, postgresql://octo:s3cret@two/tasks";
+        let replicas: ReplicaTargets = urls.parse().unwrap();
+        assert_eq!(replicas.to_string(), "postgresql://one:5433/tasks,postgresql://two:5432/tasks");
+        let places: Vec<_> = replicas.all().iter().map(Target::place).collect();
+        assert_eq!(places, ["one:5433", "two:5432"]);
+        for (urls, wanted) in [
+            ("postgresql://u:s3cret@h:1/d,", "number 2 cannot be used"),
+            ("postgresql://u:s3cret@h:1,i:2/d", "number 2 cannot be used"),
+            ("postgresql://u:s3cret@h:1/d,postgresql://v@h:1/e", "h:1 is named twice"),
+            ("postgresql://u:s3cret@h:1/d?sslmode=require", "number 1 cannot be used"),
+            ("", "number 1 cannot be used"),
+        ] {
+            let error = urls.parse::<ReplicaTargets>().unwrap_err().to_string();
+            assert!(error.contains(wanted) && !error.contains("s3cret"), "{urls}: {error}");
+        }
+        let many: Vec<_> = (0..17).map(|n| format!("postgresql://h{n}/d")).collect();
+        assert!(many.join(",").parse::<ReplicaTargets>().unwrap_err().to_string().contains("at most 16"));
     }
 }

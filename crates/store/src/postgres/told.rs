@@ -133,7 +133,7 @@ pub(super) async fn serve(shared: Arc<Shared>, first: Ear) {
                     tracing::debug!(?fault, "hints could not be sent");
                 }
             }
-            None => match Ear::open(&shared.target, host, "octollm hints", CHANNEL, told.heard()).await {
+            None => match Ear::open(&shared, host, "octollm hints", CHANNEL, told.heard()).await {
                 Ok(open) => {
                     told.hints.all_changed();
                     ear = Some(open);

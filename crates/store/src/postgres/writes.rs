@@ -508,9 +508,10 @@ impl<'a> Writes<'a> {
         sent.push(async { link.client.batch_execute("COMMIT").await.map(|()| 0) }.boxed());
         debug_assert!(sent.len() <= 30, "more are polled in no order");
         // Polled in this order, they are sent in this order; the first that fails is the cause.
-        let all = try_join_all(sent).await;
+        let (all, placed) = tokio::join!(biased; try_join_all(sent), link.place());
         all.map_err(|error| Fault::of(error, Stage::Commit))?;
-        link.confirmed()
+        link.confirmed()?;
+        placed
     }
 }
 

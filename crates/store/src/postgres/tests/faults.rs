@@ -3,7 +3,7 @@
 use super::{Database, chance, soaks, wanted};
 use crate::{
     AcceptError, Accepted, DecideError, Directed, Order, OsEntropy, StoreError, TaskReads, Tasks,
-    postgres::{CONNECTIONS, Moments, OpenError, PostgresStore},
+    postgres::{CONNECTIONS, Moments, OpenError, PostgresStore, ReplicaTargets},
     samples,
 };
 use octollm_access::TenantScope;
@@ -160,7 +160,10 @@ async fn what_is_stuck_at_the_server_is_ended_there() {
     let target = server.url("postgres").parse().unwrap();
     let patience = Duration::from_millis(300);
     let entropy = Arc::new(OsEntropy);
-    let store = PostgresStore::open_patient(target, Moments::Database, entropy, patience).await.unwrap();
+    let store =
+        PostgresStore::open_patient(target, ReplicaTargets::default(), Moments::Database, entropy, patience)
+            .await
+            .unwrap();
     standby_is_away(&server, true);
     let began = Instant::now();
     let answer = store.accept(keyed(1)).await;

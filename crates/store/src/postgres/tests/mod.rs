@@ -2,6 +2,7 @@
 
 mod faults;
 mod plans;
+mod replicas;
 mod rows;
 mod scarce;
 mod shared;

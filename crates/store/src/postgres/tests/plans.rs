@@ -23,6 +23,8 @@ const MAY_WALK: &[(&str, &str)] = &[
     ("keys", "read once, at the start"),
     ("ring", "a key a day, and those of the last days"),
     ("add_to_ring", "the same"),
+    ("report", "the last of an index: timelines are as few as failovers"),
+    ("stand", "the same"),
 ];
 
 #[tokio::test]

@@ -1,0 +1,140 @@
+//! Where the primary's log is: what its connections tell of it, and the marks of its timelines.
+//!
+//! A promotion begins a timeline, and a standby does not say which one it has come to. So the primary
+//! writes it down: whoever connects to it sees to it that its timeline has a row in `timeline` before
+//! anything else is written through that connection. Promises: a snapshot whose newest row is of
+//! timeline `t` holds nothing that was written on a later one, and all that survived of the earlier ones.
+
+use super::fault::Fault;
+use crate::Seen;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio_postgres::{Client, Error};
+
+/// Which database of which servers: the same on the primary and on everything that follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cluster {
+    system: i64,
+    database: i64,
+}
+
+/// How far the primary's log was when it was last heard of.
+#[derive(Default)]
+pub(super) struct Reached {
+    last: Mutex<(Seen, Option<Cluster>)>,
+}
+
+impl Reached {
+    pub(super) fn get(&self) -> Seen {
+        self.lock().0
+    }
+
+    pub(super) fn learn(&self, seen: Seen) {
+        let mut last = self.lock();
+        last.0 = last.0.and(seen);
+    }
+
+    /// The primary is of this cluster.
+    fn is_of(&self, cluster: Cluster) {
+        self.lock().1 = Some(cluster);
+    }
+
+    /// Whether `cluster` is the primary's.
+    pub(super) fn knows(&self, cluster: Cluster) -> bool {
+        self.lock().1 == Some(cluster)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, (Seen, Option<Cluster>)> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const CLUSTER: &str = "SELECT (SELECT system_identifier FROM pg_control_system()),
+    (SELECT oid::bigint FROM pg_database WHERE datname = current_database())";
+
+/// What the server says of itself, whether it is the primary or a standby.
+pub(super) async fn cluster(client: &Client) -> Result<Cluster, Error> {
+    let row = client.query_one(CLUSTER, &[]).await?;
+    Ok(Cluster { system: row.try_get(0)?, database: row.try_get(1)? })
+}
+
+/// The timeline of the primary.
+pub(super) async fn timeline(client: &Client) -> Result<u32, Error> {
+    let row = client.query_one("SELECT pg_walfile_name(pg_current_wal_insert_lsn())", &[]).await?;
+    Ok(timeline_of(row.try_get(0)?))
+}
+
+const PLACE: &str = "SELECT pg_walfile_name(pg_current_wal_insert_lsn()),
+    (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint,
+    (SELECT number FROM timeline ORDER BY number DESC LIMIT 1)";
+
+/// What a new connection to the primary does first. Its timeline.
+pub(super) async fn arrive(client: &Client, reached: &Reached) -> Result<u32, Error> {
+    let row = client.query_one(PLACE, &[]).await?;
+    let (file, position, marked): (&str, i64, Option<i64>) =
+        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let timeline = timeline_of(file);
+    if marked != Some(i64::from(timeline)) {
+        // What is committed later is behind it in the log, so that it need not wait for a standby that
+        // is not there yet.
+        let mark = format!(
+            "BEGIN; SET LOCAL synchronous_commit = off;
+             INSERT INTO timeline SELECT {timeline}, pg_current_wal_insert_lsn() - '0/0'::pg_lsn
+                 ON CONFLICT (number) DO NOTHING;
+             COMMIT"
+        );
+        client.batch_execute(&mark).await?;
+    }
+    reached.is_of(cluster(client).await?);
+    reached.learn(Seen { timeline, position: unsigned(position) });
+    Ok(timeline)
+}
+
+/// The timeline in the name of a file of the log: its first eight digits.
+fn timeline_of(file: &str) -> u32 {
+    let digits = file.get(..8).and_then(|digits| u32::from_str_radix(digits, 16).ok());
+    digits.expect("a file of the log is named by its timeline")
+}
+
+/// A position from a column; none is negative.
+pub(super) fn unsigned(position: i64) -> u64 {
+    u64::try_from(position).unwrap_or_default()
+}
+
+/// The server follows another primary, or its database is another one.
+#[derive(Debug, thiserror::Error)]
+#[error("it is no replica of this primary's database")]
+struct NoReplica;
+
+/// The server was the primary once, and another one is.
+#[derive(Debug, thiserror::Error)]
+#[error("only servers that were the primary before can be reached for writing")]
+struct Outdated;
+
+/// Why no connection is to be had.
+pub(super) fn outdated() -> Fault {
+    Fault::Lost(Arc::new(Outdated))
+}
+
+/// Why a connection to it is of no use.
+pub(super) fn no_replica() -> Fault {
+    Fault::Lost(Arc::new(NoReplica))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_reached_never_falls_back() {
+        let reached = Reached::default();
+        for (timeline, position) in [(1, 9), (1, 3), (2, 5), (1, 99)] {
+            reached.learn(Seen { timeline, position });
+        }
+        assert_eq!(reached.get(), Seen { timeline: 2, position: 5 });
+    }
+
+    #[test]
+    fn a_file_names_its_timeline() {
+        assert_eq!(timeline_of("0000001A000000010000002B"), 26);
+    }
+}
