@@ -1,7 +1,7 @@
 //! A server that has run out of something: refused while it lasts, over when it ends, nothing lost (P1, P9).
 
 use super::{
-    Database, complete,
+    complete,
     faults::{SOON, keyed, open, until_accepted},
     wanted,
 };
@@ -10,10 +10,7 @@ use crate::{
     postgres::{CONNECTIONS, Target},
 };
 use octollm_access::TenantScope;
-use octollm_testkit::{
-    poll_until,
-    postgres::{Server, shared},
-};
+use octollm_testkit::postgres::Server;
 use std::{fs, time::Instant};
 use tokio_postgres::{Client, NoTls};
 
@@ -71,12 +68,13 @@ async fn connections_that_others_exhaust_are_told_and_recovered_from() {
 /// there is space again everything goes on, and what was accepted ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_of_the_database_refuses_accepts_until_there_is_space() {
-    let Some(disk) = shared().on_a_small_disk(40).unwrap() else {
+    // A server of its own: what a full disk does to its housekeeping is no other test's business.
+    let server = Server::start(&[]).unwrap();
+    let Some(disk) = server.on_a_small_disk(40).unwrap() else {
         println!("not tried: mounting a small disk takes root");
         return;
     };
-    let database = Database { name: disk.database.clone() };
-    let store = database.store().await;
+    let store = open(&server.url(&disk.database)).await;
     let mut accepted = vec![until_accepted(&store, &keyed(0)).await.task];
     let filler = disk.fill().unwrap();
     // What is free in the files that are there still takes some.
@@ -110,8 +108,4 @@ async fn a_full_disk_of_the_database_refuses_accepts_until_there_is_space() {
         ended += answers.len();
     }
     assert_eq!(store.open_tasks().await.unwrap(), 0);
-    drop(store);
-    let gone = format!("DROP DATABASE {} WITH (FORCE)", disk.database);
-    assert!(poll_until(SOON, || shared().sql("postgres", &gone).is_ok()));
-    shared().sql("postgres", &format!("DROP TABLESPACE {}", disk.database)).unwrap();
 }
