@@ -12,6 +12,7 @@ pub mod tcp_proxy;
 
 use std::{
     net::TcpListener,
+    sync::atomic::{AtomicU16, Ordering},
     time::{Duration, Instant},
 };
 
@@ -21,6 +22,26 @@ use std::{
 /// When the machine gives none.
 pub fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// A port for a server that is killed and started again while others try to reach it: one that the system
+/// gives to no connection. A client that finds nobody there could else be given that very port for its own
+/// end, be connected to itself, and keep the server from coming back.
+///
+/// # Errors
+/// When all are taken.
+pub fn lasting_port() -> std::io::Result<u16> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Below 32768, where Linux begins to give (net.ipv4.ip_local_port_range); processes begin apart.
+    let (first, count) = (20_000, 12_000);
+    let own = u16::try_from(std::process::id() % u32::from(count)).unwrap_or_default();
+    for _ in 0..count {
+        let at = own.wrapping_mul(7).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % count;
+        if TcpListener::bind(("127.0.0.1", first + at)).is_ok() {
+            return Ok(first + at);
+        }
+    }
+    Err(std::io::ErrorKind::AddrInUse.into())
 }
 
 /// Waits until `ready` says so; `false` when that takes longer than `within`.

@@ -106,7 +106,9 @@ impl Server {
         let socket = format!("unix_socket_directories = '{}'", folder.path().display());
         let lines = lines.iter().copied().chain([socket.as_str()]).chain(settings.iter().copied());
         append(&data.join("postgresql.conf"), &lines.collect::<Vec<_>>().join("\n"))?;
-        append(&data.join("pg_hba.conf"), "host replication all 127.0.0.1/32 trust")?;
+        // Whoever is on a network of this machine, where `listen_addresses` lets them.
+        let known = "host replication all 127.0.0.1/32 trust\nhost all all samenet trust";
+        append(&data.join("pg_hba.conf"), known)?;
         let mut server = Server { folder, port, account, keeper: None };
         server.run()?;
         Ok(server)

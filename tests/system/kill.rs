@@ -16,12 +16,12 @@ use std::{
 };
 
 /// What a client was told: an idempotency key and the id it stands for.
-type Told = Vec<(String, String, Value)>;
+pub(crate) type Told = Vec<(String, String, Value)>;
 
-/// Submits until told to stop; repeats each submit with its key until it is answered, and then
-/// once more: the answers must name the same task.
-async fn client(
-    api: Api,
+/// Submits until told to stop, at any of the servers; repeats each submit with its key until it is
+/// answered, each time at the next server, and then once more: the answers must name the same task.
+pub(crate) async fn client(
+    servers: Vec<Api>,
     name: String,
     mut chance: Chance,
     stop: Arc<AtomicBool>,
@@ -36,11 +36,12 @@ async fn client(
     while !stop.load(Ordering::Relaxed) {
         let key = format!("{name}-{}", told.len());
         let body = json!({"goal": goals[chance.below(3) as usize]});
-        let first = until_answered(&api, &body, &key).await;
+        let turn = chance.below(servers.len() as u64) as usize;
+        let first = until_answered(&servers, turn, &body, &key).await;
         let Some(first) = first else { continue };
         accepted.fetch_add(1, Ordering::Relaxed);
         if chance.below(4) == 0
-            && let Some(second) = until_answered(&api, &body, &key).await
+            && let Some(second) = until_answered(&servers, turn + 1, &body, &key).await
         {
             assert_eq!(first, second, "P3: one key, two tasks");
         }
@@ -50,10 +51,12 @@ async fn client(
     told
 }
 
-/// The task's id, repeating across restarts; `None` when the server sheds load.
-async fn until_answered(api: &Api, body: &Value, key: &str) -> Option<String> {
+/// The task's id, repeating across restarts, each time at the next server; `None` when the server sheds load.
+async fn until_answered(servers: &[Api], mut turn: usize, body: &Value, key: &str) -> Option<String> {
     let began = Instant::now();
     loop {
+        let api = &servers[turn % servers.len()];
+        turn += 1;
         match api.post("/api/v1/tasks", body, Some(key)).await {
             Ok((202, answer)) => return Some(answer["task_id"].as_str().expect("an id").to_owned()),
             Ok((503 | 429, _)) | Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
@@ -76,7 +79,7 @@ async fn every_accepted_task_ends_once_whatever_is_killed() {
     let clients: Vec<_> = (0..16)
         .map(|n| {
             let run = client(
-                octo.client(),
+                vec![octo.client()],
                 format!("client-{n}"),
                 chance.child(),
                 Arc::clone(&stop),
@@ -118,7 +121,7 @@ async fn every_accepted_task_ends_once_whatever_is_killed() {
     }
     println!("{} tasks accepted, {kills} kills of the server, {worker_kills} of a worker alone", told.len());
     assert!(kills > 3 && told.len() > 50, "too little happened to prove anything");
-    check(&octo, &told).await;
+    check(&[octo.client()], &told).await;
 }
 
 /// P1–P3 at every commit and every reply: the process ends right there.
@@ -131,7 +134,7 @@ async fn every_accepted_task_ends_once_at_every_failpoint() {
     let clients: Vec<_> = (0..8)
         .map(|n| {
             let run = client(
-                octo.client(),
+                vec![octo.client()],
                 format!("point-{n}"),
                 chance.child(),
                 Arc::clone(&stop),
@@ -160,25 +163,28 @@ async fn every_accepted_task_ends_once_at_every_failpoint() {
     for client in clients {
         told.extend(client.await.expect("no client saw a fault"));
     }
-    check(&octo, &told).await;
+    check(&[octo.client()], &told).await;
 }
 
 /// Every task that a client was told of has ended once, with a whole history, and its key
-/// still stands for it. The sweeper has found nothing between states.
-async fn check(octo: &Octo, told: &Told) {
-    let api = octo.client();
+/// still stands for it, at every server. No sweeper has found anything between states.
+pub(crate) async fn check(servers: &[Api], told: &Told) {
     let one = async |(key, id, body): &(String, String, Value)| {
-        let task = api.ended(id).await;
-        let events = api.events(id).await;
+        let task = servers[0].ended(id).await;
+        let events = servers[0].events(id).await;
         let faults = checker::faults(&task, &events);
         assert!(faults.is_empty(), "{id}: {faults:#?}\n{events:#?}");
-        let again = until_answered(&api, body, key).await;
-        assert_eq!(again.as_deref(), Some(&**id), "P3: the key {key} stands for another task now");
+        for turn in 0..servers.len() {
+            let again = until_answered(servers, turn, body, key).await;
+            assert_eq!(again.as_deref(), Some(&**id), "P3: the key {key} stands for another task now");
+        }
     };
     for some in told.chunks(16) {
         futures_util::future::join_all(some.iter().map(one)).await;
     }
-    let (_, metrics) = api.get_text("/metrics").await.expect("metrics");
-    let found = metrics.lines().find(|l| l.starts_with("octollm_sweep_repairs_total")).unwrap_or("none");
-    assert!(found.ends_with(" 0"), "the sweeper found tasks between states: {found}");
+    for server in servers {
+        let (_, metrics) = server.get_text("/metrics").await.expect("metrics");
+        let found = metrics.lines().find(|l| l.starts_with("octollm_sweep_repairs_total")).unwrap_or("none");
+        assert!(found.ends_with(" 0"), "the sweeper found tasks between states: {found}");
+    }
 }

@@ -28,7 +28,8 @@ async fn a_step_that_loses_its_worker_three_times_is_poison_and_others_go_on() {
     assert_eq!(page["tasks"][0]["task_id"], json!(poison));
 }
 
-fn holds(pid: u32, name: &str) -> bool {
+/// Whether a process has one below it whose command line says so.
+pub(crate) fn holds(pid: u32, name: &str) -> bool {
     crate::server::children(pid).into_iter().any(|child| {
         let own = std::fs::read(format!("/proc/{child}/cmdline"))
             .is_ok_and(|l| String::from_utf8_lossy(&l).contains(name));

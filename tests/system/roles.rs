@@ -1,11 +1,14 @@
 //! Arms as processes of their own, over the network: what an orchestrator's death, an arm's death and
 //! an arm that comes back too late do to the steps (P1, P2).
 
-use crate::server::{ADMIN, Api, Octo, kill, program, wait_until};
+use crate::{
+    fleet::{Arm, arm_key},
+    server::{ADMIN, Api, Octo, Stand, program, wait_until},
+};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::{
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -23,57 +26,21 @@ impl Parts {
         drop(free);
         let arguments = ["--role", "orchestrator", "--internal-listen", &internal];
         let octo = Octo::start_with(&arguments, &[("OCTOLLM_LEASE_TTL", "3s")]);
-        let made = octo.client().post("/api/v1/keys", &json!({ "role": "arm" }), None).await;
-        let (status, made) = made.expect("an answer");
-        assert_eq!(status, 201, "{made}");
-        let arm_key = made["key"].as_str().expect("a key").to_owned();
+        let arm_key = arm_key(&octo.client()).await;
         Parts { octo, internal: format!("http://{internal}"), arm_key }
     }
 
     fn arm(&self, role: &str) -> Arm {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let process = Command::new(program())
-            .args(["serve", "--role", role, "--data"])
-            .arg(folder.path())
-            .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .env("OCTOLLM_ARM_KEY", &self.arm_key)
-            // The first of them is nobody.
-            .env("OCTOLLM_ORCHESTRATORS", format!("http://127.0.0.1:9,{}", self.internal))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("the program starts");
-        Arm { process, folder }
+        // The first of them is nobody.
+        let orchestrators = format!("http://127.0.0.1:9,{}", self.internal);
+        let variables = [("OCTOLLM_ARM_KEY", &*self.arm_key), ("OCTOLLM_ORCHESTRATORS", &orchestrators)];
+        Arm::start(Stand::here(0), role, &variables)
     }
 
     /// A client whose tasks may run `sleep`.
     async fn sleeper(&self) -> Api {
         let key = crate::cancel::key_with_commands(&self.octo, &["sleep"]).await;
         self.octo.client().with_key(&key)
-    }
-}
-
-struct Arm {
-    process: Child,
-    folder: tempfile::TempDir,
-}
-
-impl Arm {
-    fn signal(&self, signal: Signal) {
-        kill(self.process.id(), signal);
-    }
-
-    fn exit_code(&mut self) -> Option<i32> {
-        let process = &mut self.process;
-        wait_until("the arm ends", || process.try_wait().expect("a child can be waited for")).code()
-    }
-}
-
-impl Drop for Arm {
-    fn drop(&mut self) {
-        kill(self.process.id(), Signal::KILL);
-        let _reaped = self.process.wait();
     }
 }
 
@@ -90,7 +57,7 @@ async fn task_when(api: &Api, id: &str, what: &str, holds: impl Fn(&Value) -> bo
     }
 }
 
-async fn leased(api: &Api, id: &str) {
+pub(crate) async fn leased(api: &Api, id: &str) {
     task_when(api, id, "the step is leased", |task| task["steps"][0]["status"] == "leased").await;
 }
 
@@ -119,7 +86,7 @@ async fn a_step_outlives_the_orchestrator_that_leased_it() {
     for arm in &mut arms {
         arm.signal(Signal::TERM);
         assert_eq!(arm.exit_code(), Some(0));
-        let left = std::fs::read_dir(arm.folder.path().join("arms")).expect("its folder").count();
+        let left = std::fs::read_dir(arm.data().join("arms")).expect("its folder").count();
         assert_eq!(left, 1, "an arm that was told to go leaves a lock and nothing else");
     }
 }
@@ -147,7 +114,7 @@ async fn what_an_arm_reports_after_its_lease_changes_nothing() {
     let history = api.events(&id).await;
     frozen.signal(Signal::CONT);
     // Whoever was frozen beats, hears that its leases are lost, and asks for work: it does some.
-    kill(third.process.id(), Signal::KILL);
+    third.signal(Signal::KILL);
     let next = api.submit(&json!({ "goal": "run `sleep 0`" })).await;
     assert_eq!(api.ended(&next).await["status"], "completed");
     assert_eq!(api.events(&id).await, history, "the ended task tells nothing new");
@@ -225,7 +192,7 @@ async fn an_arm_without_an_orchestrator_says_so_and_outlives_its_log() {
         .spawn()
         .expect("the program starts");
     let log = process.stderr.take().expect("it is piped");
-    let mut arm = Arm { process, folder };
+    let mut arm = Arm::adopt(process, folder);
     let told = tokio::task::spawn_blocking(move || {
         let mut lines = std::io::BufRead::lines(std::io::BufReader::new(log)).map_while(Result::ok);
         lines.find(|line| line.contains("no orchestrator can be reached"))

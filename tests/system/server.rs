@@ -27,8 +27,31 @@ pub(crate) fn program() -> PathBuf {
     path
 }
 
+/// Where a process runs: the words that start it there, and the address at which it is seen.
+#[derive(Clone, Debug)]
+pub(crate) struct Stand {
+    pub(crate) launcher: Vec<String>,
+    pub(crate) address: String,
+}
+
+impl Stand {
+    /// On this machine, at a port (0: any).
+    pub(crate) fn here(port: u16) -> Self {
+        Stand { launcher: Vec::new(), address: format!("127.0.0.1:{port}") }
+    }
+
+    /// The program, started there, in an environment that holds nothing but a path.
+    pub(crate) fn program(&self) -> Command {
+        let mut words = self.launcher.iter().map(Into::into).chain([program()]);
+        let mut command = Command::new(words.next().expect("there is the program at least"));
+        command.args(words).env_clear().env("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/bin");
+        command
+    }
+}
+
 /// A data folder and the server on it, which may be killed and started again.
 pub(crate) struct Octo {
+    stand: Stand,
     folder: tempfile::TempDir,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
@@ -45,7 +68,13 @@ impl Octo {
 
     /// A server with these further arguments and variables.
     pub(crate) fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::start_at(Stand::here(0), arguments, environment)
+    }
+
+    /// A server at a place of its own.
+    pub(crate) fn start_at(stand: Stand, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut octo = Octo {
+            stand,
             folder: tempfile::tempdir().expect("a temporary folder"),
             arguments: arguments.iter().map(|a| (*a).to_owned()).collect(),
             environment: environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
@@ -69,12 +98,12 @@ impl Octo {
 
     /// Starts the server; `false` when it ended before it listened (a failpoint may wish so).
     pub(crate) fn try_start_again(&mut self) -> bool {
-        let mut child = Command::new(program())
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        let mut child = self
+            .stand
+            .program()
+            .args(["serve", "--listen", &self.stand.address, "--data"])
             .arg(self.folder.path().join("data"))
             .args(&self.arguments)
-            .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("HOME", self.folder.path())
             .env("OCTOLLM_ADMIN_KEY", ADMIN)
             .envs(self.environment.iter().cloned())

@@ -12,27 +12,43 @@ const NEEDS: &[(&str, &str)] = &[
     ("/usr/lib/postgresql/15/bin/postgres", "postgresql-15"),
 ];
 
+/// Likewise, for tests that say that they were not tried where it is missing.
+const WISHES: &[(&str, &str)] = &[("faketime", "faketime"), ("/usr/sbin/ip", "iproute2")];
+
 /// Asked by Debian's packages before they start a service; 101 forbids it. The tests start their own
 /// servers, in folders of their own.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Installs what is missing when this is Debian and we are root; says what to install otherwise.
 pub(crate) fn install() -> Result<(), String> {
-    let missing: Vec<&str> =
-        NEEDS.iter().filter(|(program, _)| !on_path(program)).map(|(_, package)| *package).collect();
+    let (missing, wished) = (missing(NEEDS), missing(WISHES));
+    let installs = is_root() && on_path("apt-get");
+    if !wished.is_empty()
+        && let Err(why) = if installs { apt_get(&wished) } else { Err("it takes root and Debian".to_owned()) }
+    {
+        say(&format!("some tests will not be tried without {}: {why}", wished.join(", ")));
+    }
     if missing.is_empty() {
         return Ok(());
     }
-    let line = format!("apt-get install -y --no-install-recommends {}", missing.join(" "));
-    if !(is_root() && on_path("apt-get")) {
+    if !installs {
+        let line = format!("apt-get install -y --no-install-recommends {}", missing.join(" "));
         return Err(format!(
             "the tests need what is not installed here; install it with\n\n    {line}\n\nand repeat"
         ));
     }
-    say(&format!("installing what the tests need: {}", missing.join(", ")));
+    apt_get(&missing)
+}
+
+fn missing(of: &[(&'static str, &'static str)]) -> Vec<&'static str> {
+    of.iter().filter(|(program, _)| !on_path(program)).map(|(_, package)| *package).collect()
+}
+
+fn apt_get(packages: &[&str]) -> Result<(), String> {
+    say(&format!("installing what the tests need: {}", packages.join(", ")));
     run(Command::new("apt-get").args(["update", "-q"]))?;
     let mut arguments = vec!["install", "-y", "-q", "--no-install-recommends"];
-    arguments.extend(&missing);
+    arguments.extend(packages);
     without_services(|| run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive")))
 }
 
