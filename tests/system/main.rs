@@ -13,6 +13,7 @@ mod checker;
 mod clocks;
 mod command_line;
 mod database;
+mod deployed;
 mod drain;
 mod fleet;
 mod fleet_kills;

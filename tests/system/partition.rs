@@ -74,7 +74,7 @@ async fn inside() {
         })
         .collect();
     let (began, mut cuts) = (Instant::now(), 0);
-    while began.elapsed() < faults_for(8) || cuts < 3 {
+    while began.elapsed() < faults_for(6) || cuts < 3 {
         tokio::time::sleep(Duration::from_millis(chance.below(300))).await;
         let (orchestrator, arm) = (&upper[chance.below(2) as usize], &lower[chance.below(3) as usize]);
         let cut = match chance.below(4) {
