@@ -1,19 +1,21 @@
 //! What keeps the store in order: the sweep of what has run out, the audit of what a crash may have
-//! left, workers and callers that are gone, retention, keys, and who leads.
+//! left, workers and callers that are gone, and who leads. Its lane also does what is asked rarely:
+//! retention and keys.
 
 use super::{
     decide::commit,
     draft::{Busy, Draft, Drafts, load},
     fault::{Fault, Stage},
+    keys,
     lane::{Done, Shared, Work},
     link::Link,
     news::News,
-    rows,
+    retention, rows,
     writes::Writes,
 };
 use crate::{
     StoreError, Swept,
-    columns::{OPEN_STATES, priority_number, scopes_text, word},
+    columns::{OPEN_STATES, priority_number, word},
 };
 use octollm_access::{KeyRecord, RingKey, TenantScope};
 use octollm_contract::{KeyId, Millis, TaskId, Timestamp, WorkerId};
@@ -131,15 +133,15 @@ impl Work for Upkeep {
                 Chore::Sweep { most } => Outcome::Swept(self.sweep(link, *most, &mut news).await?),
                 Chore::Lose { worker } => Outcome::Swept(self.lose(link, worker.as_ref(), &mut news).await?),
                 Chore::Prune { ended_before, most } => {
-                    Outcome::Removed(prune(link, *ended_before, *most).await?)
+                    Outcome::Removed(retention::prune(link, *ended_before, *most).await?)
                 }
                 Chore::PutKey(key) => {
-                    put_key(link, key).await?;
+                    keys::put(link, key).await?;
                     Outcome::Was(true)
                 }
-                Chore::RevokeKey { id, scope, at } => Outcome::Was(revoke_key(link, id, scope, *at).await?),
+                Chore::RevokeKey { id, scope, at } => Outcome::Was(keys::revoke(link, id, scope, *at).await?),
                 Chore::AddToRing { key, now } => {
-                    add_to_ring(link, key, *now).await?;
+                    keys::add_to_ring(link, key, *now).await?;
                     Outcome::Was(true)
                 }
                 Chore::Lead { office } => Outcome::Was(self.lead(link, office).await?),
@@ -154,12 +156,12 @@ impl Work for Upkeep {
     }
 }
 
-fn before(error: tokio_postgres::Error) -> Fault {
+pub(super) fn before(error: tokio_postgres::Error) -> Fault {
     Fault::of(error, Stage::Before)
 }
 
 /// The outcome of a statement that is a transaction of its own.
-fn done<T>(link: &Link, outcome: Result<T, tokio_postgres::Error>) -> Result<T, Fault> {
+pub(super) fn done<T>(link: &Link, outcome: Result<T, tokio_postgres::Error>) -> Result<T, Fault> {
     let outcome = outcome.map_err(|error| Fault::of(error, Stage::Commit))?;
     link.confirmed()?;
     Ok(outcome)
@@ -465,100 +467,4 @@ async fn missing<'d>(link: &Link, drafts: &'d Drafts) -> Result<Vec<(&'d Task, u
         missing.extend(asked.get(at).copied());
     }
     Ok(missing)
-}
-
-/// Removes tasks that ended long ago, with all that belongs to them.
-async fn prune(link: &Link, ended_before: Timestamp, most: usize) -> Result<usize, Fault> {
-    let (client, sql) = (&link.client, &link.sql);
-    let (at, limit) = (ended_before.as_millis(), rows::limit(most));
-    let (_, ended) = tokio::try_join!(
-        biased;
-        client.batch_execute("BEGIN"),
-        async { client.query(&sql.ended, &[&at, &limit]).await },
-    )
-    .map_err(before)?;
-    let mut ids: Vec<Uuid> = Vec::with_capacity(ended.len());
-    let (mut key_tenants, mut keys) = (Vec::new(), Vec::new());
-    let (mut talk_tenants, mut talks, mut talk_tasks) = (Vec::new(), Vec::new(), Vec::new());
-    for row in &ended {
-        let (id, tenant): (Uuid, &str) = (rows::get(row, 0)?, rows::get(row, 1)?);
-        ids.push(id);
-        if let Some(key) = rows::get::<Option<&str>>(row, 2)? {
-            key_tenants.push(tenant);
-            keys.push(key);
-        }
-        if let Some(talk) = rows::get::<Option<&str>>(row, 3)? {
-            talk_tenants.push(tenant);
-            talks.push(talk);
-            talk_tasks.push(id);
-        }
-    }
-    let drop = async |statement| client.execute(statement, &[&ids]).await;
-    tokio::try_join!(
-        biased;
-        async { client.execute(&sql.drop_idempotency, &[&key_tenants, &keys]).await },
-        async { client.execute(&sql.drop_session, &[&talk_tenants, &talks, &talk_tasks]).await },
-        drop(&sql.drop_paper),
-        drop(&sql.drop_steps),
-        drop(&sql.drop_checkpoints),
-        drop(&sql.drop_events),
-        drop(&sql.drop_artefacts),
-        drop(&sql.drop_ledger),
-        drop(&sql.drop_holds),
-        drop(&sql.drop_receipts),
-        drop(&sql.drop_task),
-        client.batch_execute("COMMIT"),
-    )
-    .map_err(|error| Fault::of(error, Stage::Commit))?;
-    link.confirmed()?;
-    Ok(ids.len())
-}
-
-async fn put_key(link: &Link, key: &KeyRecord) -> Result<(), Fault> {
-    let policy = serde_json::to_string(&key.policy).map_err(|error| Fault::Corrupt(Arc::new(error)))?;
-    let kept = link
-        .client
-        .execute(
-            &link.sql.put_key,
-            &[
-                &key.id.as_str(),
-                &key.tenant.as_str(),
-                &key.verifier.to_bytes().as_slice(),
-                &key.role.as_str(),
-                &scopes_text(&key.scopes),
-                &policy,
-                &key.label,
-                &key.created_at.as_millis(),
-                &key.revoked_at.map(Timestamp::as_millis),
-            ],
-        )
-        .await;
-    done(link, kept).map(|_| ())
-}
-
-async fn add_to_ring(link: &Link, key: &RingKey, now: Timestamp) -> Result<(), Fault> {
-    let RingKey { seed, signs_from, opens_until } = key;
-    let values = (seed.as_slice(), signs_from.as_millis(), opens_until.as_millis(), now.as_millis());
-    let added =
-        link.client.execute(&link.sql.add_to_ring, &[&values.0, &values.1, &values.2, &values.3]).await;
-    done(link, added).map(|_| ())
-}
-
-async fn revoke_key(link: &Link, id: &KeyId, scope: &TenantScope, at: Timestamp) -> Result<bool, Fault> {
-    let (client, sql) = (&link.client, &link.sql);
-    let (_, found) = tokio::try_join!(
-        biased;
-        client.batch_execute("BEGIN"),
-        async { client.query_opt(&sql.lock_key, &[&id.as_str()]).await },
-    )
-    .map_err(before)?;
-    let owner = found.map(|row| Ok::<_, Fault>(word("tenant", rows::get(&row, 0)?)?)).transpose()?;
-    let allowed = owner.is_some_and(|tenant| scope.allows(&tenant));
-    if allowed {
-        // The first revocation stands.
-        client.execute(&sql.revoke_key, &[&id.as_str(), &at.as_millis()]).await.map_err(before)?;
-    }
-    client.batch_execute("COMMIT").await.map_err(|error| Fault::of(error, Stage::Commit))?;
-    link.confirmed()?;
-    Ok(allowed)
 }

@@ -1,0 +1,66 @@
+//! API keys, and the keys that sign step tokens.
+
+use super::{
+    fault::{Fault, Stage},
+    link::Link,
+    rows,
+    upkeep::{before, done},
+};
+use crate::columns::{scopes_text, word};
+use octollm_access::{KeyRecord, RingKey, TenantScope};
+use octollm_contract::{KeyId, Timestamp};
+use std::sync::Arc;
+
+pub(super) async fn put(link: &Link, key: &KeyRecord) -> Result<(), Fault> {
+    let policy = serde_json::to_string(&key.policy).map_err(|error| Fault::Corrupt(Arc::new(error)))?;
+    let kept = link
+        .client
+        .execute(
+            &link.sql.put_key,
+            &[
+                &key.id.as_str(),
+                &key.tenant.as_str(),
+                &key.verifier.to_bytes().as_slice(),
+                &key.role.as_str(),
+                &scopes_text(&key.scopes),
+                &policy,
+                &key.label,
+                &key.created_at.as_millis(),
+                &key.revoked_at.map(Timestamp::as_millis),
+            ],
+        )
+        .await;
+    done(link, kept).map(|_| ())
+}
+
+pub(super) async fn add_to_ring(link: &Link, key: &RingKey, now: Timestamp) -> Result<(), Fault> {
+    let RingKey { seed, signs_from, opens_until } = key;
+    let values = (seed.as_slice(), signs_from.as_millis(), opens_until.as_millis(), now.as_millis());
+    let added =
+        link.client.execute(&link.sql.add_to_ring, &[&values.0, &values.1, &values.2, &values.3]).await;
+    done(link, added).map(|_| ())
+}
+
+pub(super) async fn revoke(
+    link: &Link,
+    id: &KeyId,
+    scope: &TenantScope,
+    at: Timestamp,
+) -> Result<bool, Fault> {
+    let (client, sql) = (&link.client, &link.sql);
+    let (_, found) = tokio::try_join!(
+        biased;
+        client.batch_execute("BEGIN"),
+        async { client.query_opt(&sql.lock_key, &[&id.as_str()]).await },
+    )
+    .map_err(before)?;
+    let owner = found.map(|row| Ok::<_, Fault>(word("tenant", rows::get(&row, 0)?)?)).transpose()?;
+    let allowed = owner.is_some_and(|tenant| scope.allows(&tenant));
+    if allowed {
+        // The first revocation stands.
+        client.execute(&sql.revoke_key, &[&id.as_str(), &at.as_millis()]).await.map_err(before)?;
+    }
+    client.batch_execute("COMMIT").await.map_err(|error| Fault::of(error, Stage::Commit))?;
+    link.confirmed()?;
+    Ok(allowed)
+}
