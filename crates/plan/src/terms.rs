@@ -200,10 +200,6 @@ mod tests {
             PlanFault::UnusableCriterion { step: step.parse().unwrap(), number, why }
         };
         assert_eq!(faults, [fault("c", 1)], "all of the plan's together");
-        let faults = plan().settled(&planning.terms(&[], all_fit)).unwrap_err();
-        assert!(
-            !faults.iter().any(|fault| matches!(fault, PlanFault::UnusableCriterion { .. })),
-            "{faults:?}"
-        );
+        assert!(plan().settled(&planning.terms(&[], all_fit)).is_ok());
     }
 }
