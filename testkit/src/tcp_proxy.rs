@@ -1,5 +1,6 @@
 //! A stable address whose server can be cut off, frozen, replaced, or cut off at the very moment at
-//! which it has been asked for something and has not answered yet.
+//! which it has been asked for something and has not answered yet; or stopped there, before it is asked
+//! or after it has answered, for somebody to be killed at that moment.
 
 use std::{
     io,
@@ -25,6 +26,18 @@ enum Mode {
     /// The first client that sends these bytes is cut off once the server has answered: the server has
     /// done it, the client never hears so. Then everything goes through again.
     SwallowAnswerTo(Vec<u8>),
+    /// The first connection on which a client sends these bytes stands still from then on, at that
+    /// place; everything else goes through.
+    StopAt(Vec<u8>, Place),
+}
+
+/// Where a connection stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The server has not been asked.
+    BeforeAsk,
+    /// It has answered, and the client has not heard.
+    BeforeAnswer,
 }
 
 /// The proxy. It ends when it is dropped.
@@ -93,8 +106,14 @@ impl TcpProxy {
         self.mode.send_replace(Mode::SwallowAnswerTo(bytes.to_vec()));
     }
 
-    /// Waits until [`TcpProxy::swallow_the_answer_to`] has happened.
-    pub async fn swallowed(&self) {
+    /// The next connection whose client sends `bytes` in one piece stands still at that place, until one of
+    /// its ends is gone.
+    pub fn stop_at(&self, bytes: &[u8], place: Place) {
+        self.mode.send_replace(Mode::StopAt(bytes.to_vec(), place));
+    }
+
+    /// Waits until [`TcpProxy::swallow_the_answer_to`] or [`TcpProxy::stop_at`] has happened.
+    pub async fn happened(&self) {
         let mut seen = self.mode.subscribe();
         // The sender lives as long as this borrow.
         let _open = seen.wait_for(|mode| *mode == Mode::Pass).await;
@@ -113,7 +132,7 @@ async fn serve(
     let Ok(server) = TcpStream::connect(server).await else { return };
     let _small_packets_wait_otherwise = (client.set_nodelay(true), server.set_nodelay(true));
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
-    let (doomed, doom) = watch::channel(false);
+    let (doomed, doom) = watch::channel(None);
     let up = up(from_client, to_server, mode.clone(), seen.clone(), doomed);
     let down = down(from_server, to_client, mode, seen.clone(), doom);
     tokio::select! {
@@ -129,7 +148,7 @@ async fn up(
     mut to: OwnedWriteHalf,
     mode: watch::Sender<Mode>,
     mut seen: watch::Receiver<Mode>,
-    doomed: watch::Sender<bool>,
+    doomed: watch::Sender<Option<Doom>>,
 ) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(count) = from.read(&mut buffer).await {
@@ -137,17 +156,51 @@ async fn up(
             return;
         }
         let piece = &buffer[..count];
+        let holds = |bytes: &[u8]| piece.windows(bytes.len()).any(|part| part == bytes);
         let meant = match &*mode.borrow() {
-            Mode::SwallowAnswerTo(bytes) => piece.windows(bytes.len()).any(|part| part == bytes.as_slice()),
-            Mode::Pass | Mode::Cut | Mode::Frozen => false,
+            Mode::SwallowAnswerTo(bytes) => holds(bytes).then_some(Doom::Cut),
+            Mode::StopAt(bytes, Place::BeforeAnswer) => holds(bytes).then_some(Doom::Stop),
+            Mode::StopAt(bytes, Place::BeforeAsk) => holds(bytes).then_some(Doom::StopNow),
+            Mode::Pass | Mode::Cut | Mode::Frozen => None,
         };
-        if meant {
-            doomed.send_replace(true);
+        match meant {
+            None => {}
+            Some(Doom::Cut | Doom::Stop) => {
+                doomed.send_replace(meant);
+            }
+            Some(Doom::StopNow) => {
+                has_happened(&mode);
+                // Only its end is of interest.
+                while from.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
+                return;
+            }
         }
         if to.write_all(piece).await.is_err() {
             return;
         }
     }
+}
+
+/// What the connection meets with.
+#[derive(Clone, Copy, Debug)]
+enum Doom {
+    /// It is cut off when the answer is there.
+    Cut,
+    /// It stands still when the answer is there.
+    Stop,
+    /// It stands still before the ask.
+    StopNow,
+}
+
+/// It has happened to one connection: everything else goes through again.
+fn has_happened(mode: &watch::Sender<Mode>) {
+    mode.send_if_modified(|mode| {
+        let armed = matches!(mode, Mode::SwallowAnswerTo(_) | Mode::StopAt(..));
+        if armed {
+            *mode = Mode::Pass;
+        }
+        armed
+    });
 }
 
 /// From the server to the client.
@@ -156,23 +209,22 @@ async fn down(
     mut to: OwnedWriteHalf,
     mode: watch::Sender<Mode>,
     mut seen: watch::Receiver<Mode>,
-    doom: watch::Receiver<bool>,
+    doom: watch::Receiver<Option<Doom>>,
 ) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(count) = from.read(&mut buffer).await {
-        if *doom.borrow() {
+        let doom = *doom.borrow();
+        if let Some(doom) = doom {
             // The server has answered; give it time for all of it, and keep it.
             while let Ok(Ok(more)) =
                 tokio::time::timeout(std::time::Duration::from_millis(100), from.read(&mut buffer)).await
                 && more > 0
             {}
-            mode.send_if_modified(|mode| {
-                let armed = matches!(mode, Mode::SwallowAnswerTo(_));
-                if armed {
-                    *mode = Mode::Pass;
-                }
-                armed
-            });
+            has_happened(&mode);
+            if let Doom::Stop | Doom::StopNow = doom {
+                // Until one of the two is gone.
+                while from.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
+            }
             return;
         }
         if count == 0

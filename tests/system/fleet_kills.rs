@@ -4,24 +4,26 @@
 use crate::{
     chance::Chance,
     checker,
-    fleet::{Arm, Fleet, faults_for},
+    fleet::{Arm, Fleet, faults_for, here},
     kill::{self, Told},
     poison::holds,
-    server::{Api, PATIENCE},
+    server::{ADMIN, Api, PATIENCE},
 };
-use octollm_testkit::postgres::shared;
+use octollm_testkit::{
+    postgres::shared,
+    tcp_proxy::{Place, TcpProxy},
+};
 use serde_json::{Value, json};
 use std::{
     sync::{
-        Arc,
+        Arc, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 /// P1, P2, P3: whichever orchestrator is killed and whenever, and sometimes both: every task that got a
-/// 202 ends once, and a key stands for one task at both. The moments are drawn; the failpoints are the
-/// embedded store's (`kill.rs`).
+/// 202 ends once, and a key stands for one task at both. The moments are drawn.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_accepted_task_ends_once_whichever_orchestrator_is_killed() {
     let mut chance = Chance::for_test("every_accepted_task_ends_once_whichever_orchestrator_is_killed");
@@ -61,6 +63,59 @@ async fn every_accepted_task_ends_once_whichever_orchestrator_is_killed() {
     assert!(told.len() > 20, "too little happened to prove anything");
     all_end(&fleet.clients()[0], &told).await;
     kill::check(&fleet.clients(), &told).await;
+}
+
+/// P1, P2, P3, at the very moments: an orchestrator dies when a transaction is about to be committed, when
+/// it is and the orchestrator has not heard so, and when a client is about to be answered. Connections
+/// stand still there, at a proxy before the database and at one before the orchestrator.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_accepted_task_ends_once_at_every_commit_and_reply() {
+    let mut chance = Chance::for_test("every_accepted_task_ends_once_at_every_commit_and_reply");
+    let name = shared().database().expect("a database");
+    let local = |port: u16| std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let database = TcpProxy::start(local(shared().port())).await.expect("a proxy");
+    let direct = shared().tcp_url(&name);
+    let watched = format!("postgresql://octo@{}/{name}", database.address());
+    let victim = here();
+    let front = TcpProxy::start(victim.address.parse().expect("an address")).await.expect("a proxy");
+    let places = [(victim, &[("OCTOLLM_DATABASE_URL", &*watched)][..]), (here(), &[])];
+    let mut fleet = Fleet::start(&direct, &places).await;
+    let _arms = [fleet.arm("arm:executor,arm:judge", 8), fleet.arm("arm:executor,arm:judge", 8)];
+    let front_url = Arc::new(RwLock::new(format!("http://{}", front.address())));
+    let servers = vec![Api::new(front_url, ADMIN), fleet.orchestrators[1].client()];
+    let (stop, accepted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let clients: Vec<_> = (0..6)
+        .map(|n| {
+            let (stop, accepted) = (Arc::clone(&stop), Arc::clone(&accepted));
+            let name = format!("client-{n}");
+            tokio::spawn(kill::client(servers.clone(), name, chance.child(), stop, accepted))
+        })
+        .collect();
+    let points = [
+        (&database, &b"COMMIT"[..], Place::BeforeAsk),
+        (&database, b"COMMIT", Place::BeforeAnswer),
+        (&front, b"POST /api/v1/tasks", Place::BeforeAnswer),
+    ];
+    let began = Instant::now();
+    let mut kills = 0;
+    while kills < 6 || (began.elapsed() < faults_for(0)) {
+        let (proxy, ask, place) = points[kills % points.len()];
+        tokio::time::sleep(Duration::from_millis(chance.below(200))).await;
+        proxy.stop_at(ask, place);
+        let happened = tokio::time::timeout(PATIENCE, proxy.happened()).await;
+        assert!(happened.is_ok(), "nobody came to {place:?} of {:?}", String::from_utf8_lossy(ask));
+        fleet.orchestrators[0].kill_server();
+        fleet.orchestrators[0].start_again();
+        kills += 1;
+    }
+    stop.store(true, Ordering::Relaxed);
+    let mut told = Told::new();
+    for client in clients {
+        told.extend(client.await.expect("no client saw a fault"));
+    }
+    println!("{} tasks accepted, {kills} kills of an orchestrator", told.len());
+    all_end(&servers[1], &told).await;
+    kill::check(&servers, &told).await;
 }
 
 /// P1: nothing that was accepted still runs a minute after the last fault.

@@ -58,7 +58,7 @@ async fn a_commit_whose_answer_is_lost_is_in_doubt_and_its_key_finds_it() {
     proxy.swallow_the_answer_to(b"COMMIT");
     let answer = store.accept(keyed(1)).await;
     assert!(is_unconfirmed(&answer), "{answer:?}");
-    proxy.swallowed().await;
+    proxy.happened().await;
     let again = until_accepted(&store, &keyed(1)).await;
     assert!(again.replayed);
     assert_eq!(database.sql("SELECT count(*) FROM octollm.task"), "1");
