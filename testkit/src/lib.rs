@@ -1,4 +1,4 @@
-//! What tests stand on: real servers from Debian's packages, and a TCP proxy between a client and a
+//! What tests stand on: real servers, from Debian's packages or in a thread, and a TCP proxy between a client and a
 //! server that cuts, delays and swallows as it is told.
 //!
 //! Promises: a server listens on a free port of its own and a socket in a temporary folder of its own,
@@ -8,6 +8,7 @@
 //! Must not know: any crate of the project.
 
 pub mod postgres;
+pub mod s3;
 pub mod tcp_proxy;
 
 use std::{

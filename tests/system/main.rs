@@ -6,6 +6,7 @@
 #![expect(clippy::cast_possible_truncation, reason = "small random numbers and a clock as a seed")]
 
 mod bad_input;
+mod bucket;
 mod budget;
 mod cancel;
 mod chance;

@@ -1,6 +1,7 @@
 //! The simulated model server as a process: the witness of what was asked and what was paid.
 
 use crate::server::{kill, program};
+use octollm_tls::Trust;
 use serde_json::Value;
 use std::{
     io::{BufRead as _, BufReader},
@@ -52,7 +53,11 @@ impl Sim {
 
     /// Every call so far.
     pub(crate) async fn log(&self) -> Vec<Value> {
-        let answer = reqwest::get(format!("{}/log", self.base)).await.expect("the simulator answers");
+        let answer = crate::server::http(&Trust::Nobody, None)
+            .get(format!("{}/log", self.base))
+            .send()
+            .await
+            .expect("the simulator answers");
         let log: Value = answer.json().await.expect("its log is JSON");
         log["calls"].as_array().expect("calls").clone()
     }

@@ -1,5 +1,6 @@
 //! The program under test, as processes: start, kill, terminate, start again.
 
+use octollm_tls::{Identity, Trust};
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader, Read},
@@ -265,8 +266,7 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) fn new(base: Arc<RwLock<String>>, key: &str) -> Self {
-        let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().expect("a client");
-        Api { base, key: key.to_owned(), http }
+        Api { base, key: key.to_owned(), http: http(&Trust::Nobody, None) }
     }
 
     pub(crate) fn with_key(&self, key: &str) -> Self {
@@ -343,6 +343,13 @@ impl Api {
         let data = text.lines().filter_map(|line| line.strip_prefix("data:"));
         data.map(|json| serde_json::from_str(json.trim()).expect("an event is JSON")).collect()
     }
+}
+
+/// Connections to servers of `trust`, which are shown `identity`.
+pub(crate) fn http(trust: &Trust, identity: Option<&Identity>) -> reqwest::Client {
+    let tls = octollm_tls::http_client(trust, identity).expect("somebody to trust");
+    let builder = reqwest::Client::builder().tls_backend_preconfigured(tls).timeout(PATIENCE).no_proxy();
+    builder.build().expect("a client")
 }
 
 async fn answer(response: reqwest::Response) -> Result<(u16, Value), reqwest::Error> {

@@ -88,10 +88,17 @@ impl From<NoLink> for Undone {
             NoLink::Refused(problem) => {
                 Undone::Failed { message: problem.to_string(), retryable: another_may_do(&problem) }
             }
-            NoLink::Away => Undone::for_now(error.to_string()),
+            // Nor is what it keeps: an orchestrator whose artefacts are away cannot take a file. No fault
+            // of the step's.
+            NoLink::Away => {
+                Undone::Later { at_least: AWAY, waits_for: WaitsFor::Orchestrator, why: error.to_string() }
+            }
         }
     }
 }
+
+/// How long a step waits at least, when it was waited long enough for its orchestrator.
+const AWAY: Millis = Millis::from_secs(2);
 
 /// Whether another report may be taken where this one was refused: the orchestrator that knew what the
 /// step had put is gone, and it can be put again, by this attempt or by the next one.

@@ -70,7 +70,7 @@ pub enum NoLink {
     #[error("{0}")]
     Refused(Problem),
     /// The orchestrator was away for longer than it is waited for.
-    #[error("the orchestrator cannot be reached")]
+    #[error("the orchestrator cannot be reached, or cannot reach its artefacts")]
     Away,
 }
 

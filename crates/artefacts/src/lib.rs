@@ -10,14 +10,16 @@
 //! Must not know: tasks, leases, which documents refer to an artefact, clocks. Who sweeps
 //! brings the set of what is kept and the moment before which the rest is forgotten.
 
+mod bucket;
 mod gather;
 mod manifest;
 mod place;
 mod shelf;
 mod store;
 
+pub use bucket::{BadBucket, BadEndpoint, Bucket, ConnectError, Endpoint, Keys, S3};
 pub use gather::{Bounds, CollectError, Collected, Skipped, Why, collect};
 pub use manifest::{Entry, InvalidManifest, InvalidPath, Manifest, WorkspacePath};
 pub use place::{MaterialiseError, materialise};
 pub use shelf::Shelf;
-pub use store::{Artefacts, Backend, GetError, PutError, ShelfError, Stored, Swept};
+pub use store::{Artefacts, Backend, GetError, OpenError, PutError, ShelfError, Stored, Swept};

@@ -3,7 +3,10 @@
 //! An object lies at `sha256/<two digits>/<62 digits>`. It is written whole and then given its
 //! name, so that a crash leaves either the object or nothing under that name.
 
-use crate::shelf::Shelf;
+use crate::{
+    bucket::{ConnectError, S3},
+    shelf::Shelf,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
@@ -24,6 +27,20 @@ const ROOT: &str = "sha256";
 #[derive(Debug, thiserror::Error)]
 #[error("the artefact store failed")]
 pub struct Backend(#[source] object_store::Error);
+
+/// Why a store cannot be used from the start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its settings don't fit together, or this machine cannot connect to anybody.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// Nothing can be put there: it cannot be reached, has no such bucket, or does not know us.
+    #[error("nothing can be stored there")]
+    Put(#[source] Backend),
+    /// It can be written to, but its objects cannot be listed, which a sweep must.
+    #[error("what is stored there cannot be listed")]
+    List(#[source] Backend),
+}
 
 /// Why bytes were not kept.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +128,18 @@ impl Artefacts {
         let objects = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
         let folder = Some(folder.canonicalize()?);
         Ok(Artefacts { folder, ..Artefacts::over(Arc::new(objects), limit_bytes) })
+    }
+
+    /// Artefacts in a bucket of a store that speaks S3's protocol. It is put to the test: the empty artefact
+    /// is stored, and one is listed.
+    pub async fn in_bucket(s3: &S3, limit_bytes: u64) -> Result<Artefacts, OpenError> {
+        let artefacts = Artefacts::over(s3.client()?, limit_bytes);
+        let empty = location(ContentHash::of(b""));
+        let put = artefacts.objects.put(&empty, Bytes::new().into()).await;
+        put.map_err(|error| OpenError::Put(Backend(error)))?;
+        let listed = std::pin::pin!(artefacts.list()).next().await;
+        listed.transpose().map_err(OpenError::List)?;
+        Ok(artefacts)
     }
 
     /// Artefacts in any object store. No artefact may have more than `limit_bytes`.

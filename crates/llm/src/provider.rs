@@ -17,6 +17,7 @@ use octollm_contract::{
     Millis,
     model::{Answer, Ask, Gathering},
 };
+use octollm_tls::Trust;
 use reqwest::{Client, RequestBuilder, Response, Url, header, redirect};
 use serde::Deserialize;
 use std::{
@@ -80,7 +81,10 @@ pub enum BadProvider {
     /// The address carries credentials: they would be printed with it.
     #[error("the address of a model server has a user or a password in it; set the key apart from it")]
     Credentials,
-    /// No client can be made, such as for want of the system's certificates.
+    /// There is nobody to trust, such as for want of the system's certificates.
+    #[error(transparent)]
+    Trust(#[from] octollm_tls::NoTrust),
+    /// No client can be made.
     #[error("no HTTP client can be made")]
     Client(#[source] reqwest::Error),
 }
@@ -110,7 +114,9 @@ impl Provider {
             return Err(BadProvider::Credentials);
         }
         let server = server.unwrap_or_else(|| Server::at(kind, host, base.port()));
+        let trust = if base.scheme() == "https" { Trust::System } else { Trust::Nobody };
         let mut http = Client::builder()
+            .tls_backend_preconfigured(octollm_tls::http_client(&trust, None)?)
             .tcp_nodelay(true)
             .connect_timeout(times.connect.to_duration())
             .pool_idle_timeout(IDLE)

@@ -91,7 +91,10 @@ impl App {
         }
         let young = before(YOUNG);
         let kept = self.parts.store.artefacts().await?;
-        let swept = self.parts.artefacts.delete_unreferenced(&kept, young).await?;
-        Ok((tasks, swept.removed))
+        // A store over the network takes its time; each removal is whole in itself.
+        tokio::select! {
+            swept = self.parts.artefacts.delete_unreferenced(&kept, young) => Ok((tasks, swept?.removed)),
+            () = stop.cancelled() => Ok((tasks, 0)),
+        }
     }
 }

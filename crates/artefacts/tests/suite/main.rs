@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it cannot set up")]
 
+mod bucket;
 mod folder;
 mod objects;
 mod sweep;

@@ -1,10 +1,12 @@
 //! One suite for every object store: another is one more line in `stores`.
 
+use crate::bucket::bucket;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, local::LocalFileSystem, memory::InMemory, path::Path};
 use octollm_artefacts::{Artefacts, GetError, PutError, Swept};
 use octollm_contract::{ContentHash, Timestamp};
+use octollm_testkit::s3::S3;
 use std::{collections::BTreeSet, sync::Arc};
 
 const LENGTH: usize = 1000;
@@ -12,15 +14,17 @@ const LIMIT: u64 = LENGTH as u64;
 const LONG_AGO: Timestamp = Timestamp::from_millis(0);
 const IN_A_CENTURY: Timestamp = Timestamp::from_millis(4_900_000_000_000);
 
-fn stores(folder: &tempfile::TempDir) -> [Arc<dyn ObjectStore>; 2] {
+fn stores(folder: &tempfile::TempDir, s3: &S3) -> [Arc<dyn ObjectStore>; 4] {
     let local = LocalFileSystem::new_with_prefix(folder.path()).unwrap().with_fsync(true);
-    [Arc::new(InMemory::new()), Arc::new(local)]
+    let bucket = |at: &str| bucket(s3, at).client().unwrap();
+    [Arc::new(InMemory::new()), Arc::new(local), bucket(""), bucket("/some/where")]
 }
 
 /// Runs `check` on an empty store of each kind.
 async fn each(check: impl AsyncFn(Artefacts, Arc<dyn ObjectStore>)) {
     let folder = tempfile::tempdir().unwrap();
-    for objects in stores(&folder) {
+    let s3 = S3::start().unwrap();
+    for objects in stores(&folder, &s3) {
         check(Artefacts::over(Arc::clone(&objects), LIMIT), objects).await;
     }
 }

@@ -9,7 +9,7 @@
 use super::{
     homes::Homes,
     think::thinking,
-    transport::{ANSWER_WITHIN, BadBase, ClientError, Transport, answered, body},
+    transport::{ANSWER_WITHIN, BadBase, ClientError, Tls, Transport, answered, body},
 };
 use crate::{
     Beat, Completion, Grant, LeaseAsk, LeaseError, Leases, PROTOCOL_VERSION, ThinkAsk, ThinkError, Thinking,
@@ -101,7 +101,12 @@ impl HttpLeases {
     ///
     /// An empty list is no address.
     pub fn new(bases: &[String], key: ApiKey, first: usize) -> Result<Self, BadBase> {
-        let all = bases.iter().map(|base| Transport::new(base)).collect::<Result<Vec<_>, _>>()?;
+        HttpLeases::over(bases, key, first, &Tls::default())
+    }
+
+    /// The same, with a say in whom to trust and what to show.
+    pub fn over(bases: &[String], key: ApiKey, first: usize, tls: &Tls) -> Result<Self, BadBase> {
+        let all = bases.iter().map(|base| Transport::new(base, tls)).collect::<Result<Vec<_>, _>>()?;
         if all.is_empty() {
             return Err(BadBase::NoneGiven);
         }

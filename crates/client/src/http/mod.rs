@@ -10,4 +10,4 @@ mod transport;
 pub use events::Events;
 pub use leases::HttpLeases;
 pub use tasks::Client;
-pub use transport::{BadBase, ClientError};
+pub use transport::{BadBase, ClientError, Tls};

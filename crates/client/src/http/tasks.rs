@@ -2,7 +2,7 @@
 
 use super::{
     events::Events,
-    transport::{ANSWER_WITHIN, BadBase, ClientError, Transport, answered, read},
+    transport::{ANSWER_WITHIN, BadBase, ClientError, Tls, Transport, answered, read},
 };
 use crate::wire::{KeyAsk, KeyList, KeyMade};
 use bytes::Bytes;
@@ -23,7 +23,12 @@ pub struct Client {
 impl Client {
     /// Talks to the server at `base`, such as `http://127.0.0.1:8410`. Nothing is sent yet.
     pub fn new(base: &str, key: ApiKey) -> Result<Self, BadBase> {
-        Ok(Client { transport: Transport::new(base)?, key })
+        Client::over(base, key, &Tls::default())
+    }
+
+    /// The same, with a say in whom to trust.
+    pub fn over(base: &str, key: ApiKey, tls: &Tls) -> Result<Self, BadBase> {
+        Ok(Client { transport: Transport::new(base, tls)?, key })
     }
 
     /// Submits a task. Safe to repeat only with an idempotency key.

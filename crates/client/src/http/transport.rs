@@ -1,6 +1,7 @@
 //! One request, one answer: the wire errors of a call in the caller's terms.
 
 use octollm_contract::{Millis, Problem};
+use octollm_tls::{Identity, NoTrust, Trust};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -8,6 +9,8 @@ use std::time::Duration;
 /// Shorter than the server keeps an idle connection, so that none is used that is being closed.
 const IDLE: Duration = Duration::from_secs(5);
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// A connection of HTTP/2 that is in use is asked for a sign of life so often, and given as long.
+const PING: Duration = Duration::from_secs(5);
 /// An answer that is not a long poll.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
@@ -44,6 +47,28 @@ pub enum BadBase {
     /// There is no text at all where at least one address is needed.
     #[error("no address is given; at least one is needed, such as http://127.0.0.1:8410")]
     NoneGiven,
+    /// It asks for TLS, and there is nobody to trust, such as for want of the system's certificates.
+    #[error("no TLS connection can be made to {0}")]
+    NoTrust(String, #[source] NoTrust),
+    /// No client can be made.
+    #[error("no HTTP client can be made")]
+    Client(#[source] reqwest::Error),
+}
+
+/// How servers at `https://` addresses are spoken to; the others know nothing of it.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Whose servers are trusted.
+    pub trust: Trust,
+    /// What servers that ask for a certificate are shown.
+    pub shown: Option<Identity>,
+}
+
+impl Default for Tls {
+    /// Whom the system trusts, without a certificate of one's own.
+    fn default() -> Self {
+        Tls { trust: Trust::System, shown: None }
+    }
 }
 
 impl BadBase {
@@ -66,17 +91,27 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    pub(super) fn new(base: &str) -> Result<Self, BadBase> {
+    pub(super) fn new(base: &str, tls: &Tls) -> Result<Self, BadBase> {
         let url = url(base)?;
+        let (trust, shown) = match url.scheme() {
+            "https" => (&tls.trust, tls.shown.as_ref()),
+            _ => (&Trust::Nobody, None),
+        };
+        let tls = octollm_tls::http_client(trust, shown);
+        let tls = tls.map_err(|error| BadBase::NoTrust(base.to_owned(), error))?;
         // No proxy: a key travels with every request, and goes to the server that was named.
         let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
             .no_proxy()
+            // All calls to one server may share a connection of HTTP/2: a dead one must be found out.
+            .http2_keep_alive_interval(PING)
+            .http2_keep_alive_timeout(PING)
             .pool_idle_timeout(IDLE)
             .connect_timeout(CONNECT_WITHIN)
             .tcp_nodelay(true)
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(|_| BadBase::NotAnAddress(base.to_owned()))?;
+            .map_err(BadBase::Client)?;
         Ok(Transport { http, base: url })
     }
 

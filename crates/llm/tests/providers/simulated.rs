@@ -246,7 +246,8 @@ async fn answers_depend_on_the_seed_and_not_on_the_order() {
 #[tokio::test]
 async fn raw_answers_carry_the_mark_in_head_and_body() {
     let running = scripted().await;
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let tls = octollm_tls::http_client(&octollm_tls::Trust::Nobody, None).unwrap();
+    let http = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap();
     let messages = json!([{"role": "user", "content": "long"}]);
     for path in ["chat/completions", "messages"] {
         let body = json!({"model": "any", "max_tokens": 100, "messages": messages});

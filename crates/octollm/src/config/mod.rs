@@ -6,12 +6,14 @@
 //! error that suggests the nearest known one; a value that cannot be read names its place.
 
 mod error;
+mod kept;
 mod models;
 mod role;
 mod settings;
 mod source;
 
 pub(crate) use error::ConfigError;
+pub(crate) use kept::Kept;
 pub(crate) use models::{ModelServer, ServerKey, shown_url};
 pub(crate) use role::Role;
 pub(crate) use settings::{Config, SETTINGS, Shown, WorkerGroup};

@@ -1,6 +1,6 @@
 //! The table of settings, and the configuration that is read from it.
 
-use super::{ConfigError, ModelServer, Origin, Role, Sources, models};
+use super::{ConfigError, Kept, ModelServer, Origin, Role, Sources, kept, models};
 use octollm_access::ApiKey;
 use octollm_client::http::BadBase;
 use octollm_contract::{ArmName, Millis};
@@ -49,7 +49,11 @@ macro_rules! settings {
 
 settings! {
     "data" "OCTOLLM_DATA" = "", "The data folder: tasks, keys, artefacts. Empty: octollm below $XDG_DATA_HOME, or ~/.local/share", Open;
-    "artefacts" "OCTOLLM_ARTEFACTS" = "", "The folder of artefacts. Empty: artefacts in the data folder. Servers that share a database must share it", Open;
+    "artefacts" "OCTOLLM_ARTEFACTS" = "", "Where artefacts are: a folder, or s3://bucket/prefix at any store that speaks S3's protocol. Empty: artefacts in the data folder. Servers that share a database must share it", Open;
+    "s3_endpoint" "OCTOLLM_S3_ENDPOINT" = "", "The address of the store of s3://, such as https://s3.example.com or http://127.0.0.1:9000. Empty: Amazon's in s3_region", Open;
+    "s3_region" "OCTOLLM_S3_REGION" = "us-east-1", "The region that requests to the store of s3:// are signed for", Open;
+    "s3_access_key" "OCTOLLM_S3_ACCESS_KEY" = "", "The access key's id at the store of s3://", Secret;
+    "s3_secret_key" "OCTOLLM_S3_SECRET_KEY" = "", "The access key's secret", Secret;
     "role" "OCTOLLM_ROLE" = "all", "What `serve` is: all, orchestrator, or arms such as arm:executor,arm:judge", Open;
     "database_url" "OCTOLLM_DATABASE_URL" = "", "PostgreSQL 15 or later, such as postgresql://user:password@host:5432/database, several hosts with commas between. Empty: `serve` keeps its tasks in the data folder", Secret;
     "database_replicas" "OCTOLLM_DATABASE_REPLICAS" = "", "Standbys of database_url that clients' reads may go to, one URL each, such as postgresql://user:password@replica-1/database,postgresql://user:password@replica-2/database", Secret;
@@ -82,8 +86,8 @@ settings! {
 pub(crate) struct Config {
     /// The data folder, if one is named.
     pub(crate) data: Option<PathBuf>,
-    /// The folder of artefacts, if it is not in the data folder.
-    pub(crate) artefacts: Option<PathBuf>,
+    /// Where artefacts are, if not in the data folder.
+    pub(crate) artefacts: Option<Kept>,
     /// What `serve` is.
     pub(crate) role: Role,
     /// The database of `serve`, if its tasks are not in the data folder.
@@ -162,7 +166,7 @@ impl Config {
         nothing_ignored(sources, &role)?;
         Ok(Config {
             data: optional(sources, "data").map(PathBuf::from),
-            artefacts: optional(sources, "artefacts").map(PathBuf::from),
+            artefacts: kept::kept(sources)?,
             role,
             database: given(sources, "database_url")?,
             replicas: replicas(sources)?,
@@ -204,19 +208,22 @@ fn nothing_ignored(sources: &Sources, role: &Role) -> Result<(), ConfigError> {
     flagged.map_or(Ok(()), |key| Err(invalid(sources, key, why.to_owned())))
 }
 
-fn invalid(sources: &Sources, key: &'static str, why: String) -> ConfigError {
+pub(super) fn invalid(sources: &Sources, key: &'static str, why: String) -> ConfigError {
     let (value, origin) = sources.get(key);
     let secret = SETTINGS.iter().any(|s| s.key == key && s.secret);
     let value = if secret { "…".to_owned() } else { value.to_owned() };
     ConfigError::Invalid { origin: origin.clone(), key, value, why }
 }
 
-fn optional<'a>(sources: &'a Sources, key: &'static str) -> Option<&'a str> {
+pub(super) fn optional<'a>(sources: &'a Sources, key: &'static str) -> Option<&'a str> {
     Some(sources.get(key).0).filter(|text| !text.is_empty())
 }
 
 /// What a setting says that may be empty.
-fn given<T: FromStr<Err: Display>>(sources: &Sources, key: &'static str) -> Result<Option<T>, ConfigError> {
+pub(super) fn given<T: FromStr<Err: Display>>(
+    sources: &Sources,
+    key: &'static str,
+) -> Result<Option<T>, ConfigError> {
     optional(sources, key).map(|_| parsed(sources, key)).transpose()
 }
 
@@ -238,7 +245,10 @@ fn orchestrators(sources: &Sources) -> Result<Vec<String>, ConfigError> {
     checked.collect()
 }
 
-fn parsed<T: FromStr<Err: Display>>(sources: &Sources, key: &'static str) -> Result<T, ConfigError> {
+pub(super) fn parsed<T: FromStr<Err: Display>>(
+    sources: &Sources,
+    key: &'static str,
+) -> Result<T, ConfigError> {
     let text = sources.get(key).0;
     if text.is_empty() {
         let default =
@@ -422,6 +432,8 @@ mod tests {
 
     #[test]
     fn a_secret_is_not_in_an_error() {
+        let stored = [("artefacts", "s3://abc"), ("s3_access_key", "hunter2")];
+        assert!(!with(&stored).unwrap_err().contains("hunter2"));
         for (key, value) in [
             ("admin_key", "hunter2"),
             ("database_url", "mysql://octo:hunter2@host/tasks"),

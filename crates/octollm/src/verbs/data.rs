@@ -1,7 +1,7 @@
 //! The data folder: where it is, and what is opened in it and beside it.
 
 use super::models::Models;
-use crate::config::Config;
+use crate::config::{Config, Kept};
 use anyhow::Context;
 use octollm_artefacts::Artefacts;
 use octollm_gateway::Gateway;
@@ -34,7 +34,11 @@ pub(super) fn folder(config: &Config) -> anyhow::Result<PathBuf> {
 
 /// The folders that no program of a step may read.
 pub(super) fn closed(folder: &Path, config: &Config) -> Vec<PathBuf> {
-    [folder.to_owned()].into_iter().chain(config.artefacts.clone()).collect()
+    let apart = match &config.artefacts {
+        Some(Kept::Folder(folder)) => Some(folder.clone()),
+        Some(Kept::Bucket(_)) | None => None,
+    };
+    [folder.to_owned()].into_iter().chain(apart).collect()
 }
 
 /// Where the tasks are.
@@ -80,9 +84,7 @@ pub(super) async fn open(
             (Arc::new(store), clock, Some(owner))
         }
     };
-    let kept = config.artefacts.clone().unwrap_or_else(|| folder.join("artefacts"));
-    let artefacts = Artefacts::in_folder(&kept, config.artefact_bytes_max)
-        .with_context(|| format!("the artefacts in {} cannot be opened", kept.display()))?;
+    let artefacts = artefacts(folder, config).await?;
     let gateway = models.map(|Models { routes, catalogue }| {
         Gateway::new(octollm_gateway::Parts {
             store: Arc::clone(&store),
@@ -96,4 +98,23 @@ pub(super) async fn open(
     let settings = Settings { place, lease_ttl: config.lease_ttl, gateway, ..Settings::default() };
     let parts = Parts { store: Arc::clone(&store), artefacts, clock, entropy };
     Ok((App::new(parts, settings), store, owner))
+}
+
+async fn artefacts(folder: &Path, config: &Config) -> anyhow::Result<Artefacts> {
+    let in_folder = |kept: &Path| {
+        let opened = Artefacts::in_folder(kept, config.artefact_bytes_max);
+        opened.with_context(|| format!("the artefacts in {} cannot be opened", kept.display()))
+    };
+    match &config.artefacts {
+        None => in_folder(&folder.join("artefacts")),
+        Some(Kept::Folder(kept)) => in_folder(kept),
+        Some(Kept::Bucket(s3)) => {
+            let opened = Artefacts::in_bucket(s3, config.artefact_bytes_max).await;
+            opened.with_context(|| {
+                let at = s3.endpoint.as_ref().map_or_else(|| "Amazon".to_owned(), ToString::to_string);
+                let bucket = &s3.bucket;
+                format!("artefacts cannot be kept in {bucket} at {at} (settings artefacts, s3_endpoint, s3_access_key)")
+            })
+        }
+    }
 }

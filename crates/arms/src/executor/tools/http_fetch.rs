@@ -15,6 +15,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use octollm_access::{Capability, NetworkGrant};
+use octollm_tls::Trust;
 use reqwest::{StatusCode, Url, header, redirect};
 use serde_json::json;
 use std::{
@@ -137,7 +138,11 @@ async fn ask(
         return Err(Undone::for_now(format!("{host} has no address")));
     }
     let addresses: Vec<SocketAddr> = addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+    let trust = if url.scheme() == "https" { Trust::System } else { Trust::Nobody };
+    let tls = octollm_tls::http_client(&trust, None);
+    let tls = tls.map_err(|e| Undone::for_now(format!("the HTTP client cannot be made: {e}")))?;
     let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
         .resolve_to_addrs(host, &addresses)
         .no_proxy()
         .redirect(redirect::Policy::none())

@@ -1,0 +1,63 @@
+//! Where artefacts are kept, when not in the data folder.
+
+use super::{
+    ConfigError, Sources,
+    settings::{given, invalid, optional, parsed},
+};
+use octollm_artefacts::{Bucket, Keys, S3};
+use std::path::PathBuf;
+
+/// Where artefacts are kept.
+#[derive(Clone, Debug)]
+pub(crate) enum Kept {
+    /// In a folder of their own.
+    Folder(PathBuf),
+    /// In a bucket.
+    Bucket(S3),
+}
+
+/// What `artefacts` says, and for a bucket the settings `s3_…`, which nobody else reads.
+pub(super) fn kept(sources: &Sources) -> Result<Option<Kept>, ConfigError> {
+    let Some(place) = optional(sources, "artefacts") else { return Ok(None) };
+    // Any other address is a mistake, and no folder.
+    if !place.contains("://") {
+        return Ok(Some(Kept::Folder(PathBuf::from(place))));
+    }
+    let bucket: Bucket = parsed(sources, "artefacts")?;
+    let needed = |key: &'static str| match optional(sources, key) {
+        Some(text) if text.chars().all(|c| c.is_ascii_graphic()) => Ok(text.to_owned()),
+        Some(_) => Err(invalid(sources, key, "it holds a space or something that is no letter".into())),
+        None => Err(invalid(sources, key, format!("it is empty, and {bucket} needs it"))),
+    };
+    let keys = Keys { access: needed("s3_access_key")?, secret: needed("s3_secret_key")? };
+    let (endpoint, region) = (given(sources, "s3_endpoint")?, needed("s3_region")?);
+    Ok(Some(Kept::Bucket(S3 { bucket, endpoint, region, keys })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn with(flags: &[(&'static str, &str)]) -> Result<Option<Kept>, String> {
+        let flags: Vec<_> = flags.iter().map(|(k, v)| (*k, (*v).to_owned())).collect();
+        let sources = Sources::gather(None, &BTreeMap::new(), &[], &flags).unwrap();
+        kept(&sources).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_folder_needs_nothing_and_a_bucket_its_keys() {
+        assert!(with(&[]).unwrap().is_none());
+        assert!(matches!(with(&[("artefacts", "/srv/a")]), Ok(Some(Kept::Folder(_)))));
+        let bucket = ("artefacts", "s3://abc/d");
+        let keys = [("s3_access_key", "a"), ("s3_secret_key", "b")];
+        assert!(with(&[bucket]).unwrap_err().contains("s3_access_key"));
+        assert!(with(&[bucket, keys[0]]).unwrap_err().contains("s3_secret_key"));
+        let Ok(Some(Kept::Bucket(s3))) = with(&[bucket, keys[0], keys[1]]) else { panic!("a bucket") };
+        assert_eq!((s3.bucket.to_string().as_str(), s3.region.as_str()), ("s3://abc/d", "us-east-1"));
+        assert!(s3.endpoint.is_none());
+        let bad = with(&[bucket, keys[0], keys[1], ("s3_endpoint", "s3.example.com")]);
+        assert!(bad.unwrap_err().contains("s3_endpoint"));
+        assert!(with(&[("artefacts", "gs://abc")]).unwrap_err().contains("no bucket such as s3://"));
+    }
+}

@@ -1,0 +1,159 @@
+//! Certificates and keys as PEM texts hold them.
+
+use crate::provider;
+use rustls::{InconsistentKeys, RootCertStore, sign::CertifiedKey};
+use rustls_pki_types::{
+    CertificateDer, PrivateKeyDer,
+    pem::{Error, PemObject as _},
+};
+use std::{fmt, sync::Arc};
+
+/// What is wrong with a PEM text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadPem {
+    /// The text is broken.
+    #[error("it is not PEM: {0}")]
+    NotPem(String),
+    /// There is no certificate in it.
+    #[error("it holds no certificate (-----BEGIN CERTIFICATE-----)")]
+    NoCertificate,
+    /// There is no key in it.
+    #[error("it holds no private key without a password (-----BEGIN PRIVATE KEY-----)")]
+    NoKey,
+    /// A certificate that nobody can be checked by.
+    #[error("a certificate in it cannot be used: {0}")]
+    Certificate(String),
+    /// The key is of a kind that is not known, or not the certificate's.
+    #[error("the private key cannot be used: {0}")]
+    Key(String),
+    /// Another certificate's key.
+    #[error("the private key does not belong to the certificate")]
+    OtherKey,
+}
+
+/// Certificates that others' certificates are checked by.
+#[derive(Clone)]
+pub struct Authorities(Arc<RootCertStore>);
+
+impl Authorities {
+    /// All certificates of a PEM text, of which there is at least one.
+    pub fn from_pem(text: &[u8]) -> Result<Self, BadPem> {
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(text)? {
+            roots.add(certificate).map_err(|error| BadPem::Certificate(error.to_string()))?;
+        }
+        Ok(Authorities(Arc::new(roots)))
+    }
+
+    pub(crate) fn roots(&self) -> Arc<RootCertStore> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl fmt::Debug for Authorities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Authorities({})", self.0.len())
+    }
+}
+
+/// A certificate with its chain, and its private key.
+#[derive(Clone)]
+pub struct Identity(Arc<CertifiedKey>);
+
+impl Identity {
+    /// The certificate first, then those that signed it, from one text; the key from another, which may
+    /// be the same.
+    ///
+    /// # Errors
+    /// The first is about the certificate's text, the second about the key's.
+    pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, BadIdentity> {
+        let chain = certificates(certificate).map_err(BadIdentity::Certificate)?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| {
+            BadIdentity::Key(match error {
+                Error::NoItemsFound => BadPem::NoKey,
+                error => BadPem::NotPem(error.to_string()),
+            })
+        })?;
+        match CertifiedKey::from_der(chain, key, &provider()) {
+            Ok(certified) => Ok(Identity(Arc::new(certified))),
+            Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+                Err(BadIdentity::Key(BadPem::OtherKey))
+            }
+            Err(error @ rustls::Error::InvalidCertificate(_)) => {
+                Err(BadIdentity::Certificate(BadPem::Certificate(error.to_string())))
+            }
+            Err(error) => Err(BadIdentity::Key(BadPem::Key(error.to_string()))),
+        }
+    }
+
+    pub(crate) fn certified(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Identity(…)")
+    }
+}
+
+/// Which of an identity's two texts is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadIdentity {
+    /// The certificate's.
+    #[error(transparent)]
+    Certificate(BadPem),
+    /// The key's.
+    #[error(transparent)]
+    Key(BadPem),
+}
+
+fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, BadPem> {
+    let all: Result<Vec<_>, Error> = CertificateDer::pem_slice_iter(text).collect();
+    let all = all.map_err(|error| BadPem::NotPem(error.to_string()))?;
+    if all.is_empty() { Err(BadPem::NoCertificate) } else { Ok(all) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// P8: what is wrong is said of the text that it is wrong in.
+    #[test]
+    fn a_text_that_is_no_identity_is_refused_with_the_reason() {
+        let made = || {
+            let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+            (made.cert.pem(), made.signing_key.serialize_pem())
+        };
+        let ((certificate, key), (_, other)) = (made(), made());
+        let whole = Identity::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
+        assert_eq!(format!("{whole:?}"), "Identity(…)");
+        let both = format!("{certificate}{key}");
+        Identity::from_pem(both.as_bytes(), both.as_bytes()).unwrap();
+        let cut = &certificate[..certificate.len() / 2];
+        for (certificate, key, wanted) in [
+            ("", key.as_str(), "it holds no certificate"),
+            (&certificate, "", "it holds no private key"),
+            (cut, &key, "it is not PEM"),
+            (&certificate, cut, "it is not PEM"),
+            (&certificate, &certificate, "it holds no private key"),
+            (&certificate, &other, "does not belong to the certificate"),
+        ] {
+            let error = Identity::from_pem(certificate.as_bytes(), key.as_bytes()).err().unwrap();
+            assert!(error.to_string().contains(wanted), "{wanted}: {error}");
+        }
+    }
+
+    #[test]
+    fn authorities_are_at_least_one_certificate() {
+        let one = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap().cert.pem();
+        let two = rcgen::generate_simple_self_signed(["b".to_owned()]).unwrap().cert.pem();
+        assert_eq!(
+            format!("{:?}", Authorities::from_pem(format!("{one}{two}").as_bytes()).unwrap()),
+            "Authorities(2)"
+        );
+        assert_eq!(Authorities::from_pem(b"# nothing").unwrap_err(), BadPem::NoCertificate);
+        let bad = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert!(matches!(Authorities::from_pem(bad.as_bytes()), Err(BadPem::Certificate(_))));
+    }
+}
