@@ -390,10 +390,10 @@ fn saw(one: &Seen, accepted: &[Option<TaskId>], told: &BTreeMap<TaskId, Vec<Even
                     Some(EventKind::StepCompleted { .. }),
                 ) => true,
                 (Report::Release { waits }, Some(EventKind::StepReleased { waits: told, .. })) => {
-                    *waits == told.is_some()
+                    waits.is_some() == told.is_some()
                 }
                 // There was no time left to wait in.
-                (Report::Release { waits: true }, Some(EventKind::StepFailed { failure, .. })) => {
+                (Report::Release { waits: Some(_) }, Some(EventKind::StepFailed { failure, .. })) => {
                     failure.reason == FailureReason::Deadline
                 }
                 (

@@ -1,6 +1,8 @@
 //! What travels: requests to orchestrators and their answers.
 
-use octollm_contract::{Document, LeaseToken, StepId, TaskId, TenantId, WorkerId, api::TaskStatus};
+use octollm_contract::{
+    Document, LeaseToken, StepId, TaskId, TenantId, WorkerId, api::TaskStatus, model::WaitsFor,
+};
 use octollm_lifecycle::{Awaits, Given};
 use octollm_store::Claimed;
 
@@ -109,11 +111,13 @@ pub enum Report {
     Fail {
         /// Another attempt may succeed.
         retryable: bool,
+        /// Another plan may help.
+        mendable: bool,
     },
     /// Handed back.
     Release {
         /// What it needs is not there for a while.
-        waits: bool,
+        waits: Option<WaitsFor>,
     },
 }
 

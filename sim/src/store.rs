@@ -3,9 +3,7 @@
 
 use crate::{message::Report, rng::Rng};
 use octollm_access::TenantScope;
-use octollm_contract::{
-    ArmName, Document, LeaseToken, Millis, StepId, TaskId, Timestamp, WorkerId, model::WaitsFor,
-};
+use octollm_contract::{ArmName, Document, LeaseToken, Millis, StepId, TaskId, Timestamp, WorkerId};
 use octollm_lifecycle::{Changes, Command, Dice, Event, Refusal, StepState, Task, Wait, invariants};
 use octollm_store::{
     AcceptError, Accepted, Claims, DecideError, Directed, Order, Receipt, TaskRecord, Wanted, memory::Memory,
@@ -304,13 +302,13 @@ pub(crate) fn command_of(
             };
             Command::Ask { place, token, output: output.clone(), next, spec: output.clone() }
         }
-        Report::Fail { retryable } => {
+        Report::Fail { retryable, mendable } => {
             let message = "it did not work".to_owned();
-            Command::Fail { place, token, message, retryable: *retryable, mendable: true }
+            Command::Fail { place, token, message, retryable: *retryable, mendable: *mendable }
         }
         Report::Release { waits } => {
             let (at_least, why) = (Millis::from_secs(3), "nobody is there".to_owned());
-            let wait = waits.then_some(Wait { at_least, waits_for: WaitsFor::Provider, why });
+            let wait = waits.map(|waits_for| Wait { at_least, waits_for, why });
             Command::Release { place, token, wait }
         }
     }

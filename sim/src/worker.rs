@@ -6,7 +6,7 @@ use crate::{
     scenario::output,
     world::{Happening, World},
 };
-use octollm_contract::{ArmName, LeaseToken, StepId};
+use octollm_contract::{ArmName, LeaseToken, StepId, model::WaitsFor};
 use octollm_store::Claimed;
 
 const JOBS_MAX: usize = 2;
@@ -193,9 +193,15 @@ impl World<'_> {
         let name = self.names.worker(worker, self.workers[worker].run);
         let output = output(&name, attempt);
         match (self.rng.below(100), arm) {
-            (0..8, _) => Report::Fail { retryable: true },
-            (8..11, _) => Report::Fail { retryable: false },
-            (11..16, _) => Report::Release { waits: self.rng.chance(40) },
+            (0..8, _) => Report::Fail { retryable: true, mendable: self.rng.chance(70) },
+            (8..11, _) => Report::Fail { retryable: false, mendable: self.rng.chance(70) },
+            (11..16, _) => Report::Release {
+                waits: match self.rng.below(10) {
+                    0..2 => Some(WaitsFor::Provider),
+                    2..4 => Some(WaitsFor::Turn),
+                    _ => None,
+                },
+            },
             (16..19, _) => Report::Complete { output, accepted: None },
             (19..45, ArmName::Planner) => Report::Ask { output },
             (_, ArmName::Planner) => Report::Revise { output, shape: self.rng.draw() },
@@ -220,7 +226,7 @@ impl World<'_> {
                 match beat {
                     Beat::Alive => return,
                     Beat::Stop => {
-                        job.report.get_or_insert(Report::Release { waits: false });
+                        job.report.get_or_insert(Report::Release { waits: None });
                         job.finish_at = now;
                     }
                     Beat::Lost => {
@@ -234,7 +240,7 @@ impl World<'_> {
                 if taken == Taken::Wrong {
                     let now = self.now;
                     let job = &mut self.workers[worker].jobs[at];
-                    job.report = Some(Report::Fail { retryable: false });
+                    job.report = Some(Report::Fail { retryable: false, mendable: true });
                     job.finish_at = now;
                 } else {
                     self.workers[worker].jobs.remove(at);

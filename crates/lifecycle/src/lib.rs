@@ -44,6 +44,9 @@ use octollm_contract::Millis;
 pub const CRASHES_MAX: u32 = 3;
 /// A step may be handed back this often; one more fails it (design §3).
 pub const RELEASES_MAX: u32 = 100;
+/// A step that is handed back after so many attempts fails, whatever it waited for: an arm that always
+/// says that it is not its turn must end, too.
+pub const ATTEMPTS_MAX: u32 = 10_000;
 /// Handled failures that a step may have and still be tried again, unless the task says otherwise.
 pub const RETRIES_DEFAULT: u32 = 2;
 /// A task never has more steps, over all its plan versions.

@@ -3,8 +3,9 @@
 
 use super::{Draft, Kept, KeptAs};
 use crate::{
-    Awaits, Dice, EventKind, Failure, FailureReason, Lease, NewStep, QUESTIONS_MAX, RELEASES_MAX, Refusal,
-    Replans, STEPS_MAX, STOP_GRACE, Step, StepState, StopInto, TaskState, Verdict, Wait, Waits, retry,
+    ATTEMPTS_MAX, Awaits, Dice, EventKind, Failure, FailureReason, Lease, NewStep, QUESTIONS_MAX,
+    RELEASES_MAX, Refusal, Replans, STEPS_MAX, STOP_GRACE, Step, StepState, StopInto, TaskState, Verdict,
+    Wait, Waits, retry,
 };
 use octollm_contract::{ArmName, ContentHash, Document, LeaseToken, Millis, Timestamp, WorkerId};
 
@@ -232,16 +233,19 @@ impl Draft {
         let step = self.held(place, token)?;
         // What our own bounds keep waiting passes by itself: it uses up none of the step's releases.
         let takes_turns = wait.is_some_and(|wait| !wait.waits_for.is_provider());
-        if !takes_turns || stopping || too_late {
+        let worn_out = step.deliveries.attempts >= ATTEMPTS_MAX;
+        if !takes_turns || stopping || too_late || worn_out {
             step.deliveries.releases = step.deliveries.releases.saturating_add(1);
         }
-        let releases = step.deliveries.releases;
+        let (releases, attempts) = (step.deliveries.releases, step.deliveries.attempts);
         match wait {
             _ if stopping => self.cancel_step(place),
             Some(wait) if too_late => self.out_of_time(place, wait),
-            _ if releases > RELEASES_MAX => {
+            _ if releases > RELEASES_MAX || worn_out => {
                 let why = wait.map(|wait| format!("; the last time: {}", wait.why)).unwrap_or_default();
-                let message = format!("the step was handed back {releases} times without being done{why}");
+                let message = format!(
+                    "the step was begun {attempts} times and handed back, {releases} times not for its turn{why}"
+                );
                 self.fail_step(place, FailureReason::Released, message);
             }
             wait => {

@@ -1,7 +1,7 @@
 //! Every state × every command, and cases that were wrong once.
 
 use super::*;
-use crate::{FailureReason, RELEASES_MAX, StopInto};
+use crate::{ATTEMPTS_MAX, FailureReason, RELEASES_MAX, StopInto};
 
 /// The commands of the table, for a task whose step at `place` is or was leased under `token`:
 /// first the claim, then what the lease's token fences, then the rest.
@@ -240,6 +240,21 @@ fn a_step_that_waits_for_its_turn_uses_up_no_releases() {
         assert!(failure.message.contains("32 calls are under way"), "{}", failure.message);
         assert_eq!(driver.task.steps[0].deliveries.releases, 1, "the last one, which ended it");
     }
+}
+
+/// P9: an arm that always says that it is not its turn ends, too, where no deadline does it.
+#[test]
+fn nobody_waits_for_his_turn_for_ever() {
+    let mut driver = Driver::new(order(vec![step(ArmName::Coder, &[])], Replans::No));
+    for _ in 0..ATTEMPTS_MAX {
+        let token = driver.claim(0);
+        let wait = Wait { at_least: Millis::ZERO, waits_for: WaitsFor::Turn, why: "full".to_owned() };
+        driver.ask(&Command::Release { place: 0, token, wait: Some(wait) }).unwrap();
+        driver.pass(1_000);
+    }
+    let TaskState::Failed { failure, .. } = &driver.task.state else { panic!("{:?}", driver.task.state) };
+    assert_eq!(failure.reason, FailureReason::Released);
+    assert!(failure.message.contains("full"), "{}", failure.message);
 }
 
 /// P9: a step that waits for something gives its worker back and is not claimed before; neither
