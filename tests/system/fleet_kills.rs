@@ -35,13 +35,14 @@ async fn every_accepted_task_ends_once_whichever_orchestrator_is_killed() {
         .map(|n| {
             let (stop, accepted) = (Arc::clone(&stop), Arc::clone(&accepted));
             let name = format!("client-{n}");
-            tokio::spawn(kill::client(fleet.clients(), name, chance.child(), stop, accepted))
+            tokio::spawn(kill::client(fleet.clients(), kill::GOALS, name, chance.child(), stop, accepted))
         })
         .collect();
     let mut kills = 0;
     let began = Instant::now();
     // Both run when it ends. A machine that is slow to start them gets three kills all the same.
-    while began.elapsed() < faults_for(6) || kills < 3 {
+    while began.elapsed() < faults_for(6) || kills < 3 || accepted.load(Ordering::Relaxed) < 20 {
+        assert!(began.elapsed() < faults_for(6) + PATIENCE, "nobody accepts");
         tokio::time::sleep(Duration::from_millis(100 + chance.below(700))).await;
         let victim = chance.below(2) as usize;
         let victims = if chance.below(5) == 0 { vec![victim, 1 - victim] } else { vec![victim] };
@@ -60,9 +61,9 @@ async fn every_accepted_task_ends_once_whichever_orchestrator_is_killed() {
         told.extend(client.await.expect("no client saw a fault"));
     }
     println!("{} tasks accepted, {kills} kills of an orchestrator", told.len());
-    assert!(told.len() > 20, "too little happened to prove anything");
     all_end(&fleet.clients()[0], &told).await;
-    kill::check(&fleet.clients(), &told).await;
+    let lapsed = kill::check(&fleet.clients(), &told).await;
+    println!("{lapsed} leases ran out");
 }
 
 /// P1, P2, P3, at the very moments: an orchestrator dies when a transaction is about to be committed, when
@@ -88,7 +89,7 @@ async fn every_accepted_task_ends_once_at_every_commit_and_reply() {
         .map(|n| {
             let (stop, accepted) = (Arc::clone(&stop), Arc::clone(&accepted));
             let name = format!("client-{n}");
-            tokio::spawn(kill::client(servers.clone(), name, chance.child(), stop, accepted))
+            tokio::spawn(kill::client(servers.clone(), kill::GOALS, name, chance.child(), stop, accepted))
         })
         .collect();
     let points = [
@@ -115,7 +116,8 @@ async fn every_accepted_task_ends_once_at_every_commit_and_reply() {
     }
     println!("{} tasks accepted, {kills} kills of an orchestrator", told.len());
     all_end(&servers[1], &told).await;
-    kill::check(&servers, &told).await;
+    let lapsed = kill::check(&servers, &told).await;
+    println!("{lapsed} leases ran out");
 }
 
 /// P1: nothing that was accepted still runs a minute after the last fault.
@@ -150,8 +152,8 @@ async fn a_poison_step_fails_alone_in_a_fleet_whose_arms_die() {
     let began = Instant::now();
     let every = if faults_for(0).is_zero() { 700 } else { 2000 };
     let mut poisoned = None;
-    while began.elapsed() < faults_for(8) || poisoned.is_none() {
-        assert!(began.elapsed() < faults_for(8) + PATIENCE, "the poison step does not fail");
+    while began.elapsed() < faults_for(8) || poisoned.is_none() || kills < 4 {
+        assert!(began.elapsed() < faults_for(8) + PATIENCE, "the poison step does not fail, or nobody dies");
         tokio::time::sleep(Duration::from_millis(50)).await;
         if poisoned.is_none() {
             let (_, task) = clients[0].get(&format!("/api/v1/tasks/{poison}")).await.expect("an answer");
@@ -184,7 +186,6 @@ async fn a_poison_step_fails_alone_in_a_fleet_whose_arms_die() {
         }
     }
     println!("{done} other tasks completed; {kills} kills of arms drawn, {crashes} of their steps lost");
-    assert!(done > 8 && kills > 3, "too little happened to prove anything");
     let (_, page) = clients[1].get("/api/v1/tasks?poison=true").await.expect("an answer");
     assert_eq!(page["tasks"].as_array().map(Vec::len), Some(1), "{page:#}");
 }

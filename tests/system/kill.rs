@@ -4,7 +4,7 @@
 use crate::{
     chance::Chance,
     checker,
-    server::{Api, Octo},
+    server::{ADMIN, Api, Octo},
 };
 use serde_json::{Value, json};
 use std::{
@@ -18,24 +18,27 @@ use std::{
 /// What a client was told: an idempotency key and the id it stands for.
 pub(crate) type Told = Vec<(String, String, Value)>;
 
+/// What clients ask for: what any key may, in one step or two.
+pub(crate) const GOALS: &[&str] = &[
+    "List the files in /tmp directory",
+    "Count the files in /tmp",
+    "Find all files in /tmp with the extension .none and then count the files in /tmp",
+];
+
 /// Submits until told to stop, at any of the servers; repeats each submit with its key until it is
 /// answered, each time at the next server, and then once more: the answers must name the same task.
 pub(crate) async fn client(
     servers: Vec<Api>,
+    goals: &'static [&'static str],
     name: String,
     mut chance: Chance,
     stop: Arc<AtomicBool>,
     accepted: Arc<AtomicU64>,
 ) -> Told {
-    let goals = [
-        "List the files in /tmp directory",
-        "Count the files in /tmp",
-        "Find all files in /tmp with the extension .none and then count the files in /tmp",
-    ];
     let mut told = Told::new();
     while !stop.load(Ordering::Relaxed) {
         let key = format!("{name}-{}", told.len());
-        let body = json!({"goal": goals[chance.below(3) as usize]});
+        let body = json!({"goal": goals[chance.below(goals.len() as u64) as usize]});
         let turn = chance.below(servers.len() as u64) as usize;
         let first = until_answered(&servers, turn, &body, &key).await;
         let Some(first) = first else { continue };
@@ -80,6 +83,7 @@ async fn every_accepted_task_ends_once_whatever_is_killed() {
         .map(|n| {
             let run = client(
                 vec![octo.client()],
+                GOALS,
                 format!("client-{n}"),
                 chance.child(),
                 Arc::clone(&stop),
@@ -135,6 +139,7 @@ async fn every_accepted_task_ends_once_at_every_failpoint() {
         .map(|n| {
             let run = client(
                 vec![octo.client()],
+                GOALS,
                 format!("point-{n}"),
                 chance.child(),
                 Arc::clone(&stop),
@@ -168,7 +173,9 @@ async fn every_accepted_task_ends_once_at_every_failpoint() {
 
 /// Every task that a client was told of has ended once, with a whole history, and its key
 /// still stands for it, at every server. No sweeper has found anything between states.
-pub(crate) async fn check(servers: &[Api], told: &Told) {
+/// How many leases have run out.
+pub(crate) async fn check(servers: &[Api], told: &Told) -> usize {
+    let mut lapsed = 0;
     let one = async |(key, id, body): &(String, String, Value)| {
         let task = servers[0].ended(id).await;
         let events = servers[0].events(id).await;
@@ -178,13 +185,15 @@ pub(crate) async fn check(servers: &[Api], told: &Told) {
             let again = until_answered(servers, turn, body, key).await;
             assert_eq!(again.as_deref(), Some(&**id), "P3: the key {key} stands for another task now");
         }
+        events.iter().filter(|event| event["event"] == "step.lapsed").count()
     };
     for some in told.chunks(16) {
-        futures_util::future::join_all(some.iter().map(one)).await;
+        lapsed += futures_util::future::join_all(some.iter().map(one)).await.iter().sum::<usize>();
     }
     for server in servers {
-        let (_, metrics) = server.get_text("/metrics").await.expect("metrics");
+        let (_, metrics) = server.with_key(ADMIN).get_text("/metrics").await.expect("metrics");
         let found = metrics.lines().find(|l| l.starts_with("octollm_sweep_repairs_total")).unwrap_or("none");
         assert!(found.ends_with(" 0"), "the sweeper found tasks between states: {found}");
     }
+    lapsed
 }
