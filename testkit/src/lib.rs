@@ -7,6 +7,7 @@
 //!
 //! Must not know: any crate of the project.
 
+pub mod certificates;
 pub mod postgres;
 pub mod s3;
 pub mod tcp_proxy;

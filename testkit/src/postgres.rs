@@ -3,12 +3,15 @@
 //! A server runs below a shell that waits for the test's process: when the test ends, however it ends,
 //! the pipe between them closes, and the shell stops the server and removes its folder.
 
-use crate::{free_port, poll_until};
+use crate::{certificates::Signed, free_port, poll_until};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs,
     io::{self, Write as _},
-    os::unix::{fs::chown, process::CommandExt as _},
+    os::unix::{
+        fs::{PermissionsExt as _, chown},
+        process::CommandExt as _,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{
@@ -86,6 +89,20 @@ impl Server {
     /// # Errors
     /// When it is not installed, or does not start within a bound.
     pub fn start(settings: &[&str]) -> Result<Self, StartError> {
+        Self::start_with(settings, &[])
+    }
+
+    /// The same, which also takes encrypted connections over TCP, with this certificate.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_encrypted(shown: &Signed) -> Result<Self, StartError> {
+        let files = [("server.crt", shown.certificate.as_str()), ("server.key", shown.key.as_str())];
+        Self::start_with(&["ssl = on"], &files)
+    }
+
+    /// With files in its data folder that only its account reads.
+    fn start_with(settings: &[&str], files: &[(&str, &str)]) -> Result<Self, StartError> {
         let (folder, account) = home()?;
         let data = folder.path().join("data");
         let mut initdb = program("initdb", account)?;
@@ -109,6 +126,14 @@ impl Server {
         // Whoever is on a network of this machine, where `listen_addresses` lets them.
         let known = "host replication all 127.0.0.1/32 trust\nhost all all samenet trust";
         append(&data.join("pg_hba.conf"), known)?;
+        for (name, text) in files {
+            let path = data.join(name);
+            fs::write(&path, text)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+            if let Some(Account { uid, gid }) = account {
+                chown(&path, Some(uid), Some(gid))?;
+            }
+        }
         let mut server = Server { folder, port, account, keeper: None };
         server.run()?;
         Ok(server)

@@ -11,6 +11,7 @@ use super::{
     place::{self, Reached},
     statements::{Prepared, Statements},
     target::Target,
+    tls::Tls,
 };
 use crate::{Entropy as _, OsEntropy, Seen};
 use std::{
@@ -21,7 +22,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio_postgres::{AsyncMessage, Client, NoTls, Notification, error::SqlState};
+use tokio_postgres::{AsyncMessage, Client, Notification, error::SqlState};
 use uuid::Uuid;
 
 /// What every session is told.
@@ -62,6 +63,8 @@ pub(super) struct Link<S = Statements> {
     /// Whose rows of `finished` are this connection's.
     pub(super) counter: Uuid,
     notices: Arc<Notices>,
+    /// How it is cancelled.
+    tls: Tls,
     driver: tokio::task::JoinHandle<()>,
     /// Which of the target's hosts this is.
     pub(super) host: usize,
@@ -111,7 +114,18 @@ impl<S: Prepared> Link<S> {
         OsEntropy.fill(&mut counter);
         let counter = Uuid::from_bytes(counter);
         let (clock, reached) = (Arc::clone(&shared.clock), Arc::clone(&shared.reached));
-        Ok(Link { client, sql, clock, reached, timeline: AT_A_REPLICA, counter, notices, driver, host })
+        Ok(Link {
+            client,
+            sql,
+            clock,
+            reached,
+            timeline: AT_A_REPLICA,
+            counter,
+            notices,
+            tls: target.tls(),
+            driver,
+            host,
+        })
     }
 
     /// Whether it can still be used: it stands, and there is no later primary than the one it leads to.
@@ -128,7 +142,8 @@ impl<S: Prepared> Link<S> {
     /// Asks the server to end what this connection waits for. It may be deaf.
     pub(super) async fn cancel(&self) {
         let token = self.client.cancel_token();
-        let _nobody_may_hear = tokio::time::timeout(ROLLBACK_WITHIN, token.cancel_query(NoTls)).await;
+        let _nobody_may_hear =
+            tokio::time::timeout(ROLLBACK_WITHIN, token.cancel_query(self.tls.clone())).await;
     }
 
     /// Ends what a failed transaction left. `false`: the link is of no use any more.
@@ -175,7 +190,7 @@ async fn connect(
     let mut why = None;
     for at in first..first + target.hosts() {
         let config = target.host(at, name);
-        match within(Target::within(), Stage::Before, config.connect(NoTls)).await {
+        match within(Target::within(), Stage::Before, config.connect(target.tls())).await {
             Ok((client, mut connection)) => {
                 let notices = Arc::new(Notices::default());
                 let said = Arc::clone(&notices);
@@ -204,6 +219,8 @@ async fn connect(
                 });
                 return Ok((client, notices, driver, at % target.hosts()));
             }
+            // The server has no encryption, say: no statement was asked for yet.
+            Err(Fault::Statement(error)) => why = Some(Fault::Lost(error)),
             Err(fault) => why = Some(fault),
         }
     }

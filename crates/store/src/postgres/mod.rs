@@ -31,6 +31,7 @@ mod statements;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod told;
 mod upkeep;
 mod writes;

@@ -10,7 +10,7 @@ use super::{
     fault::{Fault, Stage},
     target::Target,
 };
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 /// A step of the schema. What was released is never edited.
 struct Migration {
@@ -46,7 +46,7 @@ pub(super) async fn migrate(target: &Target) -> Result<Schema, OpenError> {
     let mut why = None;
     for at in 0..target.hosts() {
         let host = target.host(at, "octollm schema");
-        match tokio::time::timeout(Target::within(), host.connect(NoTls)).await {
+        match tokio::time::timeout(Target::within(), host.connect(target.tls())).await {
             Ok(Ok((mut client, connection))) => {
                 let driver = tokio::spawn(connection);
                 let migrated = migrate_on(&mut client).await;

@@ -4,8 +4,9 @@
 //! bound, the one that worked last first: a host that hangs must not keep the others from being
 //! asked. Only a server that can be written to is taken, whatever the URL says.
 //!
-//! The connection is not encrypted: a URL that demands it is refused, not silently relaxed.
+//! What a URL says of encryption (`sslmode`, `sslrootcert`) holds for all of its hosts, see [`super::tls`].
 
+use super::tls::{Encryption, Tls};
 use std::{fmt, str::FromStr, time::Duration};
 use tokio_postgres::config::{Config, Host, SslMode, TargetSessionAttrs};
 
@@ -22,6 +23,7 @@ const REPLICAS_MAX: usize = 16;
 #[derive(Clone)]
 pub struct Target {
     hosts: Vec<Config>,
+    tls: Tls,
 }
 
 /// Standbys that reads may go to: URLs with commas between, each of one host.
@@ -94,39 +96,60 @@ pub enum InvalidTarget {
     /// It names no host.
     #[error("it names no host")]
     NoHost,
-    /// It demands an encrypted connection.
-    #[error(
-        "sslmode=require is asked for, and connections to the database are not encrypted yet; leave it out only where the network is trusted"
-    )]
-    NeedsTls,
+    /// It asks for a kind of encryption that there is not.
+    #[error("sslmode must be one of disable, prefer, require, verify-ca, verify-full")]
+    UnknownMode,
+    /// The certificates that servers are checked by cannot be used.
+    #[error("the certificates of sslrootcert, {path}, cannot be used: {why}")]
+    Roots {
+        /// Where they are.
+        path: String,
+        /// Why not.
+        why: String,
+    },
+    /// Nothing would be checked by them.
+    #[error("sslrootcert is given, and no server's certificate is checked by it: {0}")]
+    RootsUnused(&'static str),
+    /// Whom the system trusts is not whom this database belongs to.
+    #[error("sslmode=verify-ca needs sslrootcert, a PEM file of the certificates that signed the server's")]
+    NoRoots,
+    /// Anybody can have a certificate that the system trusts, for another name.
+    #[error("sslrootcert=system is of use only with sslmode=verify-full")]
+    WeakWithSystem,
+    /// What libpq can and this cannot.
+    #[error("{0} is not supported")]
+    Unsupported(&'static str),
 }
 
 impl FromStr for Target {
     type Err = InvalidTarget;
 
     fn from_str(url: &str) -> Result<Self, InvalidTarget> {
+        let (encryption, url) = Encryption::taken_from(url)?;
         let config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
             let cause = std::error::Error::source(&error).map_or(String::new(), |cause| format!(": {cause}"));
             InvalidTarget::NotAUrl(format!("{error}{cause}"))
         })?;
-        match config.get_ssl_mode() {
-            SslMode::Disable | SslMode::Prefer => {}
-            _ => return Err(InvalidTarget::NeedsTls),
+        // Words in place of a URL are not looked through for it.
+        if config.get_ssl_mode() == SslMode::Require {
+            return Err(InvalidTarget::Unsupported("sslmode outside of a URL"));
         }
         let ports = config.get_ports();
         let hosts: Vec<Config> = config
             .get_hosts()
             .iter()
             .enumerate()
-            .map(|(at, host)| one(&config, host, ports.get(at).or(ports.first()).copied()))
+            .map(|(at, host)| one(&config, host, ports.get(at).or(ports.first()).copied(), encryption.mode))
             .collect();
-        if hosts.is_empty() { Err(InvalidTarget::NoHost) } else { Ok(Target { hosts }) }
+        if hosts.is_empty() { Err(InvalidTarget::NoHost) } else { Ok(Target { hosts, tls: encryption.tls }) }
     }
 }
 
 /// The settings of `all` for one of its hosts.
-fn one(all: &Config, host: &Host, port: Option<u16>) -> Config {
+fn one(all: &Config, host: &Host, port: Option<u16>, mode: SslMode) -> Config {
     let mut config = Config::new();
+    // As libpq: what goes through a socket of this machine is not encrypted.
+    let mode = if matches!(host, Host::Unix(_)) { SslMode::Disable } else { mode };
     match host {
         Host::Tcp(name) => config.host(name),
         Host::Unix(path) => config.host_path(path),
@@ -147,7 +170,7 @@ fn one(all: &Config, host: &Host, port: Option<u16>) -> Config {
         config.options(options);
     }
     config
-        .ssl_mode(SslMode::Disable)
+        .ssl_mode(mode)
         .target_session_attrs(TargetSessionAttrs::ReadWrite)
         .connect_timeout(CONNECT_WITHIN)
         .tcp_user_timeout(UNACKNOWLEDGED_MAX)
@@ -168,6 +191,11 @@ impl Target {
         let mut config = self.hosts[at % self.hosts.len()].clone();
         config.application_name(name);
         config
+    }
+
+    /// How connections to its hosts are encrypted, where they are.
+    pub(super) fn tls(&self) -> Tls {
+        self.tls.clone()
     }
 
     /// Where its hosts are: names and ports.
@@ -224,8 +252,9 @@ mod tests {
     #[test]
     fn what_cannot_be_kept_is_refused() {
         for (url, wanted) in [
-            ("postgresql://h/d?sslmode=require", "sslmode=require"),
-            ("postgresql://h/d?sslmode=verify-full", "no PostgreSQL URL"),
+            ("host=h sslmode=require", "outside of a URL"),
+            ("host=h sslmode=verify-full", "no PostgreSQL URL"),
+            ("postgresql://h/d?sslmode=verify-ca", "sslrootcert"),
             ("mysql://h/d", "no PostgreSQL URL"),
             ("postgresql:///d", "names no host"),
         ] {
@@ -245,7 +274,7 @@ mod tests {
             ("postgresql://u:s3cret@h:1/d,", "number 2 cannot be used"),
             ("postgresql://u:s3cret@h:1,i:2/d", "number 2 cannot be used"),
             ("postgresql://u:s3cret@h:1/d,postgresql://v@h:1/e", "h:1 is named twice"),
-            ("postgresql://u:s3cret@h:1/d?sslmode=require", "number 1 cannot be used"),
+            ("postgresql://u:s3cret@h:1/d?sslmode=verify-ca", "number 1 cannot be used"),
             ("", "number 1 cannot be used"),
         ] {
             let error = urls.parse::<ReplicaTargets>().unwrap_err().to_string();

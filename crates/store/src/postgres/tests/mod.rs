@@ -7,6 +7,7 @@ mod rows;
 mod scarce;
 mod shared;
 mod suite;
+mod tls;
 
 use super::{Moments, PostgresStore, Target};
 use crate::{Clock, Directed, OsEntropy, Wanted};
