@@ -68,6 +68,9 @@ pub(crate) struct Waited {
 const WAIT_FIRST: Millis = Millis::from_secs(1);
 /// Waits do not grow beyond this by themselves; a provider may ask for longer ones.
 const WAIT_GROWS_TO: Millis = Millis::from_secs(30);
+/// What waits for its turn looks again at least so often: nobody tells it when a place is free, and one
+/// that is free and not taken is time lost at the provider.
+const TURN_GROWS_TO: Millis = Millis::from_secs(4);
 /// A step that was handed back often begins with longer waits: a step has a hundred of them.
 const OFTEN: u32 = 16;
 /// A step whose waits for providers add up to this without one answer fails.
@@ -81,18 +84,18 @@ impl Waited {
     /// How long to wait now for what is not there before `asked` has passed; `None`: it was waited
     /// for long enough.
     pub(crate) fn again(&mut self, waits_for: WaitsFor, asked: Millis) -> Option<Millis> {
-        let grown = |doublings: u32| {
-            let wait = WAIT_FIRST.times(1 << doublings.min(8)).min(WAIT_GROWS_TO);
+        let grown = |doublings: u32, most: Millis| {
+            let wait = WAIT_FIRST.times(1 << doublings.min(8)).min(most);
             wait.max(asked).min(WAIT_MOST)
         };
         if !waits_for.is_provider() {
             self.turns = self.turns.saturating_add(1);
-            return Some(grown(self.turns - 1));
+            return Some(grown(self.turns - 1, TURN_GROWS_TO));
         }
         if self.sum >= WAITS_MOST {
             return None;
         }
-        let wait = grown(self.times + self.all / OFTEN);
+        let wait = grown(self.times + self.all / OFTEN, WAIT_GROWS_TO);
         self.turns = 0;
         self.times += 1;
         self.all += 1;
@@ -223,7 +226,7 @@ mod tests {
     fn only_waits_for_a_provider_add_up() {
         let mut waited = Waited::default();
         for waits_for in [WaitsFor::Turn, WaitsFor::Siblings, WaitsFor::Orchestrator].repeat(500) {
-            assert!(waited.again(waits_for, Millis::ZERO).is_some_and(|wait| wait <= WAIT_GROWS_TO));
+            assert!(waited.again(waits_for, Millis::ZERO).is_some_and(|wait| wait <= TURN_GROWS_TO));
         }
         assert_eq!(waited.again(WaitsFor::Provider, Millis::ZERO), Some(WAIT_FIRST), "the first of its kind");
         let provider = |waited: &mut Waited| waited.again(WaitsFor::Provider, WAIT_GROWS_TO);

@@ -1,4 +1,8 @@
 //! What people and programs are shown: errors, configuration, tasks, and steps as they happen.
+//!
+//! Promises: nothing that a model, a page, a file or a program wrote moves a terminal's cursor or hides
+//! there: what people read is neutralised, and output is when it goes to a terminal. What is piped is
+//! as it is.
 
 mod person;
 mod progress;
@@ -8,7 +12,9 @@ pub(crate) use person::Person;
 pub(crate) use progress::Progress;
 pub(crate) use tables::{closing, config, task, task_list};
 
+use octollm_screen::text::neutralise;
 use std::{
+    borrow::Cow,
     io::{IsTerminal, Write},
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -29,7 +35,7 @@ pub(crate) fn failure(error: &anyhow::Error) {
 /// A line for people, on standard error.
 pub(crate) fn note(text: &str) {
     // Whoever listened may have gone; there is nobody left to tell.
-    let _listener_may_be_gone = writeln!(std::io::stderr().lock(), "{text}");
+    let _listener_may_be_gone = writeln!(std::io::stderr().lock(), "{}", neutralise(text));
 }
 
 /// Output that could not be written, though its reader is still there.
@@ -50,8 +56,14 @@ fn written(outcome: std::io::Result<()>) {
     }
 }
 
+/// The text as it goes to standard output.
+fn for_output(text: &str) -> Cow<'_, str> {
+    if std::io::stdout().is_terminal() { neutralise(text) } else { Cow::Borrowed(text) }
+}
+
 /// A line of output.
 pub(crate) fn line(text: &str) {
+    let text = for_output(text);
     let mut out = std::io::stdout().lock();
     let outcome = writeln!(out, "{text}").and_then(|()| out.flush());
     drop(out);
@@ -65,6 +77,7 @@ pub(crate) fn on_terminal() -> bool {
 
 /// Text that has its own line ends.
 pub(crate) fn text(text: &str) {
+    let text = for_output(text);
     let mut out = std::io::stdout().lock();
     let outcome = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     drop(out);

@@ -62,6 +62,7 @@ impl Progress {
             return;
         }
         let Some((mark, text)) = self.describe(event, steps) else { return };
+        let text = octollm_screen::text::neutralise(&text).into_owned();
         match &self.how {
             How::Json => {}
             How::Plain => note(&format!("{} {text}", mark.plain())),
@@ -112,7 +113,7 @@ impl Progress {
                 let input =
                     if said("awaits") == "approval" { "--approve or --refuse" } else { "\"your answer\"" };
                 let how = format!("octollm task input {} {input}", event.task_id);
-                (Mark::Again, format!("{}\n  waits for a person: {how}", said("question")))
+                (Mark::Asks, format!("{}\n  waits for a person: {how}", said("question")))
             }
             "plan.written" => {
                 let first = event.data.get("version").and_then(|version| version.as_u64()) == Some(1);
@@ -128,6 +129,7 @@ enum Mark {
     Begin,
     Done,
     Again,
+    Asks,
     Failed,
 }
 
@@ -137,6 +139,7 @@ impl Mark {
             Mark::Begin => "started:",
             Mark::Done => "done:",
             Mark::Again => "again:",
+            Mark::Asks => "asks:",
             Mark::Failed => "failed:",
         }
     }
@@ -146,6 +149,7 @@ impl Mark {
             Mark::Begin => "\u{1b}[36m·\u{1b}[0m",
             Mark::Done => "\u{1b}[32m✓\u{1b}[0m",
             Mark::Again => "\u{1b}[33m↻\u{1b}[0m",
+            Mark::Asks => "\u{1b}[33m?\u{1b}[0m",
             Mark::Failed => "\u{1b}[31m✗\u{1b}[0m",
         }
     }

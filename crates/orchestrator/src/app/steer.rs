@@ -23,8 +23,8 @@ pub enum SteerError {
     /// Send exactly one of `text` and `approve`.
     #[error("exactly one of text and approve must be given")]
     NotOneInput,
-    /// Send an answer of the right length.
-    #[error("an answer has 1 to {ANSWER_CHARACTERS_MAX} characters")]
+    /// Send an answer of the right length, in plain text.
+    #[error("an answer has 1 to {ANSWER_CHARACTERS_MAX} characters, and no control characters")]
     NoAnswer,
     /// The store failed.
     #[error(transparent)]
@@ -45,9 +45,7 @@ impl App {
         match (input.text, input.approve) {
             (None, Some(true)) => self.steer(caller, id, Command::Input(Given::Approve)).await,
             (None, Some(false)) => self.steer(caller, id, Command::Input(Given::Refuse)).await,
-            (Some(text), None) if text.trim().is_empty() || text.chars().count() > ANSWER_CHARACTERS_MAX => {
-                Err(SteerError::NoAnswer)
-            }
+            (Some(text), None) if !is_answer(&text) => Err(SteerError::NoAnswer),
             (Some(text), None) => {
                 let answer = Document::of(&text).expect("a text is JSON");
                 self.steer(caller, id, Command::Input(Given::Answer(answer))).await
@@ -65,4 +63,9 @@ impl App {
             Some(Err(DecideError::NotFound)) | None => Err(SteerError::NotFound),
         }
     }
+}
+
+fn is_answer(text: &str) -> bool {
+    let plain = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+    !text.trim().is_empty() && text.chars().count() <= ANSWER_CHARACTERS_MAX && text.chars().all(plain)
 }
