@@ -133,6 +133,11 @@ impl<S: Prepared> Link<S> {
         !self.client.is_closed() && !self.driver.is_finished() && self.timeline >= self.reached.get().timeline
     }
 
+    /// The timeline of the primary that it leads to; of a replica, each read says that.
+    pub(super) fn timeline(&self) -> Option<u32> {
+        Some(self.timeline).filter(|timeline| *timeline != AT_A_REPLICA)
+    }
+
     /// What is left to know once the server has called a commit done.
     pub(super) fn confirmed(&self) -> Result<(), Fault> {
         let said = self.notices.not_replicated.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -398,7 +398,7 @@ impl TaskReads for PostgresStore {
     }
 
     fn reached(&self) -> Seen {
-        if self.readers.replicas.are_none() { Seen::NOTHING } else { self.shared.reached.get() }
+        self.shared.reached.get()
     }
 
     async fn task_for(

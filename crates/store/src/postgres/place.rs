@@ -20,30 +20,55 @@ pub(super) struct Cluster {
 /// How far the primary's log was when it was last heard of.
 #[derive(Default)]
 pub(super) struct Reached {
-    last: Mutex<(Seen, Option<Cluster>)>,
+    last: Mutex<Last>,
+}
+
+#[derive(Default)]
+struct Last {
+    seen: Seen,
+    /// The primary's.
+    cluster: Option<Cluster>,
+    /// A place by which its timeline's mark was the newest one.
+    marked: Option<Seen>,
 }
 
 impl Reached {
     pub(super) fn get(&self) -> Seen {
-        self.lock().0
+        self.lock().seen
     }
 
     pub(super) fn learn(&self, seen: Seen) {
         let mut last = self.lock();
-        last.0 = last.0.and(seen);
+        last.seen = last.seen.and(seen);
     }
 
-    /// The primary is of this cluster.
-    fn is_of(&self, cluster: Cluster) {
-        self.lock().1 = Some(cluster);
+    /// A primary of this cluster was at `place`, and its timeline's mark was the newest one.
+    fn arrived(&self, cluster: Cluster, place: Seen) {
+        let mut last = self.lock();
+        last.cluster = Some(cluster);
+        last.seen = last.seen.and(place);
+        if last.marked.is_none_or(|marked| marked.timeline < place.timeline) {
+            last.marked = Some(place);
+        }
+    }
+
+    /// Who follows a server of the primary's cluster, and has replayed so much, shows the mark of
+    /// `timeline`. A later one proves a promotion, but for marks that the primary itself has found
+    /// false: they are shown by whoever has not replayed that yet.
+    pub(super) fn hear_of(&self, timeline: u32, replayed: u64) {
+        let mut last = self.lock();
+        let proven = |marked: &Seen| timeline > marked.timeline && replayed >= marked.position;
+        if last.marked.as_ref().is_some_and(proven) {
+            last.seen = last.seen.and(Seen { timeline, position: 0 });
+        }
     }
 
     /// Whether `cluster` is the primary's.
     pub(super) fn knows(&self, cluster: Cluster) -> bool {
-        self.lock().1 == Some(cluster)
+        self.lock().cluster == Some(cluster)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, (Seen, Option<Cluster>)> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Last> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -67,25 +92,34 @@ const PLACE: &str = "SELECT pg_walfile_name(pg_current_wal_insert_lsn()),
     (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint,
     (SELECT number FROM timeline ORDER BY number DESC LIMIT 1)";
 
+/// Where the primary is, and whether the newest mark is its timeline's.
+async fn stand(client: &Client) -> Result<(Seen, bool), Error> {
+    let row = client.query_one(PLACE, &[]).await?;
+    let (timeline, position) = (timeline_of(row.try_get(0)?), unsigned(row.try_get(1)?));
+    let marked: Option<i64> = row.try_get(2)?;
+    Ok((Seen { timeline, position }, marked == Some(i64::from(timeline))))
+}
+
 /// What a new connection to the primary does first. Its timeline.
 pub(super) async fn arrive(client: &Client, reached: &Reached) -> Result<u32, Error> {
-    let row = client.query_one(PLACE, &[]).await?;
-    let (file, position, marked): (&str, i64, Option<i64>) =
-        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-    let timeline = timeline_of(file);
-    if marked != Some(i64::from(timeline)) {
-        // What is committed later is behind it in the log, so that it need not wait for a standby that
-        // is not there yet.
+    let (mut place, is_marked) = stand(client).await?;
+    let timeline = place.timeline;
+    if !is_marked {
+        // A later mark is of the history of another cluster, whose data this one was given: a primary
+        // that was promoted since would be on that timeline. What is committed later is behind this in
+        // the log, so that it need not wait for a standby that is not there yet.
         let mark = format!(
             "BEGIN; SET LOCAL synchronous_commit = off;
+             DELETE FROM timeline WHERE number >= {timeline}
+                 AND EXISTS (SELECT FROM timeline AS later WHERE later.number > {timeline});
              INSERT INTO timeline SELECT {timeline}, pg_current_wal_insert_lsn() - '0/0'::pg_lsn
                  ON CONFLICT (number) DO NOTHING;
              COMMIT"
         );
         client.batch_execute(&mark).await?;
+        (place, _) = stand(client).await?;
     }
-    reached.is_of(cluster(client).await?);
-    reached.learn(Seen { timeline, position: unsigned(position) });
+    reached.arrived(cluster(client).await?, place);
     Ok(timeline)
 }
 
@@ -131,6 +165,18 @@ mod tests {
             reached.learn(Seen { timeline, position });
         }
         assert_eq!(reached.get(), Seen { timeline: 2, position: 5 });
+    }
+
+    #[test]
+    fn a_later_mark_counts_where_the_primarys_own_was_replayed() {
+        let (reached, cluster) = (Reached::default(), Cluster { system: 1, database: 1 });
+        reached.hear_of(9, 900);
+        assert_eq!(reached.get(), Seen::NOTHING, "nothing is known of a primary");
+        reached.arrived(cluster, Seen { timeline: 2, position: 50 });
+        for (timeline, replayed, wanted) in [(7, 49, 2), (1, 60, 2), (2, 60, 2), (3, 50, 3), (2, 99, 3)] {
+            reached.hear_of(timeline, replayed);
+            assert_eq!(reached.get().timeline, wanted, "{timeline} {replayed}");
+        }
     }
 
     #[test]

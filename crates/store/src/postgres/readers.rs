@@ -157,7 +157,10 @@ impl Readers {
         let answer = tokio::time::timeout(REPLICA_WITHIN, asked).await.ok()?;
         match answer {
             Ok((report, answer, place)) => {
-                self.replicas.heard(replica, report);
+                // It will be found good for whoever was shown this, until that one has seen more.
+                let later = (report.timeline == place.timeline).then_some(place.position);
+                let replayed = report.replayed.map(|before| later.map_or(before, |later| later.max(before)));
+                self.replicas.heard(replica, Report { replayed, ..report });
                 self.replicas.may_answer(replica, seen, &report).then_some((answer, place))
             }
             Err(fault) => {

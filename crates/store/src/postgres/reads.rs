@@ -314,7 +314,8 @@ pub(super) async fn report(link: &Reader) -> Result<Report, Fault> {
 pub(super) async fn place(link: &Reader) -> Result<Seen, Fault> {
     let asked = async { link.client.query_one(&link.sql.stand, &[]).await };
     let row = asked.await.map_err(before)?;
-    Ok(Seen { timeline: timeline(&row, 0)?, position: unsigned(rows::get(&row, 1)?) })
+    let marked = timeline(&row, 0)?;
+    Ok(Seen { timeline: link.timeline().unwrap_or(marked), position: unsigned(rows::get(&row, 1)?) })
 }
 
 fn timeline(row: &Row, column: usize) -> Result<u32, Fault> {

@@ -123,8 +123,10 @@ impl Replicas {
 
     /// Whether an answer that the replica gave after this `report` is good for whom has `seen` so much.
     pub(super) fn may_answer(&self, replica: &Replica, seen: Seen, report: &Report) -> bool {
-        let serves = replica.state().serves(self.common.shared.reached.get(), self.common.now()).is_ok();
-        serves && report.covers(seen)
+        let written = self.common.shared.reached.get();
+        let serves = replica.state().serves(written, self.common.now()).is_ok();
+        // What is known of it now may be of another connection, to another server at its address.
+        serves && report.is_standby && report.timeline == written.timeline && report.covers(seen)
     }
 
     /// The replica said this just now.
@@ -147,11 +149,12 @@ impl Replicas {
         let common = &self.common;
         let rounds: Vec<_> = common.all.iter().map(|replica| replica.rounds.subscribe()).collect();
         common.asked.send_replace(common.now());
+        let latest = tokio::time::Instant::now() + ANSWER_WITHIN;
         let mut views = Vec::with_capacity(common.all.len());
         for (replica, mut round) in common.all.iter().zip(rounds) {
             if replica.state().known(common.now()).is_err() {
                 // One that does not answer is told as such.
-                let _in_time = tokio::time::timeout(ANSWER_WITHIN, round.changed()).await;
+                let _in_time = tokio::time::timeout_at(latest, round.changed()).await;
             }
             let (state, now) = (replica.state().clone(), common.now());
             views.push(ReplicaView {
@@ -172,6 +175,9 @@ impl Common {
     }
 
     fn heard(&self, replica: &Replica, report: Report) {
+        if let Some(replayed) = report.replayed.filter(|_| report.is_standby) {
+            self.shared.reached.hear_of(report.timeline, replayed);
+        }
         replica.state().hear(report, self.shared.reached.get(), self.now());
         self.tell(replica);
     }

@@ -42,8 +42,10 @@ impl FromStr for ReplicaTargets {
     fn from_str(urls: &str) -> Result<Self, InvalidReplicas> {
         let mut all: Vec<Target> = Vec::new();
         for (number, url) in (1..).zip(urls.split(',')) {
-            let mut target: Target =
-                url.trim().parse().map_err(|why| InvalidReplicas::Invalid { number, why })?;
+            let mut target: Target = url.trim().parse().map_err(|why| match why {
+                InvalidTarget::NotAUrl(_) => InvalidReplicas::NotAUrl { number },
+                InvalidTarget::NoHost | InvalidTarget::NeedsTls => InvalidReplicas::Invalid { number, why },
+            })?;
             let place = target.place();
             if all.iter().any(|other| other.place() == place) {
                 return Err(InvalidReplicas::Twice(place));
@@ -71,6 +73,14 @@ impl fmt::Display for ReplicaTargets {
 /// URLs that name no replicas.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidReplicas {
+    /// One of them is none. What is wrong is not told: it may be part of a password.
+    #[error(
+        "number {number} cannot be used: it is no PostgreSQL URL of one host (a comma ends a URL; one in a password is written %2C)"
+    )]
+    NotAUrl {
+        /// Which, from 1.
+        number: usize,
+    },
     /// One of them cannot be used.
     #[error("number {number} cannot be used (each URL names one host, a comma ends it): {why}")]
     Invalid {
@@ -272,6 +282,7 @@ mod tests {
         assert_eq!(places, ["one:5433", "two:5432"]);
         for (urls, wanted) in [
             ("postgresql://u:s3cret@h:1/d,", "number 2 cannot be used"),
+            ("postgresql://u:x,s3cret@h:1/d", "cannot be used"),
             ("postgresql://u:s3cret@h:1,i:2/d", "number 2 cannot be used"),
             ("postgresql://u:s3cret@h:1/d,postgresql://v@h:1/e", "h:1 is named twice"),
             ("postgresql://u:s3cret@h:1/d?sslmode=verify-ca", "number 1 cannot be used"),

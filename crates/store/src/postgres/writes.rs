@@ -15,7 +15,7 @@ use crate::{
         priority_number, signed,
     },
 };
-use futures_util::future::{BoxFuture, FutureExt as _, try_join_all};
+use futures_util::future::{BoxFuture, FutureExt as _, join_all};
 use octollm_contract::{ArmName, Document, SessionId, TaskId, Timestamp};
 use octollm_lifecycle::{Budget, Event, EventKind, Kept, KeptAs, Ledger, Replans, Step, StepState, Task};
 use std::collections::BTreeMap;
@@ -507,9 +507,10 @@ impl<'a> Writes<'a> {
         }
         sent.push(async { link.client.batch_execute("COMMIT").await.map(|()| 0) }.boxed());
         debug_assert!(sent.len() <= 30, "more are polled in no order");
-        // Polled in this order, they are sent in this order; the first that fails is the cause.
-        let (all, placed) = tokio::join!(biased; try_join_all(sent), link.place());
-        all.map_err(|error| Fault::of(error, Stage::Commit))?;
+        // Polled in this order, they are sent in this order. Whichever failure comes to be known first, the
+        // first one of them is the cause: what follows it fails only because the transaction has.
+        let (all, placed) = tokio::join!(biased; join_all(sent), link.place());
+        all.into_iter().collect::<Result<Vec<_>, _>>().map_err(|error| Fault::of(error, Stage::Commit))?;
         link.confirmed()?;
         placed
     }

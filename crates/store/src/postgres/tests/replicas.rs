@@ -1,6 +1,6 @@
 //! Reads from replicas: what a client sees when they are behind, busy, gone or another server.
 
-use super::{complete, wanted};
+use super::{Database, complete, wanted};
 use crate::{
     Freshness, OsEntropy, ReplicaView, Seen, TaskReads, Tasks,
     postgres::{Moments, PostgresStore, ReplicaTargets},
@@ -55,8 +55,17 @@ impl Fleet {
         task.map(|record| record.task.state.status())
     }
 
-    async fn reads(&self) -> Vec<u64> {
-        self.store.replicas().await.iter().map(|view| view.reads).collect()
+    /// Reads the first task, as somebody who has seen nothing, until this replica has answered once more.
+    async fn until_it_answers(&self, replica: usize) {
+        let (began, before) = (Instant::now(), self.store.replicas().await[replica].reads);
+        loop {
+            assert!(self.status(0, &mut Seen::NOTHING.clone()).await.is_some());
+            let views = self.store.replicas().await;
+            if views[replica].reads > before {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{replica} never answers: {views:?}");
+        }
     }
 }
 
@@ -95,18 +104,18 @@ async fn a_client_reads_its_own_writes_while_a_replica_stands_still() {
         }
         n += 1;
     }
-    let views = fleet.until("it is out", |views| !views[0].serves && views[1].serves).await;
-    assert!(views[0].lag.is_some_and(|lag| lag > Duration::from_secs(1)), "{views:?}");
-    assert!(views[1].reads > 0, "{views:?}");
+    fleet
+        .until("it is out, and the other one answers", |views| {
+            let out = !views[0].serves && views[0].lag.is_some_and(|lag| lag > Duration::from_secs(1));
+            out && views[1].serves
+        })
+        .await;
+    fleet.until_it_answers(1).await;
     fleet.standbys[0].sql("postgres", "SELECT pg_wal_replay_resume()").unwrap();
-    let views = fleet.until("it is back", |views| views.iter().all(|view| view.serves)).await;
-    assert!(views.iter().all(|view| view.lag == Some(Duration::ZERO)), "{views:?}");
-    let before = fleet.reads().await;
-    for _ in 0..20 {
-        fleet.status(0, &mut Seen::NOTHING.clone()).await;
-    }
-    let after = fleet.reads().await;
-    assert!(after[0] > before[0] && after[1] > before[1], "both answer: {before:?} {after:?}");
+    let is_back = |view: &ReplicaView| view.serves && view.lag == Some(Duration::ZERO);
+    fleet.until("it is back", |views| views.iter().all(is_back)).await;
+    fleet.until_it_answers(0).await;
+    fleet.until_it_answers(1).await;
 }
 
 /// A replica that dies, comes back, or cannot be reached at the start costs no read.
@@ -129,9 +138,7 @@ async fn a_replica_that_is_gone_costs_no_read() {
     );
     fleet.standbys[0].run().unwrap();
     fleet.until("it is back", |views| views[0].serves).await;
-    let before = fleet.reads().await;
-    fleet.status(0, &mut Seen::NOTHING.clone()).await;
-    assert!(fleet.reads().await > before);
+    fleet.until_it_answers(0).await;
     let began = Instant::now();
     while !other.replicas().await[0].serves {
         assert!(began.elapsed() < PATIENCE, "the other one never finds it");
@@ -213,12 +220,13 @@ async fn a_failover_is_followed() {
     let store = open(&both, &urls).await;
     fleet.until("both replicas are there", |views| views.iter().all(|view| view.serves)).await;
     fleet.store = store;
-    let shows = |standby: &Server| {
-        standby.sql("postgres", "SELECT count(*) FROM octollm.task").is_ok_and(|n| n == "1")
-    };
-    for standby in &fleet.standbys {
-        assert!(octollm_testkit::poll_until(PATIENCE, || shows(standby)));
-    }
+    // What the standbys do not have would be lost, and the one that has more could not follow the other.
+    let written = || fleet.primary.sql("postgres", "SELECT pg_current_wal_flush_lsn()").ok();
+    let has = |standby: &Server| standby.sql("postgres", "SELECT pg_last_wal_receive_lsn()").ok();
+    assert!(octollm_testkit::poll_until(PATIENCE, || {
+        let written = written();
+        written.is_some() && fleet.standbys.iter().all(|standby| has(standby) == written)
+    }));
     fleet.primary.kill();
     fleet.standbys[0].promote().unwrap();
     // The other one follows the new primary.
@@ -242,9 +250,14 @@ async fn a_failover_is_followed() {
     let views = fleet.until("the one that follows serves", |views| views[1].serves).await;
     assert!(!views[0].serves, "it is the primary: {views:?}");
     // Who has seen something of the old timeline is answered by who follows the new one.
-    let before = fleet.reads().await;
-    assert!(fleet.status(0, &mut seen).await.is_some());
-    assert!(fleet.reads().await[1] > before[1]);
+    let (began, old) = (Instant::now(), seen);
+    let answered = |views: Vec<ReplicaView>| views[1].reads;
+    let before = answered(fleet.store.replicas().await);
+    while answered(fleet.store.replicas().await) == before {
+        assert!(began.elapsed() < PATIENCE, "the one that follows never answers");
+        seen = old;
+        assert!(fleet.status(0, &mut seen).await.is_some());
+    }
     assert_eq!(seen.timeline, 2);
     seen = seen.and(after);
     assert!(fleet.status(n, &mut seen).await.is_some());
@@ -299,4 +312,37 @@ async fn nobody_stays_with_an_old_primary() {
         assert!(store.task(samples::id(n), &TenantScope::System).await.unwrap().is_some());
     }
     assert_eq!(store.claim(wanted(9)).await.unwrap().granted.len(), 2);
+}
+
+/// A database that was given the data of one that had failed over (`pg_upgrade`, a dump) shows marks of
+/// timelines that it has never been on: nobody takes them for a later primary.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn marks_of_another_clusters_history_stop_nobody() {
+    let database = Database::new();
+    let nobody = "postgresql://octo@127.0.0.1:1/postgres";
+    let open = async || {
+        let (target, replicas) = (database.target(), nobody.parse().unwrap());
+        PostgresStore::open_reading(target, replicas, Moments::Database, Arc::new(OsEntropy)).await.unwrap()
+    };
+    let marks = "SELECT string_agg(number::text, ',' ORDER BY number) FROM octollm.timeline";
+    let store = open().await;
+    let own = database.sql(marks);
+    for n in 0..2 {
+        // The first time beside a store that is open, the second time before one is opened.
+        database.sql("INSERT INTO octollm.timeline VALUES (7, 0)");
+        let store = if n == 0 { &store } else { &open().await };
+        let read = store.task_for(Freshness::Latest, samples::id(n), &TenantScope::System).await;
+        assert_eq!(read.unwrap().0, None);
+        store.accept(samples::order(samples::new(n))).await.unwrap();
+        let (task, seen) = store
+            .task_for(Freshness::Since(store.reached()), samples::id(n), &TenantScope::System)
+            .await
+            .unwrap();
+        assert!(task.is_some());
+        assert!(seen.timeline < 7, "{seen:?}");
+        if n == 0 {
+            database.sql("DELETE FROM octollm.timeline WHERE number = 7");
+        }
+    }
+    assert_eq!(database.sql(marks), own, "the false ones are gone");
 }
