@@ -127,7 +127,7 @@ impl<W: Work> Lane<W> {
         shared: Arc<Shared>,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
-        let owner = Owner { work, host: link.host, link: Some(link), name, shared, failures: 0 };
+        let owner = Owner { work, host: link.host(), link: Some(link), name, shared, failures: 0 };
         (Lane { queue }, tokio::spawn(owner.serve(jobs)))
     }
 
@@ -308,7 +308,7 @@ impl<W: Work> Owner<W> {
             match Link::open(&self.shared, self.host, self.name).await {
                 Ok(link) => {
                     self.failures = 0;
-                    self.host = link.host;
+                    self.host = link.host();
                     return Ok(link);
                 }
                 Err(fault) => {

@@ -1,4 +1,7 @@
-//! One connection to the server that can be written to, with its prepared statements.
+//! One connection with its prepared statements: to the server that can be written to, or to a replica.
+//!
+//! One to the primary is open no longer than that is the latest one known: whoever was passed over by a
+//! promotion is left, even if it does not know of it.
 //!
 //! A link is used by its owner alone, who awaits each transaction to its end; nobody else's dropped
 //! future can leave one open. Notices are read as they come: a server that gave up waiting for its
@@ -57,22 +60,79 @@ pub(super) struct Link<S = Statements> {
     pub(super) client: Client,
     pub(super) sql: S,
     pub(super) clock: Arc<DatabaseClock>,
-    reached: Arc<Reached>,
-    /// The primary's, as long as the connection stands; [`AT_A_REPLICA`], where each read looks at it.
-    timeline: u32,
+    line: Line,
     /// Whose rows of `finished` are this connection's.
     pub(super) counter: Uuid,
     notices: Arc<Notices>,
     /// How it is cancelled.
     tls: Tls,
-    driver: tokio::task::JoinHandle<()>,
-    /// Which of the target's hosts this is.
-    pub(super) host: usize,
 }
 
-impl<S> Drop for Link<S> {
+/// What a connection hangs on.
+struct Line {
+    /// Reads what the server sends.
+    driver: tokio::task::JoinHandle<()>,
+    reached: Arc<Reached>,
+    /// The primary's, as long as the connection stands; [`AT_A_REPLICA`], where each read looks at it.
+    timeline: u32,
+    /// Which of the target's hosts it leads to.
+    host: usize,
+}
+
+impl Line {
+    /// Whether `client` can still be used: it stands, and there is no later primary than the one that it
+    /// leads to.
+    fn is_open(&self, client: &Client) -> bool {
+        !client.is_closed() && !self.driver.is_finished() && self.timeline >= self.reached.get().timeline
+    }
+}
+
+impl Drop for Line {
     fn drop(&mut self) {
         self.driver.abort();
+    }
+}
+
+/// What leads to a primary.
+trait Leads {
+    fn is_open(&self) -> bool;
+    fn host(&self) -> usize;
+}
+
+/// Connects to the first host, from `host` on, that can be written to. One that was the primary before
+/// another one that is known is passed over, even if it does not know that it is not any more.
+async fn latest<C: Leads, F: Future<Output = Result<C, Fault>>>(
+    shared: &Shared,
+    mut host: usize,
+    connect: impl Fn(usize) -> F,
+) -> Result<C, Fault> {
+    for _ in 0..shared.target.hosts() {
+        let connection = connect(host).await?;
+        if connection.is_open() {
+            return Ok(connection);
+        }
+        host = connection.host() + 1;
+    }
+    Err(place::outdated())
+}
+
+impl<S> Leads for Link<S> {
+    fn is_open(&self) -> bool {
+        self.line.is_open(&self.client)
+    }
+
+    fn host(&self) -> usize {
+        self.line.host
+    }
+}
+
+impl Leads for Ear {
+    fn is_open(&self) -> bool {
+        self.line.is_open(&self.client)
+    }
+
+    fn host(&self) -> usize {
+        self.line.host
     }
 }
 
@@ -80,19 +140,16 @@ impl<S> Drop for Link<S> {
 pub(super) type Heard = Box<dyn Fn(Notification) + Send>;
 
 impl<S: Prepared> Link<S> {
-    /// Connects to the first host, from `host` on, that can be written to. One that was the primary
-    /// before another one that is known is passed over, even if it does not know that it is not any more.
-    pub(super) async fn open(shared: &Shared, mut host: usize, name: &str) -> Result<Self, Fault> {
-        for _ in 0..shared.target.hosts() {
-            let mut link = Self::connected(shared, &shared.target, host, name).await?;
-            let arriving = place::arrive(&link.client, &shared.reached);
-            link.timeline = within(Target::within(), Stage::Before, arriving).await?;
-            if link.is_open() {
-                return Ok(link);
-            }
-            host = link.host + 1;
-        }
-        Err(place::outdated())
+    /// Connects to the latest primary, from the host `host` on.
+    pub(super) async fn open(shared: &Shared, host: usize, name: &str) -> Result<Self, Fault> {
+        latest(shared, host, |host| Self::arrived(shared, host, name)).await
+    }
+
+    async fn arrived(shared: &Shared, host: usize, name: &str) -> Result<Self, Fault> {
+        let mut link = Self::connected(shared, &shared.target, host, name).await?;
+        let arriving = place::arrive(&link.client, &shared.reached);
+        link.line.timeline = within(Target::within(), Stage::Before, arriving).await?;
+        Ok(link)
     }
 
     /// Connects to a replica of the primary, whatever has become of it.
@@ -114,28 +171,23 @@ impl<S: Prepared> Link<S> {
         OsEntropy.fill(&mut counter);
         let counter = Uuid::from_bytes(counter);
         let (clock, reached) = (Arc::clone(&shared.clock), Arc::clone(&shared.reached));
-        Ok(Link {
-            client,
-            sql,
-            clock,
-            reached,
-            timeline: AT_A_REPLICA,
-            counter,
-            notices,
-            tls: target.tls(),
-            driver,
-            host,
-        })
+        let line = Line { driver, reached, timeline: AT_A_REPLICA, host };
+        Ok(Link { client, sql, clock, line, counter, notices, tls: target.tls() })
     }
 
-    /// Whether it can still be used: it stands, and there is no later primary than the one it leads to.
+    /// Whether it can still be used.
     pub(super) fn is_open(&self) -> bool {
-        !self.client.is_closed() && !self.driver.is_finished() && self.timeline >= self.reached.get().timeline
+        Leads::is_open(self)
+    }
+
+    /// Which of the target's hosts it leads to.
+    pub(super) fn host(&self) -> usize {
+        Leads::host(self)
     }
 
     /// The timeline of the primary that it leads to; of a replica, each read says that.
     pub(super) fn timeline(&self) -> Option<u32> {
-        Some(self.timeline).filter(|timeline| *timeline != AT_A_REPLICA)
+        Some(self.line.timeline).filter(|timeline| *timeline != AT_A_REPLICA)
     }
 
     /// What is left to know once the server has called a commit done.
@@ -165,7 +217,7 @@ impl Link {
     pub(super) async fn place(&self) -> Result<(), Fault> {
         let asked = async { self.client.query_one(&self.sql.place, &[]).await?.try_get(0) };
         let position: i64 = asked.await.map_err(|error| Fault::InDoubt(Arc::new(error)))?;
-        self.reached.learn(Seen { timeline: self.timeline, position: place::unsigned(position) });
+        self.line.reached.learn(Seen { timeline: self.line.timeline, position: place::unsigned(position) });
         Ok(())
     }
 }
@@ -238,16 +290,7 @@ pub(super) type Hears = Box<dyn Fn(Notification, i32) + Send + Sync>;
 /// A connection that hears notifications and sends them.
 pub(super) struct Ear {
     pub(super) client: Client,
-    reached: Arc<Reached>,
-    timeline: u32,
-    driver: tokio::task::JoinHandle<()>,
-    pub(super) host: usize,
-}
-
-impl Drop for Ear {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
+    line: Line,
 }
 
 impl Ear {
@@ -255,20 +298,13 @@ impl Ear {
     /// disk: hints may be lost.
     pub(super) async fn open(
         shared: &Shared,
-        mut host: usize,
+        host: usize,
         name: &str,
         channel: &str,
         hears: Hears,
     ) -> Result<Ear, Fault> {
         let hears = Arc::new(hears);
-        for _ in 0..shared.target.hosts() {
-            let ear = Self::connected(shared, host, name, channel, Arc::clone(&hears)).await?;
-            if ear.is_open() {
-                return Ok(ear);
-            }
-            host = ear.host + 1;
-        }
-        Err(place::outdated())
+        latest(shared, host, |host| Self::connected(shared, host, name, channel, Arc::clone(&hears))).await
     }
 
     async fn connected(
@@ -282,7 +318,8 @@ impl Ear {
         let known = Arc::clone(&own);
         let heard: Heard = Box::new(move |notification| hears(notification, known.load(Ordering::Relaxed)));
         let (client, _notices, driver, host) = connect(&shared.target, host, name, heard).await?;
-        let mut ear = Ear { client, reached: Arc::clone(&shared.reached), timeline: 0, driver, host };
+        let line = Line { driver, reached: Arc::clone(&shared.reached), timeline: 0, host };
+        let mut ear = Ear { client, line };
         let session = format!(
             "SET synchronous_commit = off; SET statement_timeout = '5s'; SET client_min_messages = warning; LISTEN {channel}"
         );
@@ -293,12 +330,18 @@ impl Ear {
         });
         let (pid, timeline) = said.await?;
         own.store(pid, Ordering::Relaxed);
-        ear.timeline = timeline;
+        ear.line.timeline = timeline;
         Ok(ear)
     }
 
+    /// Whether it can still be used.
     pub(super) fn is_open(&self) -> bool {
-        !self.client.is_closed() && !self.driver.is_finished() && self.timeline >= self.reached.get().timeline
+        Leads::is_open(self)
+    }
+
+    /// Which of the target's hosts it leads to.
+    pub(super) fn host(&self) -> usize {
+        Leads::host(self)
     }
 
     /// Returns once the connection has ended.

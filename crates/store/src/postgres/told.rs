@@ -123,12 +123,12 @@ impl Told {
 /// Sends what is to be told, and hears what others tell, for ever.
 pub(super) async fn serve(shared: Arc<Shared>, first: Ear) {
     let told = &shared.told;
-    let mut host = first.host;
+    let mut host = first.host();
     let mut ear = Some(first);
     loop {
         match ear.take().filter(Ear::is_open) {
             Some(open) => {
-                host = open.host;
+                host = open.host();
                 if let Err(fault) = told.send(&open).await {
                     tracing::debug!(?fault, "hints could not be sent");
                 }
