@@ -2,7 +2,7 @@
 
 use super::{
     tasks::Client,
-    transport::{ClientError, answered, unreadable},
+    transport::{ClientError, SEEN, SeenWord, unreadable},
 };
 use octollm_contract::{TaskId, api::EventView};
 use reqwest::{Method, Response, header};
@@ -20,16 +20,17 @@ const STREAM_MAX: Duration = Duration::from_secs(31 * 86_400);
 pub struct Events {
     response: Response,
     unread: Vec<u8>,
+    seen: SeenWord,
 }
 
 impl Events {
-    pub(super) async fn begin(client: Client, task: TaskId, after: u64) -> Result<Self, ClientError> {
+    pub(super) async fn begin(client: &Client, task: TaskId, after: u64) -> Result<Self, ClientError> {
         let request = client
             .request(Method::GET, &["tasks", &task.to_string(), "events"])
             .header(header::ACCEPT, "text/event-stream")
             .header("Last-Event-ID", after.to_string())
             .timeout(STREAM_MAX);
-        Ok(Events { response: answered(request).await?, unread: Vec::new() })
+        Ok(Events { response: client.answered(request).await?, unread: Vec::new(), seen: client.seen() })
     }
 
     /// The next event; `None` when the stream is over.
@@ -49,10 +50,12 @@ impl Events {
         }
     }
 
-    /// The first whole event that was received, if there is one; comments are passed over.
+    /// The first whole event that was received, if there is one. Of the comments, what was seen is kept.
     fn take(&mut self) -> Result<Option<EventView>, ClientError> {
         while let Some(end) = self.unread.windows(2).position(|pair| pair == b"\n\n") {
             let block: Vec<u8> = self.unread.drain(..end + 2).collect();
+            let comments = block.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b":"));
+            comments.filter_map(seen_in).for_each(|word| self.seen.learn(word));
             let data: Vec<&[u8]> =
                 block.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"data:")).collect();
             if data.is_empty() {
@@ -64,4 +67,10 @@ impl Events {
         }
         Ok(None)
     }
+}
+
+/// What a comment says that was seen.
+fn seen_in(comment: &[u8]) -> Option<&str> {
+    let (name, word) = std::str::from_utf8(comment).ok()?.split_once(':')?;
+    Some(word.trim()).filter(|_| name.trim().eq_ignore_ascii_case(SEEN))
 }

@@ -2,7 +2,7 @@
 
 use super::{
     events::Events,
-    transport::{ANSWER_WITHIN, BadBase, ClientError, Tls, Transport, answered, read},
+    transport::{ANSWER_WITHIN, BadBase, ClientError, SeenWord, Tls, Transport, answered, body},
 };
 use crate::wire::{KeyAsk, KeyList, KeyMade};
 use bytes::Bytes;
@@ -11,13 +11,16 @@ use octollm_contract::{
     Component, IdempotencyKey, KeyId, Millis, TaskId,
     api::{ArmView, ScalingView, SubmitTask, TaskAccepted, TaskInput, TaskPage, TaskStatus, TaskView},
 };
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder, Response};
+use serde::de::DeserializeOwned;
 
-/// A caller of one server with one key.
+/// A caller of one server with one key. It and its clones see no task go back in time, also when different
+/// orchestrators answer at the address.
 #[derive(Clone)]
 pub struct Client {
     transport: Transport,
     key: ApiKey,
+    seen: SeenWord,
 }
 
 impl Client {
@@ -28,7 +31,7 @@ impl Client {
 
     /// The same, with a say in whom to trust.
     pub fn over(base: &str, key: ApiKey, tls: &Tls) -> Result<Self, BadBase> {
-        Ok(Client { transport: Transport::new(base, tls)?, key })
+        Ok(Client { transport: Transport::new(base, tls)?, key, seen: SeenWord::default() })
     }
 
     /// Submits a task. Safe to repeat only with an idempotency key.
@@ -42,19 +45,19 @@ impl Client {
             Some(key) => request.header("Idempotency-Key", key.as_str()),
             None => request,
         };
-        read(request).await
+        self.read(request).await
     }
 
     /// A task as it is now.
     pub async fn task(&self, id: TaskId) -> Result<TaskView, ClientError> {
-        read(self.request(Method::GET, &["tasks", &id.to_string()])).await
+        self.read(self.request(Method::GET, &["tasks", &id.to_string()])).await
     }
 
     /// A task once it has ended, or as it is after `wait`; a minute counts at most.
     pub async fn wait(&self, id: TaskId, wait: Millis) -> Result<TaskView, ClientError> {
         let query = [("wait", wait.to_string())];
         let request = self.with_query(Method::GET, &["tasks", &id.to_string()], &query);
-        read(request.timeout(wait.to_duration() + ANSWER_WITHIN)).await
+        self.read(request.timeout(wait.to_duration() + ANSWER_WITHIN)).await
     }
 
     /// A page of tasks, newest first.
@@ -70,68 +73,78 @@ impl Client {
         query.extend(poison.then(|| ("poison", "true".to_owned())));
         query.extend(cursor.map(|cursor| ("cursor", cursor.to_owned())));
         query.extend(limit.map(|limit| ("limit", limit.to_string())));
-        read(self.with_query(Method::GET, &["tasks"], &query)).await
+        self.read(self.with_query(Method::GET, &["tasks"], &query)).await
     }
 
     /// Wishes that a task ends.
     pub async fn cancel(&self, id: TaskId) -> Result<TaskView, ClientError> {
-        read(self.request(Method::POST, &["tasks", &id.to_string(), "cancel"])).await
+        self.read(self.request(Method::POST, &["tasks", &id.to_string(), "cancel"])).await
     }
 
     /// Gives a waiting task what it waits for.
     pub async fn input(&self, id: TaskId, input: &TaskInput) -> Result<TaskView, ClientError> {
-        read(self.request(Method::POST, &["tasks", &id.to_string(), "input"]).json(input)).await
+        self.read(self.request(Method::POST, &["tasks", &id.to_string(), "input"]).json(input)).await
     }
 
     /// The events of a task after number `after`, as they happen.
     pub async fn events(&self, id: TaskId, after: u64) -> Result<Events, ClientError> {
-        Events::begin(self.clone(), id, after).await
+        Events::begin(self, id, after).await
     }
 
     /// The bytes of a file that a task made.
     pub async fn artefact(&self, id: TaskId, path: &str) -> Result<Bytes, ClientError> {
         let id = id.to_string();
         let segments: Vec<&str> = ["tasks", &id, "artefacts"].into_iter().chain(path.split('/')).collect();
-        let response = answered(self.request(Method::GET, &segments)).await?;
+        let response = self.answered(self.request(Method::GET, &segments)).await?;
         response.bytes().await.map_err(ClientError::Unreachable)
     }
 
     /// The arms.
     pub async fn arms(&self) -> Result<Vec<ArmView>, ClientError> {
-        read(self.request(Method::GET, &["arms"])).await
+        self.read(self.request(Method::GET, &["arms"])).await
     }
 
     /// The signal that a component scales on.
     pub async fn scaling(&self, component: Component) -> Result<ScalingView, ClientError> {
-        read(self.request(Method::GET, &["scaling", component.as_str()])).await
+        self.read(self.request(Method::GET, &["scaling", component.as_str()])).await
     }
 
     /// Makes a key. Its secret is in the answer and nowhere else.
     pub async fn create_key(&self, ask: &KeyAsk) -> Result<KeyMade, ClientError> {
-        read(self.request(Method::POST, &["keys"]).json(ask)).await
+        self.read(self.request(Method::POST, &["keys"]).json(ask)).await
     }
 
     /// The keys that the caller may see.
     pub async fn keys(&self) -> Result<KeyList, ClientError> {
-        read(self.request(Method::GET, &["keys"])).await
+        self.read(self.request(Method::GET, &["keys"])).await
     }
 
     /// Revokes a key for ever.
     pub async fn revoke_key(&self, id: &KeyId) -> Result<(), ClientError> {
-        answered(self.request(Method::DELETE, &["keys", id.as_str()])).await.map(drop)
+        self.answered(self.request(Method::DELETE, &["keys", id.as_str()])).await.map(drop)
     }
 
-    pub(super) fn request(&self, method: Method, segments: &[&str]) -> reqwest::RequestBuilder {
+    /// The answer; what it says that was seen is kept.
+    pub(super) async fn answered(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let response = answered(request).await?;
+        self.seen.learn_of(&response);
+        Ok(response)
+    }
+
+    async fn read<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
+        body(self.answered(request).await?).await
+    }
+
+    pub(super) fn seen(&self) -> SeenWord {
+        self.seen.clone()
+    }
+
+    pub(super) fn request(&self, method: Method, segments: &[&str]) -> RequestBuilder {
         self.with_query(method, segments, &[])
     }
 
-    fn with_query(
-        &self,
-        method: Method,
-        segments: &[&str],
-        query: &[(&str, String)],
-    ) -> reqwest::RequestBuilder {
+    fn with_query(&self, method: Method, segments: &[&str], query: &[(&str, String)]) -> RequestBuilder {
         let whole: Vec<&str> = ["api", "v1"].into_iter().chain(segments.iter().copied()).collect();
-        self.transport.request(method, &whole, query, &self.key.reveal())
+        self.seen.told(self.transport.request(method, &whole, query, &self.key.reveal()))
     }
 }

@@ -4,7 +4,10 @@ use octollm_contract::{Millis, Problem};
 use octollm_tls::{Identity, NoTrust, Trust};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
 use serde::de::DeserializeOwned;
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 /// Shorter than the server keeps an idle connection, so that none is used that is being closed.
 const IDLE: Duration = Duration::from_secs(5);
@@ -84,6 +87,43 @@ fn url(base: &str) -> Result<Url, BadBase> {
     url.ok_or_else(|| BadBase::NotAnAddress(base.chars().take(200).collect()))
 }
 
+/// The header in which an orchestrator says what its client has seen, and the client says it again.
+pub(super) const SEEN: &str = "octollm-seen";
+
+/// The latest word of what was seen that an answer carried; clones share it.
+#[derive(Clone, Default)]
+pub(super) struct SeenWord(Arc<Mutex<Option<String>>>);
+
+impl SeenWord {
+    /// An answer came: it may carry one.
+    pub(super) fn learn_of(&self, answer: &Response) {
+        if let Some(word) = answer.headers().get(SEEN).and_then(|value| value.to_str().ok()) {
+            self.learn(word);
+        }
+    }
+
+    /// A later word takes the place of an earlier one. All are of one width, their letters in order.
+    pub(super) fn learn(&self, word: &str) {
+        let mut last = self.lock();
+        let is_later = |last: &str| (word.len(), word) > (last.len(), last);
+        if last.as_deref().is_none_or(is_later) {
+            *last = Some(word.to_owned());
+        }
+    }
+
+    /// The request, with what was seen before it.
+    pub(super) fn told(&self, request: RequestBuilder) -> RequestBuilder {
+        match self.lock().as_deref() {
+            Some(word) => request.header(SEEN, word),
+            None => request,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[derive(Clone)]
 pub(super) struct Transport {
     http: reqwest::Client,
@@ -149,10 +189,6 @@ pub(super) async fn answered(request: RequestBuilder) -> Result<Response, Client
     }
 }
 
-pub(super) async fn read<T: DeserializeOwned>(request: RequestBuilder) -> Result<T, ClientError> {
-    body(answered(request).await?).await
-}
-
 /// What an answer holds.
 pub(super) async fn body<T: DeserializeOwned>(response: Response) -> Result<T, ClientError> {
     let status = response.status();
@@ -163,4 +199,25 @@ pub(super) async fn body<T: DeserializeOwned>(response: Response) -> Result<T, C
 pub(super) fn unreadable(status: StatusCode, body: &[u8]) -> ClientError {
     let body = String::from_utf8_lossy(body).chars().take(200).collect();
     ClientError::Unreadable { status: status.as_u16(), body }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// P4: a client that is answered by several orchestrators never says less than it was told.
+    #[test]
+    fn the_latest_word_is_sent() {
+        let seen = SeenWord::default();
+        let server = Transport::new("http://127.0.0.1:1", &Tls::default()).expect("an address");
+        let sent = || {
+            let request = seen.told(server.request(Method::GET, &[], &[], "key")).build().expect("a request");
+            request.headers().get(SEEN).map(|word| word.to_str().expect("ASCII").to_owned())
+        };
+        assert_eq!(sent(), None);
+        for word in ["00000001-00000000000000ff", "00000002-0000000000000001", "00000001-0000000000000fff"] {
+            seen.clone().learn(word);
+        }
+        assert_eq!(sent().as_deref(), Some("00000002-0000000000000001"));
+    }
 }

@@ -155,13 +155,23 @@ impl App {
         path: &str,
     ) -> Result<Bytes, ReadError> {
         let record = self.record(caller, self.sights.since(caller, told), id).await?;
-        let found = view::artefact(&record, path).map_err(ReadError::Unreadable)?;
-        let hash = found.ok_or(ReadError::NotFound)?.sha256;
+        let hash_in = |record: &TaskRecord| {
+            let found = view::artefact(record, path).map_err(ReadError::Unreadable)?;
+            Ok::<_, ReadError>(found.map(|found| found.sha256))
+        };
+        let hash = match hash_in(&record)? {
+            Some(hash) => hash,
+            // A replica's record may not have it yet: nothing is never a replica's answer.
+            None => {
+                let newest = self.record(caller, Freshness::Latest, id).await?;
+                hash_in(&newest)?.ok_or(ReadError::NotFound)?
+            }
+        };
         self.parts.artefacts.get(hash).await.map_err(ReadError::Artefact)
     }
 
     /// What the caller has seen, for it to send with its next reads, perhaps to another orchestrator;
-    /// nothing where there are no replicas.
+    /// nothing where the store has no positions.
     #[must_use]
     pub fn carried(&self, caller: &Caller) -> Option<Seen> {
         self.sights.carried(caller)

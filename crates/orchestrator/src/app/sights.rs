@@ -44,7 +44,7 @@ impl Sights {
         Freshness::Since(self.lock().of(caller).and(told))
     }
 
-    /// What the caller has seen, to be told to it; nothing in a store without replicas.
+    /// What the caller has seen, to be told to it; nothing in a store that has no positions.
     pub(super) fn carried(&self, caller: &Caller) -> Option<Seen> {
         Some(self.lock().of(caller)).filter(|seen| *seen != Seen::NOTHING)
     }

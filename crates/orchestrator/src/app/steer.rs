@@ -57,8 +57,16 @@ impl App {
     async fn steer(&self, caller: &Caller, id: TaskId, command: Command) -> Result<TaskView, SteerError> {
         let directed = Directed { task: id, scope: caller.scope(), command };
         match self.parts.store.decide(vec![directed]).await.pop() {
-            Some(Ok(_)) => Ok(self.task(caller, id).await?),
-            Some(Err(DecideError::Refused(refusal))) => Err(SteerError::Refused(refusal)),
+            Some(Ok(_)) => {
+                // It is written, whatever becomes of the read.
+                self.has_written(caller);
+                Ok(self.task(caller, id).await?)
+            }
+            Some(Err(DecideError::Refused(refusal))) => {
+                // The caller is told of a state that it may not have been shown: it is learnt that it has.
+                self.task(caller, id).await?;
+                Err(SteerError::Refused(refusal))
+            }
             Some(Err(DecideError::Store(error))) => Err(SteerError::Store(error)),
             Some(Err(DecideError::NotFound)) | None => Err(SteerError::NotFound),
         }

@@ -2,11 +2,12 @@
 //!
 //! Promises: every event once and in order, from the one after `Last-Event-ID`; the stream ends
 //! after the terminal event; a reader that does not read holds one small batch and nothing else,
-//! for the next batch is read from the store when the last one is gone.
+//! for the next batch is read from the store when the last one is gone. With the terminal event comes,
+//! as a comment, what the reader has seen then.
 
 use super::{
     Serving,
-    extract::{Authed, Carried, Id, TasksRead, Told},
+    extract::{Authed, Carried, Id, SeenBefore, TasksRead, Told},
     refusal::Refused,
 };
 use crate::{App, Caller, ReadError};
@@ -29,12 +30,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 #[utoipa::path(
     get, path = "/api/v1/tasks/{id}/events", tag = "tasks",
     params(
+        SeenBefore,
         ("id" = TaskId, Path),
-        ("Octollm-Seen" = Option<String>, Header, description = "What an answer to this client carried in this header: the answer is no older. Without it, no older than what its key was shown here"),
         ("Last-Event-ID" = Option<u64>, Header, description = "Events after this one; all when absent"),
     ),
     responses(
-        (status = 200, description = "`event:` says what happened, `id:` is its number, `data:` an EventView", body = EventView, content_type = "text/event-stream"),
+        (status = 200, description = "`event:` says what happened, `id:` is its number, `data:` an EventView. With the last event of a task may come a comment, `: Octollm-Seen: …`, of the shape and use of the header", body = EventView, content_type = "text/event-stream", headers(("Octollm-Seen" = String, description = "Send it with the next reads: they are no older than the beginning of this stream. Absent where the store has no positions"))),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
     ),
     security(("key" = ["tasks:read"]))
@@ -51,7 +52,8 @@ pub(super) async fn stream(
     let carried = Carried::of(&serving, &caller);
     let events = stream::unfold(reading, |mut reading| async {
         let event = reading.next().await?;
-        Some((written(&event), reading))
+        let seen = reading.app.carried(&reading.caller).filter(|_| event.is_terminal());
+        Some((written(&event, seen), reading))
     });
     Ok((carried, Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))))
 }
@@ -62,8 +64,12 @@ fn last_event(headers: &HeaderMap) -> Result<u64, Refused> {
     number.ok_or_else(|| Refused::invalid("Last-Event-ID", "the number of an event is taken"))
 }
 
-fn written(event: &EventView) -> Result<Event, axum::Error> {
-    Event::default().id(event.id.to_string()).event(&event.event).json_data(event)
+fn written(event: &EventView, seen: Option<Seen>) -> Result<Event, axum::Error> {
+    let begun = match seen {
+        Some(seen) => Event::default().comment(format!("Octollm-Seen: {seen}")),
+        None => Event::default(),
+    };
+    begun.id(event.id.to_string()).event(&event.event).json_data(event)
 }
 
 /// One reader's place in a task's events.
@@ -127,5 +133,31 @@ impl Reading {
                 () = self.app.draining.cancelled() => return None,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{body::to_bytes, response::IntoResponse as _};
+
+    /// P4: after a stream, a client can be as fresh elsewhere.
+    #[tokio::test]
+    async fn the_last_event_carries_what_was_seen() {
+        let event: EventView = serde_json::from_value(serde_json::json!({
+            "id": 3, "event": "task.cancelled", "at": "2026-01-01T00:00:00Z",
+            "task_id": "task_019b0000-0000-7000-8000-000000000000"
+        }))
+        .unwrap();
+        let seen = Seen { timeline: 2, position: 16 };
+        let sse = Sse::new(stream::iter([written(&event, Some(seen))]));
+        let bytes = to_bytes(sse.into_response().into_body(), 10_000).await.unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        assert!(
+            text.starts_with(
+                ": Octollm-Seen: 00000002-0000000000000010\nid: 3\nevent: task.cancelled\ndata: {"
+            ),
+            "{text}"
+        );
     }
 }

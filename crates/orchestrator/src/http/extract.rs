@@ -201,6 +201,17 @@ impl FromRequestParts<Serving> for Told {
     }
 }
 
+/// [`SEEN`] in a request, for the description of the API.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(super) struct SeenBefore {
+    /// What an answer to this client carried in this header: the answer is no older. Without it, no older
+    /// than what its key was shown here.
+    #[param(rename = "Octollm-Seen")]
+    #[expect(dead_code, reason = "it is read as `Told`")]
+    seen: Option<String>,
+}
+
 /// What the client has seen with this answer; it may send it with its next reads.
 pub(super) struct Carried(Option<Seen>);
 

@@ -2,7 +2,9 @@
 
 use super::{
     Serving,
-    extract::{Authed, Carried, FileOfTask, Id, Idempotency, Json, Params, TasksRead, TasksWrite, Told},
+    extract::{
+        Authed, Carried, FileOfTask, Id, Idempotency, Json, Params, SeenBefore, TasksRead, TasksWrite, Told,
+    },
     refusal::Refused,
 };
 use crate::view;
@@ -24,7 +26,7 @@ use octollm_store::Listing;
     params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same task; 1 to 255 visible ASCII characters")),
     request_body = SubmitTask,
     responses(
-        (status = 202, description = "Accepted; `Location` leads to the task", body = TaskAccepted),
+        (status = 202, description = "Accepted; `Location` leads to the task", body = TaskAccepted, headers(("Octollm-Seen" = String, description = "Send it with the next reads: they are no older than this answer. Absent where the store has no positions"))),
         (status = "4XX", description = "Refused; nothing was stored", body = Problem, content_type = "application/problem+json"),
         (status = "5XX", description = "Not now; repeat with the same key after Retry-After", body = Problem, content_type = "application/problem+json"),
     ),
@@ -49,11 +51,11 @@ pub(super) async fn submit(
     get, path = "/api/v1/tasks/{id}", tag = "tasks",
     params(
         ("id" = TaskId, Path),
-        ("Octollm-Seen" = Option<String>, Header, description = "What an answer to this client carried in this header: the answer is no older. Without it, no older than what its key was shown here"),
+        SeenBefore,
         ("wait" = Option<String>, Query, description = "Such as 30s; at most 60s count"),
     ),
     responses(
-        (status = 200, body = TaskView),
+        (status = 200, body = TaskView, headers(("Octollm-Seen" = String, description = "Send it with the next reads: they are no older than this answer. Absent where the store has no positions"))),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
     ),
     security(("key" = ["tasks:read"]))
@@ -75,14 +77,14 @@ pub(super) async fn get(
 #[utoipa::path(
     get, path = "/api/v1/tasks", tag = "tasks",
     params(
-        ("Octollm-Seen" = Option<String>, Header, description = "What an answer to this client carried in this header: the answer is no older. Without it, no older than what its key was shown here"),
+        SeenBefore,
         ("status" = Option<String>, Query, description = "Only tasks with this status"),
         ("poison" = Option<bool>, Query, description = "Only tasks with a step that failed as poison"),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before"),
         ("limit" = Option<u16>, Query, minimum = 1, maximum = 200, description = "Tasks on a page; 50 when absent"),
     ),
     responses(
-        (status = 200, body = TaskPage),
+        (status = 200, body = TaskPage, headers(("Octollm-Seen" = String, description = "Send it with the next reads: they are no older than this answer. Absent where the store has no positions"))),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
     ),
     security(("key" = ["tasks:read"]))
@@ -121,7 +123,7 @@ fn listing(params: &mut Params) -> Result<Listing, Refused> {
     post, path = "/api/v1/tasks/{id}/cancel", tag = "tasks",
     params(("id" = TaskId, Path)),
     responses(
-        (status = 200, description = "The task as it is now: `cancelled`, or `cancelling` while a step is being stopped", body = TaskView),
+        (status = 200, description = "The task as it is now: `cancelled`, or `cancelling` while a step is being stopped", body = TaskView, headers(("Octollm-Seen" = String, description = "Send it with the next reads: they are no older than this answer. Absent where the store has no positions"))),
         (status = "4XX", description = "409 when it has ended", body = Problem, content_type = "application/problem+json"),
     ),
     security(("key" = ["tasks:write"]))
@@ -141,7 +143,7 @@ pub(super) async fn cancel(
     params(("id" = TaskId, Path)),
     request_body = TaskInput,
     responses(
-        (status = 200, description = "The task as it is now", body = TaskView),
+        (status = 200, description = "The task as it is now", body = TaskView, headers(("Octollm-Seen" = String, description = "Send it with the next reads: they are no older than this answer. Absent where the store has no positions"))),
         (status = "4XX", description = "409 when it is not waiting", body = Problem, content_type = "application/problem+json"),
     ),
     security(("key" = ["tasks:write"]))
@@ -162,10 +164,10 @@ pub(super) async fn input(
     params(
         ("id" = TaskId, Path),
         ("path" = String, Path, description = "As in `result.artefacts[].path`; may hold slashes"),
-        ("Octollm-Seen" = Option<String>, Header, description = "What an answer to this client carried in this header: the answer is no older. Without it, no older than what its key was shown here"),
+        SeenBefore,
     ),
     responses(
-        (status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 200, body = Vec<u8>, content_type = "application/octet-stream", headers(("Octollm-Seen" = String, description = "Send it with the next reads: they are no older than this answer. Absent where the store has no positions"))),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
     ),
     security(("key" = ["tasks:read"]))
