@@ -44,7 +44,13 @@ impl FromStr for ReplicaTargets {
         for (number, url) in (1..).zip(urls.split(',')) {
             let mut target: Target = url.trim().parse().map_err(|why| match why {
                 InvalidTarget::NotAUrl(_) => InvalidReplicas::NotAUrl { number },
-                InvalidTarget::NoHost | InvalidTarget::NeedsTls => InvalidReplicas::Invalid { number, why },
+                InvalidTarget::NoHost
+                | InvalidTarget::UnknownMode
+                | InvalidTarget::Roots { .. }
+                | InvalidTarget::RootsUnused(_)
+                | InvalidTarget::NoRoots
+                | InvalidTarget::WeakWithSystem
+                | InvalidTarget::Unsupported(_) => InvalidReplicas::Invalid { number, why },
             })?;
             let place = target.place();
             if all.iter().any(|other| other.place() == place) {
