@@ -69,7 +69,7 @@ async fn a_put_whose_answer_is_lost_is_put_once() {
     proxy.swallow_the_answer_to(b"PUT /");
     let bytes = Bytes::from(vec![5; 100_000]);
     let hash = artefacts.put(bytes.clone()).await.unwrap();
-    proxy.swallowed().await;
+    proxy.happened().await;
     assert_eq!(artefacts.get(hash).await.unwrap(), bytes);
     let all: Vec<_> = artefacts.list().try_collect().await.unwrap();
     assert_eq!(all.iter().map(|stored| (stored.hash, stored.bytes)).collect::<Vec<_>>(), [(hash, 100_000)]);
