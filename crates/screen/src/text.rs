@@ -1,7 +1,8 @@
 //! Characters that are there without being seen, or that make a text look like another one.
 //!
 //! Controls and marks of direction become visible as `<U+XXXX>`: a reader sees that something
-//! was there. What has no place of its own on paper (zero-width characters, variation selectors,
+//! was there. Between two characters that could be of one token they go, so that a token is whole
+//! again before it is looked for. Sequences that style a terminal's text go whole. What has no place of its own on paper (zero-width characters, variation selectors,
 //! tag characters, fillers) is taken out: that is how text is hidden from people and told to
 //! models. Line ends of every kind become `\n`. Letters of every script stay as they are.
 
@@ -23,21 +24,82 @@ pub fn neutralise(text: &str) -> Cow<'_, str> {
     };
     let mut clean = String::with_capacity(text.len());
     clean.push_str(&text[..first]);
-    let mut rest = text[first..].chars().peekable();
-    while let Some(c) = rest.next() {
+    let mut rest = &text[first..];
+    // What would be shown, if no token goes on behind it.
+    let mut shown = Vec::new();
+    while let Some(c) = rest.chars().next() {
+        let styling = styling(rest);
+        if styling > 0 {
+            rest = &rest[styling..];
+            continue;
+        }
+        rest = &rest[c.len_utf8()..];
         match fate(c) {
-            Fate::Stays => clean.push(c),
             Fate::Goes => {}
-            Fate::IsShown => clean.push_str(&format!("<U+{:04X}>", u32::from(c))),
+            Fate::IsShown => shown.push(c),
+            Fate::Stays => {
+                show(&mut clean, &mut shown, Some(c));
+                clean.push(c);
+            }
             Fate::EndsALine => {
+                show(&mut clean, &mut shown, None);
                 clean.push('\n');
-                if c == '\r' && rest.peek() == Some(&'\n') {
-                    rest.next();
+                if c == '\r' {
+                    rest = rest.strip_prefix('\n').unwrap_or(rest);
                 }
             }
         }
     }
+    show(&mut clean, &mut shown, None);
     Cow::Owned(clean)
+}
+
+/// Shows the characters, or lets them go where they stand inside what could be a token.
+fn show(clean: &mut String, shown: &mut Vec<char>, next: Option<char>) {
+    let of_token =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~' | '+' | '/' | '=');
+    let inside = clean.chars().next_back().is_some_and(of_token) && next.is_some_and(of_token);
+    for c in shown.drain(..).filter(|_| !inside) {
+        clean.push_str(&format!("<U+{:04X}>", u32::from(c)));
+    }
+}
+
+/// The length of the sequence for a terminal that the text begins with; 0 where it begins with
+/// none, or with one that does not end as it should.
+fn styling(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    // The introducer is one character, or an escape and a letter.
+    let (kind, body) = match bytes {
+        [0x1b, kind, ..] => (*kind, 2),
+        [0xc2, kind @ 0x80..=0x9f, ..] => (kind - 0x40, 2),
+        _ => return 0,
+    };
+    let count = |from: usize, of: std::ops::RangeInclusive<u8>| {
+        bytes[from..].iter().take_while(|b| of.contains(*b)).count()
+    };
+    let ends = |at: usize, of: std::ops::RangeInclusive<u8>| match bytes.get(at) {
+        Some(b) if of.contains(b) => at + 1,
+        Some(_) | None => 0,
+    };
+    match kind {
+        b'[' => {
+            let parameters = body + count(body, 0x30..=0x3f);
+            ends(parameters + count(parameters, 0x20..=0x2f), 0x40..=0x7e)
+        }
+        // A string: it holds no control but that which ends it.
+        b']' | b'P' | b'X' | b'^' | b'_' => {
+            let end = text[body..].find(char::is_control).map_or(text.len(), |at| body + at);
+            let ended = |mark: &str| text[end..].starts_with(mark).then(|| end + mark.len());
+            ended("\u{7}").or_else(|| ended("\u{1b}\\")).or_else(|| ended("\u{9c}")).unwrap_or(0)
+        }
+        _ if bytes[0] != 0x1b => 0,
+        b' '..=b'/' => {
+            let last = 1 + count(1, 0x20..=0x2f);
+            ends(last, 0x30..=0x7e)
+        }
+        b'7' | b'8' | b'=' | b'>' | b'c' | b'D' | b'E' | b'H' | b'M' | b'N' | b'O' | b'Z' | b'\\' => body,
+        _ => 0,
+    }
 }
 
 /// Whether a text holds characters that are hidden: those that [`neutralise`] takes out or shows.
@@ -81,8 +143,13 @@ mod tests {
         for (text, clean) in [
             (tagged.as_str(), "hi"),
             ("a\u{200b}b\u{feff}c\u{fe0f}\u{e0101}", "abc"),
-            ("x\u{202e}y\u{2069}", "x<U+202E>y<U+2069>"),
-            ("\u{1b}[31mred\0\u{7f}\u{9b}", "<U+001B>[31mred<U+0000><U+007F><U+009B>"),
+            ("x\u{202e}y\u{2069}", "xy<U+2069>"),
+            ("x \u{202e}y\u{2069}", "x <U+202E>y<U+2069>"),
+            ("\u{1b}[31mred\0\u{7f}\u{9b}", "red<U+0000><U+007F><U+009B>"),
+            ("ghp_\u{1b}[m\u{1b}[Ka\u{1}B\0\u{202e}\u{200b}3\u{1b}(B\u{1b}[0;1mx\u{9b}1my", "ghp_aB3xy"),
+            ("a\u{1b}]8;;http://x/\u{7}b\u{1b}]8;;\u{1b}\\c\u{1b}7d\u{9d}0;t\u{9c}e", "abcde"),
+            ("(\u{1b}]0;no end\nx \u{1b}[1;2", "(<U+001B>]0;no end\nx <U+001B>[1;2"),
+            ("a\u{1b}\u{1b}[mb\u{1b}", "ab<U+001B>"),
             ("a\r\nb\rc\u{2028}d\r\r\n", "a\nb\nc\nd\n\n"),
             ("Grüße, 世界 — naïve\t✓\n", "Grüße, 世界 — naïve\t✓\n"),
         ] {
@@ -107,7 +174,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn twice_is_once(text in any::<String>(), odd in "[\\r\\n\u{200b}\u{202e}\u{e0041}a]{0,20}") {
+        fn twice_is_once(text in any::<String>(), odd in "[\\r\\n\u{200b}\u{202e}\u{e0041}\u{1b}\u{9b}\u{9c}\u{7}\\[\\]\\\\8m(a]{0,20}") {
             let text = format!("{text}{odd}");
             let once = neutralise(&text).into_owned();
             prop_assert_eq!(neutralise(&once), once.as_str());
