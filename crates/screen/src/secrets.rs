@@ -5,11 +5,13 @@
 //! but has the shape of one is masked. What hides characters inside a secret is
 //! [`crate::text::neutralise`]'s to undo, so that comes first.
 
+mod bodies;
 mod shapes;
 #[cfg(test)]
 mod tests;
 
 use aho_corasick::{AhoCorasick, MatchKind};
+use bodies::Headers;
 use shapes::{SHAPES, Shape};
 use std::{borrow::Cow, collections::BTreeMap, ops::Range, sync::LazyLock};
 
@@ -88,7 +90,8 @@ pub fn mask(text: &str) -> Masked<'_> {
     let mut clean = String::new();
     let mut kept = 0;
     let mut from = 0;
-    while let Some((kind, secret)) = next(text, &mut from, kept) {
+    let headers = Headers::default();
+    while let Some((kind, secret)) = next(text, &mut from, kept, &headers) {
         clean.push_str(&text[kept..secret.start]);
         clean.push_str("[masked ");
         clean.push_str(kind.as_str());
@@ -114,12 +117,12 @@ static ANCHORS: LazyLock<AhoCorasick> = LazyLock::new(|| {
 
 /// The next secret at or after `from`. `edge` is where the last one ended, which is a border for
 /// the next: what is masked no longer stands there.
-fn next(text: &str, from: &mut usize, edge: usize) -> Option<(SecretKind, Range<usize>)> {
+fn next(text: &str, from: &mut usize, edge: usize, headers: &Headers) -> Option<(SecretKind, Range<usize>)> {
     while let Some(anchor) = ANCHORS.find(aho_corasick::Input::new(text).range(*from..)) {
         let at = anchor.start();
         // Several shapes may begin alike; the first that fits counts. None before the one that
         // was found begins here.
-        let fits = |shape: &Shape| shape.at(text, at, edge).map(|secret| (shape.kind, secret));
+        let fits = |shape: &Shape| shape.at(text, at, edge, headers).map(|secret| (shape.kind, secret));
         if let Some(hit) = SHAPES[anchor.pattern().as_usize()..].iter().find_map(fits) {
             return Some(hit);
         }

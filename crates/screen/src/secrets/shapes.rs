@@ -1,6 +1,9 @@
 //! The shapes: how each begins, and what must follow.
 
-use super::SecretKind;
+use super::{
+    ANCHORS, SecretKind,
+    bodies::{self, Headers},
+};
 use std::ops::Range;
 
 /// A shape of secret.
@@ -15,26 +18,38 @@ pub(super) struct Shape {
 
 /// What follows the anchor.
 enum Body {
-    /// At least so many of these characters, and all of them that follow; with a digit among
-    /// them where `digit` is set, so that words with dashes are not taken for keys.
+    /// At least so many of these characters, and all of them that follow, up to where another
+    /// secret begins; with a digit among them where `digit` is set, so that words with dashes are
+    /// not taken for keys.
     Run { of: Class, least: usize, digit: bool },
-    /// Exactly so many capital letters and digits, and then none, or another secret.
-    Capitals(usize),
+    /// Exactly so many of these characters, and then none, or another secret.
+    Exactly { of: Class, count: usize },
     /// Two dots between three runs of base64url; the anchor is the first run's beginning.
     Jwt,
     /// Up to the line that ends the block, or to the text's end.
     Pem,
+    /// The line that ends a block whose beginning is not there, and the lines before it.
+    PemEnd,
+    /// Digits stand before the anchor; behind its colon a run of at least so many is secret.
+    BehindDigits { least: usize },
     /// `=` or `:`, with quotes and blanks, then a run of at least so many with a digit; only
     /// the run is secret.
     Assigned { least: usize },
+    /// `=` or `:`, with quotes and blanks, then what is rather a password than a word.
+    Password,
     /// Blanks, then a run of at least so many; only the run is secret.
     Header { least: usize },
     /// `user:password@`.
     UserInfo,
 }
 
+/// A set of characters.
 #[derive(Clone, Copy)]
-enum Class {
+pub(super) enum Class {
+    /// Capital letters and digits.
+    Capital,
+    /// Digits and a-f.
+    Hex,
     Alnum,
     /// Letters, digits, `_` and `-`.
     Url,
@@ -43,13 +58,16 @@ enum Class {
 }
 
 impl Class {
-    fn has(self, b: u8) -> bool {
-        b.is_ascii_alphanumeric()
-            || match self {
-                Class::Alnum => false,
-                Class::Url => matches!(b, b'_' | b'-'),
-                Class::Token => matches!(b, b'_' | b'-' | b'.' | b'~' | b'+' | b'/' | b'='),
+    pub(super) fn has(self, b: u8) -> bool {
+        match self {
+            Class::Capital => b.is_ascii_uppercase() || b.is_ascii_digit(),
+            Class::Hex => b.is_ascii_digit() || (b'a'..=b'f').contains(&b),
+            Class::Alnum => b.is_ascii_alphanumeric(),
+            Class::Url => b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'),
+            Class::Token => {
+                b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'~' | b'+' | b'/' | b'=')
             }
+        }
     }
 }
 
@@ -62,12 +80,22 @@ const fn wary(kind: SecretKind, anchor: &'static str, of: Class, least: usize) -
     Shape { kind, anchor, border: true, body: Body::Run { of, least, digit: true } }
 }
 
+/// Neither capitals nor digits may touch it; small letters, of which it has none, may.
 const fn capitals(anchor: &'static str) -> Shape {
-    Shape { kind: SecretKind::Aws, anchor, border: true, body: Body::Capitals(16) }
+    Shape {
+        kind: SecretKind::Aws,
+        anchor,
+        border: false,
+        body: Body::Exactly { of: Class::Capital, count: 16 },
+    }
 }
 
 const fn named(kind: SecretKind, anchor: &'static str) -> Shape {
     Shape { kind, anchor, border: false, body: Body::Assigned { least: 16 } }
+}
+
+const fn password(anchor: &'static str) -> Shape {
+    Shape { kind: SecretKind::Named, anchor, border: false, body: Body::Password }
 }
 
 const fn header(anchor: &'static str) -> Shape {
@@ -78,7 +106,7 @@ const fn other(kind: SecretKind, anchor: &'static str, border: bool, body: Body)
     Shape { kind, anchor, border, body }
 }
 
-use Class::{Alnum, Token, Url};
+use Class::{Alnum, Hex, Token, Url};
 use SecretKind::{
     Anthropic, Aws, GitHub, GitLab, Google, Jwt, Named, OctoLlm, OpenAi, PrivateKey, Provider, Slack, Stripe,
     UrlPassword,
@@ -137,10 +165,14 @@ pub(super) const SHAPES: &[Shape] = &[
     wary(Provider, "lin_api_", Alnum, 30),
     wary(Provider, "shpat_", Alnum, 30),
     wary(Provider, "SG.", Token, 40),
+    wary(Provider, "hvs.", Url, 20),
+    wary(Provider, "hvb.", Url, 20),
+    other(Provider, ":AA", false, Body::BehindDigits { least: 31 }),
     // octo_<id>_<secret>: an id of at least one, a secret of at least 32.
     run(OctoLlm, "octo_", Url, 34),
     other(Jwt, "eyJ", true, Body::Jwt),
     other(PrivateKey, "-----BEGIN ", false, Body::Pem),
+    other(PrivateKey, "-----END ", false, Body::PemEnd),
     named(Named, "x-api-key"),
     named(Named, "x-goog-api-key"),
     named(Named, "api_key"),
@@ -152,6 +184,12 @@ pub(super) const SHAPES: &[Shape] = &[
     header("bearer"),
     header("authorization: basic"),
     other(UrlPassword, "://", false, Body::UserInfo),
+    password("password"),
+    password("passwd"),
+    password("pwd"),
+    password("secret"),
+    password("token"),
+    other(Provider, "SK", true, Body::Exactly { of: Hex, count: 32 }),
 ];
 
 /// Where a digit is asked for, it stands among the first so many characters.
@@ -159,76 +197,157 @@ const DIGIT_WITHIN: usize = 128;
 
 impl Shape {
     /// What of the text is secret, if the text at `at` has this shape.
-    pub(super) fn at(&self, text: &str, at: usize, edge: usize) -> Option<Range<usize>> {
+    pub(super) fn at(&self, text: &str, at: usize, edge: usize, headers: &Headers) -> Option<Range<usize>> {
+        let start = self.begins(text, at, edge, headers)?;
+        let bytes = text.as_bytes();
+        let body = at + self.anchor.len();
+        let end = match self.body {
+            Body::Run { of, least, .. } => run_end(text, body, of, least, headers),
+            Body::Exactly { count, .. } => body + count,
+            Body::Jwt => bodies::jwt(bytes, at)?,
+            Body::Pem => bodies::pem(text, body),
+            Body::PemEnd => bodies::label_end(bytes, body),
+            Body::BehindDigits { least } => run_end(text, body, Url, least, headers),
+            Body::Assigned { least } | Body::Header { least } => run_end(text, start, Token, least, headers),
+            Body::Password => bodies::password_end(bytes, start),
+            Body::UserInfo => bodies::user_info(bytes, start)?,
+        };
+        Some(start..end)
+    }
+
+    /// Where the secret begins, if the text at `at` has this shape. Only the beginning of a run is
+    /// looked at: otherwise many anchors in one long run would each walk all of it.
+    fn begins(&self, text: &str, at: usize, edge: usize, headers: &Headers) -> Option<usize> {
         let bytes = text.as_bytes();
         let end = at.checked_add(self.anchor.len()).filter(|end| *end <= bytes.len())?;
-        let begins = &bytes[at..end];
+        let anchor = &bytes[at..end];
         let same = match self.body {
-            Body::Assigned { .. } | Body::Header { .. } => {
-                begins.eq_ignore_ascii_case(self.anchor.as_bytes())
+            Body::Assigned { .. } | Body::Header { .. } | Body::Password => {
+                anchor.eq_ignore_ascii_case(self.anchor.as_bytes())
             }
-            Body::Run { .. } | Body::Capitals(_) | Body::Jwt | Body::Pem | Body::UserInfo => {
-                begins == self.anchor.as_bytes()
-            }
+            Body::Run { .. }
+            | Body::Exactly { .. }
+            | Body::Jwt
+            | Body::Pem
+            | Body::PemEnd
+            | Body::BehindDigits { .. }
+            | Body::UserInfo => anchor == self.anchor.as_bytes(),
         };
         if !same || (self.border && at > edge && !border_before(bytes, at)) {
             return None;
         }
-        // Only the beginning of a run is looked at before it is known to be a secret: otherwise
-        // many anchors in one long run would each walk all of it.
-        let has_digit = |run: &[u8]| run.iter().take(DIGIT_WITHIN).any(u8::is_ascii_digit);
+        let run = |from: usize, of: Class| {
+            let window = &bytes[..bytes.len().min(from + DIGIT_WITHIN)];
+            &window[from..from + bodies::length(window, from, of)]
+        };
         match self.body {
             Body::Run { of, least, digit } => {
-                let start = &bytes[end..end + length(&bytes[..bytes.len().min(end + DIGIT_WITHIN)], end, of)];
-                let fits = start.len() >= least && (!digit || has_digit(start));
-                fits.then(|| at..end + length(bytes, end, of))
+                let run = run(end, of);
+                let fits = run.len() >= least && (!digit || run.iter().any(u8::is_ascii_digit));
+                fits.then_some(at)
             }
-            Body::Capitals(count) => {
-                let fits = bytes.get(end..end + count).is_some_and(|body| body.iter().all(capital));
-                let ends = || !bytes.get(end + count).is_some_and(u8::is_ascii_alphanumeric);
-                (fits && (ends() || another_begins(text, end + count))).then_some(at..end + count)
+            Body::Exactly { of, count } => {
+                let fits = bytes.get(end..end + count).is_some_and(|body| body.iter().all(|b| of.has(*b)));
+                let goes_on = |b: &u8| match of {
+                    Class::Capital => of.has(*b),
+                    Class::Hex | Class::Alnum | Class::Url | Class::Token => b.is_ascii_alphanumeric(),
+                };
+                let begins = self.border || at <= edge || !goes_on(&bytes[at - 1]);
+                let ends = || !bytes.get(end + count).is_some_and(goes_on);
+                (fits && begins && (ends() || another_begins(text, end + count, headers))).then_some(at)
             }
             // Inside a run that could itself be a part of a token no token begins.
             Body::Jwt if at > edge && at > 0 && matches!(bytes[at - 1], b'-' | b'_') => None,
-            Body::Jwt => jwt(bytes, at).map(|end| at..end),
-            Body::Pem => pem(text, end).map(|end| at..end),
+            Body::Jwt => headers.begins_token(bytes, at).then_some(at),
+            Body::Pem => bodies::is_private(text, end).then_some(at),
+            Body::PemEnd if bodies::is_private(text, end) => bodies::key_before(bytes, at, edge),
+            Body::PemEnd => None,
+            Body::BehindDigits { least } => {
+                let digits = bytes[edge..at].iter().rev().take(6).take_while(|b| b.is_ascii_digit()).count();
+                let known = digits == 6 || digits == at - edge;
+                (known && run(end, Url).len() >= least).then_some(at + 1)
+            }
             Body::Assigned { least } => {
-                let value = value(bytes, end)?;
-                let window = &bytes[..bytes.len().min(value + DIGIT_WITHIN)];
-                let start = &bytes[value..value + length(window, value, Token)];
-                let fits = start.len() >= least && has_digit(start);
-                fits.then(|| value..value + length(bytes, value, Token))
+                let value = bodies::value(bytes, end)?;
+                let run = run(value, Token);
+                (run.len() >= least && run.iter().any(u8::is_ascii_digit)).then_some(value)
+            }
+            Body::Password => {
+                let value = bodies::value(bytes, end)?;
+                // What says more of itself than its name does is found by its own shape.
+                let named = || {
+                    !SHAPES.iter().any(|shape| {
+                        shape.is_of_itself() && shape.begins(text, value, value, headers).is_some()
+                    })
+                };
+                (bodies::is_password(bytes, end, value) && named()).then_some(value)
             }
             Body::Header { least } => {
                 let blanks = bytes[end..].iter().take(4).take_while(|b| matches!(b, b' ' | b'\t')).count();
                 let value = end + blanks;
-                let length = length(bytes, value, Token);
-                (blanks > 0 && length >= least).then_some(value..value + length)
+                (blanks > 0 && run(value, Token).len() >= least).then_some(value)
             }
-            Body::UserInfo => user_info(bytes, end),
+            Body::UserInfo => bodies::user_info(bytes, end).map(|_| end),
         }
+    }
+
+    /// Whether the secret begins with the anchor: no name or sign stands before it.
+    fn is_of_itself(&self) -> bool {
+        match self.body {
+            Body::Run { .. } | Body::Exactly { .. } | Body::Jwt => true,
+            Body::Pem
+            | Body::PemEnd
+            | Body::BehindDigits { .. }
+            | Body::Assigned { .. }
+            | Body::Password
+            | Body::Header { .. }
+            | Body::UserInfo => false,
+        }
+    }
+}
+
+/// Where the run that begins at `from` and has at least `least` characters ends: behind its last
+/// character, or where another secret begins inside it. It walks no further than that, so that a
+/// chain of secrets is walked once and not once for each link.
+fn run_end(text: &str, from: usize, of: Class, least: usize, headers: &Headers) -> usize {
+    let bytes = text.as_bytes();
+    let mut end = from + least;
+    loop {
+        let anchor = ANCHORS.find(aho_corasick::Input::new(text).range(end..));
+        let stop = anchor.map_or(bytes.len(), |anchor| anchor.start());
+        end += bodies::length(&bytes[..stop], end, of);
+        let Some(anchor) = anchor.filter(|_| end == stop && of.has(bytes[end])) else {
+            return end;
+        };
+        let begins = |shape: &Shape| shape.begins(text, end, end, headers).is_some();
+        if SHAPES[anchor.pattern().as_usize()..].iter().any(begins) {
+            return end;
+        }
+        end += 1;
     }
 }
 
 /// Whether a secret begins right here, so that one that ends here is not a part of something
 /// longer. One that would itself need an end is taken at its word: a chain of them is looked
 /// at once for each link, not once for each pair.
-fn another_begins(text: &str, at: usize) -> bool {
+fn another_begins(text: &str, at: usize, headers: &Headers) -> bool {
+    let bytes = text.as_bytes();
     SHAPES.iter().any(|shape| match shape.body {
-        Body::Capitals(count) => {
-            let bytes = text.as_bytes();
+        Body::Exactly { of, count } => {
             let end = at + shape.anchor.len();
-            text[at..].starts_with(shape.anchor)
-                && bytes.get(end..end + count).is_some_and(|body| body.iter().all(capital))
+            bytes[at..].starts_with(shape.anchor.as_bytes())
+                && bytes.get(end..end + count).is_some_and(|body| body.iter().all(|b| of.has(*b)))
         }
-        Body::Run { .. } | Body::Jwt => shape.at(text, at, at).is_some(),
+        Body::Run { .. } | Body::Jwt => shape.begins(text, at, at, headers).is_some(),
         // Their first character is none that could go on a run, or the name is no secret.
-        Body::Pem | Body::Assigned { .. } | Body::Header { .. } | Body::UserInfo => false,
+        Body::Pem
+        | Body::PemEnd
+        | Body::BehindDigits { .. }
+        | Body::Assigned { .. }
+        | Body::Password
+        | Body::Header { .. }
+        | Body::UserInfo => false,
     })
-}
-
-fn capital(b: &u8) -> bool {
-    b.is_ascii_uppercase() || b.is_ascii_digit()
 }
 
 /// A letter or digit before is no border; an escaped line end or tab (`\n` as two characters,
@@ -239,60 +358,4 @@ fn border_before(bytes: &[u8], at: usize) -> bool {
         [.., before] => !before.is_ascii_alphanumeric(),
         [] => true,
     }
-}
-
-fn length(bytes: &[u8], from: usize, of: Class) -> usize {
-    bytes[from.min(bytes.len())..].iter().take_while(|b| of.has(**b)).count()
-}
-
-/// The end of a token that begins at `at`: header, payload and signature. The signature may be
-/// missing, its dot not.
-fn jwt(bytes: &[u8], at: usize) -> Option<usize> {
-    let dot = |at: usize| (bytes.get(at) == Some(&b'.')).then_some(at + 1);
-    let header = length(bytes, at, Url);
-    let payload_at = dot(at + header).filter(|_| header >= 10)?;
-    let payload = length(bytes, payload_at, Url);
-    let signature_at = dot(payload_at + payload).filter(|_| payload >= 10)?;
-    Some(signature_at + length(bytes, signature_at, Url))
-}
-
-/// The end of the block whose label begins at `from`.
-fn pem(text: &str, from: usize) -> Option<usize> {
-    const LABEL_MAX: usize = 64;
-    let label_end = text.as_bytes()[from..].iter().take(LABEL_MAX).position(|b| *b == b'-')? + from;
-    let label = text.get(from..label_end)?;
-    // What is masked in a label makes it shorter, and must not make it a label.
-    if !label.contains("PRIVATE KEY") || !label.bytes().all(|b| capital(&b) || b == b' ') {
-        return None;
-    }
-    // A block that is cut off is secret to its end.
-    let Some(end) = text[label_end..].find("-----END ").map(|at| at + label_end + "-----END ".len()) else {
-        return Some(text.len());
-    };
-    let close = text.as_bytes()[end..].iter().take(LABEL_MAX).position(|b| *b == b'-');
-    let dashes = |at: usize| text.as_bytes()[at..].iter().take(5).take_while(|b| **b == b'-').count();
-    Some(close.map_or(end, |at| end + at + dashes(end + at)))
-}
-
-/// Where the value of `name = "value"`, `name: value` or `"name":"value"` begins.
-fn value(bytes: &[u8], from: usize) -> Option<usize> {
-    const BETWEEN_MAX: usize = 12;
-    let between = |b: &&u8| matches!(b, b' ' | b'\t' | b'"' | b'\'' | b'\\' | b'=' | b':' | b'>' | b'`');
-    let gap = bytes[from..].iter().take(BETWEEN_MAX).take_while(between).count();
-    let assigns = bytes[from..from + gap].iter().any(|b| matches!(b, b'=' | b':'));
-    assigns.then_some(from + gap)
-}
-
-/// The user and password of a URL whose authority begins at `from`.
-fn user_info(bytes: &[u8], from: usize) -> Option<Range<usize>> {
-    const PART_MAX: usize = 512;
-    let part = |at: usize| {
-        let ends = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'/' | b'@' | b'"' | b'\'' | b'<' | b'>');
-        let rest = bytes[at..].iter().take(PART_MAX);
-        rest.take_while(|b| !ends(b)).count()
-    };
-    let length = part(from);
-    let colon = bytes[from..from + length].iter().position(|b| *b == b':')?;
-    let has_password = colon + 1 < length && bytes.get(from + length) == Some(&b'@');
-    has_password.then_some(from..from + length)
 }

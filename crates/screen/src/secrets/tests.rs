@@ -27,6 +27,9 @@ fn samples() -> Vec<(SecretKind, String)> {
         (Stripe, format!("rk_live_{}", &mixed[..24])),
         (Provider, format!("hf_{}", &mixed[..34])),
         (Provider, format!("npm_{}", &mixed[..36])),
+        (Provider, format!("hvs.{}", &mixed[..24])),
+        (Provider, format!("hvb.{mixed}_-{mixed}")),
+        (Provider, format!("SK{}", "0123456789abcdef".repeat(2))),
         (OctoLlm, format!("octo_{}_{}", &"0a1b2c3d4e"[..10], "0123456789abcdef".repeat(4))),
         (Jwt, format!("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{}", &mixed[..43])),
         (Jwt, "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.".to_owned()),
@@ -46,6 +49,14 @@ fn in_place() -> Vec<(SecretKind, &'static str, String, &'static str)> {
         (Bearer, "authorization: basic ", format!("{}==", &mixed[..30]), "\n"),
         (Named, "X-Api-Key: ", mixed.to_owned(), "\n"),
         (Named, r#"\"api_key\": \""#, mixed.to_owned(), r#"\""#),
+        (Named, "DB_PASSWORD=", "hunter22".to_owned(), "\n"),
+        (Named, "password = ", "Sup3rS3cret!".to_owned(), "\n"),
+        (Named, r#"{"password": ""#, "c0rrect!Horse".to_owned(), r#""}"#),
+        (Named, r#"\"passwd\": \""#, "hunter22".to_owned(), r#"\""#),
+        (Named, "app_secret: '", "a1b2c3d4e5".to_owned(), "'"),
+        (Named, "?token=", "a1b2c3d4e5".to_owned(), " "),
+        (Named, "token: ", "550e8400-e29b-41d4-a716-446655440000".to_owned(), "\n"),
+        (Provider, "https://api.telegram.org/bot123456789:", format!("AA{}", &mixed[..33]), "/getMe"),
         (UrlPassword, "postgres://", "me:hunter2!".to_owned(), "@db.example:5432/x"),
     ]
 }
@@ -82,6 +93,18 @@ fn what_is_no_secret_stays() {
         "-----BEGIN PUBLIC KEY-----",
         "eyJ is how a token begins; eyJhbGci.eyJzdWI.x is too short",
         "octo_short",
+        "password = os.environ[\"X1234567\"] or get_password2() or settings.PASSWORD_1",
+        "secret: see chapter 3, and Secret: chapter-12 of RFC-7519",
+        "token count: 12345678, max_tokens: 4096, token: 1234567890, \"token\": \"12345678\"",
+        "PWD=/home/user1/work1 and OLDPWD=~/work12345",
+        "password=$PASSWORD1 password: \"${PASSWORD1}\" token={{ token12345 }} pwd: <password1>",
+        "let token: Uint8Array = base64_of(x1); const secret: Argon2Hash = Argon2Hash::new2;",
+        "token = self.token1, secret: my-tls-cert-2, token=base64_text",
+        "password: 'the 2nd one of the 3 that I2 have'",
+        "SKIP and SK0123456789abcdef, SK0123456789abcdef0123456789abcdef0 too long",
+        "at 12:AA and 123456:AAshort",
+        "ends with -----END PRIVATE KEY-----",
+        "abc\n-----END CERTIFICATE-----",
         "",
     ] {
         assert_eq!(mask(text).text, text);
@@ -95,11 +118,48 @@ fn a_private_key_that_is_cut_off_is_masked_to_its_end() {
 }
 
 #[test]
+fn the_end_of_a_private_key_is_masked_back_to_what_is_no_key() {
+    let (line, last) = ("a1B2c3D4e5F6g7H8".repeat(4), "QUJD+/==");
+    let end = "-----END RSA PRIVATE KEY-----";
+    for (text, masked) in [
+        (format!("{line}\n{line}\n{last}\n{end}\nok"), "[masked private_key]\nok"),
+        (format!("c3D4\r\n{line}\r\n{last}\r\n{end}"), "[masked private_key]"),
+        (format!("the tail is\nHello\n{line}\n{last}\n{end}"), "the tail is\nHello\n[masked private_key]"),
+        (format!("key: |\n  {line}\n  {last}\n  {end}"), "key: |\n  [masked private_key]"),
+        (format!("\"x: {line}\\n{last}\\n{end}\\n\""), "\"x: [masked private_key]\\n\""),
+        (format!("ghp_{}-{line}\n{end}", &line[..36]), "[masked github]-[masked private_key]"),
+    ] {
+        assert_eq!(mask(&text).text, masked, "{text}");
+    }
+}
+
+/// A run ends where another secret begins inside it, whatever it is.
+#[test]
+fn secrets_that_touch_are_two_of_every_shape() {
+    let run = "a1B2c3D4e5F6".repeat(3);
+    for first in ["ghp_", "sk-", "AIza", "glpat-", "whsec_", "octo_", "api_key=", "bearer ", "123456:AA"] {
+        let first = format!("{first}{run}");
+        let alone = mask(&first).text.into_owned();
+        for (kind, second) in samples() {
+            let masked = mask(&format!("{first}{second}")).text.into_owned();
+            let two = format!("{alone}[masked {}]", kind.as_str());
+            assert_eq!(masked, two, "{first}{second}");
+        }
+        for named in ["api_key: \"", "password = \"", "Bearer "] {
+            let masked = mask(&format!("{first}{named}{run}")).text.into_owned();
+            assert!(!masked.contains(&run) && masked.ends_with(']'), "{masked}");
+        }
+    }
+}
+
+#[test]
 fn secrets_that_touch_are_two() {
     let aws = "AKIAA1B2C3D4E5F6G7H8";
     let github = format!("ghp_{}", "a1B2c3D4e5F6".repeat(3));
     assert_eq!(mask(&format!("{aws}{github}")).text, "[masked aws][masked github]");
     assert_eq!(mask(&format!("{aws}{aws}{aws}")).text, "[masked aws]".repeat(3));
+    // Small letters are no part of it.
+    assert_eq!(mask(&format!("abc{aws}extra")).text, "abc[masked aws]extra");
     // The last is a part of something longer, and stays.
     assert_eq!(mask(&format!("{aws}{aws}9")).text, format!("[masked aws]{aws}9"));
 }
@@ -118,10 +178,20 @@ fn hostile_text_takes_one_pass() {
         "-----BEGIN PRIVATE KEY",
         "bearer ",
         "AKIAA1B2C3D4E5F6G7H8",
+        "-AKIAA1B2C3D4E5F6G7H8eyJ",
+        "ghp_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "sk-aaaaaaaaaaaaaaaaaaa1",
+        "whsec_aaaaaaaaaaaaaaaaaaaaeyJ.eyJaaaaaaaaaa",
+        "token=",
+        "token=a1a1a1a1",
+        "aaaa\n-----END PRIVATE KEY-----",
+        "\n-----END PRIVATE KEY-----",
+        "-----END PRIVATE KEY",
+        "123456:AA",
     ];
-    for part in parts {
-        let text = part.repeat((512 << 10) / part.len());
-        assert!(mask(&text).text.len() <= text.len() + 64, "{part}");
+    for (first, part) in parts.iter().flat_map(|part| [("", part), ("sk-a1a1a1a1a1a1a1a1a1a1a1", part)]) {
+        let text = format!("{first}{}", part.repeat((512 << 10) / part.len()));
+        assert!(mask(&text).text.len() <= 3 * text.len(), "{part}");
     }
 }
 
@@ -138,6 +208,10 @@ fn any_text() -> impl Strategy<Value = String> {
         Just("@".to_owned()),
         Just("AKIAA1B2C3D4E5F6G7H8".to_owned()),
         Just("-----BEGIN ".to_owned()),
+        Just("-----END ".to_owned()),
+        Just("123456:AA".to_owned()),
+        "[a-z0-9]{6,12}",
+        "[ =:\"'\\\\n]{1,3}",
         Just(" PRIVATE KEY-----".to_owned()),
         Just(" ".to_owned()),
         any::<String>(),
