@@ -3,6 +3,7 @@
 
 use crate::server::{ADMIN, Octo, PATIENCE};
 use octollm_testkit::{poll_until, postgres::Server};
+use octollm_tls::Trust;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -53,10 +54,14 @@ struct Client {
     seen: Option<String>,
 }
 
+/// Connections that nothing encrypts.
+fn plain_http() -> reqwest::Client {
+    crate::server::http(&Trust::Nobody, None)
+}
+
 impl Client {
     fn new(key: &str, carries: bool) -> Self {
-        let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().expect("a client");
-        Client { http, key: key.to_owned(), seen: carries.then(String::new) }
+        Client { http: plain_http(), key: key.to_owned(), seen: carries.then(String::new) }
     }
 
     /// Status and body; what the answer carries is kept.
@@ -287,7 +292,7 @@ async fn events_cross_servers_and_idle_servers_are_quiet() {
     for _ in 0..10 {
         let task = one.client().submit(&later).await;
         let url = other.client().url(&format!("/api/v1/tasks/{task}/events"));
-        let mut stream = reqwest::Client::new().get(url).bearer_auth(ADMIN).send().await.unwrap();
+        let mut stream = plain_http().get(url).bearer_auth(ADMIN).send().await.unwrap();
         let mut text = String::new();
         let mut until = async |what: &str| {
             let read = async {
@@ -336,7 +341,7 @@ async fn a_word_that_no_answer_carried_is_refused() {
     for path in paths {
         let url = octo.client().url(&format!("/api/v1/tasks{path}"));
         let ask = async |seen: &[&[u8]]| {
-            let mut request = reqwest::Client::new().get(&url).bearer_auth(ADMIN);
+            let mut request = plain_http().get(&url).bearer_auth(ADMIN);
             for value in seen {
                 request =
                     request.header("Octollm-Seen", reqwest::header::HeaderValue::from_bytes(value).unwrap());
