@@ -5,7 +5,7 @@ use crate::{
     chance::Chance,
     checker,
     fleet::{Arm, Fleet, faults_for, here},
-    kill::{self, Told},
+    kill::{self, Clients, Told},
     poison::holds,
     server::{ADMIN, Api, PATIENCE},
 };
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use std::{
     sync::{
         Arc, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -30,18 +30,11 @@ async fn every_accepted_task_ends_once_whichever_orchestrator_is_killed() {
     let url = shared().url(&shared().database().expect("a database"));
     let mut fleet = Fleet::here(&url, 2).await;
     let _arms = [fleet.arm("arm:executor,arm:judge", 8), fleet.arm("arm:executor,arm:judge", 8)];
-    let (stop, accepted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let clients: Vec<_> = (0..8)
-        .map(|n| {
-            let (stop, accepted) = (Arc::clone(&stop), Arc::clone(&accepted));
-            let name = format!("client-{n}");
-            tokio::spawn(kill::client(fleet.clients(), kill::GOALS, name, chance.child(), stop, accepted))
-        })
-        .collect();
+    let clients = Clients::start(8, &fleet.clients(), kill::GOALS, &mut chance);
     let mut kills = 0;
     let began = Instant::now();
     // Both run when it ends. A machine that is slow to start them gets three kills all the same.
-    while began.elapsed() < faults_for(6) || kills < 3 || accepted.load(Ordering::Relaxed) < 20 {
+    while began.elapsed() < faults_for(6) || kills < 3 || clients.accepted() < 20 {
         assert!(began.elapsed() < faults_for(6) + PATIENCE, "nobody accepts");
         tokio::time::sleep(Duration::from_millis(100 + chance.below(700))).await;
         let victim = chance.below(2) as usize;
@@ -55,11 +48,7 @@ async fn every_accepted_task_ends_once_whichever_orchestrator_is_killed() {
             fleet.orchestrators[*at].start_again();
         }
     }
-    stop.store(true, Ordering::Relaxed);
-    let mut told = Told::new();
-    for client in clients {
-        told.extend(client.await.expect("no client saw a fault"));
-    }
+    let told = clients.stopped().await;
     println!("{} tasks accepted, {kills} kills of an orchestrator", told.len());
     all_end(&fleet.clients()[0], &told).await;
     let lapsed = kill::check(&fleet.clients(), &told).await;
@@ -84,14 +73,7 @@ async fn every_accepted_task_ends_once_at_every_commit_and_reply() {
     let _arms = [fleet.arm("arm:executor,arm:judge", 8), fleet.arm("arm:executor,arm:judge", 8)];
     let front_url = Arc::new(RwLock::new(format!("http://{}", front.address())));
     let servers = vec![Api::new(front_url, ADMIN), fleet.orchestrators[1].client()];
-    let (stop, accepted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let clients: Vec<_> = (0..6)
-        .map(|n| {
-            let (stop, accepted) = (Arc::clone(&stop), Arc::clone(&accepted));
-            let name = format!("client-{n}");
-            tokio::spawn(kill::client(servers.clone(), kill::GOALS, name, chance.child(), stop, accepted))
-        })
-        .collect();
+    let clients = Clients::start(6, &servers, kill::GOALS, &mut chance);
     let points = [
         (&database, &b"COMMIT"[..], Place::BeforeAsk),
         (&database, b"COMMIT", Place::BeforeAnswer),
@@ -109,11 +91,7 @@ async fn every_accepted_task_ends_once_at_every_commit_and_reply() {
         fleet.orchestrators[0].start_again();
         kills += 1;
     }
-    stop.store(true, Ordering::Relaxed);
-    let mut told = Told::new();
-    for client in clients {
-        told.extend(client.await.expect("no client saw a fault"));
-    }
+    let told = clients.stopped().await;
     println!("{} tasks accepted, {kills} kills of an orchestrator", told.len());
     all_end(&servers[1], &told).await;
     let lapsed = kill::check(&servers, &told).await;

@@ -14,6 +14,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use tokio::task::JoinHandle;
 
 /// What a client was told: an idempotency key and the id it stands for.
 pub(crate) type Told = Vec<(String, String, Value)>;
@@ -25,9 +26,54 @@ pub(crate) const GOALS: &[&str] = &[
     "Find all files in /tmp with the extension .none and then count the files in /tmp",
 ];
 
+/// Clients that submit at any of some servers, all the time, until they are stopped.
+pub(crate) struct Clients {
+    stop: Arc<AtomicBool>,
+    accepted: Arc<AtomicU64>,
+    running: Vec<JoinHandle<Told>>,
+}
+
+impl Clients {
+    pub(crate) fn start(
+        count: u32,
+        servers: &[Api],
+        goals: &'static [&'static str],
+        chance: &mut Chance,
+    ) -> Self {
+        let (stop, accepted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let running = (0..count).map(|n| {
+            let (stop, accepted) = (Arc::clone(&stop), Arc::clone(&accepted));
+            tokio::spawn(client(
+                servers.to_vec(),
+                goals,
+                format!("client-{n}"),
+                chance.child(),
+                stop,
+                accepted,
+            ))
+        });
+        Clients { running: running.collect(), stop, accepted }
+    }
+
+    /// So many tasks were accepted by now.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Stops them; all that they were told.
+    pub(crate) async fn stopped(self) -> Told {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut told = Told::new();
+        for client in self.running {
+            told.extend(client.await.expect("no client saw a fault"));
+        }
+        told
+    }
+}
+
 /// Submits until told to stop, at any of the servers; repeats each submit with its key until it is
 /// answered, each time at the next server, and then once more: the answers must name the same task.
-pub(crate) async fn client(
+async fn client(
     servers: Vec<Api>,
     goals: &'static [&'static str],
     name: String,
@@ -77,21 +123,7 @@ async fn every_accepted_task_ends_once_whatever_is_killed() {
     let faults_for = if minutes > 0 { Duration::from_secs(minutes * 60) } else { Duration::from_secs(12) };
     let mut chance = Chance::for_test("every_accepted_task_ends_once_whatever_is_killed");
     let mut octo = Octo::start(&["--workers", "executor=2"]);
-    let stop = Arc::new(AtomicBool::new(false));
-    let accepted = Arc::new(AtomicU64::new(0));
-    let clients: Vec<_> = (0..16)
-        .map(|n| {
-            let run = client(
-                vec![octo.client()],
-                GOALS,
-                format!("client-{n}"),
-                chance.child(),
-                Arc::clone(&stop),
-                Arc::clone(&accepted),
-            );
-            tokio::spawn(run)
-        })
-        .collect();
+    let clients = Clients::start(16, &[octo.client()], GOALS, &mut chance);
     // Act one: faults.
     let began = Instant::now();
     let (mut kills, mut worker_kills) = (0, 0);
@@ -118,11 +150,7 @@ async fn every_accepted_task_ends_once_whatever_is_killed() {
         }
     }
     // Act two: no more faults; everything must end.
-    stop.store(true, Ordering::Relaxed);
-    let mut told = Told::new();
-    for client in clients {
-        told.extend(client.await.expect("no client saw a fault"));
-    }
+    let told = clients.stopped().await;
     println!("{} tasks accepted, {kills} kills of the server, {worker_kills} of a worker alone", told.len());
     assert!(kills > 3 && told.len() > 50, "too little happened to prove anything");
     check(&[octo.client()], &told).await;
@@ -133,21 +161,7 @@ async fn every_accepted_task_ends_once_whatever_is_killed() {
 async fn every_accepted_task_ends_once_at_every_failpoint() {
     let mut chance = Chance::for_test("every_accepted_task_ends_once_at_every_failpoint");
     let mut octo = Octo::start(&[]);
-    let stop = Arc::new(AtomicBool::new(false));
-    let accepted = Arc::new(AtomicU64::new(0));
-    let clients: Vec<_> = (0..8)
-        .map(|n| {
-            let run = client(
-                vec![octo.client()],
-                GOALS,
-                format!("point-{n}"),
-                chance.child(),
-                Arc::clone(&stop),
-                Arc::clone(&accepted),
-            );
-            tokio::spawn(run)
-        })
-        .collect();
+    let clients = Clients::start(8, &[octo.client()], GOALS, &mut chance);
     for point in ["store.before_commit", "store.after_commit", "store.before_reply"] {
         for _ in 0..2 {
             octo.kill_all();
@@ -163,11 +177,7 @@ async fn every_accepted_task_ends_once_at_every_failpoint() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
-    stop.store(true, Ordering::Relaxed);
-    let mut told = Told::new();
-    for client in clients {
-        told.extend(client.await.expect("no client saw a fault"));
-    }
+    let told = clients.stopped().await;
     check(&[octo.client()], &told).await;
 }
 

@@ -8,17 +8,13 @@ use crate::{
     chance::Chance,
     fleet::{Arm, Fleet, LEASE, faults_for},
     fleet_kills::all_end,
-    kill::{self, Told},
+    kill::{self, Clients},
     poison::holds,
     server::{PATIENCE, Stand, wait_until},
 };
 use octollm_testkit::postgres::Server;
 use std::{
     process::{Child, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
     time::{Duration, Instant},
 };
 
@@ -74,14 +70,7 @@ async fn inside() {
         .map(|host| fleet.arm_at(host.stand(0), "arm:executor,arm:judge", &[("OCTOLLM_SLOTS", "16")]))
         .collect();
     let servers = fleet.clients_with(&["sleep"]).await;
-    let (stop, accepted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let clients: Vec<_> = (0..4)
-        .map(|n| {
-            let (stop, accepted) = (Arc::clone(&stop), Arc::clone(&accepted));
-            let name = format!("client-{n}");
-            tokio::spawn(kill::client(servers.clone(), GOALS, name, chance.child(), stop, accepted))
-        })
-        .collect();
+    let clients = Clients::start(4, &servers, GOALS, &mut chance);
     // An arm that works is away for longer than its leases, and comes back with results that are too late.
     while database.sql("postgres", LAPSED).expect("an answer") == "0" {
         let at_work = wait_until("an arm works", || arms.iter().position(|arm| holds(arm.pid(), "sleep")));
@@ -89,7 +78,7 @@ async fn inside() {
         tokio::time::sleep(LEASE + Duration::from_millis(1500)).await;
     }
     let (began, mut cuts) = (Instant::now(), 1);
-    while began.elapsed() < faults_for(3) || cuts < 4 || accepted.load(Ordering::Relaxed) < 20 {
+    while began.elapsed() < faults_for(3) || cuts < 4 || clients.accepted() < 20 {
         assert!(began.elapsed() < faults_for(3) + PATIENCE, "nobody accepts");
         tokio::time::sleep(Duration::from_millis(chance.below(300))).await;
         let (orchestrator, arm) = (&upper[chance.below(2) as usize], &lower[chance.below(3) as usize]);
@@ -105,11 +94,7 @@ async fn inside() {
         drop(cut);
         cuts += 1;
     }
-    stop.store(true, Ordering::Relaxed);
-    let mut told = Told::new();
-    for client in clients {
-        told.extend(client.await.expect("no client saw a fault"));
-    }
+    let told = clients.stopped().await;
     println!("{} tasks accepted, {cuts} cuts", told.len());
     all_end(&servers[0], &told).await;
     let lapsed = kill::check(&servers, &told).await;
