@@ -7,7 +7,7 @@
 //! answered with the task that has the key, once that one's commit is as durable as this one.
 
 use super::{
-    fault::{Fault, Stage},
+    fault::Fault,
     lane::{Done, Work},
     link::Link,
     news::News,
@@ -101,7 +101,6 @@ async fn accept(
     hope: Keys,
 ) -> Result<Done<Result<Accepted, AcceptError>>, Fault> {
     let (client, sql) = (&link.client, &link.sql);
-    let before = |error| Fault::of(error, Stage::Before);
     let mut fates: Vec<Fate> = Vec::with_capacity(orders.len());
     let mut first: HashMap<(&str, &str), usize> = HashMap::new();
     let (mut tenants, mut keys, mut hashes, mut ids) = (vec![], vec![], vec![], vec![]);
@@ -129,7 +128,7 @@ async fn accept(
             client.batch_execute("BEGIN"),
             async { client.query(&sql.claim_idempotency, &[&tenants, &keys, &hashes, &ids]).await },
         )
-        .map_err(before)?;
+        .map_err(Fault::before)?;
         if won.len() < keys.len() {
             let won = won.iter().map(|row| rows::task_id(row, 0)).collect::<Result<HashSet<_>, _>>()?;
             let lost: Vec<usize> =
@@ -187,7 +186,7 @@ async fn find_holders(
     }
     // A statement of its own: it sees what was committed while the key's claim waited.
     let found = link.client.query(&link.sql.find_idempotency, &[&tenants, &keys, &places]).await;
-    for row in &found.map_err(|error| Fault::of(error, Stage::Before))? {
+    for row in &found.map_err(Fault::before)? {
         let at = usize::try_from(rows::get::<i32>(row, 0)?).unwrap_or(usize::MAX);
         let gone = rows::get::<Option<&str>>(row, 3)?.is_none();
         if gone {

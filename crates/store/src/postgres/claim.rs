@@ -9,7 +9,7 @@
 
 use super::{
     draft::{Busy, Drafts, load},
-    fault::{Fault, Stage},
+    fault::Fault,
     lane::{Done, Shared, Work},
     link::Link,
     news::News,
@@ -34,10 +34,6 @@ const GROUPS_MAX: usize = 16;
 const CLAIM_MAX: usize = 256;
 /// So many rows of each queue are read beyond those that are wanted.
 const BEYOND: usize = 32;
-
-fn before(error: tokio_postgres::Error) -> Fault {
-    Fault::of(error, Stage::Before)
-}
 
 pub(super) struct ClaimWork {
     pub(super) shared: Arc<Shared>,
@@ -134,9 +130,9 @@ impl<'a> Claiming<'a> {
         };
         let (_, told, leased, heads) = tokio::try_join!(
             biased;
-            async { client.batch_execute("BEGIN").await.map_err(before) },
-            async { client.query_one(&sql.moment, &[]).await.map_err(before) },
-            async { client.query(&sql.running, &[]).await.map_err(before) },
+            async { client.batch_execute("BEGIN").await.map_err(Fault::before) },
+            async { client.query_one(&sql.moment, &[]).await.map_err(Fault::before) },
+            async { client.query(&sql.running, &[]).await.map_err(Fault::before) },
             claiming.heads(),
         )?;
         // One moment for all of it: a clock set back in between must not make a ready step look early.
@@ -183,7 +179,7 @@ impl<'a> Claiming<'a> {
         // One tenant more than is taken shows whether there are more.
         let tenants = i32::try_from(TENANTS_AT_ONCE + 1).unwrap_or(i32::MAX);
         let (client, sql) = (&self.link.client, &self.link.sql);
-        client.query(&sql.heads, &[&arm, &after, &tenants, &limit]).await.map_err(before)
+        client.query(&sql.heads, &[&arm, &after, &tenants, &limit]).await.map_err(Fault::before)
     }
 
     /// Adds the heads of the queues of the next tenants.

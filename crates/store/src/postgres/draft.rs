@@ -1,10 +1,6 @@
 //! Tasks under lock: what they were, and what a transaction makes of them.
 
-use super::{
-    fault::{Fault, Stage},
-    link::Link,
-    rows,
-};
+use super::{fault::Fault, link::Link, rows};
 use octollm_contract::{Document, TaskId, Timestamp};
 use octollm_lifecycle::{Changes, Command, Dice, Event, Kept, Refusal, Task};
 use std::collections::{BTreeMap, HashMap};
@@ -91,7 +87,6 @@ pub(super) async fn load(
         Busy::Wait => &sql.lock,
         Busy::Skip => &sql.lock_free,
     };
-    let before = |error| Fault::of(error, Stage::Before);
     let began = async { if begin { client.batch_execute("BEGIN").await } else { Ok(()) } };
     let (_, tasks, told, steps, leases) = tokio::try_join!(
         biased;
@@ -101,7 +96,7 @@ pub(super) async fn load(
         async { client.query(&sql.steps, &[&keys]).await },
         async { client.query(&sql.leases, &[&keys]).await },
     )
-    .map_err(before)?;
+    .map_err(Fault::before)?;
     let now = link.clock.moment(rows::get(&told, 0)?);
     let mut counted = Vec::new();
     let mut drafts = Drafts::default();
@@ -126,7 +121,7 @@ pub(super) async fn load(
             async { client.query(&sql.ledgers, &[&counted]).await },
             async { client.query(&sql.holds, &[&counted]).await },
         )
-        .map_err(before)?;
+        .map_err(Fault::before)?;
         count(&mut drafts, &ledgers, &holds)?;
     }
     Ok((now, drafts))

@@ -102,6 +102,11 @@ impl Fault {
         }
     }
 
+    /// A statement failed, and no commit was sent.
+    pub(super) fn before(error: tokio_postgres::Error) -> Self {
+        Fault::of(error, Stage::Before)
+    }
+
     /// Whether the same may be tried in smaller parts.
     pub(super) const fn is_about_the_rows(&self) -> bool {
         match self {

@@ -4,7 +4,7 @@ use super::{
     fault::{Fault, Stage},
     link::Link,
     rows,
-    upkeep::{before, done},
+    upkeep::done,
 };
 use crate::columns::{scopes_text, word};
 use octollm_access::{KeyRecord, RingKey, TenantScope};
@@ -53,12 +53,12 @@ pub(super) async fn revoke(
         client.batch_execute("BEGIN"),
         async { client.query_opt(&sql.lock_key, &[&id.as_str()]).await },
     )
-    .map_err(before)?;
+    .map_err(Fault::before)?;
     let owner = found.map(|row| Ok::<_, Fault>(word("tenant", rows::get(&row, 0)?)?)).transpose()?;
     let allowed = owner.is_some_and(|tenant| scope.allows(&tenant));
     if allowed {
         // The first revocation stands.
-        client.execute(&sql.revoke_key, &[&id.as_str(), &at.as_millis()]).await.map_err(before)?;
+        client.execute(&sql.revoke_key, &[&id.as_str(), &at.as_millis()]).await.map_err(Fault::before)?;
     }
     client.batch_execute("COMMIT").await.map_err(|error| Fault::of(error, Stage::Commit))?;
     link.confirmed()?;

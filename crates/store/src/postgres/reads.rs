@@ -5,14 +5,7 @@
 //! All that is sent is sent when a read is first polled (but for a session's), so that others may be put
 //! before and behind it in the same round trip.
 
-use super::{
-    fault::{Fault, Stage},
-    link::Link,
-    place::unsigned,
-    rotation::Report,
-    rows,
-    statements::ReadStatements,
-};
+use super::{fault::Fault, link::Link, place::unsigned, rotation::Report, rows, statements::ReadStatements};
 use crate::{
     Backlog, Clock as _, Listing, Seen, StepRecord, TaskLine, TaskRecord,
     columns::{OPEN_STATES, list_states, unreadable, word},
@@ -36,10 +29,6 @@ const LINES_MAX: usize = 1000;
 /// A connection that reads.
 pub(super) type Reader = Link<ReadStatements>;
 
-fn before(error: tokio_postgres::Error) -> Fault {
-    Fault::of(error, Stage::Before)
-}
-
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// The tasks of these ids that there are and `scope` allows, in no order.
@@ -56,7 +45,7 @@ async fn records(link: &Reader, ids: &[Uuid], scope: &TenantScope) -> Result<Vec
         async { client.query(&sql.holds, &[&ids]).await },
         async { client.query(&sql.receipts, &[&ids]).await },
     )
-    .map_err(before)?;
+    .map_err(Fault::before)?;
     let (steps, leases) = (by_task(&steps)?, by_task(&leases)?);
     let (checkpoints, papers) = (by_task(&checkpoints)?, by_task(&papers)?);
     let (ledgers, holds, receipts) = (by_task(&ledgers)?, by_task(&holds)?, by_task(&receipts)?);
@@ -139,9 +128,9 @@ async fn snapshot<T>(
 ) -> Result<((), T, ()), Fault> {
     tokio::try_join!(
         biased;
-        async { link.client.batch_execute(SNAPSHOT).await.map_err(before) },
+        async { link.client.batch_execute(SNAPSHOT).await.map_err(Fault::before) },
         reading,
-        async { link.client.batch_execute("COMMIT").await.map_err(before) },
+        async { link.client.batch_execute("COMMIT").await.map_err(Fault::before) },
     )
 }
 
@@ -155,17 +144,21 @@ pub(super) async fn session(
     if !scope.allows(&tenant) {
         return Ok(Vec::new());
     }
-    link.client.batch_execute(SNAPSHOT).await.map_err(before)?;
+    link.client.batch_execute(SNAPSHOT).await.map_err(Fault::before)?;
     let limit = rows::limit(most);
     let asked = async {
         link.client
             .query(&link.sql.session, &[&tenant.as_str(), &name.as_str(), &rows::uuid(upto), &limit])
             .await
     };
-    let ids =
-        asked.await.map_err(before)?.iter().map(|row| rows::get(row, 0)).collect::<Result<Vec<Uuid>, _>>()?;
+    let ids = asked
+        .await
+        .map_err(Fault::before)?
+        .iter()
+        .map(|row| rows::get(row, 0))
+        .collect::<Result<Vec<Uuid>, _>>()?;
     let mut found = records(link, &ids, &scope).await?;
-    link.client.batch_execute("COMMIT").await.map_err(before)?;
+    link.client.batch_execute("COMMIT").await.map_err(Fault::before)?;
     found.sort_by_key(|record| std::cmp::Reverse(record.task.id));
     Ok(found)
 }
@@ -187,7 +180,7 @@ pub(super) async fn list(link: &Reader, scope: TenantScope, wanted: Listing) -> 
         (TenantScope::System, false) => client.query(&sql.list, &[&states, &upto, &most]).await,
         (TenantScope::System, true) => client.query(&sql.list_poisoned, &[&states, &upto, &most]).await,
     };
-    found.map_err(before)?.iter().map(rows::read_line).collect()
+    found.map_err(Fault::before)?.iter().map(rows::read_line).collect()
 }
 
 pub(super) async fn events(
@@ -204,7 +197,7 @@ pub(super) async fn events(
         async { link.client.query(&link.sql.tenant, &[&id]).await },
         async { link.client.query(&link.sql.events, &[&id, &after, &limit]).await },
     )
-    .map_err(before)?;
+    .map_err(Fault::before)?;
     let Some(owner) = tenants.first() else { return Ok(None) };
     if !scope.allows(&word("tenant", rows::get(owner, 0)?)?) {
         return Ok(None);
@@ -218,7 +211,7 @@ pub(super) async fn backlog(link: &Reader, arm: ArmName) -> Result<Backlog, Faul
     let asked = async {
         link.client.query_one(&link.sql.backlog, &[&arm.as_str(), &now.as_millis(), &last_minute]).await
     };
-    let row = asked.await.map_err(before)?;
+    let row = asked.await.map_err(Fault::before)?;
     let count = |column| Ok::<_, Fault>(u64::try_from(rows::get::<i64>(&row, column)?).unwrap_or(0));
     Ok(Backlog {
         ready: count(0)?,
@@ -230,7 +223,7 @@ pub(super) async fn backlog(link: &Reader, arm: ArmName) -> Result<Backlog, Faul
 
 pub(super) async fn holds(link: &Reader, step: StepId, token: LeaseToken) -> Result<bool, Fault> {
     let (id, place) = (rows::uuid(step.task), i32::from(step.place));
-    let found = link.client.query_opt(&link.sql.lease, &[&id, &place]).await.map_err(before)?;
+    let found = link.client.query_opt(&link.sql.lease, &[&id, &place]).await.map_err(Fault::before)?;
     let Some(row) = found else { return Ok(false) };
     let now: Timestamp = link.clock.moment(rows::get(&row, 5)?);
     let (_, lease) = rows::read_lease(&row, 0)?;
@@ -240,7 +233,7 @@ pub(super) async fn holds(link: &Reader, step: StepId, token: LeaseToken) -> Res
 pub(super) async fn receipt(link: &Reader, step: StepId, number: u32) -> Result<Option<Document>, Fault> {
     let (id, place) = (rows::uuid(step.task), i32::from(step.place));
     let asked = async { link.client.query_opt(&link.sql.receipt, &[&id, &place, &i64::from(number)]).await };
-    match asked.await.map_err(before)? {
+    match asked.await.map_err(Fault::before)? {
         Some(row) => rows::document_if(&row, 0),
         None => Ok(None),
     }
@@ -249,7 +242,7 @@ pub(super) async fn receipt(link: &Reader, step: StepId, number: u32) -> Result<
 pub(super) async fn refers(link: &Reader, task: TaskId, artefact: ContentHash) -> Result<bool, Fault> {
     let (id, hash) = (rows::uuid(task), artefact.to_bytes());
     let asked = async { link.client.query_opt(&link.sql.refers, &[&id, &hash.as_slice()]).await };
-    Ok(asked.await.map_err(before)?.is_some())
+    Ok(asked.await.map_err(Fault::before)?.is_some())
 }
 
 /// What is found is as durable, when this returns, as a new accept would be: whoever is told of the
@@ -261,42 +254,42 @@ pub(super) async fn accepted_under(
 ) -> Result<Option<(TaskId, ContentHash)>, Fault> {
     let asked =
         async { link.client.query_opt(&link.sql.accepted_under, &[&tenant.as_str(), &key.as_str()]).await };
-    let Some(row) = asked.await.map_err(before)? else { return Ok(None) };
-    link.client.execute(&link.sql.mark, &[]).await.map_err(before)?;
+    let Some(row) = asked.await.map_err(Fault::before)? else { return Ok(None) };
+    link.client.execute(&link.sql.mark, &[]).await.map_err(Fault::before)?;
     link.confirmed()?;
     Ok(Some((rows::task_id(&row, 0)?, rows::content_hash(&row, 1)?)))
 }
 
 pub(super) async fn artefacts(link: &Reader) -> Result<BTreeSet<ContentHash>, Fault> {
-    let found = link.client.query(&link.sql.artefacts, &[]).await.map_err(before)?;
+    let found = link.client.query(&link.sql.artefacts, &[]).await.map_err(Fault::before)?;
     found.iter().map(|row| rows::content_hash(row, 0)).collect()
 }
 
 pub(super) async fn open_tasks(link: &Reader) -> Result<u64, Fault> {
-    let row = link.client.query_one(&link.sql.open_tasks, &[&OPEN_STATES]).await.map_err(before)?;
+    let row = link.client.query_one(&link.sql.open_tasks, &[&OPEN_STATES]).await.map_err(Fault::before)?;
     Ok(u64::try_from(rows::get::<i64>(&row, 0)?).unwrap_or(0))
 }
 
 pub(super) async fn key(link: &Reader, id: KeyId) -> Result<Option<KeyRecord>, Fault> {
-    let found = link.client.query_opt(&link.sql.key, &[&id.as_str()]).await.map_err(before)?;
+    let found = link.client.query_opt(&link.sql.key, &[&id.as_str()]).await.map_err(Fault::before)?;
     found.as_ref().map(rows::read_key).transpose()
 }
 
 pub(super) async fn keys(link: &Reader, scope: TenantScope) -> Result<Vec<KeyRecord>, Fault> {
-    let found = link.client.query(&link.sql.keys, &[]).await.map_err(before)?;
+    let found = link.client.query(&link.sql.keys, &[]).await.map_err(Fault::before)?;
     let keys = found.iter().map(rows::read_key).collect::<Result<Vec<_>, _>>()?;
     Ok(keys.into_iter().filter(|key| scope.allows(&key.tenant)).collect())
 }
 
 pub(super) async fn ring(link: &Reader) -> Result<Vec<RingKey>, Fault> {
-    let found = link.client.query(&link.sql.ring, &[]).await.map_err(before)?;
+    let found = link.client.query(&link.sql.ring, &[]).await.map_err(Fault::before)?;
     found.iter().map(rows::read_ring_key).collect()
 }
 
 /// Where the server is and how it is. What is asked of it later shows no less.
 pub(super) async fn report(link: &Reader) -> Result<Report, Fault> {
     let asked = async { link.client.query_one(&link.sql.report, &[]).await };
-    let row = asked.await.map_err(before)?;
+    let row = asked.await.map_err(Fault::before)?;
     let last_change: Option<i64> = rows::get(&row, 4)?;
     Ok(Report {
         is_standby: rows::get(&row, 0)?,
@@ -313,7 +306,7 @@ pub(super) async fn report(link: &Reader) -> Result<Report, Fault> {
 /// Where the server is. What was asked of it before showed no more.
 pub(super) async fn place(link: &Reader) -> Result<Seen, Fault> {
     let asked = async { link.client.query_one(&link.sql.stand, &[]).await };
-    let row = asked.await.map_err(before)?;
+    let row = asked.await.map_err(Fault::before)?;
     let marked = timeline(&row, 0)?;
     Ok(Seen { timeline: link.timeline().unwrap_or(marked), position: unsigned(rows::get(&row, 1)?) })
 }

@@ -5,7 +5,6 @@ use super::{
     fault::{Fault, Stage},
     link::Link,
     rows,
-    upkeep::before,
 };
 use octollm_contract::Timestamp;
 use uuid::Uuid;
@@ -19,7 +18,7 @@ pub(super) async fn prune(link: &Link, ended_before: Timestamp, most: usize) -> 
         client.batch_execute("BEGIN"),
         async { client.query(&sql.ended, &[&at, &limit]).await },
     )
-    .map_err(before)?;
+    .map_err(Fault::before)?;
     let mut ids: Vec<Uuid> = Vec::with_capacity(ended.len());
     let (mut key_tenants, mut keys) = (Vec::new(), Vec::new());
     let (mut talk_tenants, mut talks, mut talk_tasks) = (Vec::new(), Vec::new(), Vec::new());

@@ -8,6 +8,7 @@
 
 use super::target::InvalidTarget;
 use octollm_tls::{Authorities, Trust};
+use percent_encoding::percent_decode_str;
 use rustls_pki_types::ServerName;
 use std::{
     fs, io,
@@ -43,7 +44,7 @@ impl Encryption {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
                 Some(("sslmode", value)) => mode = Some(value),
-                Some(("sslrootcert", value)) => roots = Some(decoded(value)),
+                Some(("sslrootcert", value)) => roots = Some(percent_decode_str(value).decode_utf8_lossy()),
                 // Of no use without the certificate's hash, which only the one who shows it knows for sure.
                 Some(("channel_binding", "require")) => {
                     return Err(InvalidTarget::Unsupported("channel_binding=require"));
@@ -83,25 +84,6 @@ fn demanded(mode: Option<&str>, roots: Option<&str>) -> Result<(SslMode, Trust),
         (Some("verify-full"), Some(path)) => (SslMode::Require, Trust::Only(read(path)?)),
         (Some(_), _) => return Err(InvalidTarget::UnknownMode),
     })
-}
-
-/// A value of a URL's query, `%2F` and the like resolved.
-fn decoded(value: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::new(), value.as_bytes());
-    while let Some((first, behind)) = rest.split_first() {
-        let code = behind.get(..2).and_then(|two| std::str::from_utf8(two).ok());
-        match code.and_then(|two| u8::from_str_radix(two, 16).ok()).filter(|_| *first == b'%') {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &behind[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = behind;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

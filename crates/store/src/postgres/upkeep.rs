@@ -156,10 +156,6 @@ impl Work for Upkeep {
     }
 }
 
-pub(super) fn before(error: tokio_postgres::Error) -> Fault {
-    Fault::of(error, Stage::Before)
-}
-
 /// The outcome of a statement that is a transaction of its own.
 pub(super) fn done<T>(link: &Link, outcome: Result<T, tokio_postgres::Error>) -> Result<T, Fault> {
     let outcome = outcome.map_err(|error| Fault::of(error, Stage::Commit))?;
@@ -171,7 +167,7 @@ impl Upkeep {
     async fn sweep(&self, link: &Link, most: usize, news: &mut News) -> Result<Swept, Fault> {
         let most = most.min(SWEEP_MAX);
         let (client, sql) = (&link.client, &link.sql);
-        let told = client.query_one(&sql.moment, &[]).await.map_err(before)?;
+        let told = client.query_one(&sql.moment, &[]).await.map_err(Fault::before)?;
         let now = link.clock.moment(rows::get(&told, 0)?);
         let mut swept = Swept::default();
         let (at, limit) = (now.as_millis(), rows::limit(most));
@@ -180,7 +176,7 @@ impl Upkeep {
             async { client.query(&sql.lapsed, &[&at, &limit]).await },
             async { client.query(&sql.overdue, &[&at, &limit]).await },
         )
-        .map_err(before)?;
+        .map_err(Fault::before)?;
         let mut due: BTreeMap<TaskId, Timestamp> = BTreeMap::new();
         for row in lapsed.iter().chain(&overdue) {
             let at = rows::moment(row, 1)?;
@@ -203,7 +199,7 @@ impl Upkeep {
             async { client.execute(&sql.forget_finished, &[&minute]).await },
             async { client.query_one(&sql.next_expiry, &[]).await },
         )
-        .map_err(before)?;
+        .map_err(Fault::before)?;
         swept.next = rows::moment_if(&next, 0)?;
         self.shared.told.expects(swept.next);
         if matches!(*self.audit.lock().unwrap_or_else(PoisonError::into_inner), Audit::At { .. }) {
@@ -287,7 +283,7 @@ impl Upkeep {
                 async { link.client.execute(&link.sql.put_off_leases, &[&keys, &later]).await },
                 async { link.client.execute(&link.sql.put_off_due, &[&keys, &later]).await },
             )
-            .map_err(before)?;
+            .map_err(Fault::before)?;
         }
         commit(link, drafts).await
     }
@@ -312,7 +308,7 @@ impl Upkeep {
         while let Some(name) = OPEN_STATES.get(state) {
             let limit = rows::limit(left);
             let open = link.client.query(&link.sql.open_after, &[name, &tenant, &task, &limit]).await;
-            let open = open.map_err(before)?;
+            let open = open.map_err(Fault::before)?;
             for row in &open {
                 ids.insert(rows::task_id(row, 1)?);
             }
@@ -367,16 +363,16 @@ impl Upkeep {
         let mut calling: BTreeSet<TaskId> = BTreeSet::new();
         match worker {
             Some(worker) => {
-                for row in client.query(&sql.leases_of, &[&worker.as_str()]).await.map_err(before)? {
+                for row in client.query(&sql.leases_of, &[&worker.as_str()]).await.map_err(Fault::before)? {
                     held.entry(rows::task_id(&row, 0)?).or_default().insert(worker.clone());
                 }
             }
             None => {
-                for row in client.query(&sql.all_leases, &[]).await.map_err(before)? {
+                for row in client.query(&sql.all_leases, &[]).await.map_err(Fault::before)? {
                     let worker = word("worker", rows::get(&row, 1)?)?;
                     held.entry(rows::task_id(&row, 0)?).or_default().insert(worker);
                 }
-                for row in client.query(&sql.all_calling, &[]).await.map_err(before)? {
+                for row in client.query(&sql.all_calling, &[]).await.map_err(Fault::before)? {
                     calling.insert(rows::task_id(&row, 0)?);
                 }
             }
@@ -416,7 +412,7 @@ impl Upkeep {
             }
             news.add(commit(link, &drafts).await?);
         }
-        let next = client.query_one(&sql.next_expiry, &[]).await.map_err(before)?;
+        let next = client.query_one(&sql.next_expiry, &[]).await.map_err(Fault::before)?;
         swept.next = rows::moment_if(&next, 0)?;
         Ok(swept)
     }
@@ -460,7 +456,7 @@ async fn missing<'d>(link: &Link, drafts: &'d Drafts) -> Result<Vec<(&'d Task, u
         .client
         .query(&link.sql.not_queued, &[&arms, &tenants, &priorities, &sinces, &tasks, &places, &numbers])
         .await
-        .map_err(before)?;
+        .map_err(Fault::before)?;
     let mut missing = Vec::new();
     for row in &found {
         let at = usize::try_from(rows::get::<i32>(row, 0)?).unwrap_or(usize::MAX);
