@@ -116,7 +116,8 @@ async fn others(gateway: &Inner, claims: &StepClaims, least: Spent) -> Result<Ot
     Ok(if hold { Others::Hold } else { Others::No })
 }
 
-/// Holds durably, and says when the task's time is over. The same hold again changes nothing, so a commit of unknown fate is repeated.
+/// Holds durably, and says when the task's time is over. The same hold again changes nothing, so a
+/// commit of unknown fate is repeated.
 async fn held(
     gateway: &Inner,
     claims: &StepClaims,

@@ -332,21 +332,13 @@ fn run_end(text: &str, from: usize, of: Class, least: usize, headers: &Headers) 
 /// at once for each link, not once for each pair.
 fn another_begins(text: &str, at: usize, headers: &Headers) -> bool {
     let bytes = text.as_bytes();
-    SHAPES.iter().any(|shape| match shape.body {
-        Body::Exactly { of, count } => {
-            let end = at + shape.anchor.len();
-            bytes[at..].starts_with(shape.anchor.as_bytes())
-                && bytes.get(end..end + count).is_some_and(|body| body.iter().all(|b| of.has(*b)))
-        }
-        Body::Run { .. } | Body::Jwt => shape.begins(text, at, at, headers).is_some(),
-        // Their first character is none that could go on a run, or the name is no secret.
-        Body::Pem
-        | Body::PemEnd
-        | Body::BehindDigits { .. }
-        | Body::Assigned { .. }
-        | Body::Password
-        | Body::Header { .. }
-        | Body::UserInfo => false,
+    SHAPES.iter().filter(|shape| shape.is_of_itself()).any(|shape| {
+        let Body::Exactly { of, count } = shape.body else {
+            return shape.begins(text, at, at, headers).is_some();
+        };
+        let end = at + shape.anchor.len();
+        bytes[at..].starts_with(shape.anchor.as_bytes())
+            && bytes.get(end..end + count).is_some_and(|body| body.iter().all(|b| of.has(*b)))
     })
 }
 
