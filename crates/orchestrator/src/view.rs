@@ -75,8 +75,8 @@ fn error(task: TaskId, failure: &Failure) -> TaskError {
     }
 }
 
-/// What an arm said of a failure, for people: it may quote a file, a program or a model, whose controls and marks of
-/// direction would make a terminal show something else.
+/// What an arm said of a failure, for people: it may quote a file, a program or a model, whose
+/// controls and marks of direction would make a terminal show something else.
 fn shown(message: &str) -> String {
     octollm_screen::text::neutralise(message).into_owned()
 }

@@ -7,6 +7,7 @@ use octollm_contract::{
     StepId, Timestamp,
     api::{EventView, StepView},
 };
+use octollm_screen::text::neutralise;
 use std::{collections::HashMap, time::Duration};
 
 /// How often the spinner turns.
@@ -62,11 +63,11 @@ impl Progress {
             return;
         }
         let Some((mark, text)) = self.describe(event, steps) else { return };
-        let text = octollm_screen::text::neutralise(&text).into_owned();
         match &self.how {
             How::Json => {}
             How::Plain => note(&format!("{} {text}", mark.plain())),
             How::Terminal(bar) => {
+                let text = neutralise(&text).into_owned();
                 if event.event == "step.started" {
                     bar.set_message(text);
                 } else {

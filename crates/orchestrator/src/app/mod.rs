@@ -33,6 +33,11 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+/// Whether what a person writes may hold it: lines and tabs, and nothing else that controls.
+fn is_plain(c: char) -> bool {
+    !c.is_control() || matches!(c, '\n' | '\t')
+}
+
 /// What the orchestrator stands on.
 #[derive(Clone)]
 pub struct Parts {

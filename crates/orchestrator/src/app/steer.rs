@@ -74,6 +74,7 @@ impl App {
 }
 
 fn is_answer(text: &str) -> bool {
-    let plain = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
-    !text.trim().is_empty() && text.chars().count() <= ANSWER_CHARACTERS_MAX && text.chars().all(plain)
+    !text.trim().is_empty()
+        && text.chars().count() <= ANSWER_CHARACTERS_MAX
+        && text.chars().all(super::is_plain)
 }

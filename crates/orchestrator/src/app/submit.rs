@@ -364,7 +364,7 @@ fn check_goal(goal: &str) -> Result<(), SubmitError> {
     if goal.trim().is_empty() {
         return invalid("the goal is blank".into());
     }
-    match goal.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t')) {
+    match goal.chars().find(|c| !super::is_plain(*c)) {
         Some(control) => invalid(format!("U+{:04X} is a control character", u32::from(control))),
         None => Ok(()),
     }

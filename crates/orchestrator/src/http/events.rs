@@ -52,7 +52,7 @@ pub(super) async fn stream(
     let carried = Carried::of(&serving, &caller);
     let events = stream::unfold(reading, |mut reading| async {
         let event = reading.next().await?;
-        let seen = reading.app.carried(&reading.caller).filter(|_| event.is_terminal());
+        let seen = event.is_terminal().then(|| reading.app.carried(&reading.caller)).flatten();
         Some((written(&event, seen), reading))
     });
     Ok((carried, Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))))
