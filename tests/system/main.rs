@@ -32,3 +32,4 @@ mod roles;
 mod server;
 mod sick_provider;
 mod tenants;
+mod tls;

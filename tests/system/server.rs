@@ -269,6 +269,11 @@ impl Api {
         Api { base, key: key.to_owned(), http: http(&Trust::Nobody, None) }
     }
 
+    /// The same over connections of the test's own.
+    pub(crate) fn through(self, http: reqwest::Client) -> Self {
+        Api { http, ..self }
+    }
+
     pub(crate) fn with_key(&self, key: &str) -> Self {
         Api { key: key.to_owned(), ..self.clone() }
     }

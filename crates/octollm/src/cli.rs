@@ -180,6 +180,10 @@ pub(crate) struct Server {
         default_value = "http://127.0.0.1:8410"
     )]
     pub(crate) url: String,
+    /// A PEM file of certificates: an https server is believed only if one of them has signed its.
+    /// Default: those that the system trusts.
+    #[arg(long, global = true, env = "OCTOLLM_CA", value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
     /// The key to call it with. Give it by the variable: arguments are visible to everyone.
     #[arg(long, global = true, env = "OCTOLLM_KEY", value_name = "KEY", hide_env_values = true)]
     pub(crate) key: Option<String>,

@@ -11,6 +11,7 @@ mod models;
 mod role;
 mod settings;
 mod source;
+mod tls;
 
 pub(crate) use error::ConfigError;
 pub(crate) use kept::Kept;
@@ -18,6 +19,7 @@ pub(crate) use models::{ModelServer, ServerKey, shown_url};
 pub(crate) use role::Role;
 pub(crate) use settings::{Config, SETTINGS, Shown, WorkerGroup};
 pub(crate) use source::{Origin, Sources};
+pub(crate) use tls::{ArmTls, Named, PortTls};
 
 /// Whether a setting has this variable.
 pub(crate) fn is_variable(name: &str) -> bool {

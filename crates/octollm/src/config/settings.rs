@@ -1,6 +1,6 @@
 //! The table of settings, and the configuration that is read from it.
 
-use super::{ConfigError, Kept, ModelServer, Origin, Role, Sources, kept, models};
+use super::{ArmTls, ConfigError, Kept, ModelServer, Origin, PortTls, Role, Sources, kept, models};
 use octollm_access::ApiKey;
 use octollm_client::http::BadBase;
 use octollm_contract::{ArmName, Millis};
@@ -59,6 +59,14 @@ settings! {
     "database_replicas" "OCTOLLM_DATABASE_REPLICAS" = "", "Standbys of database_url that clients' reads may go to, one URL each, such as postgresql://user:password@replica-1/database,postgresql://user:password@replica-2/database", Secret;
     "listen" "OCTOLLM_LISTEN" = "127.0.0.1:8410", "The address that `serve` listens on", Open;
     "internal_listen" "OCTOLLM_INTERNAL_LISTEN" = "", "The address for arms and metrics. Empty: the same as listen", Open;
+    "tls_certificate" "OCTOLLM_TLS_CERTIFICATE" = "", "A PEM file: the certificate that listen shows, and those that signed it. Empty: no TLS", Open;
+    "tls_key" "OCTOLLM_TLS_KEY" = "", "A PEM file: the private key of tls_certificate", Open;
+    "internal_tls_certificate" "OCTOLLM_INTERNAL_TLS_CERTIFICATE" = "", "A PEM file: the certificate that internal_listen shows, and those that signed it. Empty: no TLS", Open;
+    "internal_tls_key" "OCTOLLM_INTERNAL_TLS_KEY" = "", "A PEM file: the private key of internal_tls_certificate", Open;
+    "internal_tls_clients" "OCTOLLM_INTERNAL_TLS_CLIENTS" = "", "A PEM file of certificates: internal_listen lets in only whom one of them has signed. Empty: everybody may connect", Open;
+    "orchestrators_ca" "OCTOLLM_ORCHESTRATORS_CA" = "", "A PEM file of certificates: an arm believes an https orchestrator only if one of them has signed its. Empty: those that the system trusts", Open;
+    "arm_tls_certificate" "OCTOLLM_ARM_TLS_CERTIFICATE" = "", "A PEM file: the certificate that an arm shows to orchestrators", Open;
+    "arm_tls_key" "OCTOLLM_ARM_TLS_KEY" = "", "A PEM file: the private key of arm_tls_certificate", Open;
     "orchestrators" "OCTOLLM_ORCHESTRATORS" = "", "Where an arm leases steps: the internal addresses of orchestrators, such as http://10.0.0.1:8411,http://10.0.0.2:8411", Open;
     "arm_key" "OCTOLLM_ARM_KEY" = "", "The key of the role arm that an arm leases with (octo_<id>_<secret>)", Secret;
     "admin_key" "OCTOLLM_ADMIN_KEY" = "", "The first admin key (octo_<id>_<secret>). Empty: the first `serve` makes and prints one", Secret;
@@ -98,6 +106,12 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     /// Where it listens for arms, if apart.
     pub(crate) internal_listen: Option<SocketAddr>,
+    /// What `listen` shows, if it speaks TLS.
+    pub(crate) tls: Option<PortTls>,
+    /// The same of `internal_listen`.
+    pub(crate) internal_tls: Option<PortTls>,
+    /// What an arm trusts and shows.
+    pub(crate) arm_tls: ArmTls,
     /// Where an arm leases steps.
     pub(crate) orchestrators: Vec<String>,
     /// What it leases them with.
@@ -172,6 +186,9 @@ impl Config {
             replicas: replicas(sources)?,
             listen: parsed(sources, "listen")?,
             internal_listen: given(sources, "internal_listen")?,
+            tls: PortTls::public(sources)?,
+            internal_tls: PortTls::internal(sources)?,
+            arm_tls: ArmTls::of(sources)?,
             orchestrators: orchestrators(sources)?,
             arm_key: given(sources, "arm_key")?,
             admin_key: given(sources, "admin_key")?,

@@ -51,7 +51,7 @@ async fn serving(config: &Config, wanted: &BTreeSet<ArmName>) -> anyhow::Result<
     }
     // Drawn, so that the workers of a fleet spread over the orchestrators.
     let first = usize::try_from(drawn() >> 32)?;
-    let leases = HttpLeases::new(&config.orchestrators, key, first)?;
+    let leases = HttpLeases::over(&config.orchestrators, key, first, &config.arm_tls.load()?)?;
     let names: Vec<&str> = wanted.iter().map(|arm| arm.as_str()).collect();
     show::line(&format!(
         "worker {worker} for {} leases from {}",

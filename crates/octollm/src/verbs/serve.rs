@@ -4,7 +4,7 @@
 
 use super::{data, drawn, log, models, runtime, signals, worker::Order};
 use crate::{
-    config::{Config, Role, WorkerGroup},
+    config::{Config, PortTls, Role, WorkerGroup},
     show,
 };
 use anyhow::Context;
@@ -12,7 +12,7 @@ use octollm_access::{ApiKey, Policy};
 use octollm_contract::{KeyId, Millis, WorkerId};
 use octollm_orchestrator::{
     App, Retention, RetentionSettings, RingKeeper, Sweeper,
-    http::{Metrics, Port, Server, ServerSettings},
+    http::{Entrance, Metrics, Port, Server, ServerSettings},
 };
 use octollm_plan::rules::Place;
 use octollm_store::{Gone, Store, sqlite::Durability};
@@ -73,7 +73,7 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
     first_key(&app, &config).await?;
     app.share_ring().await.context("the keys of step tokens cannot be read")?;
     let listeners = Listeners::bind(&config).await?;
-    let (address, internal) = (listeners.public, listeners.internal);
+    let (address, internal, workers_at) = (listeners.public, listeners.internal, listeners.workers);
 
     let sweeper = Sweeper::start(Arc::clone(&app));
     let retention = Retention::start(
@@ -91,13 +91,15 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
     let mut workers = match config.role {
         Role::All => {
             let scratch = fresh_scratch(&folder)?;
-            supervise(&app, &store, &config, internal, scratch, shutdown.clone())?
+            supervise(&app, &store, &config, workers_at, scratch, shutdown.clone())?
         }
         Role::Orchestrator | Role::Arms(_) => tokio::spawn(shutdown.clone().cancelled_owned()),
     };
-    show::line(&format!("octollm listens on http://{address}"));
+    let scheme = |tls: bool| if tls { "https" } else { "http" };
+    let public = format!("{}://{address}", scheme(config.tls.is_some()));
+    show::line(&format!("octollm listens on {public}"));
     if internal != address {
-        show::line(&format!("arms and metrics: http://{internal}"));
+        show::line(&format!("arms and metrics: {}://{internal}", scheme(config.internal_tls.is_some())));
     }
     if let Some(target) = &config.database {
         show::line(&format!("tasks in {target}"));
@@ -105,7 +107,7 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
             show::line(&format!("reads from {replicas}"));
         }
     }
-    show::line(&format!("data folder: {}; API description: http://{address}/openapi.json", folder.display()));
+    show::line(&format!("data folder: {}; API description: {public}/openapi.json", folder.display()));
 
     let ended = tokio::select! {
         // Whoever ends because of it has not ended by itself.
@@ -159,23 +161,43 @@ struct Listeners {
     public: SocketAddr,
     /// Where arms come in: the same where there is no port of their own.
     internal: SocketAddr,
-    ports: Vec<(Port, TcpListener)>,
+    /// Where worker processes of this machine come in.
+    workers: SocketAddr,
+    ports: Vec<(Port, Entrance)>,
 }
 
 impl Listeners {
     async fn bind(config: &Config) -> anyhow::Result<Self> {
-        let bind = async |address: SocketAddr, setting: &str| {
+        let bind = async |address: SocketAddr, setting: &str, tls: Option<&PortTls>| {
+            let tls = tls.map(PortTls::load).transpose()?;
             let bound = TcpListener::bind(address).await;
-            bound.with_context(|| format!("{address} cannot be listened on (setting {setting})"))
+            let bound =
+                bound.with_context(|| format!("{address} cannot be listened on (setting {setting})"))?;
+            let address = bound.local_addr()?;
+            let entrance = match tls {
+                Some(tls) => Entrance::Tls(bound, Arc::new(tls)),
+                None => Entrance::Plain(bound),
+            };
+            anyhow::Ok((address, entrance))
         };
-        let listener = bind(config.listen, "listen").await?;
-        let public = listener.local_addr()?;
-        let Some(address) = config.internal_listen else {
-            return Ok(Listeners { public, internal: public, ports: vec![(Port::Whole, listener)] });
+        let (public, entrance) = bind(config.listen, "listen", config.tls.as_ref()).await?;
+        let (internal, mut ports, tls) = match config.internal_listen {
+            None => (public, vec![(Port::Whole, entrance)], &config.tls),
+            Some(address) => {
+                let tls = &config.internal_tls;
+                let (internal, apart) = bind(address, "internal_listen", tls.as_ref()).await?;
+                (internal, vec![(Port::Public, entrance), (Port::Internal, apart)], tls)
+            }
         };
-        let apart = bind(address, "internal_listen").await?;
-        let internal = apart.local_addr()?;
-        Ok(Listeners { public, internal, ports: vec![(Port::Public, listener), (Port::Internal, apart)] })
+        let mut workers = internal;
+        if matches!(config.role, Role::All) && tls.is_some() {
+            // The certificate names the machine as others see it; what does not leave it needs none.
+            let own = SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0));
+            let (address, entrance) = bind(own, "listen", None).await?;
+            workers = address;
+            ports.push((Port::Internal, entrance));
+        }
+        Ok(Listeners { public, internal, workers, ports })
     }
 
     /// Serves until `closed` and what is under way has ended; ends early, by a panic, when a port does.
@@ -187,10 +209,10 @@ impl Listeners {
         closed: CancellationToken,
     ) {
         let mut serving = JoinSet::new();
-        for (port, listener) in self.ports {
+        for (port, entrance) in self.ports {
             let until = closed.clone().cancelled_owned();
             serving.spawn(Server::serve(
-                listener,
+                entrance,
                 Arc::clone(&app),
                 Arc::clone(&metrics),
                 port,

@@ -3,14 +3,16 @@
 use super::{Usage, runtime};
 use crate::{
     cli::{Server, Submit, TaskVerb},
+    config::Named,
     show::{self, Progress},
 };
 use anyhow::Context;
-use octollm_client::http::{Client, ClientError};
+use octollm_client::http::{Client, ClientError, Tls};
 use octollm_contract::{
     Millis, ProblemKind, TaskId,
     api::{Budget, StepView, SubmitTask, TaskInput, TaskStatus, TaskView},
 };
+use octollm_tls::Trust;
 use std::{
     process::ExitCode,
     time::{Duration, Instant},
@@ -30,7 +32,11 @@ pub(super) fn client(server: &Server) -> anyhow::Result<Client> {
         return Err(Usage("no key: set OCTOLLM_KEY (or --key) to a key of the server".into()).into());
     };
     let key = key.parse().map_err(|error| Usage(format!("OCTOLLM_KEY (or --key): {error}")))?;
-    Ok(Client::new(&server.url, key)?)
+    let tls = match &server.ca {
+        Some(path) => Tls { trust: Trust::Only(Named::option("ca", path).authorities()?), shown: None },
+        None => Tls::default(),
+    };
+    Ok(Client::over(&server.url, key, &tls)?)
 }
 
 pub(super) fn task(server: &Server, verb: TaskVerb) -> anyhow::Result<ExitCode> {

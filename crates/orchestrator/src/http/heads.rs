@@ -35,6 +35,8 @@ enum Watch {
     Head(Vec<u8>),
     /// So many bytes belong to a body.
     Body(u64),
+    /// Bytes that were read already; this much of them was not handed on yet. Nothing behind is looked at.
+    Begun(&'static [u8]),
     /// Nothing more is looked at.
     Over,
     /// A head was refused; this much of [`UNREADABLE`] was not handed on yet.
@@ -51,6 +53,11 @@ impl<S> Watched<S> {
     pub(super) fn http2(stream: S) -> Self {
         Watched { stream, watch: Watch::Over }
     }
+
+    /// The same, where `begun` was read from `stream` already.
+    pub(super) fn http2_begun(stream: S, begun: &'static [u8]) -> Self {
+        Watched { stream, watch: Watch::Begun(begun) }
+    }
 }
 
 impl Watch {
@@ -59,7 +66,7 @@ impl Watch {
         let mut rest = new;
         while !rest.is_empty() {
             match self {
-                Watch::Over | Watch::Refused(_) => return None,
+                Watch::Over | Watch::Begun(_) | Watch::Refused(_) => return None,
                 Watch::Body(left) => {
                     let passed = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
                     rest = &rest[passed..];
@@ -154,6 +161,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Watch::Begun(left) = self.watch {
+            let (now, later) = left.split_at(left.len().min(into.remaining()));
+            into.put_slice(now);
+            self.watch = if later.is_empty() { Watch::Over } else { Watch::Begun(later) };
+            return Poll::Ready(Ok(()));
+        }
         if !matches!(self.watch, Watch::Refused(_)) {
             let before = into.filled().len();
             ready!(Pin::new(&mut self.stream).poll_read(context, into))?;

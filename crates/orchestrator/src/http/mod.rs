@@ -21,7 +21,7 @@ mod strict;
 mod tasks;
 
 pub use metrics::Metrics;
-pub use server::{Server, ServerSettings};
+pub use server::{Entrance, Server, ServerSettings};
 
 use crate::{App, LocalLeases};
 use axum::Router;

@@ -1,7 +1,8 @@
 //! The server's shell: connections in, answers out, and an end in bounded time.
 //!
 //! Promises (P9): at most so many connections, more get a 503 and are closed; a head that has
-//! not arrived in time closes the connection, and so does a body (`extract`); an
+//! not arrived in time closes the connection, and so does a body (`extract`), and so does a TLS
+//! handshake; whoever does not speak TLS where it is spoken is closed; an
 //! idle connection costs a socket and a small task; a drain lets what is under way finish, ends
 //! streams and long polls, and takes no longer than its grace.
 
@@ -18,10 +19,12 @@ use hyper_util::{
 };
 use std::{future::Future, io, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     time::Instant,
 };
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 /// An HTTP/2 connection is asked for a sign of life so often, and given as long to answer.
 const PING: Duration = Duration::from_secs(10);
@@ -62,20 +65,38 @@ impl Default for ServerSettings {
     }
 }
 
+/// Where connections come in.
+pub enum Entrance {
+    /// As they are.
+    Plain(TcpListener),
+    /// After a TLS handshake, in which HTTP/2 may be agreed on.
+    Tls(TcpListener, Arc<ServerConfig>),
+}
+
+impl From<TcpListener> for Entrance {
+    fn from(listener: TcpListener) -> Self {
+        Entrance::Plain(listener)
+    }
+}
+
 /// The HTTP server.
 pub struct Server;
 
 impl Server {
-    /// Serves the routes of `port` on `listener` until `shutdown` is ready, then drains `app` and returns
+    /// Serves the routes of `port` on `entrance` until `shutdown` is ready, then drains `app` and returns
     /// when every connection has ended, or after the grace.
     pub async fn serve(
-        listener: TcpListener,
+        entrance: impl Into<Entrance>,
         app: Arc<App>,
         metrics: Arc<Metrics>,
         port: Port,
         settings: ServerSettings,
         shutdown: impl Future<Output = ()>,
     ) {
+        let (listener, acceptor) = match entrance.into() {
+            Entrance::Plain(listener) => (listener, None),
+            Entrance::Tls(listener, config) => (listener, Some(TlsAcceptor::from(config))),
+        };
         let service =
             TowerToHyperService::new(super::router(Arc::clone(&app), metrics, port, settings.body_within));
         let (http1, http2) = (Arc::new(http1(settings.head_within)), Arc::new(http2()));
@@ -95,27 +116,27 @@ impl Server {
                 () = &mut shutdown => break,
             };
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                refuse(&stream);
+                // Words would be no TLS.
+                if acceptor.is_none() {
+                    refuse(&stream);
+                }
                 continue;
             };
-            let (service, watcher) = (service.clone(), graceful.watcher());
+            let (service, watcher, acceptor) = (service.clone(), graceful.watcher(), acceptor.clone());
             let (http1, http2) = (Arc::clone(&http1), Arc::clone(&http2));
             let (draining, head_within) = (app.draining.clone(), settings.head_within);
             tokio::spawn(async move {
                 let _place = place;
                 let served = async {
                     stream.set_nodelay(true)?;
-                    let speaks_http2 = tokio::select! {
-                        spoken = speaks_http2(&stream, head_within) => spoken?,
+                    let begun = tokio::select! {
+                        begun = begin(stream, acceptor, head_within) => begun?,
                         // Nothing was asked on this connection yet.
                         () = draining.cancelled() => return Ok(()),
                     };
-                    let (builder, stream) = if speaks_http2 {
-                        (http2, Watched::http2(stream))
-                    } else {
-                        (http1, Watched::http1(stream))
-                    };
-                    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+                    let builder = if begun.http2 { http2 } else { http1 };
+                    let connection =
+                        builder.serve_connection(TokioIo::new(begun.stream), service).into_owned();
                     watcher.watch(connection).await.map_err(io::Error::other)
                 };
                 match AssertUnwindSafe(served).catch_unwind().await {
@@ -148,6 +169,42 @@ fn http2() -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING);
     builder
+}
+
+/// A connection that it is known of what it speaks.
+struct Begun {
+    http2: bool,
+    stream: Watched<Stream>,
+}
+
+/// A connection's bytes, in the clear.
+trait Clear: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Clear for S {}
+type Stream = Box<dyn Clear>;
+
+/// Finds out what a connection speaks, within the time that a head may take.
+async fn begin(stream: TcpStream, acceptor: Option<TlsAcceptor>, within: Duration) -> io::Result<Begun> {
+    let Some(acceptor) = acceptor else {
+        let http2 = speaks_http2(&stream, within).await?;
+        let stream: Stream = Box::new(stream);
+        let stream = if http2 { Watched::http2(stream) } else { Watched::http1(stream) };
+        return Ok(Begun { http2, stream });
+    };
+    let begun = async {
+        let mut stream = acceptor.accept(stream).await?;
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        if !http2 {
+            return Ok(Begun { http2, stream: Watched::http1(Box::new(stream)) });
+        }
+        // hyper would wait for it for ever.
+        let mut first = [0; HTTP2_PREFACE.len()];
+        stream.read_exact(&mut first).await?;
+        if first != HTTP2_PREFACE {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(Begun { http2, stream: Watched::http2_begun(Box::new(stream), HTTP2_PREFACE) })
+    };
+    tokio::time::timeout(within, begun).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
 /// Looks at a connection's first bytes, within the time that a head may take.

@@ -7,7 +7,7 @@ use octollm_client::{Grant, LeaseAsk, Leases as _};
 use octollm_contract::{ArmName, Millis, TaskId, api::SubmitTask};
 use octollm_orchestrator::{
     App, Caller, NewKey, Parts, Settings, Sweeper,
-    http::{Metrics, Port, Server, ServerSettings},
+    http::{Entrance, Metrics, Port, Server, ServerSettings},
 };
 use octollm_store::{
     OsEntropy, SystemClock,
@@ -20,6 +20,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
+use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 
 /// Nothing here takes this long unless it is stuck.
@@ -119,6 +120,17 @@ impl Octo {
         tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
         let body = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
         serde_json::from_slice(&answer[body..]).unwrap()
+    }
+
+    /// A port of its own over the same application that speaks TLS.
+    pub(crate) async fn tls_port(&self, tls: ServerConfig, settings: ServerSettings) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (app, metrics) = (Arc::clone(&self.app), Metrics::new(Arc::default()));
+        let until = self.shutdown.clone().cancelled_owned();
+        let entrance = Entrance::Tls(listener, Arc::new(tls));
+        tokio::spawn(Server::serve(entrance, app, metrics, Port::Whole, settings, until));
+        address
     }
 
     pub(crate) fn base(&self) -> String {

@@ -10,4 +10,5 @@ mod keys;
 mod leases;
 mod openapi;
 mod streams;
+mod tls;
 mod wire;

@@ -1,0 +1,183 @@
+//! Files of certificates and keys: which settings name them, and what is in them.
+//!
+//! They are read by the verbs that need them: whoever only shows the configuration, or runs a goal, need
+//! not be allowed to read a server's key.
+
+use super::{
+    ConfigError, Sources,
+    settings::{invalid, optional},
+};
+use octollm_client::http::Tls;
+use octollm_tls::{Authorities, BadIdentity, Identity, Trust};
+use std::{fs, path::Path};
+use tokio_rustls::rustls::ServerConfig;
+
+/// A file that a setting names.
+#[derive(Clone, Debug)]
+pub(crate) struct Named {
+    setting: &'static str,
+    path: String,
+}
+
+/// A certificate and its key.
+#[derive(Clone, Debug)]
+pub(crate) struct Pair {
+    certificate: Named,
+    key: Named,
+}
+
+/// What a port shows, and whom it lets in.
+#[derive(Clone, Debug)]
+pub(crate) struct PortTls {
+    shown: Pair,
+    clients: Option<Named>,
+}
+
+/// What an arm trusts and shows.
+#[derive(Clone, Debug)]
+pub(crate) struct ArmTls {
+    trusted: Option<Named>,
+    shown: Option<Pair>,
+}
+
+/// A file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the setting {setting} names {path}: {why}")]
+pub(crate) struct BadFile {
+    setting: &'static str,
+    path: String,
+    why: String,
+}
+
+impl Named {
+    fn of(sources: &Sources, setting: &'static str) -> Option<Self> {
+        optional(sources, setting).map(|path| Named { setting, path: path.to_owned() })
+    }
+
+    /// A file that an option of the command line names.
+    pub(crate) fn option(option: &'static str, path: &Path) -> Self {
+        Named { setting: option, path: path.display().to_string() }
+    }
+
+    fn bad(&self, why: impl ToString) -> BadFile {
+        BadFile { setting: self.setting, path: self.path.clone(), why: why.to_string() }
+    }
+
+    fn read(&self) -> Result<Vec<u8>, BadFile> {
+        fs::read(&self.path).map_err(|error| self.bad(error))
+    }
+
+    pub(crate) fn authorities(&self) -> Result<Authorities, BadFile> {
+        Authorities::from_pem(&self.read()?).map_err(|error| self.bad(error))
+    }
+}
+
+impl Pair {
+    fn of(
+        sources: &Sources,
+        certificate: &'static str,
+        key: &'static str,
+    ) -> Result<Option<Self>, ConfigError> {
+        match (Named::of(sources, certificate), Named::of(sources, key)) {
+            (Some(certificate), Some(key)) => Ok(Some(Pair { certificate, key })),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(invalid(sources, key, format!("it is empty, and {certificate} is set"))),
+            (None, Some(_)) => Err(invalid(sources, certificate, format!("it is empty, and {key} is set"))),
+        }
+    }
+
+    fn load(&self) -> Result<Identity, BadFile> {
+        let (certificate, key) = (self.certificate.read()?, self.key.read()?);
+        Identity::from_pem(&certificate, &key).map_err(|bad| match bad {
+            BadIdentity::Certificate(why) => self.certificate.bad(why),
+            BadIdentity::Key(why) => self.key.bad(why),
+        })
+    }
+}
+
+impl PortTls {
+    /// The public port's, or that of the one port there is.
+    pub(super) fn public(sources: &Sources) -> Result<Option<Self>, ConfigError> {
+        let shown = Pair::of(sources, "tls_certificate", "tls_key")?;
+        Ok(shown.map(|shown| PortTls { shown, clients: None }))
+    }
+
+    /// The internal port's.
+    pub(super) fn internal(sources: &Sources) -> Result<Option<Self>, ConfigError> {
+        let shown = Pair::of(sources, "internal_tls_certificate", "internal_tls_key")?;
+        let clients = Named::of(sources, "internal_tls_clients");
+        if shown.is_some() && optional(sources, "internal_listen").is_none() {
+            let why =
+                "there is no port for arms alone: set internal_listen, or tls_certificate for the one port";
+            return Err(invalid(sources, "internal_tls_certificate", why.into()));
+        }
+        match (shown, clients) {
+            (Some(shown), clients) => Ok(Some(PortTls { shown, clients })),
+            (None, None) => Ok(None),
+            (None, Some(_)) => {
+                let why = "nobody shows a certificate without TLS: set internal_tls_certificate, too";
+                Err(invalid(sources, "internal_tls_clients", why.into()))
+            }
+        }
+    }
+
+    /// Reads the files.
+    pub(crate) fn load(&self) -> Result<ServerConfig, BadFile> {
+        let shown = self.shown.load()?;
+        let clients = self.clients.as_ref().map(Named::authorities).transpose()?;
+        octollm_tls::http_server(&shown, clients.as_ref())
+            .map_err(|error| self.clients.as_ref().unwrap_or(&self.shown.certificate).bad(error))
+    }
+}
+
+impl ArmTls {
+    pub(super) fn of(sources: &Sources) -> Result<Self, ConfigError> {
+        let trusted = Named::of(sources, "orchestrators_ca");
+        Ok(ArmTls { trusted, shown: Pair::of(sources, "arm_tls_certificate", "arm_tls_key")? })
+    }
+
+    /// Reads the files.
+    pub(crate) fn load(&self) -> Result<Tls, BadFile> {
+        let trust = match &self.trusted {
+            Some(named) => Trust::Only(named.authorities()?),
+            None => Trust::System,
+        };
+        Ok(Tls { trust, shown: self.shown.as_ref().map(Pair::load).transpose()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn sources(flags: &[(&'static str, &str)]) -> Sources {
+        let flags: Vec<_> = flags.iter().map(|(k, v)| (*k, (*v).to_owned())).collect();
+        Sources::gather(None, &BTreeMap::new(), &[], &flags).unwrap()
+    }
+
+    /// P8: half a setting is not taken for none.
+    #[test]
+    fn a_certificate_without_its_key_is_refused_and_so_is_what_would_be_ignored() {
+        let (certificate, key) = (("tls_certificate", "/c"), ("tls_key", "/k"));
+        assert!(PortTls::public(&sources(&[])).unwrap().is_none());
+        assert!(PortTls::public(&sources(&[certificate, key])).unwrap().is_some());
+        let error = PortTls::public(&sources(&[certificate])).unwrap_err().to_string();
+        assert!(error.contains("tls_key"), "{error}");
+        let (certificate, key) = (("internal_tls_certificate", "/c"), ("internal_tls_key", "/k"));
+        let error = PortTls::internal(&sources(&[certificate, key])).unwrap_err().to_string();
+        assert!(error.contains("internal_listen"), "{error}");
+        let clients = ("internal_tls_clients", "/a");
+        let error = PortTls::internal(&sources(&[("internal_listen", "127.0.0.1:1"), clients])).unwrap_err();
+        assert!(error.to_string().contains("internal_tls_certificate"), "{error}");
+        let error = ArmTls::of(&sources(&[("arm_tls_key", "/k")])).unwrap_err().to_string();
+        assert!(error.contains("arm_tls_certificate"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_named_with_its_setting() {
+        let tls = ArmTls::of(&sources(&[("orchestrators_ca", "/nowhere/ca.pem")])).unwrap();
+        let error = tls.load().unwrap_err().to_string();
+        assert!(error.starts_with("the setting orchestrators_ca names /nowhere/ca.pem: "), "{error}");
+    }
+}
