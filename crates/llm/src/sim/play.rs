@@ -258,7 +258,10 @@ impl Playing {
                 break;
             }
         }
-        sleep_until(self.due).await;
+        // The runtime's timer counts whole milliseconds: what is due is not to wait for its next one.
+        if self.due > Instant::now() {
+            sleep_until(self.due).await;
+        }
         self.due += takes;
         if let Some(ticket) = &mut self.ticket {
             ticket.wrote(written);
