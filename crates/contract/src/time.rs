@@ -12,9 +12,10 @@ use utoipa::{
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
-/// The first and the last moment that RFC 3339 can write (year 0000 is left out).
+/// The first moment that RFC 3339 can write (year 0000 is left out), and the last one that in any zone
+/// lies in a year of four digits, which is as far as a calendar goes here.
 const FIRST: i64 = -62_135_596_800_000;
-const LAST: i64 = 253_402_300_799_999;
+const LAST: i64 = 253_402_207_200_000;
 
 impl Timestamp {
     /// The moment `millis` after the epoch, moved to the nearest one that RFC 3339 can write.
@@ -206,6 +207,15 @@ mod tests {
         fn adding_never_wraps(at: i64, length: u64) {
             let at = Timestamp::from_millis(at);
             prop_assert!(at + Millis(length) >= at);
+        }
+    }
+
+    #[test]
+    fn the_first_and_the_last_moment_can_be_written() {
+        for (millis, text) in [(i64::MIN, "0001-01-01T00:00:00.000Z"), (i64::MAX, "9999-12-30T22:00:00.000Z")]
+        {
+            let at = Timestamp::from_millis(millis);
+            assert_eq!((at.to_string().as_str(), text.parse()), (text, Ok(at)));
         }
     }
 
