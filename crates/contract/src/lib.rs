@@ -8,6 +8,7 @@
 //! about them; what is here is what two processes, or a client and a server, must agree on.
 
 pub mod api;
+mod day;
 mod hash;
 mod id;
 pub mod model;
@@ -18,6 +19,7 @@ mod secret;
 mod time;
 
 pub use api::{Budget, Criterion};
+pub use day::{Day, ParseDayError};
 pub use hash::{ContentHash, ParseHashError};
 pub use id::{
     CallId, IdempotencyKey, InvalidName, KeyId, ParseIdError, SessionId, StepId, TaskId, TenantId, WorkerId,

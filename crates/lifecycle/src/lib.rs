@@ -22,6 +22,7 @@ mod command;
 mod decide;
 mod event;
 pub mod fair;
+mod figures;
 pub mod invariants;
 mod ledger;
 pub mod retry;
@@ -31,6 +32,7 @@ pub use accept::{NewTask, accept};
 pub use command::{Command, Given, Refusal, Verdict, Wait};
 pub use decide::{Changes, Kept, KeptAs, PLANNER_TIME_LIMIT, decide};
 pub use event::{Event, EventKind, Waits};
+pub use figures::{Figures, Subject, Tally};
 pub use ledger::{Account, Amount, Budget, HoldError, Ledger, Limit, NotFree, NotHeld, OverBudget, Spent};
 pub use retry::Dice;
 pub use task::{

@@ -57,7 +57,7 @@ impl Draft {
         self.task.holds.retain(|open| open.call != call);
         self.kept.push(Kept {
             place: hold.place,
-            as_: KeptAs::Receipt { call, number: hold.number },
+            as_: KeptAs::Receipt { call, number: hold.number, spent },
             document: receipt.clone(),
             artefacts: artefacts.to_vec(),
         });

@@ -7,7 +7,7 @@ mod steer;
 
 pub use report::PLANNER_TIME_LIMIT;
 
-use crate::{Command, Dice, Event, EventKind, Refusal, Task, TaskState};
+use crate::{Command, Dice, Event, EventKind, Refusal, Spent, Task, TaskState};
 use octollm_contract::{CallId, ContentHash, Document, Timestamp};
 use std::collections::BTreeSet;
 
@@ -61,6 +61,8 @@ pub enum KeptAs {
         call: CallId,
         /// Which of the step's calls it is. A later attempt may make a call of this number again.
         number: u32,
+        /// What it is charged.
+        spent: Spent,
     },
 }
 

@@ -2,13 +2,14 @@
 
 mod calls;
 mod exhaustive;
+mod figures;
 mod questions;
 mod random;
 mod table;
 
 use crate::{
     Awaits, Budget, Changes, Command, Dice, Given, NewStep, NewTask, Refusal, Replans, Spent, StepState,
-    Task, TaskState, Terms, Verdict, Wait, accept, decide, invariants,
+    Tally, Task, TaskState, Terms, Verdict, Wait, accept, decide, invariants,
 };
 use octollm_contract::{
     ArmName, CallId, Cost, Document, LeaseToken, MicroUsd, Millis, Priority, TaskId, Timestamp, WorkerId,
@@ -98,13 +99,15 @@ fn refused() -> Option<Verdict> {
 struct Driver {
     task: Task,
     now: Timestamp,
+    /// What all decisions together have added to the figures.
+    tally: Tally,
 }
 
 impl Driver {
     fn new(new: NewTask) -> Self {
         let (task, events) = accept(new);
         assert_eq!(invariants::check(None, &task, &events), []);
-        Driver { task, now: START }
+        Driver { task, now: START, tally: Tally::default() }
     }
 
     /// P2: whatever is asked, the invariants hold; the answer depends on the arguments alone;
@@ -122,7 +125,9 @@ impl Driver {
                 "{changes:?}"
             );
             assert!(!changes.repaired, "{command:?} found something to repair in {:#?}", self.task);
+            self.tally.add(&Tally::of(&self.task, changes, self.now));
             self.task.apply(changes);
+            figures::check(self);
             if self.task.next_expiry().is_none_or(|at| at > self.now) {
                 let again = decide(&self.task, &Command::Expire, self.now, dice).unwrap();
                 assert!(again.is_empty(), "settled twice: {again:#?}");

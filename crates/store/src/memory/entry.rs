@@ -25,7 +25,7 @@ impl Entry {
                 KeptAs::Output => step.output = Some(document.clone()),
                 KeptAs::Checkpoint => step.checkpoint = Some(document.clone()),
                 KeptAs::Answer => step.answer = Some(document.clone()),
-                KeptAs::Receipt { call, number } => {
+                KeptAs::Receipt { call, number, spent: _ } => {
                     let at = step.receipts.partition_point(|receipt| receipt.number <= *number);
                     let receipt = Receipt { number: *number, call: *call, body: document.clone() };
                     step.receipts.insert(at, receipt);

@@ -366,7 +366,7 @@ impl<'a> Writes<'a> {
                     self.put_answer.place.push((*place).into());
                     self.put_answer.body.push(body);
                 }
-                KeptAs::Receipt { call, number } => {
+                KeptAs::Receipt { call, number, spent: _ } => {
                     let rows = &mut self.insert_receipt;
                     rows.task.push(id);
                     rows.place.push((*place).into());

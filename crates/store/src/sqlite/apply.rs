@@ -139,7 +139,7 @@ impl Writer<'_> {
             KeptAs::Answer => {
                 self.sql.put_answer.execute((id, place, body))?;
             }
-            KeptAs::Receipt { call, number } => {
+            KeptAs::Receipt { call, number, spent: _ } => {
                 self.sql.insert_receipt.execute((id, place, number, call.to_bytes(), body))?;
             }
         }

@@ -29,7 +29,7 @@ fn a_call_holds_its_worst_case_and_settles_what_it_used() {
     assert_eq!(short, Refusal::OverBudget(OverBudget::Tokens(NotFree { asked: 401, free: 400 })));
     let changes = driver.ask(&settle(1, spent(15, 200))).unwrap();
     assert_eq!(used(&driver), [(0, 15), (0, 200)]);
-    let as_ = KeptAs::Receipt { call: call(1), number: 1 };
+    let as_ = KeptAs::Receipt { call: call(1), number: 1, spent: spent(15, 200) };
     assert_eq!(changes.kept, [Kept { place: 0, as_, document: document(), artefacts: Vec::new() }]);
     assert_eq!(changes.events, [], "what a call used is read, not told");
     driver.ask(&hold(0, token, 2, spent(85, 800))).unwrap();
@@ -139,8 +139,9 @@ fn calls_of_a_lost_caller_count_as_spent_at_their_worst_case() {
     let changes = driver.ask(&Command::CallerLost).unwrap();
     assert_eq!(used(&driver), [(0, 80), (0, 30)]);
     let receipts: Vec<_> = changes.kept.iter().map(|kept| (kept.as_, kept.document.as_str())).collect();
-    let presumed = |n| (KeptAs::Receipt { call: call(n), number: u32::from(n) }, r#"{"presumed":true}"#);
-    assert_eq!(receipts, [presumed(1), presumed(2)]);
+    let presumed =
+        |n, spent| (KeptAs::Receipt { call: call(n), number: u32::from(n), spent }, r#"{"presumed":true}"#);
+    assert_eq!(receipts, [presumed(1, spent(50, 20)), presumed(2, spent(30, 10))]);
     assert_eq!(driver.ask(&settle(1, spent(1, 1))), Err(Refusal::NoSuchHold), "late, and not believed");
     assert!(driver.ask(&Command::CallerLost).unwrap().is_empty());
 }
