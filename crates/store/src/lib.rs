@@ -19,12 +19,14 @@ mod seen;
 pub mod sqlite;
 pub mod suite;
 mod time;
+mod usage;
 
 pub use error::{AcceptError, Backend, DecideError, StoreError};
 pub use hints::{Hints, Watch};
 pub use memory::MemoryStore;
 pub use seen::{Freshness, NotSeen, Seen};
 pub use time::{Clock, Entropy, OsEntropy, SystemClock};
+pub use usage::{Counted, DayLine, FIGURES_KEPT, Period, Sums};
 
 use async_trait::async_trait;
 use octollm_access::{KeyRecord, RingKey, TenantScope};
@@ -75,6 +77,14 @@ pub trait Tasks: Send + Sync + 'static {
     /// Removes at most `most` tasks that ended before `ended_before`, with all that belongs to
     /// them, and idempotency keys of such tasks. Returns how many.
     async fn prune(&self, ended_before: Timestamp, most: usize) -> Result<usize, StoreError>;
+
+    /// Sums at most `most` of the notes of what has ended into the figures by day, and removes figures
+    /// that are older than [`FIGURES_KEPT`]. Returns how many notes. Reads count notes as well, so that
+    /// nothing depends on when this is called but their cost; [`Swept::notes`] says that there are some.
+    /// A store that one process writes has none: it sums with the change itself.
+    async fn roll_up(&self, _most: usize) -> Result<usize, StoreError> {
+        Ok(0)
+    }
 
     /// Where to wait for changes. A hint may come late or for nothing; none is needed for
     /// correctness.
@@ -135,6 +145,24 @@ pub trait TaskReads: Send + Sync + 'static {
 
     /// How many tasks have not ended.
     async fn open_tasks(&self) -> Result<u64, StoreError>;
+
+    /// What ended in `scope`, and what model calls used, by day, tenant and the subject's name: the first
+    /// `most` lines in that order. Pruning takes nothing away from it. For a client, as [`TaskReads::task_for`].
+    async fn usage_days(
+        &self,
+        fresh: Freshness,
+        scope: &TenantScope,
+        period: Period,
+        most: usize,
+    ) -> Result<(Counted<Vec<DayLine>>, Seen), StoreError>;
+
+    /// The same, summed over days and tenants; what did not happen is left out.
+    async fn usage_sums(
+        &self,
+        fresh: Freshness,
+        scope: &TenantScope,
+        period: Period,
+    ) -> Result<(Counted<Sums>, Seen), StoreError>;
 
     /// What whoever is answered now may have written, and whoever has read the newest has seen. A store
     /// with one copy of its data has nothing to tell of it.
@@ -334,6 +362,8 @@ pub struct Swept {
     pub presumed_of: Vec<TaskId>,
     /// Tasks found between states: zero in healthy runs.
     pub repaired: usize,
+    /// There is something to [`Tasks::roll_up`].
+    pub notes: bool,
     /// When the next lease runs out or deadline comes, as far as is known now.
     pub next: Option<Timestamp>,
 }

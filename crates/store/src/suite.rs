@@ -12,7 +12,7 @@
 //! Tokens are drawn by the store and handed to the model, in the order of the grants. Waits
 //! are the same because the high half of every eight bytes of [`Pips`] is constant, and the low
 //! half moves no wait by a millisecond. Not compared, because stores may know a bound only:
-//! `next` of a sweep.
+//! `next` and `notes` of a sweep.
 //!
 //! Must not know: any store but the model.
 

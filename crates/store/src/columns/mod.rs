@@ -6,11 +6,13 @@
 
 mod call;
 mod event;
+mod figures;
 mod step;
 mod task;
 
 pub(crate) use call::{AccountRow, LedgerRow, cost_number, read_cost};
 pub(crate) use event::EventRow;
+pub(crate) use figures::{FiguresRow, read_subject, subject_word};
 pub(crate) use step::{StepRow, awaits_number, needs_text, read_awaits, read_needs};
 pub(crate) use task::{OPEN_STATES, StateRow, list_states};
 

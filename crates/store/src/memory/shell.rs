@@ -2,8 +2,9 @@
 
 use super::Memory;
 use crate::{
-    AcceptError, Accepted, Backlog, Claims, Clock, DecideError, Directed, Entropy, Gone, Hints, Keys,
-    Listing, Order, StoreError, Swept, TaskLine, TaskReads, TaskRecord, Tasks, Wanted,
+    AcceptError, Accepted, Backlog, Claims, Clock, Counted, DayLine, DecideError, Directed, Entropy,
+    Freshness, Gone, Hints, Keys, Listing, Order, Period, Seen, StoreError, Sums, Swept, TaskLine, TaskReads,
+    TaskRecord, Tasks, Wanted,
 };
 use async_trait::async_trait;
 use octollm_access::{KeyRecord, RingKey, TenantScope};
@@ -199,6 +200,29 @@ impl TaskReads for MemoryStore {
 
     async fn open_tasks(&self) -> Result<u64, StoreError> {
         Ok(self.memory().open_tasks())
+    }
+
+    async fn usage_days(
+        &self,
+        _fresh: Freshness,
+        scope: &TenantScope,
+        period: Period,
+        most: usize,
+    ) -> Result<(Counted<Vec<DayLine>>, Seen), StoreError> {
+        let as_of = self.clock.now();
+        let figures = self.memory().usage_days(scope, period, most);
+        Ok((Counted { as_of, figures }, Seen::NOTHING))
+    }
+
+    async fn usage_sums(
+        &self,
+        _fresh: Freshness,
+        scope: &TenantScope,
+        period: Period,
+    ) -> Result<(Counted<Sums>, Seen), StoreError> {
+        let as_of = self.clock.now();
+        let figures = self.memory().usage_sums(scope, period);
+        Ok((Counted { as_of, figures }, Seen::NOTHING))
     }
 }
 

@@ -58,6 +58,14 @@ impl DatabaseClock {
         }
     }
 
+    /// A moment of before that the database told; it says nothing of what its clock shows.
+    pub(super) fn past(&self, told: i64) -> Timestamp {
+        match &self.moments {
+            Moments::Given(clock) => clock.now(),
+            Moments::Database => Timestamp::from_millis(told),
+        }
+    }
+
     /// The database told `told` just now, or a little before.
     pub(super) fn learn(&self, told: i64) {
         let ahead = told - SystemClock.now().as_millis();

@@ -2,7 +2,7 @@
 
 use super::{fault::Fault, link::Link, rows};
 use octollm_contract::{Document, TaskId, Timestamp};
-use octollm_lifecycle::{Changes, Command, Dice, Event, Kept, Refusal, Task};
+use octollm_lifecycle::{Changes, Command, Dice, Event, Kept, Refusal, Tally, Task};
 use std::collections::{BTreeMap, HashMap};
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -18,6 +18,8 @@ pub(super) struct Draft {
     pub(super) events: Vec<Event>,
     pub(super) kept: Vec<Kept>,
     pub(super) plan: Option<Document>,
+    /// What all decisions together add to the figures.
+    pub(super) tally: Tally,
 }
 
 impl Draft {
@@ -35,6 +37,8 @@ impl Draft {
     ) -> Result<Changes, Refusal> {
         let changes = octollm_lifecycle::decide(self.view(), command, now, dice)?;
         if !changes.is_empty() {
+            let tally = Tally::of(self.view(), &changes, now);
+            self.tally.add(&tally);
             self.after = Some(changes.after.clone());
             self.events.extend_from_slice(&changes.events);
             self.kept.extend_from_slice(&changes.kept);
@@ -111,7 +115,15 @@ pub(super) async fn load(
                 counted.push(rows::uuid(id));
             }
             let counted = has_ledger;
-            Draft { before: task, counted, after: None, events: Vec::new(), kept: Vec::new(), plan: None }
+            Draft {
+                before: task,
+                counted,
+                after: None,
+                events: Vec::new(),
+                kept: Vec::new(),
+                plan: None,
+                tally: Tally::default(),
+            }
         });
         drafts.tasks.insert(id, read);
     }

@@ -19,6 +19,7 @@ mod keys;
 mod lane;
 mod link;
 mod news;
+mod notes;
 mod place;
 mod readers;
 mod reads;
@@ -41,9 +42,9 @@ pub use schema::Schema;
 pub use target::{InvalidReplicas, InvalidTarget, ReplicaTargets, Target};
 
 use crate::{
-    AcceptError, Accepted, Backend, Backlog, Claims, Clock, DecideError, Directed, Entropy, Freshness, Gone,
-    Hints, Keys, Listing, Order, ReplicaView, Seen, StoreError, Swept, TaskLine, TaskReads, TaskRecord,
-    Tasks, Wanted,
+    AcceptError, Accepted, Backend, Backlog, Claims, Clock, Counted, DayLine, DecideError, Directed, Entropy,
+    Freshness, Gone, Hints, Keys, Listing, Order, Period, ReplicaView, Seen, StoreError, Sums, Swept,
+    TaskLine, TaskReads, TaskRecord, Tasks, Wanted,
 };
 use accept::Accepts;
 use async_trait::async_trait;
@@ -224,14 +225,21 @@ impl PostgresStore {
     async fn swept(&self, chore: Chore) -> Result<Swept, StoreError> {
         match self.chore(chore).await? {
             Outcome::Swept(swept) => Ok(swept),
-            Outcome::Removed(_) | Outcome::Was(_) => unreachable!("a sweep answers with what it swept"),
+            Outcome::Many(_) | Outcome::Was(_) => unreachable!("a sweep answers with what it swept"),
         }
     }
 
     async fn was(&self, chore: Chore) -> Result<bool, StoreError> {
         match self.chore(chore).await? {
             Outcome::Was(was) => Ok(was),
-            Outcome::Swept(_) | Outcome::Removed(_) => unreachable!("a yes or no is answered"),
+            Outcome::Swept(_) | Outcome::Many(_) => unreachable!("a yes or no is answered"),
+        }
+    }
+
+    async fn many(&self, chore: Chore) -> Result<usize, StoreError> {
+        match self.chore(chore).await? {
+            Outcome::Many(many) => Ok(many),
+            Outcome::Swept(_) | Outcome::Was(_) => unreachable!("a number is answered"),
         }
     }
 }
@@ -308,16 +316,17 @@ impl Tasks for PostgresStore {
         let mut removed = 0;
         while removed < most {
             let slice = PRUNE_SLICE.min(most - removed);
-            let done = match self.chore(Chore::Prune { ended_before, most: slice }).await? {
-                Outcome::Removed(done) => done,
-                Outcome::Swept(_) | Outcome::Was(_) => unreachable!("a prune says how many are gone"),
-            };
+            let done = self.many(Chore::Prune { ended_before, most: slice }).await?;
             removed += done;
             if done < slice {
                 break;
             }
         }
         Ok(removed)
+    }
+
+    async fn roll_up(&self, most: usize) -> Result<usize, StoreError> {
+        self.many(Chore::RollUp { most }).await
     }
 
     fn hints(&self) -> &Hints {
@@ -443,9 +452,46 @@ impl TaskReads for PostgresStore {
             .await
     }
 
+    async fn usage_days(
+        &self,
+        fresh: Freshness,
+        scope: &TenantScope,
+        period: Period,
+        most: usize,
+    ) -> Result<(Counted<Vec<DayLine>>, Seen), StoreError> {
+        let scope = scope.clone();
+        let read = self.readers.read_for(
+            fresh,
+            move |link| reads::usage_days(link, scope.clone(), period, most).boxed(),
+            |usage| usage.0.is_some(),
+        );
+        Ok(counted(read.await?))
+    }
+
+    async fn usage_sums(
+        &self,
+        fresh: Freshness,
+        scope: &TenantScope,
+        period: Period,
+    ) -> Result<(Counted<Sums>, Seen), StoreError> {
+        let scope = scope.clone();
+        let read = self.readers.read_for(
+            fresh,
+            move |link| reads::usage_sums(link, scope.clone(), period).boxed(),
+            |usage| usage.0.is_some(),
+        );
+        Ok(counted(read.await?))
+    }
+
     async fn replicas(&self) -> Vec<ReplicaView> {
         self.readers.replicas.view().await
     }
+}
+
+fn counted<T>(((as_of, figures), seen): (reads::Usage<T>, Seen)) -> (Counted<T>, Seen) {
+    // Only a standby may not know it, and then the primary was asked.
+    let as_of = as_of.expect("a primary has a clock");
+    (Counted { as_of, figures }, seen)
 }
 
 #[async_trait]

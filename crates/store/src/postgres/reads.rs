@@ -7,7 +7,7 @@
 
 use super::{fault::Fault, link::Link, place::unsigned, rotation::Report, rows, statements::ReadStatements};
 use crate::{
-    Backlog, Clock as _, Listing, Seen, StepRecord, TaskLine, TaskRecord,
+    Backlog, Clock as _, DayLine, Listing, Period, Seen, StepRecord, Sums, TaskLine, TaskRecord,
     columns::{OPEN_STATES, list_states, unreadable, word},
 };
 use octollm_access::{KeyRecord, RingKey, TenantScope};
@@ -279,6 +279,58 @@ pub(super) async fn keys(link: &Reader, scope: TenantScope) -> Result<Vec<KeyRec
     let found = link.client.query(&link.sql.keys, &[]).await.map_err(Fault::before)?;
     let keys = found.iter().map(rows::read_key).collect::<Result<Vec<_>, _>>()?;
     Ok(keys.into_iter().filter(|key| scope.allows(&key.tenant)).collect())
+}
+
+/// `as_of` is missing where the server cannot say it: at a standby that has replayed nothing yet.
+pub(super) type Usage<T> = (Option<Timestamp>, T);
+
+pub(super) async fn usage_days(
+    link: &Reader,
+    scope: TenantScope,
+    period: Period,
+    most: usize,
+) -> Result<Usage<Vec<DayLine>>, Fault> {
+    let (from, to, limit) = (period.from.number(), period.to.number(), rows::limit(most));
+    let (client, sql) = (&link.client, &link.sql);
+    let lines = async {
+        match &scope {
+            TenantScope::Only(tenant) => {
+                client.query(&sql.usage_days_of, &[&from, &to, &limit, &tenant.as_str()]).await
+            }
+            TenantScope::System => client.query(&sql.usage_days, &[&from, &to, &limit]).await,
+        }
+    };
+    let (as_of, lines) = counted(link, lines).await?;
+    Ok((as_of, lines.iter().map(rows::read_day_line).collect::<Result<_, _>>()?))
+}
+
+pub(super) async fn usage_sums(
+    link: &Reader,
+    scope: TenantScope,
+    period: Period,
+) -> Result<Usage<Sums>, Fault> {
+    let (from, to) = (period.from.number(), period.to.number());
+    let (client, sql) = (&link.client, &link.sql);
+    let sums = async {
+        match &scope {
+            TenantScope::Only(tenant) => {
+                client.query(&sql.usage_sums_of, &[&from, &to, &tenant.as_str()]).await
+            }
+            TenantScope::System => client.query(&sql.usage_sums, &[&from, &to]).await,
+        }
+    };
+    let (as_of, sums) = counted(link, sums).await?;
+    Ok((as_of, sums.iter().map(rows::read_sum).collect::<Result<_, _>>()?))
+}
+
+/// Rows, and up to when they show everything: that is asked first.
+async fn counted(
+    link: &Reader,
+    rows: impl Future<Output = Result<Vec<Row>, tokio_postgres::Error>>,
+) -> Result<Usage<Vec<Row>>, Fault> {
+    let told = async { link.client.query_one(&link.sql.counted_to, &[]).await };
+    let (told, rows) = tokio::try_join!(biased; told, rows).map_err(Fault::before)?;
+    Ok((rows::get::<Option<i64>>(&told, 0)?.map(|told| link.clock.past(told)), rows))
 }
 
 pub(super) async fn ring(link: &Reader) -> Result<Vec<RingKey>, Fault> {

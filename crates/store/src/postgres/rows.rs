@@ -2,16 +2,16 @@
 
 use super::fault::Fault;
 use crate::{
-    Receipt, TaskLine,
+    DayLine, Receipt, TaskLine,
     columns::{
-        AccountRow, EventRow, LedgerRow, StateRow, StepRow, read_awaits, read_cost, read_needs,
-        read_priority, unreadable, word,
+        AccountRow, EventRow, FiguresRow, LedgerRow, StateRow, StepRow, read_awaits, read_cost, read_needs,
+        read_priority, read_subject, unreadable, word,
     },
 };
 use octollm_access::{KeyRecord, RingKey, Verifier};
-use octollm_contract::{CallId, ContentHash, Document, LeaseToken, Millis, TaskId, Timestamp};
+use octollm_contract::{CallId, ContentHash, Day, Document, LeaseToken, Millis, TaskId, Timestamp};
 use octollm_lifecycle::{
-    Budget, Deliveries, Event, Hold, Lease, Ledger, Replans, Step, Task, TaskState, Terms,
+    Budget, Deliveries, Event, Figures, Hold, Lease, Ledger, Replans, Step, Subject, Task, TaskState, Terms,
 };
 use std::sync::Arc;
 use tokio_postgres::{Row, types::FromSql};
@@ -239,6 +239,30 @@ pub(super) fn read_line(row: &Row) -> Result<TaskLine, Fault> {
         deadline: moment_if(row, 10)?,
         goal: get(row, 11)?,
     })
+}
+
+/// Reads the columns of figures, `first` being `done`.
+pub(super) fn read_figures(row: &Row, first: usize) -> Result<Figures, Fault> {
+    let mut numbers = [0; 10];
+    for (at, number) in (first..).zip(&mut numbers) {
+        *number = get(row, at)?;
+    }
+    Ok(FiguresRow(numbers).read())
+}
+
+/// Reads the columns day, tenant, subject and those of figures.
+pub(super) fn read_day_line(row: &Row) -> Result<DayLine, Fault> {
+    Ok(DayLine {
+        day: Day::from_number(get(row, 0)?),
+        tenant: word("tenant", get(row, 1)?)?,
+        subject: read_subject(get(row, 2)?)?,
+        figures: read_figures(row, 3)?,
+    })
+}
+
+/// Reads the columns subject and those of figures.
+pub(super) fn read_sum(row: &Row) -> Result<(Subject, Figures), Fault> {
+    Ok((read_subject(get(row, 0)?)?, read_figures(row, 1)?))
 }
 
 /// Reads the columns id, tenant, verifier, role, scopes, policy, label, created_at, revoked_at.

@@ -22,6 +22,7 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0001_start.sql"), runs_since: 1 },
     Migration { sql: include_str!("migrations/0002_timelines.sql"), runs_since: 1 },
+    Migration { sql: include_str!("migrations/0003_usage.sql"), runs_since: 1 },
 ];
 
 /// One process migrates at a time (`pg_advisory_xact_lock`): "OCTO".

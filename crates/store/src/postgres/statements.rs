@@ -149,6 +149,30 @@ statements! {
         ON CONFLICT (arm, minute, counter) DO UPDATE SET steps = finished.steps + excluded.steps";
     forget_finished = "DELETE FROM finished WHERE minute < $1";
 
+    // Figures. A sum that does not fit stops at the greatest number. Notes lie in no order and are taken in
+    // none; whoever comes second to one finds it gone.
+    add_notes = "INSERT INTO usage_note (tenant, day, subject, done, failed, cancelled, attempts, took, worst,
+        calls, unpriced, cost, tokens) SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::bigint[],
+        $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[],
+        $12::bigint[], $13::bigint[])";
+    take_notes = "DELETE FROM usage_note WHERE ctid = ANY(ARRAY(SELECT ctid FROM usage_note LIMIT $1))
+        RETURNING tenant, day, subject, done, failed, cancelled, attempts, took, worst, calls, unpriced, cost,
+        tokens";
+    add_usage = "INSERT INTO usage_day AS d (tenant, day, subject, done, failed, cancelled, attempts, took, worst,
+        calls, unpriced, cost, tokens) SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::bigint[],
+        $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[],
+        $12::bigint[], $13::bigint[])
+        ON CONFLICT (tenant, day, subject) DO UPDATE SET done = d.done + excluded.done,
+        failed = d.failed + excluded.failed, cancelled = d.cancelled + excluded.cancelled,
+        attempts = d.attempts + excluded.attempts,
+        took = least(d.took::numeric + excluded.took, 9223372036854775807)::bigint,
+        worst = greatest(d.worst, excluded.worst), calls = d.calls + excluded.calls,
+        unpriced = d.unpriced + excluded.unpriced,
+        cost = least(d.cost::numeric + excluded.cost, 9223372036854775807)::bigint,
+        tokens = least(d.tokens::numeric + excluded.tokens, 9223372036854775807)::bigint";
+    forget_usage = "DELETE FROM usage_day WHERE ctid = ANY(ARRAY(SELECT ctid FROM usage_day WHERE day < $1
+        ORDER BY day LIMIT $2))";
+
     // The claim: the heads of the queues of an arm, for so many tenants after one.
     heads = "WITH RECURSIVE turn(tenant, number) AS (
             (SELECT r.tenant, 1 FROM ready r WHERE r.arm = $1 AND r.tenant > $2 ORDER BY r.tenant LIMIT 1)
@@ -174,8 +198,10 @@ statements! {
     lapsed = "SELECT task, min(expires_at) AS at FROM lease WHERE expires_at <= $1 GROUP BY task
         ORDER BY at, task LIMIT $2";
     overdue = "SELECT id, due FROM task WHERE due IS NOT NULL AND due <= $1 ORDER BY due, id LIMIT $2";
+    // `$1`: look whether there are notes to roll up.
     next_expiry = "SELECT least((SELECT min(expires_at) FROM lease),
-        (SELECT due FROM task WHERE due IS NOT NULL ORDER BY due LIMIT 1))";
+        (SELECT due FROM task WHERE due IS NOT NULL ORDER BY due LIMIT 1)),
+        CASE WHEN $1 THEN EXISTS (SELECT FROM usage_note) ELSE false END";
     open_after = "SELECT tenant, id FROM task WHERE state = $1 AND (tenant, id) > ($2, $3)
         ORDER BY tenant, id LIMIT $4";
     put_off_leases = "UPDATE lease SET expires_at = $2 WHERE task = ANY($1) AND expires_at < $2";
@@ -307,6 +333,32 @@ statements! {
     refers = "SELECT 1 FROM artefact WHERE task = $1 AND hash = $2";
     artefacts = "SELECT DISTINCT hash FROM artefact";
     open_tasks = "SELECT count(*) FROM task WHERE state = ANY($1)";
+
+    // Up to when everything that was committed is shown; NULL at a standby that has replayed nothing yet.
+    counted_to = "SELECT floor(extract(EPOCH FROM CASE WHEN pg_is_in_recovery()
+        THEN pg_last_xact_replay_timestamp() ELSE clock_timestamp() END) * 1000)::bigint";
+    usage_days_of = "SELECT day, tenant, subject, sum(done)::bigint, sum(failed)::bigint, sum(cancelled)::bigint,
+        sum(attempts)::bigint, least(sum(took), 9223372036854775807)::bigint, max(worst), sum(calls)::bigint,
+        sum(unpriced)::bigint, least(sum(cost), 9223372036854775807)::bigint,
+        least(sum(tokens), 9223372036854775807)::bigint FROM usage
+        WHERE tenant = $4 AND day BETWEEN $1 AND $2 GROUP BY day, tenant, subject
+        ORDER BY day, tenant, subject LIMIT $3";
+    usage_days = "SELECT day, tenant, subject, sum(done)::bigint, sum(failed)::bigint, sum(cancelled)::bigint,
+        sum(attempts)::bigint, least(sum(took), 9223372036854775807)::bigint, max(worst), sum(calls)::bigint,
+        sum(unpriced)::bigint, least(sum(cost), 9223372036854775807)::bigint,
+        least(sum(tokens), 9223372036854775807)::bigint FROM usage
+        WHERE day BETWEEN $1 AND $2 GROUP BY day, tenant, subject ORDER BY day, tenant, subject LIMIT $3";
+    usage_sums_of = "SELECT subject, sum(done)::bigint, sum(failed)::bigint, sum(cancelled)::bigint,
+        sum(attempts)::bigint, least(sum(took), 9223372036854775807)::bigint, max(worst), sum(calls)::bigint,
+        sum(unpriced)::bigint, least(sum(cost), 9223372036854775807)::bigint,
+        least(sum(tokens), 9223372036854775807)::bigint FROM usage
+        WHERE tenant = $3 AND day BETWEEN $1 AND $2 GROUP BY subject";
+    usage_sums = "SELECT subject, sum(done)::bigint, sum(failed)::bigint, sum(cancelled)::bigint,
+        sum(attempts)::bigint, least(sum(took), 9223372036854775807)::bigint, max(worst), sum(calls)::bigint,
+        sum(unpriced)::bigint, least(sum(cost), 9223372036854775807)::bigint,
+        least(sum(tokens), 9223372036854775807)::bigint FROM usage
+        WHERE day BETWEEN $1 AND $2 GROUP BY subject";
+
     key = "SELECT id, tenant, verifier, role, scopes, policy, label, created_at, revoked_at
         FROM api_key WHERE id = $1";
     keys = "SELECT id, tenant, verifier, role, scopes, policy, label, created_at, revoked_at

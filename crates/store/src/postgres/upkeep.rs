@@ -10,7 +10,7 @@ use super::{
     lane::{Done, Shared, Work},
     link::Link,
     news::News,
-    retention, rows,
+    notes, retention, rows,
     writes::Writes,
 };
 use crate::{
@@ -23,6 +23,7 @@ use octollm_lifecycle::{Changes, Command, StepState, Task};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 use uuid::Uuid;
 
@@ -36,6 +37,8 @@ const PUT_OFF: Millis = Millis::from_secs(3600);
 const SWEEP_MAX: usize = 256;
 /// The figures of finished steps are kept for so many minutes.
 const MINUTES_KEPT: i64 = 60;
+/// Whether there are notes to roll up is looked at so often at most, so that each time takes many.
+const NOTES_EVERY: Duration = Duration::from_secs(5);
 /// A hot table with so many dead rows is written anew.
 const DEAD_MAX: i64 = 10_000;
 /// One with more rows than this that live is left to the server: writing it would hold others up.
@@ -73,6 +76,8 @@ pub(super) enum Chore {
     Lose { worker: Option<WorkerId> },
     /// A slice of [`crate::Tasks::prune`].
     Prune { ended_before: Timestamp, most: usize },
+    /// [`crate::Tasks::roll_up`].
+    RollUp { most: usize },
     /// [`crate::Keys::put_key`].
     PutKey(Box<KeyRecord>),
     /// [`crate::Keys::revoke_key`].
@@ -86,7 +91,8 @@ pub(super) enum Chore {
 /// What was done.
 pub(super) enum Outcome {
     Swept(Swept),
-    Removed(usize),
+    /// So many were removed, or rolled up.
+    Many(usize),
     Was(bool),
 }
 
@@ -105,6 +111,8 @@ enum Audit {
 pub(super) struct Upkeep {
     shared: Arc<Shared>,
     audit: Mutex<Audit>,
+    /// When to look whether there are notes to roll up.
+    look_for_notes: Mutex<Instant>,
     /// Who this store is among the candidates for an office.
     holder: Uuid,
 }
@@ -112,7 +120,7 @@ pub(super) struct Upkeep {
 impl Upkeep {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let holder = Uuid::from_bytes(shared.draw());
-        Upkeep { shared, audit: Mutex::default(), holder }
+        Upkeep { shared, audit: Mutex::default(), look_for_notes: Mutex::new(Instant::now()), holder }
     }
 }
 
@@ -133,8 +141,9 @@ impl Work for Upkeep {
                 Chore::Sweep { most } => Outcome::Swept(self.sweep(link, *most, &mut news).await?),
                 Chore::Lose { worker } => Outcome::Swept(self.lose(link, worker.as_ref(), &mut news).await?),
                 Chore::Prune { ended_before, most } => {
-                    Outcome::Removed(retention::prune(link, *ended_before, *most).await?)
+                    Outcome::Many(retention::prune(link, *ended_before, *most).await?)
                 }
+                Chore::RollUp { most } => Outcome::Many(self.roll_up(link, *most).await?),
                 Chore::PutKey(key) => {
                     keys::put(link, key).await?;
                     Outcome::Was(true)
@@ -194,18 +203,39 @@ impl Upkeep {
         }
         self.renew(link).await;
         let minute = now.as_millis().div_euclid(60_000) - MINUTES_KEPT;
+        let looks = self.looks_for_notes();
         let (_, next) = tokio::try_join!(
             biased;
             async { client.execute(&sql.forget_finished, &[&minute]).await },
-            async { client.query_one(&sql.next_expiry, &[]).await },
+            async { client.query_one(&sql.next_expiry, &[&looks]).await },
         )
         .map_err(Fault::before)?;
         swept.next = rows::moment_if(&next, 0)?;
+        swept.notes = rows::get(&next, 1)?;
+        if looks && !swept.notes {
+            self.look_for_notes_at(Instant::now() + NOTES_EVERY);
+        }
         self.shared.told.expects(swept.next);
         if matches!(*self.audit.lock().unwrap_or_else(PoisonError::into_inner), Audit::At { .. }) {
             swept.next = Some(now);
         }
         Ok(swept)
+    }
+
+    fn looks_for_notes(&self) -> bool {
+        *self.look_for_notes.lock().unwrap_or_else(PoisonError::into_inner) <= Instant::now()
+    }
+
+    fn look_for_notes_at(&self, at: Instant) {
+        *self.look_for_notes.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    async fn roll_up(&self, link: &Link, most: usize) -> Result<usize, Fault> {
+        let rolled = notes::roll_up(link, most).await?;
+        // When all that was asked for was there, there is more.
+        let again = if rolled < most { NOTES_EVERY } else { Duration::ZERO };
+        self.look_for_notes_at(Instant::now() + again);
+        Ok(rolled)
     }
 
     /// Writes hot tables anew that are full of dead rows. The server can clear none away that a
@@ -412,7 +442,7 @@ impl Upkeep {
             }
             news.add(commit(link, &drafts).await?);
         }
-        let next = client.query_one(&sql.next_expiry, &[]).await.map_err(Fault::before)?;
+        let next = client.query_one(&sql.next_expiry, &[&false]).await.map_err(Fault::before)?;
         swept.next = rows::moment_if(&next, 0)?;
         Ok(swept)
     }

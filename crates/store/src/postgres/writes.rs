@@ -6,6 +6,7 @@ use super::{
     fault::{Fault, Stage},
     link::Link,
     news::News,
+    notes::Notes,
     rows::uuid,
 };
 use crate::{
@@ -50,7 +51,11 @@ macro_rules! batches {
 
         /// The rows of a transaction.
         #[derive(Default)]
-        pub(super) struct Writes<'a> { $($name: batch::$name $(<$life>)?,)+ finished: BTreeMap<(ArmName, i64), i64> }
+        pub(super) struct Writes<'a> {
+            $($name: batch::$name $(<$life>)?,)+
+            finished: BTreeMap<(ArmName, i64), i64>,
+            notes: Notes<'a>,
+        }
 
         impl Writes<'_> {
             fn send<'w>(&'w self, link: &'w Link, into: &mut Vec<BoxFuture<'w, Result<u64, Error>>>) {
@@ -225,6 +230,9 @@ impl<'a> Writes<'a> {
                 let minute = event.at.as_millis().div_euclid(60_000);
                 *self.finished.entry((step.arm, minute)).or_default() += 1;
             }
+        }
+        for ((day, subject), figures) in &draft.tally.0 {
+            self.notes.add((after.tenant.as_str(), *day, *subject), figures);
         }
         self.tell(after.id, &draft.events, news);
     }
@@ -498,6 +506,7 @@ impl<'a> Writes<'a> {
         let mut sent: Vec<BoxFuture<'_, Result<u64, Error>>> = Vec::new();
         sent.extend(beside);
         self.send(link, &mut sent);
+        sent.extend(self.notes.send(link));
         if !arms.is_empty() {
             // The last to be locked, in one order: whoever waits here holds nothing that others wait for.
             let add = async {

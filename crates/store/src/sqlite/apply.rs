@@ -6,7 +6,9 @@ use super::{
     writer::Writer,
 };
 use octollm_contract::{ArmName, Document, TaskId, Timestamp};
-use octollm_lifecycle::{Budget, Changes, EventKind, Kept, KeptAs, Ledger, Replans, Step, StepState, Task};
+use octollm_lifecycle::{
+    Budget, Changes, EventKind, Kept, KeptAs, Ledger, Replans, Step, StepState, Tally, Task,
+};
 use rusqlite::params;
 use std::sync::Arc;
 
@@ -93,8 +95,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Writes what was decided about the task that was `before`.
-    pub(super) fn apply(&mut self, before: &Task, changes: &Changes) -> Result<(), Fault> {
+    /// Writes what was decided at `now` about the task that was `before`.
+    pub(super) fn apply(&mut self, before: &Task, changes: &Changes, now: Timestamp) -> Result<(), Fault> {
         let after = &changes.after;
         self.update_task(before, after)?;
         self.update_calls(before, after)?;
@@ -124,6 +126,10 @@ impl Writer<'_> {
                 let minute = event.at.as_millis().div_euclid(60_000);
                 *self.news.finished.entry((step.arm, minute)).or_default() += 1;
             }
+        }
+        let tally = Tally::of(before, changes, now);
+        if !tally.0.is_empty() {
+            self.news.usage.entry(after.tenant.clone()).or_default().add(&tally);
         }
         self.tell(after.id, &changes.events)
     }

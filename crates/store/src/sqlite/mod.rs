@@ -27,8 +27,9 @@ pub use failpoints::{Failpoints, InvalidFailpoint};
 pub use folder::{Durability, OpenError, Owner};
 
 use crate::{
-    AcceptError, Accepted, Backend, Backlog, Claims, Clock, DecideError, Directed, Entropy, Gone, Hints,
-    Keys, Listing, Order, StoreError, Swept, TaskLine, TaskReads, TaskRecord, Tasks, Wanted,
+    AcceptError, Accepted, Backend, Backlog, Claims, Clock, Counted, DayLine, DecideError, Directed, Entropy,
+    Freshness, Gone, Hints, Keys, Listing, Order, Period, Seen, StoreError, Sums, Swept, TaskLine, TaskReads,
+    TaskRecord, Tasks, Wanted,
 };
 use async_trait::async_trait;
 use fault::{Fault, NoAnswer, WriterStopped};
@@ -271,6 +272,29 @@ impl TaskReads for SqliteStore {
 
     async fn open_tasks(&self) -> Result<u64, StoreError> {
         self.readers.read(reads::open_tasks).await
+    }
+
+    async fn usage_days(
+        &self,
+        _fresh: Freshness,
+        scope: &TenantScope,
+        period: Period,
+        most: usize,
+    ) -> Result<(Counted<Vec<DayLine>>, Seen), StoreError> {
+        let (scope, as_of) = (scope.clone(), self.shared.clock.now());
+        let figures = self.readers.read(move |c| reads::usage_days(c, &scope, period, most)).await?;
+        Ok((Counted { as_of, figures }, Seen::NOTHING))
+    }
+
+    async fn usage_sums(
+        &self,
+        _fresh: Freshness,
+        scope: &TenantScope,
+        period: Period,
+    ) -> Result<(Counted<Sums>, Seen), StoreError> {
+        let (scope, as_of) = (scope.clone(), self.shared.clock.now());
+        let figures = self.readers.read(move |c| reads::usage_sums(c, &scope, period)).await?;
+        Ok((Counted { as_of, figures }, Seen::NOTHING))
     }
 }
 

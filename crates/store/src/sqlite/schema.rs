@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_start.sql"),
     include_str!("migrations/0002_calls.sql"),
     include_str!("migrations/0003_ring.sql"),
+    include_str!("migrations/0004_usage.sql"),
 ];
 
 /// The number of the newest schema that this version knows (`PRAGMA user_version`).

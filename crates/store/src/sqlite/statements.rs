@@ -103,6 +103,22 @@ statements! {
         ON CONFLICT (arm, minute) DO UPDATE SET steps = steps + excluded.steps";
     forget_finished = "DELETE FROM finished WHERE arm = ?1 AND minute < ?2";
 
+    // Figures. A sum that does not fit stops at the greatest number.
+    add_usage = "INSERT INTO usage_day (tenant, day, subject, done, failed, cancelled, attempts, took, worst,
+        calls, unpriced, cost, tokens) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+        ON CONFLICT (tenant, day, subject) DO UPDATE SET done = done + excluded.done,
+        failed = failed + excluded.failed, cancelled = cancelled + excluded.cancelled,
+        attempts = attempts + excluded.attempts,
+        took = CASE WHEN took > 9223372036854775807 - excluded.took THEN 9223372036854775807
+            ELSE took + excluded.took END,
+        worst = max(worst, excluded.worst), calls = calls + excluded.calls,
+        unpriced = unpriced + excluded.unpriced,
+        cost = CASE WHEN cost > 9223372036854775807 - excluded.cost THEN 9223372036854775807
+            ELSE cost + excluded.cost END,
+        tokens = CASE WHEN tokens > 9223372036854775807 - excluded.tokens THEN 9223372036854775807
+            ELSE tokens + excluded.tokens END";
+    forget_usage = "DELETE FROM usage_day WHERE day < ?1";
+
     // The accept.
     find_idempotency = "SELECT hash, task FROM idempotency WHERE tenant = ?1 AND key = ?2";
     insert_idempotency = "INSERT INTO idempotency (tenant, key, hash, task) VALUES (?1, ?2, ?3, ?4)";

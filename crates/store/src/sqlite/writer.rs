@@ -9,10 +9,14 @@ use super::{
     statements::Statements,
     views::Views,
 };
-use crate::{Clock, Entropy, Hints, StoreError};
+use crate::{
+    Clock, Entropy, FIGURES_KEPT, Hints, StoreError,
+    columns::{FiguresRow, subject_word},
+};
 use octollm_access::KeyRecord;
 use octollm_contract::{ArmName, KeyId, TaskId, TenantId, Timestamp};
-use rusqlite::Connection;
+use octollm_lifecycle::Tally;
+use rusqlite::{Connection, params};
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -143,6 +147,7 @@ pub(super) struct News {
     pub(super) expiry: bool,
     pub(super) keys: Vec<KeyRecord>,
     pub(super) finished: BTreeMap<(ArmName, i64), i64>,
+    pub(super) usage: BTreeMap<TenantId, Tally>,
 }
 
 /// How a transaction failed.
@@ -241,6 +246,7 @@ impl<'c> Writer<'c> {
         let done = self.sql.begin.execute([]).map_err(Fault::from).and_then(|_| {
             let done = work(self)?;
             self.write_finished()?;
+            self.write_usage()?;
             Ok(done)
         });
         let done = match done {
@@ -264,7 +270,7 @@ impl<'c> Writer<'c> {
     /// Tells what was committed.
     fn publish(&mut self) {
         self.views.commit();
-        let News { tasks, arms, expiry, keys, finished: _ } = std::mem::take(&mut self.news);
+        let News { tasks, arms, expiry, keys, finished: _, usage: _ } = std::mem::take(&mut self.news);
         if !keys.is_empty() {
             let mut known = self.shared.keys.write().unwrap_or_else(PoisonError::into_inner);
             known.extend(keys.into_iter().map(|key| (key.id.clone(), key)));
@@ -313,6 +319,37 @@ impl<'c> Writer<'c> {
         for ((arm, minute), steps) in &self.news.finished {
             self.sql.add_finished.execute((arm.as_str(), minute, steps))?;
             self.sql.forget_finished.execute((arm.as_str(), minute - 60))?;
+        }
+        Ok(())
+    }
+
+    fn write_usage(&mut self) -> Result<(), Fault> {
+        let mut newest = None;
+        for (tenant, tally) in &self.news.usage {
+            for ((day, subject), figures) in &tally.0 {
+                let FiguresRow(
+                    [done, failed, cancelled, attempts, took, worst, calls, unpriced, cost, tokens],
+                ) = figures.into();
+                self.sql.add_usage.execute(params![
+                    tenant.as_str(),
+                    day.number(),
+                    subject_word(*subject),
+                    done,
+                    failed,
+                    cancelled,
+                    attempts,
+                    took,
+                    worst,
+                    calls,
+                    unpriced,
+                    cost,
+                    tokens,
+                ])?;
+                newest = newest.max(Some(*day));
+            }
+        }
+        if let Some(newest) = newest {
+            self.sql.forget_usage.execute([newest.before(FIGURES_KEPT).number()])?;
         }
         Ok(())
     }

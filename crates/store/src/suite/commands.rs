@@ -56,7 +56,8 @@ impl<S: Store> Pair<'_, S> {
             76..85 => self.sweep().await,
             85..87 => self.lose().await,
             87..90 => self.prune().await,
-            90..93 => self.keys().await,
+            90..92 => self.keys().await,
+            92..94 => self.roll_up().await,
             _ => {
                 let millis = [1, 700, 3_000, 11_000, 61_000, 901_000, -2_000];
                 let millis = self.chance.pick(&millis).unwrap_or(1);
@@ -250,8 +251,8 @@ impl<S: Store> Pair<'_, S> {
         let store = plain::<Swept, StoreError>(self.store.sweep(1_000).await);
         self.same(
             "a sweep",
-            &Ok(Swept { next: None, ..model }),
-            &store.map(|swept| Swept { next: None, ..swept }),
+            &Ok(Swept { next: None, notes: false, ..model }),
+            &store.map(|swept| Swept { next: None, notes: false, ..swept }),
         )
     }
 
@@ -263,8 +264,8 @@ impl<S: Store> Pair<'_, S> {
         let store = plain::<Swept, StoreError>(self.store.lose(gone).await);
         self.same(
             "a loss",
-            &Ok(Swept { next: None, ..model }),
-            &store.map(|swept| Swept { next: None, ..swept }),
+            &Ok(Swept { next: None, notes: false, ..model }),
+            &store.map(|swept| Swept { next: None, notes: false, ..swept }),
         )
     }
 
@@ -275,6 +276,14 @@ impl<S: Store> Pair<'_, S> {
         let model = self.model.prune(before, 1_000);
         let store = plain::<usize, StoreError>(self.store.prune(before, 1_000).await);
         self.same("a prune", &Ok(model), &store)
+    }
+
+    /// It changes nothing that can be seen, whatever part of it is done.
+    async fn roll_up(&mut self) -> Result<(), Divergence> {
+        let most = self.chance.pick(&[1, 3, 1_000]).unwrap_or(1_000);
+        self.last = format!("a roll-up of {most} notes");
+        let store = plain::<usize, StoreError>(self.store.roll_up(most).await);
+        self.same("a roll-up", &Ok(()), &store.map(|_how_many| ()))
     }
 
     async fn keys(&mut self) -> Result<(), Divergence> {

@@ -4,9 +4,9 @@ use super::{
     Divergence, Pair,
     commands::{TENANTS, key_id, session, tenant},
 };
-use crate::{Listing, Store, StoreError};
+use crate::{Freshness, Listing, Period, Store, StoreError};
 use octollm_access::TenantScope;
-use octollm_contract::{ArmName, ContentHash, TaskId, api::TaskStatus};
+use octollm_contract::{ArmName, ContentHash, Day, TaskId, api::TaskStatus};
 
 fn read<T>(answer: Result<T, StoreError>) -> Result<T, String> {
     answer.map_err(|error| error.to_string())
@@ -37,7 +37,29 @@ impl<S: Store> Pair<'_, S> {
         self.same("the number of open tasks", &Ok(self.model.open_tasks()), &store)?;
         let store = read(self.store.artefacts().await);
         self.same("the artefacts", &Ok(self.model.artefacts()), &store)?;
+        self.compare_usage().await?;
         self.compare_keys().await
+    }
+
+    /// The figures of all days, and of a day, in every scope.
+    async fn compare_usage(&mut self) -> Result<(), Divergence> {
+        let today = Day::of(self.now());
+        let one = TenantScope::Only(tenant(self.chance.below(TENANTS.len())));
+        let most = self.chance.pick(&[0, 2, 1_000]).unwrap_or(1_000);
+        for from in [today.before(5), today] {
+            let period = Period { from, to: today };
+            for scope in [&TenantScope::System, &one] {
+                let store = read(self.store.usage_days(Freshness::Latest, scope, period, most).await);
+                let store = store.map(|(counted, _)| (counted.as_of, counted.figures));
+                let model = (self.now(), self.model.usage_days(scope, period, most));
+                self.same("the figures by day", &Ok(model), &store)?;
+                let store = read(self.store.usage_sums(Freshness::Latest, scope, period).await);
+                let store = store.map(|(counted, _)| (counted.as_of, counted.figures));
+                let model = (self.now(), self.model.usage_sums(scope, period));
+                self.same("the sums of figures", &Ok(model), &store)?;
+            }
+        }
+        Ok(())
     }
 
     /// The tasks of late and one of old, in every scope.

@@ -8,6 +8,7 @@ mod scarce;
 mod shared;
 mod suite;
 mod tls;
+mod usage;
 
 use super::{Moments, PostgresStore, Target};
 use crate::{Clock, Directed, OsEntropy, Wanted};

@@ -214,7 +214,7 @@ fn grant(
         drop_head(writer, heads, step)?;
         return Ok(None);
     };
-    writer.apply(&before, &changes)?;
+    writer.apply(&before, &changes, now)?;
     let after = Arc::new(changes.after);
     writer.views.change(Arc::clone(&after));
     let Some(Step { state: StepState::Leased(lease), needs, .. }) = after.step(step.place) else {

@@ -41,7 +41,7 @@ fn decide(writer: &mut Writer<'_>, directed: &Directed) -> Result<Result<Changes
         Err(refusal) => return Ok(Err(refusal.into())),
     };
     if !changes.is_empty() {
-        writer.apply(&task, &changes)?;
+        writer.apply(&task, &changes, now)?;
         writer.views.change(Arc::new(changes.after.clone()));
     }
     Ok(Ok(changes))
@@ -60,7 +60,7 @@ impl Writer<'_> {
         if changes.is_empty() {
             return Ok(None);
         }
-        self.apply(&task, &changes)?;
+        self.apply(&task, &changes, now)?;
         self.views.change(Arc::new(changes.after.clone()));
         Ok(Some((task, changes)))
     }

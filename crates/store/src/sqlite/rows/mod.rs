@@ -5,18 +5,20 @@ mod event;
 mod key;
 mod step;
 mod task;
+mod usage;
 
 pub(super) use call::{read_hold, read_receipt};
 pub(super) use event::read_event;
 pub(super) use key::read_key;
 pub(super) use step::{read_lease, read_step};
 pub(super) use task::{read_line, read_task};
+pub(super) use usage::read_usage;
 
 use crate::columns::Unreadable;
 pub(super) use crate::columns::{
-    AccountRow, EventRow, LedgerRow, OPEN_STATES, StateRow, StepRow, awaits_number, cost_number, is_poisoned,
-    list_states, needs_text, priority_number, read_awaits, read_cost, read_needs, read_priority, scopes_text,
-    signed, unreadable, word,
+    AccountRow, EventRow, FiguresRow, LedgerRow, OPEN_STATES, StateRow, StepRow, awaits_number, cost_number,
+    is_poisoned, list_states, needs_text, priority_number, read_awaits, read_cost, read_needs, read_priority,
+    read_subject, scopes_text, signed, unreadable, word,
 };
 use call::ledger;
 use octollm_contract::{ContentHash, TaskId, Timestamp};

@@ -7,6 +7,7 @@ mod migrated;
 mod plans;
 mod queue;
 mod requests;
+mod usage;
 
 use super::{Options, SqliteStore};
 use crate::samples;
