@@ -25,7 +25,7 @@ mod workers;
 
 pub use app::{
     App, Caller, CreatedKey, HOME_TENANT, KeyError, NewKey, Parts, ReadError, RingKeeper, Settings,
-    SteerError, SubmitError,
+    SteerError, SubmitError, UsageAsk, UsageError,
 };
 pub use leases::LocalLeases;
 pub use retention::{Retention, RetentionSettings};

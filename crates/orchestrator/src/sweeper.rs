@@ -4,6 +4,9 @@
 //! an earlier one, and looks every few seconds whatever happens. It takes no input and may run
 //! twice: expiry is a command like any other. What it finds between states is counted; the
 //! count is zero in healthy runs.
+//!
+//! Whoever sweeps also sums up the notes of what has ended, when a sweep has seen some: a slice
+//! between two sweeps, so that neither holds up the other.
 
 use crate::App;
 use octollm_contract::Millis;
@@ -20,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Tasks in one transaction.
 const BATCH: usize = 256;
+/// Notes in one transaction.
+const ROLL_UP: usize = 2000;
 /// Hints come with every claim; sweeps do not.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Who sweeps says so again in time; who does not looks whether somebody else still does.
@@ -120,8 +125,18 @@ async fn sweep(app: Arc<App>, finds: Arc<Finds>, stop: CancellationToken) {
                 for task in &swept.presumed_of {
                     tracing::warn!(%task, "a model call that nobody settled counts as spent, all that was held");
                 }
+                let rolled = if swept.notes { store.roll_up(ROLL_UP).await } else { Ok(0) };
+                let rolled = rolled.unwrap_or_else(|error| {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "figures could not be summed up"
+                    );
+                    0
+                });
                 if swept.tasks >= BATCH {
                     (Duration::ZERO, Duration::ZERO)
+                } else if rolled >= ROLL_UP {
+                    (PAUSE, PAUSE)
                 } else {
                     let next = swept.next.map_or(ASK_AGAIN, |at| at.since(app.now()).to_duration());
                     (PAUSE + jitter(&app), next.min(ASK_AGAIN))

@@ -9,6 +9,7 @@ mod ring;
 mod sights;
 mod steer;
 mod submit;
+mod usage;
 
 pub use caller::Caller;
 pub use keys::{CreatedKey, HOME_TENANT, KeyError, NewKey};
@@ -18,6 +19,7 @@ pub use ring::RingKeeper;
 pub use steer::SteerError;
 pub use submit::SubmitError;
 pub(crate) use submit::only_looks;
+pub use usage::{UsageAsk, UsageError};
 
 pub(crate) use observe::{oldest_seconds, per_second};
 pub(crate) use read::PAGE_MAX;

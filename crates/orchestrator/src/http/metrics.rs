@@ -60,12 +60,13 @@ pub(super) enum Endpoint {
     Keys,
     Arms,
     Scaling,
+    Usage,
     Heartbeat,
     Report,
 }
 
 impl Endpoint {
-    const ALL: [Endpoint; 11] = [
+    const ALL: [Endpoint; 12] = [
         Endpoint::Submit,
         Endpoint::List,
         Endpoint::Get,
@@ -75,6 +76,7 @@ impl Endpoint {
         Endpoint::Keys,
         Endpoint::Arms,
         Endpoint::Scaling,
+        Endpoint::Usage,
         Endpoint::Heartbeat,
         Endpoint::Report,
     ];
@@ -90,6 +92,7 @@ impl Endpoint {
             Endpoint::Keys => "keys",
             Endpoint::Arms => "arms",
             Endpoint::Scaling => "scaling",
+            Endpoint::Usage => "usage",
             Endpoint::Heartbeat => "heartbeat",
             Endpoint::Report => "report",
         }
@@ -106,6 +109,7 @@ impl Endpoint {
             "/api/v1/keys" | "/api/v1/keys/{id}" => Some(Endpoint::Keys),
             "/api/v1/arms" => Some(Endpoint::Arms),
             "/api/v1/scaling/{component}" => Some(Endpoint::Scaling),
+            "/api/v1/usage" | "/api/v1/arms/usage" => Some(Endpoint::Usage),
             "/internal/v1/heartbeat" => Some(Endpoint::Heartbeat),
             route if route.starts_with("/internal/v1/step/") => Some(Endpoint::Report),
             _ => None,

@@ -19,6 +19,7 @@ mod refusal;
 mod server;
 mod strict;
 mod tasks;
+mod usage;
 
 pub use metrics::Metrics;
 pub use server::{Entrance, Server, ServerSettings};
@@ -112,6 +113,8 @@ fn public() -> OpenApiRouter<Serving> {
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::revoke))
         .routes(routes!(observe::arms))
+        .routes(routes!(usage::by_arm))
+        .routes(routes!(usage::by_day))
         .routes(routes!(observe::scaling))
 }
 

@@ -1,7 +1,7 @@
 //! The one function from error to problem: status, kind, field, Retry-After.
 
 use crate::{
-    KeyError, ReadError, SteerError, SubmitError,
+    KeyError, ReadError, SteerError, SubmitError, UsageError,
     problem::{problem, status},
 };
 use axum::{
@@ -151,6 +151,16 @@ impl From<ReadError> for Refused {
             ReadError::Artefact(GetError::TooLarge { .. }) | ReadError::Unreadable(_) => {
                 Refused::internal(&error)
             }
+        }
+    }
+}
+
+impl From<UsageError> for Refused {
+    fn from(error: UsageError) -> Self {
+        match error {
+            UsageError::Invalid { field, detail } => Refused::invalid(field, detail),
+            UsageError::OtherTenant => Refused::new(ProblemKind::Forbidden, error.to_string(), "tenant"),
+            UsageError::Store(error) => error.into(),
         }
     }
 }

@@ -11,4 +11,5 @@ mod leases;
 mod openapi;
 mod streams;
 mod tls;
+mod usage;
 mod wire;

@@ -10,6 +10,7 @@ async fn the_documents_list_the_routes_of_each_port_with_their_scopes() {
     let public = routes(octo.document(Port::Public).await);
     insta::assert_snapshot!(public.join("\n"), @r"
     get /api/v1/arms arms:read
+    get /api/v1/arms/usage arms:read
     get /api/v1/keys keys:manage
     post /api/v1/keys keys:manage
     delete /api/v1/keys/{id} keys:manage
@@ -21,6 +22,7 @@ async fn the_documents_list_the_routes_of_each_port_with_their_scopes() {
     post /api/v1/tasks/{id}/cancel tasks:write
     get /api/v1/tasks/{id}/events tasks:read
     post /api/v1/tasks/{id}/input tasks:write
+    get /api/v1/usage tasks:read
     get /healthz open
     get /openapi.json open
     get /problems/{slug} open

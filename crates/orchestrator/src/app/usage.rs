@@ -1,0 +1,231 @@
+//! What ended and what it cost, by day (P5, P7).
+//!
+//! A key sees its own tenant. An admin or an operator of the home tenant, which runs the system, sees
+//! all; an operator only what is summed over all of them.
+
+use super::{App, Caller, keys::HOME_TENANT};
+use octollm_access::{Role, TenantScope};
+use octollm_contract::{
+    ArmName, Cost, Day, Millis, TenantId,
+    api::{ArmUsage, ArmsUsage, CallsSettled, TasksEnded, UsageDay, UsagePage},
+};
+use octollm_lifecycle::{Figures, Subject};
+use octollm_store::{Counted, DayLine, FIGURES_KEPT, Period, Seen, StoreError};
+
+/// Without `from`, so many days are shown.
+const DAYS_DEFAULT: u16 = 30;
+/// An answer is made of at most so many lines of the store: a day of a tenant has one for its tasks and
+/// one for each arm.
+const LINES_MAX: usize = 10_000;
+
+/// Which days, and whose.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UsageAsk {
+    /// The first day; [`DAYS_DEFAULT`] days to the last one when absent.
+    pub from: Option<Day>,
+    /// The last day; today when absent.
+    pub to: Option<Day>,
+    /// Only this tenant; all that the caller sees when absent.
+    pub tenant: Option<TenantId>,
+}
+
+/// Why there are no figures.
+#[derive(Debug, thiserror::Error)]
+pub enum UsageError {
+    /// Correct the field.
+    #[error("{field}: {detail}")]
+    Invalid {
+        /// The field at fault.
+        field: &'static str,
+        /// What is taken there.
+        detail: String,
+    },
+    /// Ask for the key's own tenant.
+    #[error("only a key of the tenant {HOME_TENANT} sees other tenants")]
+    OtherTenant,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl App {
+    /// How tasks ended and what model calls cost, by day and tenant, for a caller that says that it has
+    /// seen `told`.
+    pub async fn usage(&self, caller: &Caller, told: Seen, ask: UsageAsk) -> Result<UsagePage, UsageError> {
+        let period = period(ask.from, ask.to, Day::of(self.now()))?;
+        let scope = match (visible(caller), ask.tenant) {
+            (scope, None) => scope,
+            (scope, Some(tenant)) if scope.allows(&tenant) => TenantScope::Only(tenant),
+            (TenantScope::Only(_) | TenantScope::System, Some(_)) => return Err(UsageError::OtherTenant),
+        };
+        let fresh = self.sights.since(caller, told);
+        let (counted, seen) = self.parts.store.usage_days(fresh, &scope, period, LINES_MAX + 1).await?;
+        self.sights.learn(caller, seen);
+        let Counted { as_of, figures: lines } = counted;
+        if lines.len() > LINES_MAX {
+            let detail = "these are too many figures for one answer: ask for fewer days, or for one `tenant`";
+            return Err(UsageError::Invalid { field: "from", detail: detail.to_owned() });
+        }
+        Ok(UsagePage { from: period.from, to: period.to, as_of, days: days(&lines) })
+    }
+
+    /// How the steps of each arm ended, over all that the caller sees.
+    pub async fn arms_usage(
+        &self,
+        caller: &Caller,
+        told: Seen,
+        (from, to): (Option<Day>, Option<Day>),
+    ) -> Result<ArmsUsage, UsageError> {
+        let period = period(from, to, Day::of(self.now()))?;
+        let fresh = self.sights.since(caller, told);
+        let (counted, seen) = self.parts.store.usage_sums(fresh, &visible(caller), period).await?;
+        self.sights.learn(caller, seen);
+        let Counted { as_of, figures: sums } = counted;
+        let of = |name: &ArmName| sums.get(&Subject::Steps(*name)).map(|figures| arm(*name, figures));
+        let arms = ArmName::ALL.iter().filter_map(of).collect();
+        Ok(ArmsUsage { from: period.from, to: period.to, as_of, arms })
+    }
+}
+
+/// Whose figures a caller sees.
+fn visible(caller: &Caller) -> TenantScope {
+    let at_home = caller.tenant.as_str() == HOME_TENANT;
+    match caller.role {
+        Role::Admin | Role::Operator if at_home => TenantScope::System,
+        Role::Admin | Role::Operator | Role::User | Role::Arm => caller.scope(),
+    }
+}
+
+fn period(from: Option<Day>, to: Option<Day>, today: Day) -> Result<Period, UsageError> {
+    let to = to.unwrap_or(today);
+    let from = from.unwrap_or_else(|| to.before(DAYS_DEFAULT - 1));
+    let invalid = |detail: String| Err(UsageError::Invalid { field: "from", detail });
+    if from > to {
+        return invalid(format!("{from} lies after the last day, {to}"));
+    }
+    if from <= to.before(FIGURES_KEPT) {
+        return invalid(format!("at most {FIGURES_KEPT} days are shown at once, and as many are kept"));
+    }
+    Ok(Period { from, to })
+}
+
+/// One line for each day and tenant, of those that each have for tasks and for arms.
+fn days(lines: &[DayLine]) -> Vec<UsageDay> {
+    let same_day = |one: &DayLine, other: &DayLine| (one.day, &one.tenant) == (other.day, &other.tenant);
+    let of = |lines: &[DayLine]| {
+        let (mut tasks, mut steps) = (Figures::default(), Figures::default());
+        for line in lines {
+            match line.subject {
+                Subject::Tasks => tasks.add(&line.figures),
+                Subject::Steps(_) => steps.add(&line.figures),
+            }
+        }
+        let first = lines.first()?;
+        Some(UsageDay {
+            day: first.day,
+            tenant: first.tenant.clone(),
+            tasks: TasksEnded { completed: tasks.done, failed: tasks.failed, cancelled: tasks.cancelled },
+            calls: calls(&steps),
+        })
+    };
+    lines.chunk_by(same_day).filter_map(of).collect()
+}
+
+fn arm(name: ArmName, figures: &Figures) -> ArmUsage {
+    let seconds = |time: Millis| time.to_duration().as_secs_f64();
+    let some_done = figures.done > 0;
+    ArmUsage {
+        name,
+        done: figures.done,
+        failed: figures.failed,
+        cancelled: figures.cancelled,
+        attempts: figures.attempts,
+        mean_seconds: figures.took.get().checked_div(figures.done).map(|mean| seconds(Millis::new(mean))),
+        worst_seconds: some_done.then(|| seconds(figures.worst)),
+        calls: calls(figures),
+    }
+}
+
+fn calls(figures: &Figures) -> CallsSettled {
+    CallsSettled {
+        settled: figures.calls,
+        unpriced: figures.unpriced,
+        cost_usd: if figures.unpriced == 0 { Cost::Known(figures.cost) } else { Cost::Unknown },
+        known_cost_usd: figures.cost,
+        tokens: figures.tokens,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use octollm_access::Policy;
+    use octollm_contract::MicroUsd;
+
+    fn day(text: &str) -> Day {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_period_is_bounded_and_ends_today_unless_it_is_told() {
+        let today = day("2026-11-26");
+        let of = |from: Option<&str>, to: Option<&str>| {
+            period(from.map(day), to.map(day), today)
+                .map(|period| (period.from.to_string(), period.to.to_string()))
+        };
+        let days = |from: &str, to: &str| (from.to_owned(), to.to_owned());
+        assert_eq!(of(None, None).unwrap(), days("2026-10-28", "2026-11-26"));
+        assert_eq!(of(None, Some("2026-03-01")).unwrap(), days("2026-01-31", "2026-03-01"));
+        assert_eq!(of(Some("2026-11-26"), None).unwrap(), days("2026-11-26", "2026-11-26"));
+        assert_eq!(of(Some("2025-10-23"), None).unwrap(), days("2025-10-23", "2026-11-26"));
+        for (from, to) in [("2025-10-22", None), ("2026-11-27", None), ("2026-01-02", Some("2026-01-01"))] {
+            let refused = of(Some(from), to);
+            assert!(matches!(refused, Err(UsageError::Invalid { field: "from", .. })), "{from}");
+        }
+    }
+
+    /// P7: nobody but who runs the system sees more than its own tenant.
+    #[test]
+    fn only_the_operators_own_tenant_sees_all() {
+        for (tenant, role, all) in [
+            (HOME_TENANT, Role::Admin, true),
+            (HOME_TENANT, Role::Operator, true),
+            (HOME_TENANT, Role::User, false),
+            ("elsewhere", Role::Admin, false),
+            ("elsewhere", Role::Operator, false),
+        ] {
+            let tenant: TenantId = tenant.parse().unwrap();
+            let caller = Caller { role, tenant: tenant.clone(), ..Caller::local(Policy::default()) };
+            let wanted = if all { TenantScope::System } else { TenantScope::Only(tenant) };
+            assert_eq!(visible(&caller), wanted, "{role}");
+        }
+    }
+
+    /// P5: a day with a call of unknown price has no known cost, and what is known of it is shown apart.
+    #[test]
+    fn arms_of_a_day_add_up_and_an_unknown_price_stays_unknown() {
+        let line = |day_: &str, tenant: &str, subject, figures| DayLine {
+            day: day(day_),
+            tenant: tenant.parse().unwrap(),
+            subject,
+            figures,
+        };
+        let coder = Figures { calls: 2, cost: MicroUsd::new(7), tokens: 70, ..Figures::default() };
+        let judge = Figures { calls: 1, unpriced: 1, tokens: 5, ..Figures::default() };
+        let tasks = Figures { done: 3, failed: 2, cancelled: 1, ..Figures::default() };
+        let shown = days(&[
+            line("2026-11-25", "ant", Subject::Steps(ArmName::Coder), coder),
+            line("2026-11-25", "ant", Subject::Steps(ArmName::Judge), judge),
+            line("2026-11-25", "ant", Subject::Tasks, tasks),
+            line("2026-11-25", "bee", Subject::Steps(ArmName::Coder), coder),
+            line("2026-11-26", "bee", Subject::Tasks, tasks),
+        ]);
+        let sums: Vec<_> = shown
+            .iter()
+            .map(|day| (day.tenant.as_str(), day.tasks.completed, day.calls.settled, day.calls.cost_usd))
+            .collect();
+        let known = |micros| Cost::Known(MicroUsd::new(micros));
+        assert_eq!(sums, [("ant", 3, 3, Cost::Unknown), ("bee", 0, 2, known(7)), ("bee", 3, 0, known(0))]);
+        assert_eq!((shown[0].calls.known_cost_usd, shown[0].calls.tokens), (MicroUsd::new(7), 75));
+    }
+}

@@ -1,0 +1,69 @@
+//! `/api/v1/usage` and `/api/v1/arms/usage`.
+
+use super::{
+    Serving,
+    extract::{ArmsRead, Authed, Carried, Params, SeenBefore, TasksRead, Told},
+    refusal::Refused,
+};
+use crate::UsageAsk;
+use axum::{Json as Answer, extract::State};
+use octollm_contract::{
+    Day, Problem, TenantId,
+    api::{ArmsUsage, UsagePage},
+};
+
+/// How tasks ended and what their model calls cost, by day. A key of an admin of the tenant `default`
+/// sees all tenants, every other its own.
+#[utoipa::path(
+    get, path = "/api/v1/usage", tag = "observe",
+    params(
+        SeenBefore,
+        ("from" = Option<Day>, Query, description = "The first day; 30 days are shown when absent, 400 at most"),
+        ("to" = Option<Day>, Query, description = "The last day; today when absent"),
+        ("tenant" = Option<TenantId>, Query, description = "Only this tenant"),
+    ),
+    responses(
+        (status = 200, body = UsagePage, headers(("Octollm-Seen" = String, description = "Send it with the next reads: they are no older than this answer. Absent where the store has no positions"))),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("key" = ["tasks:read"]))
+)]
+pub(super) async fn by_day(
+    State(serving): State<Serving>,
+    Authed(caller, _): Authed<TasksRead>,
+    Told(seen): Told,
+    mut params: Params,
+) -> Result<(Carried, Answer<UsagePage>), Refused> {
+    let (from, to) = (params.take("from")?, params.take("to")?);
+    let ask = UsageAsk { from, to, tenant: params.take("tenant")? };
+    params.none_left()?;
+    let usage = serving.app.usage(&caller, seen, ask).await?;
+    Ok((Carried::of(&serving, &caller), Answer(usage)))
+}
+
+/// How the steps of each arm ended and what they cost, over all that the key sees: of admins and
+/// operators of the tenant `default` all tenants together, of every other its own.
+#[utoipa::path(
+    get, path = "/api/v1/arms/usage", tag = "observe",
+    params(
+        SeenBefore,
+        ("from" = Option<Day>, Query, description = "The first day; 30 days are counted when absent, 400 at most"),
+        ("to" = Option<Day>, Query, description = "The last day; today when absent"),
+    ),
+    responses(
+        (status = 200, body = ArmsUsage, headers(("Octollm-Seen" = String, description = "Send it with the next reads: they are no older than this answer. Absent where the store has no positions"))),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("key" = ["arms:read"]))
+)]
+pub(super) async fn by_arm(
+    State(serving): State<Serving>,
+    Authed(caller, _): Authed<ArmsRead>,
+    Told(seen): Told,
+    mut params: Params,
+) -> Result<(Carried, Answer<ArmsUsage>), Refused> {
+    let days = (params.take("from")?, params.take("to")?);
+    params.none_left()?;
+    let usage = serving.app.arms_usage(&caller, seen, days).await?;
+    Ok((Carried::of(&serving, &caller), Answer(usage)))
+}

@@ -1,0 +1,67 @@
+//! What ended, by day and by arm, as each kind of key sees it.
+
+use crate::harness::{Octo, wish};
+use octollm_access::ApiKey;
+use octollm_client::{Completion, Leases as _};
+use octollm_plan::StepOutput;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+async fn get(octo: &Octo, path: &str, key: &ApiKey) -> Value {
+    let reply = octo.call("GET", path, Some(&key.reveal()), b"").await;
+    assert_eq!(reply.status, 200, "{path}: {reply:?}");
+    reply.json()
+}
+
+/// Tasks completed, failed and cancelled of each tenant, over all days that are shown.
+async fn tasks(octo: &Octo, path: &str, key: &ApiKey) -> BTreeMap<String, [u64; 3]> {
+    let mut sums: BTreeMap<String, [u64; 3]> = BTreeMap::new();
+    for day in get(octo, path, key).await["days"].as_array().unwrap() {
+        let sum = sums.entry(day["tenant"].as_str().unwrap().to_owned()).or_default();
+        for (sum, how) in sum.iter_mut().zip(["completed", "failed", "cancelled"]) {
+            *sum += day["tasks"][how].as_u64().unwrap();
+        }
+        assert_eq!(day["calls"]["cost_usd"], "0.00", "{day}");
+    }
+    sums
+}
+
+/// P7: a key sees what its own tenant's tasks came to; an admin of the operator's own tenant sees
+/// everyone's, and an operator the sum over all of them.
+#[tokio::test]
+async fn each_key_sees_its_own_tenants_days_and_who_runs_the_system_sees_all() {
+    let octo = Octo::start().await;
+    octo.submit().await;
+    let grant = octo.lease().await;
+    let done = Completion::of(StepOutput { text: "a".into(), ..StepOutput::default() });
+    octo.leases().complete(&grant.token, done).await.unwrap();
+    let given_up = octo.submit().await;
+    octo.client(&octo.user).cancel(given_up).await.unwrap();
+    let strange = octo.client(&octo.stranger);
+    let theirs = strange.submit(&wish("List the files in /tmp"), None).await.unwrap().task_id;
+    strange.cancel(theirs).await.unwrap();
+    let (home, elsewhere) = (("default".to_owned(), [1, 0, 1]), ("elsewhere".to_owned(), [0, 0, 1]));
+    let usage = "/api/v1/usage";
+    assert_eq!(tasks(&octo, usage, &octo.user).await, [home.clone()].into());
+    assert_eq!(tasks(&octo, usage, &octo.stranger).await, [elsewhere.clone()].into());
+    assert_eq!(tasks(&octo, usage, &octo.admin).await, [home.clone(), elsewhere.clone()].into());
+    assert_eq!(tasks(&octo, "/api/v1/usage?tenant=elsewhere", &octo.admin).await, [elsewhere].into());
+    assert_eq!(tasks(&octo, "/api/v1/usage?tenant=default", &octo.user).await, [home].into());
+    assert_eq!(tasks(&octo, "/api/v1/usage?to=2020-01-01", &octo.admin).await, [].into());
+    let reply = octo.call("GET", "/api/v1/usage?tenant=default", Some(&octo.stranger.reveal()), b"").await;
+    assert_eq!((reply.status, reply.field().as_str()), (403, "tenant"));
+
+    let cancelled = async |key: &ApiKey| {
+        let page = get(&octo, "/api/v1/arms/usage", key).await;
+        assert!(page["as_of"].as_str().unwrap() >= page["to"].as_str().unwrap());
+        let arms = page["arms"].as_array().unwrap();
+        let executor = arms.iter().find(|arm| arm["name"] == "executor").unwrap();
+        assert!(executor["done"] == 0 || executor["mean_seconds"].is_number());
+        (executor["done"].as_u64().unwrap(), executor["cancelled"].as_u64().unwrap())
+    };
+    assert_eq!(cancelled(&octo.user).await, (1, 1));
+    assert_eq!(cancelled(&octo.stranger).await, (0, 1));
+    assert_eq!(cancelled(&octo.admin).await, (1, 2));
+    assert_eq!(cancelled(&octo.operator).await, (1, 2));
+    octo.stop().await;
+}
