@@ -22,7 +22,7 @@ pub struct StepClaims {
 }
 
 /// A signed token as it travels. It does not print itself.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StepToken(String);
 

@@ -7,9 +7,10 @@
 
 use super::App;
 use octollm_access::{InvalidToken, KeyRing, RingKey, StepClaims, StepToken};
+use octollm_contract::Timestamp;
 use octollm_store::StoreError;
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
@@ -31,15 +32,46 @@ const ID_BYTES_MAX: usize = 32;
 /// Of so many keys it is remembered that the store has none.
 const ABSENT_MAX: usize = 256;
 
+/// So many opened tokens are remembered.
+const OPENED_MAX: usize = 4096;
+
 /// The keys at hand. It always has one.
 pub(super) struct Ring {
-    keys: RwLock<Arc<KeyRing>>,
+    keys: RwLock<Arc<AtHand>>,
     /// Ids that were presented before a look that did not bring them. A key is in the store before it
     /// signs, so that no token of theirs was ever good, or none is any more.
     absent: Mutex<VecDeque<String>>,
     /// Held by who reads the store, so that no older reading replaces a newer one; when it was last
     /// read for an unknown key.
     looked: AsyncMutex<Option<Instant>>,
+}
+
+/// Keys, and tokens that they have opened. A signature takes as long to check as the rest of a small
+/// request takes, and a step presents the same token with all that it says.
+struct AtHand {
+    ring: KeyRing,
+    opened: Mutex<HashMap<StepToken, StepClaims>>,
+}
+
+impl AtHand {
+    fn of(keys: Vec<RingKey>) -> Arc<Self> {
+        Arc::new(AtHand { ring: KeyRing::of(keys), opened: Mutex::default() })
+    }
+
+    fn open(&self, token: &StepToken, now: Timestamp) -> Result<StepClaims, InvalidToken> {
+        let opened = || self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(claims) = opened().get(token).cloned() {
+            return if now < claims.expires { Ok(claims) } else { Err(InvalidToken::Expired) };
+        }
+        let claims = self.ring.open(token, now)?;
+        let mut opened = opened();
+        if opened.len() == OPENED_MAX {
+            // Mostly of steps that are over; the others are checked once more.
+            opened.clear();
+        }
+        opened.insert(token.clone(), claims.clone());
+        Ok(claims)
+    }
 }
 
 /// Why a token opens nothing.
@@ -54,11 +86,11 @@ pub(crate) enum NotOpened {
 impl Ring {
     /// A ring of one key that nobody else has.
     pub(super) fn own(key: RingKey) -> Self {
-        let keys = RwLock::new(Arc::new(KeyRing::of(vec![key])));
+        let keys = RwLock::new(AtHand::of(vec![key]));
         Ring { keys, absent: Mutex::default(), looked: AsyncMutex::default() }
     }
 
-    fn keys(&self) -> Arc<KeyRing> {
+    fn keys(&self) -> Arc<AtHand> {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -66,7 +98,7 @@ impl Ring {
     fn take(&self, keys: Vec<RingKey>) -> bool {
         let some = !keys.is_empty();
         if some {
-            *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(KeyRing::of(keys));
+            *self.keys.write().unwrap_or_else(PoisonError::into_inner) = AtHand::of(keys);
         }
         some
     }
@@ -106,7 +138,7 @@ impl App {
     }
 
     pub(crate) fn sign(&self, claims: &StepClaims) -> StepToken {
-        self.ring.keys().sign(claims, self.now()).expect("the ring has a key")
+        self.ring.keys().ring.sign(claims, self.now()).expect("the ring has a key")
     }
 
     /// Opens a token with the keys at hand.
@@ -250,6 +282,22 @@ mod tests {
         app.parts.store.add_to_ring(RingKey::new([seed; 32], now), now).await.unwrap();
     }
 
+    /// P2: what was opened before is held to its time and to its signature all the same.
+    #[test]
+    fn a_remembered_token_expires_and_its_forgery_opens_nothing() {
+        let at = Timestamp::from_millis;
+        let keys = AtHand::of(vec![RingKey::new([1; 32], at(0))]);
+        let step = TaskId::from_bytes([7; 16]).step(0);
+        let claims = StepClaims { step, lease: LeaseToken::from_bytes([1; 16]), expires: at(1000) };
+        let token = keys.ring.sign(&claims, at(0)).unwrap();
+        for _ in 0..2 {
+            assert_eq!(keys.open(&token, at(999)), Ok(claims.clone()));
+        }
+        assert_eq!(keys.open(&token, at(1000)), Err(InvalidToken::Expired));
+        let altered = format!("{}A", token.reveal());
+        assert!(keys.open(&StepToken::from_presented(&altered), at(999)).is_err());
+    }
+
     /// P2: whoever waits for the look of another has its answer, and nobody is refused meanwhile.
     #[tokio::test]
     async fn all_who_present_a_new_key_at_once_are_served_by_one_look() {
@@ -289,6 +337,6 @@ mod tests {
         let now = octollm_contract::Timestamp::from_millis(1_000);
         let ring = Ring::own(RingKey::new([1; 32], now));
         assert!(!ring.take(Vec::new()));
-        assert_eq!(ring.keys().missing(now), None);
+        assert_eq!(ring.keys().ring.missing(now), None);
     }
 }
