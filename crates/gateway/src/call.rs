@@ -18,8 +18,9 @@ use tokio::sync::watch;
 
 /// A call and its answer as it comes.
 pub(crate) struct Call {
-    /// The hash of the question.
+    /// The hash of the question, and its size as JSON.
     pub(crate) asked: ContentHash,
+    pub(crate) bytes: usize,
     said: Mutex<Vec<ThinkLine>>,
     /// How much was said; closed by the last word.
     heard: Mutex<Option<watch::Sender<usize>>>,
@@ -27,9 +28,10 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn begin(asked: ContentHash) -> Arc<Self> {
+    pub(crate) fn begin(question: &[u8]) -> Arc<Self> {
         Arc::new(Call {
-            asked,
+            asked: ContentHash::of(question),
+            bytes: question.len(),
             said: Mutex::default(),
             heard: Mutex::new(Some(watch::Sender::new(0))),
             listeners: AtomicUsize::new(0),
@@ -139,7 +141,7 @@ mod tests {
 
     #[tokio::test]
     async fn everybody_hears_everything_whenever_they_come() {
-        let call = Call::begin(ContentHash::of(b"?"));
+        let call = Call::begin(b"?");
         let early = call.listen();
         call.say_whole(&answer());
         let late = call.listen();
@@ -154,7 +156,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_listener_waits_for_the_next_word() {
-        let call = Call::begin(ContentHash::of(b"?"));
+        let call = Call::begin(b"?");
         let mut ear = call.listen();
         assert!(ear.next().now_or_never().is_none());
         call.say(ThinkLine::Failed("x".into()));

@@ -5,7 +5,7 @@
 //! refused at all, but comes later.
 
 use crate::{
-    Inner, SETTLED_WITHIN,
+    Inner, SETTLED_WITHIN, lock,
     route::{Route, Seat},
     run::SOON,
     worth::{fits_without_holds, worst_case},
@@ -25,6 +25,8 @@ use tokio::time::{sleep, timeout};
 /// A hold whose commit is not known is repeated so often, and after so long.
 const HOLD_AGAIN_MAX: u32 = 10;
 const HOLD_AGAIN: Duration = Duration::from_millis(200);
+/// A question of so many bytes is counted in less time than another thread takes to begin with it.
+const COUNTED_HERE_BYTES: usize = 4096;
 /// An answer of fewer tokens is seldom one: where the budget covers no more, the question is refused.
 pub(crate) const OUTPUT_TOKENS_LEAST: u32 = 256;
 
@@ -46,11 +48,22 @@ pub(crate) struct Held {
     pub(crate) masked: u32,
 }
 
-pub(crate) async fn hold(
+/// A question that is known who answers it, with how much of it at most.
+pub(crate) struct Prepared {
+    number: u32,
+    ask: Ask,
+    route: Route,
+    seat: Seat,
+    counted: u64,
+    masked: u32,
+}
+
+/// What is done for a call before anything of it is stored. `bytes`: the size of the question.
+pub(crate) async fn prepare(
     gateway: &Inner,
-    claims: &StepClaims,
     question: ThinkAsk,
-) -> Result<Held, ThinkLine> {
+    bytes: usize,
+) -> Result<Prepared, ThinkLine> {
     let ThinkAsk { number, mut ask } = question;
     let masked = mask(&mut ask);
     let route = choose(gateway, &mut ask).await?;
@@ -58,10 +71,29 @@ pub(crate) async fn hold(
     let seat = route.seat(gateway.parts.clock.now())?;
     let terms = route.terms(&ask.model, &gateway.parts.catalogue);
     ask.max_output_tokens = ask.max_output_tokens.clamp(1, terms.output_tokens_max);
-    // Counting may take a tokenizer's time.
+    let counted = count(gateway, &ask, bytes).await?;
+    Ok(Prepared { number, ask, route, seat, counted, masked })
+}
+
+/// The tokens of a question at most. A large one takes a tokenizer's time, the first one of a model that
+/// of reading its table.
+async fn count(gateway: &Inner, ask: &Ask, bytes: usize) -> Result<u64, ThinkLine> {
+    if bytes <= COUNTED_HERE_BYTES && lock(&gateway.tokenized).contains(&ask.model) {
+        return Ok(octollm_llm::count(ask).tokens);
+    }
     let counting = ask.clone();
     let counted = tokio::task::spawn_blocking(move || octollm_llm::count(&counting)).await;
-    let counted = counted.map_err(|error| ThinkLine::Away(error.to_string()))?.tokens;
+    let counted = counted.map_err(|error| ThinkLine::Away(error.to_string()))?;
+    lock(&gateway.tokenized).insert(ask.model.clone());
+    Ok(counted.tokens)
+}
+
+pub(crate) async fn hold(
+    gateway: &Inner,
+    claims: &StepClaims,
+    prepared: Prepared,
+) -> Result<Held, ThinkLine> {
+    let Prepared { number, mut ask, route, seat, counted, masked } = prepared;
     let price = gateway.parts.catalogue.find(&ask.model).map(|row| row.price);
     let worst_of = |tokens: u32| worst_case(price.as_ref(), counted, u64::from(tokens));
     let least = ask.max_output_tokens.min(OUTPUT_TOKENS_LEAST);

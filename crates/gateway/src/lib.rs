@@ -32,7 +32,7 @@ use octollm_lifecycle::Spent;
 use octollm_llm::{Catalogue, Price};
 use octollm_store::{Clock, Entropy, Store};
 use std::{
-    collections::{BTreeMap, HashMap, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -78,6 +78,8 @@ struct Inner {
     /// Told whenever a call has been settled.
     settled: watch::Sender<u64>,
     figures: Mutex<BTreeMap<String, ModelFigures>>,
+    /// Models whose tokenizer, if they have one, was read.
+    tokenized: Mutex<BTreeSet<String>>,
     draining: AtomicBool,
 }
 
@@ -107,6 +109,7 @@ impl Gateway {
             under_way: Mutex::default(),
             settled: watch::Sender::new(0),
             figures: Mutex::default(),
+            tokenized: Mutex::default(),
             draining: AtomicBool::new(false),
         }))
     }
@@ -186,7 +189,7 @@ impl Gateway {
                 why: "another question of this number is under way".into(),
             }),
             Entry::Vacant(place) => {
-                let call = Arc::clone(place.insert(Call::begin(asked)));
+                let call = Arc::clone(place.insert(Call::begin(&text)));
                 let listening = call.listen();
                 let (gateway, claims) = (self.clone(), claims.clone());
                 tokio::spawn(async move {

@@ -4,7 +4,7 @@ use crate::{
     Inner, Receipt,
     ask::ask,
     call::Call,
-    hold::hold,
+    hold::{hold, prepare},
     receipt::{Outcome, is_presumed},
     settle::settle,
 };
@@ -19,14 +19,28 @@ pub(crate) const SOON: Millis = Millis::from_secs(1);
 
 /// Answers `question` of the step of `claims` to whoever listens to `call`.
 pub(crate) async fn run(gateway: &Inner, claims: &StepClaims, question: ThinkAsk, call: &Arc<Call>) {
-    match kept(gateway, claims, question.number, call).await {
-        Ok(Kept::Answer(answer)) => return call.say_whole(&answer),
+    let number = question.number;
+    // Side by side, for whoever asks waits for both.
+    let unknown = async {
+        match kept(gateway, claims, number, call).await {
+            Ok(None) => Ok(()),
+            Ok(Some(kept)) => Err(Ok(kept)),
+            Err(line) => Err(Err(line)),
+        }
+    };
+    let prepared = async { Ok(prepare(gateway, question, call.bytes).await) };
+    let prepared = match tokio::try_join!(unknown, prepared) {
+        Ok(((), prepared)) => prepared,
+        Err(Ok(Kept::Answer(answer))) => return call.say_whole(&answer),
         // Whoever asks may not have heard it: it is for them to count it and to take the next number.
-        Ok(Kept::Failure(why)) => return call.say(ThinkLine::Failed(why)),
-        Ok(Kept::Nothing) => {}
-        Err(line) => return call.say(line),
-    }
-    let held = match hold(gateway, claims, question).await {
+        Err(Ok(Kept::Failure(why))) => return call.say(ThinkLine::Failed(why)),
+        Err(Err(line)) => return call.say(line),
+    };
+    let held = match prepared {
+        Ok(prepared) => hold(gateway, claims, prepared).await,
+        Err(line) => Err(line),
+    };
+    let held = match held {
         Ok(held) => held,
         Err(line) => return call.say(line),
     };
@@ -39,7 +53,6 @@ enum Kept {
     Answer(Answer),
     /// It was made, perhaps paid for, and brought no whole answer.
     Failure(String),
-    Nothing,
 }
 
 /// An answer that was paid for and that nobody will read again. It is not asked for anew under its
@@ -50,27 +63,33 @@ fn lost(claims: &StepClaims, number: u32, error: &(dyn std::error::Error + 'stat
     Kept::Failure(format!("the answer to question {number}, which was paid for, is lost: {error}"))
 }
 
-async fn kept(gateway: &Inner, claims: &StepClaims, number: u32, call: &Call) -> Result<Kept, ThinkLine> {
+async fn kept(
+    gateway: &Inner,
+    claims: &StepClaims,
+    number: u32,
+    call: &Call,
+) -> Result<Option<Kept>, ThinkLine> {
     let away = |why: &dyn std::fmt::Display| ThinkLine::Away(why.to_string());
     let last = gateway.parts.store.receipt(claims.step, number).await.map_err(|error| away(&error))?;
     if last.as_ref().is_some_and(is_presumed) {
         // Whoever asked it is gone: it may have been made and paid for.
         let why = "nobody knows what became of it, and all that was held for it counts as spent";
-        return Ok(Kept::Failure(format!(
-            "question {number} was under way when its orchestrator ended: {why}"
-        )));
+        let why = format!("question {number} was under way when its orchestrator ended: {why}");
+        return Ok(Some(Kept::Failure(why)));
     }
     let receipt = last.and_then(|document| document.read::<Receipt>().ok());
     match receipt.filter(|receipt| receipt.asked == call.asked).map(|receipt| receipt.outcome) {
         Some(Outcome::Answered { answer, .. }) => match gateway.parts.artefacts.get(answer).await {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes)
-                .map_or_else(|error| lost(claims, number, &error), Kept::Answer)),
+            Ok(bytes) => Ok(Some(
+                serde_json::from_slice(&bytes)
+                    .map_or_else(|error| lost(claims, number, &error), Kept::Answer),
+            )),
             Err(error @ GetError::Unreachable(_)) => Err(away(&error)),
             Err(error @ (GetError::NotFound(_) | GetError::Corrupt { .. } | GetError::TooLarge { .. })) => {
-                Ok(lost(claims, number, &error))
+                Ok(Some(lost(claims, number, &error)))
             }
         },
-        Some(Outcome::Failed(why)) => Ok(Kept::Failure(why)),
-        Some(Outcome::NotMade(_)) | None => Ok(Kept::Nothing),
+        Some(Outcome::Failed(why)) => Ok(Some(Kept::Failure(why))),
+        Some(Outcome::NotMade(_)) | None => Ok(None),
     }
 }
