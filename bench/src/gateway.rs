@@ -19,7 +19,7 @@ use octollm_gateway::{Gateway, Parts as GatewayParts, Route};
 use octollm_llm::{Catalogue, Kind, Provider, ProviderSettings};
 use octollm_orchestrator::{
     App, Caller, NewKey, Parts, Settings, Sweeper,
-    http::{Metrics, Port, Server, ServerSettings},
+    http::{Entrance, Metrics, Port, Server, ServerSettings},
 };
 use octollm_store::{
     MemoryStore, OsEntropy, Store, SystemClock,
@@ -36,6 +36,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 const CALLERS: u32 = 8;
+/// A caller asks for one step after another: no step of a real task asks a thousand questions.
+const STEPS: u32 = 64;
 const FOR: Duration = Duration::from_secs(6);
 /// A model that answers at once.
 const SCRIPT: &str = r#"
@@ -160,7 +162,7 @@ impl Way {
         Ok(Way::Direct(sim.provider()?))
     }
 
-    /// An orchestrator over `store` on a port of its own, and a leased step for each caller.
+    /// An orchestrator over `store` on a port of its own, and leased steps for each caller.
     async fn through_a_gateway(sim: &Sim, store: Arc<dyn Store>, artefacts: &Path) -> anyhow::Result<Self> {
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
         let artefacts = Artefacts::in_folder(artefacts, 1 << 20)?;
@@ -176,7 +178,7 @@ impl Way {
             Settings { gateway: Some(gateway), lease_ttl: Millis::from_secs(600), ..Settings::default() };
         let app = App::new(Parts { store, artefacts, clock, entropy }, settings);
         let caller = Caller::local(Policy::default_admin());
-        for _ in 0..CALLERS {
+        for _ in 0..CALLERS * STEPS {
             let request: SubmitTask = serde_json::from_str(r#"{"goal":"Ponder this"}"#)?;
             app.submit(&caller, request, None).await?;
         }
@@ -192,11 +194,11 @@ impl Way {
         let base = format!("http://{}", listener.local_addr()?);
         let closed = CancellationToken::new();
         let metrics = Metrics::new(Sweeper::start(Arc::clone(&app)).finds());
-        let until = closed.clone().cancelled_owned();
-        tokio::spawn(Server::serve(listener, app, metrics, Port::Whole, ServerSettings::default(), until));
+        let (entrance, until) = (Entrance::Plain(listener), closed.clone());
+        tokio::spawn(Server::serve(entrance, app, metrics, Port::Whole, ServerSettings::default(), until));
         let leases = HttpLeases::new(&[base], key, 0)?;
         let mut grants = Vec::new();
-        while grants.len() < CALLERS as usize {
+        while grants.len() < (CALLERS * STEPS) as usize {
             let ask = LeaseAsk {
                 worker: "bench".parse()?,
                 arms: vec![ArmName::Planner],
@@ -222,8 +224,8 @@ impl Way {
                 }
             }
             Way::Gateway { leases, grants, .. } => {
-                let mut thinking =
-                    leases.think(&grants[caller as usize].token, ThinkAsk { number, ask }).await?;
+                let step = (caller * STEPS + number % STEPS) as usize;
+                let mut thinking = leases.think(&grants[step].token, ThinkAsk { number, ask }).await?;
                 while let Some(chunk) = thinking.next().await {
                     heard(&chunk?, began, &mut first);
                 }

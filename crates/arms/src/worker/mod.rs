@@ -114,7 +114,13 @@ impl Worker {
     /// Works until `shutdown` fires, then drains: asks for no more, lets running steps finish
     /// within the grace, stops and hands back the rest. Returns at most three seconds after
     /// the grace (or the long poll, when that is longer). Dropping the future drops all work.
-    pub async fn run(self, shutdown: CancellationToken) {
+    ///
+    /// Boxed, so that it is compiled here, once.
+    pub fn run(self, shutdown: CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(self.running(shutdown))
+    }
+
+    async fn running(self, shutdown: CancellationToken) {
         let mut running = Running::default();
         let mut asking: Option<(Instant, LeaseCall)> = None;
         let mut beating: Option<BeatCall> = None;

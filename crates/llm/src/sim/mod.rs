@@ -34,6 +34,7 @@ use axum::{
     serve::ListenerExt,
 };
 use dice::Dice;
+use futures_util::future::BoxFuture;
 use log::Log;
 use serde_json::{Value, json};
 use std::{fs::File, io, sync::Arc};
@@ -97,7 +98,12 @@ impl Sim {
     }
 
     /// Serves on `listener` for ever; dropping the future ends it at once, whatever is under way.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener) -> io::Result<()> {
+    /// Boxed, so that it is compiled here, once.
+    pub fn serve(self: Arc<Self>, listener: TcpListener) -> BoxFuture<'static, io::Result<()>> {
+        Box::pin(self.serving(listener))
+    }
+
+    async fn serving(self: Arc<Self>, listener: TcpListener) -> io::Result<()> {
         let listener = listener.tap_io(|stream| {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "small writes of a connection may wait");

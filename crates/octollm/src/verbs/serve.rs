@@ -210,7 +210,7 @@ impl Listeners {
     ) {
         let mut serving = JoinSet::new();
         for (port, entrance) in self.ports {
-            let until = closed.clone().cancelled_owned();
+            let until = closed.clone();
             serving.spawn(Server::serve(
                 entrance,
                 Arc::clone(&app),

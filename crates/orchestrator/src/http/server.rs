@@ -11,13 +11,13 @@ use super::{
     heads::{HEAD_BYTES_MAX, Watched},
 };
 use crate::App;
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
-use std::{future::Future, io, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{io, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -25,6 +25,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
+use tokio_util::sync::CancellationToken;
 
 /// An HTTP/2 connection is asked for a sign of life so often, and given as long to answer.
 const PING: Duration = Duration::from_secs(10);
@@ -73,27 +74,35 @@ pub enum Entrance {
     Tls(TcpListener, Arc<ServerConfig>),
 }
 
-impl From<TcpListener> for Entrance {
-    fn from(listener: TcpListener) -> Self {
-        Entrance::Plain(listener)
-    }
-}
-
 /// The HTTP server.
 pub struct Server;
 
 impl Server {
-    /// Serves the routes of `port` on `entrance` until `shutdown` is ready, then drains `app` and returns
-    /// when every connection has ended, or after the grace.
-    pub async fn serve(
-        entrance: impl Into<Entrance>,
+    /// Serves the routes of `port` on `entrance` until `closed`, then drains `app` and returns when every
+    /// connection has ended, or after the grace.
+    ///
+    /// Boxed and without parameters of types, so that all of HTTP is compiled here, once, and not in every
+    /// program that serves.
+    pub fn serve(
+        entrance: Entrance,
         app: Arc<App>,
         metrics: Arc<Metrics>,
         port: Port,
         settings: ServerSettings,
-        shutdown: impl Future<Output = ()>,
+        closed: CancellationToken,
+    ) -> BoxFuture<'static, ()> {
+        Box::pin(Self::serving(entrance, app, metrics, port, settings, closed))
+    }
+
+    async fn serving(
+        entrance: Entrance,
+        app: Arc<App>,
+        metrics: Arc<Metrics>,
+        port: Port,
+        settings: ServerSettings,
+        closed: CancellationToken,
     ) {
-        let (listener, acceptor) = match entrance.into() {
+        let (listener, acceptor) = match entrance {
             Entrance::Plain(listener) => (listener, None),
             Entrance::Tls(listener, config) => (listener, Some(TlsAcceptor::from(config))),
         };
@@ -102,7 +111,6 @@ impl Server {
         let (http1, http2) = (Arc::new(http1(settings.head_within)), Arc::new(http2()));
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(settings.connections_max));
-        let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let stream = tokio::select! {
                 accepted = listener.accept() => match accepted {
@@ -113,7 +121,7 @@ impl Server {
                         continue;
                     }
                 },
-                () = &mut shutdown => break,
+                () = closed.cancelled() => break,
             };
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
                 // Words would be no TLS.

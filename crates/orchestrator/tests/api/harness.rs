@@ -70,9 +70,9 @@ impl Octo {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let until = shutdown.clone().cancelled_owned();
+        let (entrance, until) = (Entrance::Plain(listener), shutdown.clone());
         let served =
-            tokio::spawn(Server::serve(listener, Arc::clone(&app), metrics, Port::Whole, settings, until));
+            tokio::spawn(Server::serve(entrance, Arc::clone(&app), metrics, Port::Whole, settings, until));
         let key = async |role, tenant: &str| {
             let new = NewKey {
                 role,
@@ -111,8 +111,8 @@ impl Octo {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (app, metrics) = (Arc::clone(&self.app), Metrics::new(Arc::default()));
-        let until = self.shutdown.clone().cancelled_owned();
-        tokio::spawn(Server::serve(listener, app, metrics, port, ServerSettings::default(), until));
+        let (entrance, until) = (Entrance::Plain(listener), self.shutdown.clone());
+        tokio::spawn(Server::serve(entrance, app, metrics, port, ServerSettings::default(), until));
         let mut stream = TcpStream::connect(address).await.unwrap();
         let wish = b"GET /openapi.json HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n";
         stream.write_all(wish).await.unwrap();
@@ -127,7 +127,7 @@ impl Octo {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (app, metrics) = (Arc::clone(&self.app), Metrics::new(Arc::default()));
-        let until = self.shutdown.clone().cancelled_owned();
+        let until = self.shutdown.clone();
         let entrance = Entrance::Tls(listener, Arc::new(tls));
         tokio::spawn(Server::serve(entrance, app, metrics, Port::Whole, settings, until));
         address
