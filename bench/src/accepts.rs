@@ -18,7 +18,7 @@ const RAW_TASKS: usize = 128_000;
 /// A rate and what of it took how much processor time.
 pub(crate) struct Accepts {
     pub(crate) rate: f64,
-    cpu: String,
+    pub(crate) cpu: String,
 }
 
 pub(crate) fn run() -> anyhow::Result<()> {
@@ -61,14 +61,14 @@ pub(crate) fn stopped_after_one() -> anyhow::Result<(tempfile::TempDir, PathBuf,
 
 /// As many accepts over HTTP as there can be.
 pub(crate) fn over_http() -> anyhow::Result<Accepts> {
-    over_http_with(&[])
+    over_http_with(&[], CONNECTIONS)
 }
 
-/// The same of a server with more variables in its environment.
-pub(crate) fn over_http_with(environment: &[(&str, &str)]) -> anyhow::Result<Accepts> {
+/// The same over so many connections, of a server with more variables in its environment.
+pub(crate) fn over_http_with(environment: &[(&str, &str)], connections: usize) -> anyhow::Result<Accepts> {
     let server = Server::start_with(environment)?;
     let before = processes::cpu(server.pid())?;
-    let seen = load::accepts(&server.address, LATER, CONNECTIONS, Pace::Saturating, FOR)?;
+    let seen = load::accepts(&server.address, LATER, connections, Pace::Saturating, FOR)?;
     let cpu = processes::cpu(server.pid())?.saturating_sub(before);
     let count = seen.latencies.count();
     let (server, generator) = (each(cpu, count), each(seen.own_cpu, count));

@@ -7,19 +7,22 @@ use crate::{
 };
 use std::time::Duration;
 
-const TASKS: usize = 20_000;
+/// After these, the caches are as large as they get.
+const WARM: usize = 20_000;
+const MORE: usize = 100_000;
 
 pub(crate) fn run() -> anyhow::Result<()> {
     let server = Server::start()?;
-    std::thread::sleep(Duration::from_secs(2));
-    let idle = pss(server.pid())?;
-    println!("idle: {:.1} MB PSS over {} processes (wanted: at most 40)", megabytes(idle.0), idle.1);
-    for round in 1..=2 {
-        finish(&server, TASKS, round)?;
+    let settled = || {
         std::thread::sleep(Duration::from_secs(2));
-        let now = pss(server.pid())?;
-        println!("after {} finished tasks: {:.1} MB PSS", TASKS * round, megabytes(now.0));
-    }
+        pss(server.pid())
+    };
+    let (idle, processes) = settled()?;
+    println!("idle: {:.1} MB PSS over {processes} processes (wanted: at most 40)", megabytes(idle));
+    finish(&server, WARM, 1)?;
+    println!("after {WARM} finished tasks: {:.1} MB PSS", megabytes(settled()?.0));
+    finish(&server, MORE, 2)?;
+    println!("after {MORE} more: {:.1} MB PSS", megabytes(settled()?.0));
     Ok(())
 }
 

@@ -25,7 +25,8 @@ use std::{
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
-const CALLERS: u32 = 64;
+/// Callers at once: as many as with the embedded store, and somewhat more than the bare loop has in flight.
+const CALLERS: [u32; 2] = [64, 256];
 const ACCEPTS: u32 = 64_000;
 const CYCLES: u32 = 20_000;
 /// How long the transaction is held open, and how fast tasks come meanwhile.
@@ -42,15 +43,20 @@ pub(crate) fn run() -> anyhow::Result<()> {
     for round in 1..=2 {
         let url = fresh(&server, &runtime)?;
         let bare = runtime.block_on(bare_accepts(&url, ACCEPTS, 100, 2))?;
-        let url = fresh(&server, &runtime)?;
-        let ours = runtime.block_on(store_accepts(&url))?;
-        let url = fresh(&server, &runtime)?;
-        let http = accepts::over_http_with(&[("OCTOLLM_DATABASE_URL", &url)])?.rate;
-        println!(
-            "round {round}: accepts/s bare (100 × 2) {bare:.0}, store with {CALLERS} callers {ours:.0} ({:.0} %), over HTTP {http:.0} ({:.0} %; wanted 50 %)",
-            100.0 * ours / bare,
-            100.0 * http / bare
-        );
+        println!("round {round}: accepts/s bare (100 × 2) {bare:.0}");
+        for callers in CALLERS {
+            let url = fresh(&server, &runtime)?;
+            let ours = runtime.block_on(store_accepts(&url, callers))?;
+            let url = fresh(&server, &runtime)?;
+            let http = accepts::over_http_with(&[("OCTOLLM_DATABASE_URL", &url)], callers as usize)?;
+            println!(
+                "round {round}: accepts/s with {callers} callers: store {ours:.0} ({:.0} %), over HTTP {:.0} ({:.0} %; wanted 50 %; {})",
+                100.0 * ours / bare,
+                http.rate,
+                100.0 * http.rate / bare,
+                http.cpu
+            );
+        }
         for batch in [100, 1000] {
             let url = fresh(&server, &runtime)?;
             let bare = runtime.block_on(bare_cycles(&url, CYCLES, batch))?;
@@ -271,23 +277,23 @@ fn order(n: u32, client: u32, clock: &dyn Clock) -> Order {
     }
 }
 
-async fn store_accepts(url: &str) -> anyhow::Result<f64> {
+async fn store_accepts(url: &str, callers: u32) -> anyhow::Result<f64> {
     let store = store(url).await?;
     let clock = store.clock();
     let began = Instant::now();
-    let callers: Vec<_> = (0..CALLERS)
+    let running: Vec<_> = (0..callers)
         .map(|client| {
             let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
             tokio::spawn(async move {
-                for n in 0..ACCEPTS / CALLERS {
+                for n in 0..ACCEPTS / callers {
                     store.accept(order(n, client, &*clock)).await?;
                 }
                 anyhow::Ok(())
             })
         })
         .collect();
-    for caller in callers {
-        caller.await??;
+    for one in running {
+        one.await??;
     }
     Ok(rate(ACCEPTS as usize, began.elapsed()))
 }
