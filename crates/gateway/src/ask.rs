@@ -30,6 +30,8 @@ const LATER: Millis = Millis::from_secs(5);
 /// So long before the task's deadline, or an eighth of the time that is left, whoever waits is told what for:
 /// mostly enough to report it. Where it is not, the task fails for the deadline alone.
 const BEFORE_THE_DEADLINE: Duration = Duration::from_millis(500);
+/// What has come together is passed on together, up to so many pieces.
+const AT_ONCE_MAX: usize = 64;
 /// How often it is looked whether a call that nobody listens to is still wanted.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -164,6 +166,33 @@ struct Heard {
 }
 
 impl Heard {
+    /// Takes in what the provider says next, and passes it on, but for the end; `Some` when it is over.
+    fn take_in(
+        &mut self,
+        said: Result<Chunk, CallError>,
+        lines: &mut Vec<ThinkLine>,
+    ) -> Option<Result<(), CallError>> {
+        let chunk = match said {
+            Ok(chunk) => chunk,
+            Err(error) => return Some(Err(error)),
+        };
+        match &chunk {
+            Chunk::Begun { model, simulated } => {
+                self.model = Some(model.clone());
+                self.simulated = *simulated;
+            }
+            Chunk::Text { text } => self.bytes += text.len() as u64,
+            Chunk::ToolCall(call) => self.bytes += (call.name.len() + call.arguments.len()) as u64,
+            Chunk::Usage(_) | Chunk::End { .. } => {}
+        }
+        self.gathering.push(chunk.clone());
+        if let Chunk::End { .. } = &chunk {
+            return Some(Ok(()));
+        }
+        lines.push(ThinkLine::Chunk(chunk));
+        None
+    }
+
     /// What a call that was broken off on purpose may cost.
     fn charge(&self) -> Charge {
         self.gathering.usage().map_or(Charge::Unknown, Charge::AtLeast)
@@ -184,7 +213,7 @@ async fn listen(
     heard: &mut Heard,
 ) -> Result<Answer, Broken> {
     let began = Instant::now();
-    let mut stream = held.route.call(held.ask.clone());
+    let mut stream = held.route.call(held.ask.clone()).ready_chunks(AT_ONCE_MAX);
     let mut look = began + LOOK;
     // The moment of the task's deadline, as long as it is to come.
     let mut in_time = held.deadline.map(|deadline| {
@@ -208,25 +237,26 @@ async fn listen(
             look = Instant::now() + LOOK;
         }
         let Ok(said) = said else { continue };
-        let broke_off = || CallError::Unknown { why: "the answer has no end".into() };
-        let chunk = said.unwrap_or_else(|| Err(broke_off())).map_err(Broken::Call)?;
-        match &chunk {
-            Chunk::Begun { model, simulated } => {
-                heard.model = Some(model.clone());
-                heard.simulated = *simulated;
+        let said = said.unwrap_or_else(|| vec![Err(broke_off())]);
+        if said.first().is_some_and(Result::is_ok) {
+            heard.first.get_or_insert_with(|| began.elapsed());
+        }
+        let mut lines = Vec::with_capacity(said.len());
+        let over = said.into_iter().find_map(|chunk| heard.take_in(chunk, &mut lines));
+        call.say_all(lines);
+        match over {
+            None => {}
+            Some(Ok(())) => {
+                let answer = std::mem::take(&mut heard.gathering).answer();
+                return answer.ok_or_else(|| Broken::Call(broke_off()));
             }
-            Chunk::Text { text } => heard.bytes += text.len() as u64,
-            Chunk::ToolCall(call) => heard.bytes += (call.name.len() + call.arguments.len()) as u64,
-            Chunk::Usage(_) | Chunk::End { .. } => {}
+            Some(Err(error)) => return Err(Broken::Call(error)),
         }
-        heard.first.get_or_insert_with(|| began.elapsed());
-        heard.gathering.push(chunk.clone());
-        if let Chunk::End { .. } = &chunk {
-            let answer = std::mem::take(&mut heard.gathering).answer();
-            return answer.ok_or_else(|| Broken::Call(broke_off()));
-        }
-        call.say(ThinkLine::Chunk(chunk));
     }
+}
+
+fn broke_off() -> CallError {
+    CallError::Unknown { why: "the answer has no end".into() }
 }
 
 /// Whether somebody will come back for the answer: another attempt of the step will, unless its

@@ -40,11 +40,20 @@ impl Call {
 
     /// Says one thing more. Nothing is said after the last word.
     pub(crate) fn say(&self, line: ThinkLine) {
-        let last = !matches!(&line, ThinkLine::Chunk(chunk) if !matches!(chunk, Chunk::End { .. }));
+        self.say_all([line]);
+    }
+
+    /// The same for several things, for which listeners are woken once. A last word is the last of them.
+    pub(crate) fn say_all(&self, lines: impl IntoIterator<Item = ThinkLine>) {
         let mut heard = lock(&self.heard);
         let Some(sender) = heard.as_ref() else { return };
         let mut said = lock(&self.said);
-        said.push(line);
+        let before = said.len();
+        said.extend(lines);
+        if said.len() == before {
+            return;
+        }
+        let last = said.last().is_some_and(is_last_word);
         sender.send_replace(said.len());
         if last {
             *heard = None;
@@ -52,16 +61,14 @@ impl Call {
     }
 
     pub(crate) fn say_whole(&self, answer: &Answer) {
-        let begun = Chunk::Begun { model: answer.model.clone(), simulated: answer.simulated };
-        self.say(ThinkLine::Chunk(begun));
+        let mut chunks = vec![Chunk::Begun { model: answer.model.clone(), simulated: answer.simulated }];
         if !answer.text.is_empty() {
-            self.say(ThinkLine::Chunk(Chunk::Text { text: answer.text.clone() }));
+            chunks.push(Chunk::Text { text: answer.text.clone() });
         }
-        for call in &answer.tool_calls {
-            self.say(ThinkLine::Chunk(Chunk::ToolCall(call.clone())));
-        }
-        self.say(ThinkLine::Chunk(Chunk::Usage(answer.usage)));
-        self.say(ThinkLine::Chunk(Chunk::End { finish: answer.finish }));
+        chunks.extend(answer.tool_calls.iter().cloned().map(Chunk::ToolCall));
+        chunks.push(Chunk::Usage(answer.usage));
+        chunks.push(Chunk::End { finish: answer.finish });
+        self.say_all(chunks.into_iter().map(ThinkLine::Chunk));
     }
 
     /// The last word was said.
@@ -83,6 +90,18 @@ impl Call {
             let said = ear.hear().await?;
             Some((said.into(), ear))
         }))
+    }
+}
+
+fn is_last_word(line: &ThinkLine) -> bool {
+    match line {
+        ThinkLine::Chunk(chunk) => matches!(chunk, Chunk::End { .. }),
+        ThinkLine::Failed(_)
+        | ThinkLine::Refused(_)
+        | ThinkLine::OverBudget(_)
+        | ThinkLine::Away(_)
+        | ThinkLine::Busy { .. }
+        | ThinkLine::Lost => true,
     }
 }
 
