@@ -61,7 +61,8 @@ async fn two_servers_share_artefacts() {
 /// P1, P3, P4: one database, two servers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_servers_share_one_database() {
-    let url = shared().url(&shared().database().unwrap());
+    let database = shared().database().unwrap();
+    let url = shared().url(&database);
     let (mut one, other) = (over(&url), over(&url));
     assert!(one.log().contains("tasks in postgresql://"), "{}", one.log());
     let (first, second) = (one.client(), other.client());
@@ -87,6 +88,22 @@ async fn two_servers_share_one_database() {
     for task in &late {
         assert_eq!(ended(&second, task).await["status"], "completed");
     }
+    // Each end is counted once, before it is summed up and after, by whichever server leads then.
+    assert_eq!(completed(&second).await, 40);
+    let began = Instant::now();
+    while shared().sql(&database, "SELECT count(*) FROM octollm.usage_note").unwrap() != "0" {
+        assert!(began.elapsed() < Duration::from_secs(60), "nobody sums up what has ended");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(completed(&second).await, 40);
+}
+
+/// Tasks that were completed, over all days.
+async fn completed(api: &Api) -> u64 {
+    let (status, usage) = api.get("/api/v1/usage").await.unwrap();
+    assert_eq!(status, 200, "{usage}");
+    let days = usage["days"].as_array().expect("days").iter();
+    days.map(|day| day["tasks"]["completed"].as_u64().expect("a number")).sum()
 }
 
 /// P1: the database is gone: 503, no lost task; it is back: everything goes on, nobody restarts.

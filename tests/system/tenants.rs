@@ -254,6 +254,15 @@ async fn walk(
         ("GET", "/api/v1/arms" | "/metrics" | "/healthz" | "/readyz" | "/openapi.json") => {
             told(&api, method, path, &nothing).await
         }
+        ("GET", "/api/v1/arms/usage") => told(&api, method, path, &nothing).await,
+        ("GET", "/api/v1/usage") => {
+            let query = if theirs { format!("?tenant={}", TENANTS[whose]) } else { String::new() };
+            let (status, text) = told(&api, method, &format!("{path}{query}"), &nothing).await;
+            assert_eq!(status, if theirs { 403 } else { 200 }, "{text}");
+            let other = format!("\"{}\"", TENANTS[1 - at]);
+            assert!(!text.contains(&other), "{} is told of {other}: {text}", TENANTS[at]);
+            (status, text)
+        }
         ("GET", "/api/v1/scaling/{component}") => {
             told(&api, method, &path.replace("{component}", "executor"), &nothing).await
         }

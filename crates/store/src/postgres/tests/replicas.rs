@@ -2,15 +2,19 @@
 
 use super::{Database, complete, wanted};
 use crate::{
-    Freshness, OsEntropy, ReplicaView, Seen, TaskReads, Tasks,
+    Freshness, OsEntropy, Period, ReplicaView, Seen, TaskReads, Tasks,
     postgres::{Moments, PostgresStore, ReplicaTargets},
     samples,
 };
 use octollm_access::TenantScope;
-use octollm_contract::api::TaskStatus;
+use octollm_contract::{Day, api::TaskStatus};
+use octollm_lifecycle::Subject;
 use octollm_testkit::postgres::Server;
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -205,6 +209,101 @@ async fn a_recovery_conflict_is_nobodys_failure() {
     }
     assert!(conflicts() > 0, "no read was in the replay's way: nothing is proved");
     assert!(fleet.status(0, &mut seen).await.is_some());
+}
+
+/// Who reads figures at a replica is in nobody's way: what ends meanwhile, is summed up and cleared away
+/// ends no read there, not even one that lasts, of a standby that waits for none (`hot_standby_feedback`
+/// keeps the rows that it still sees). And no client sees figures go back (P4).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn summing_up_ends_no_read_of_a_replica() {
+    let fleet = Fleet::start(1).await;
+    let standby = &fleet.standbys[0];
+    for setting in [
+        "ALTER SYSTEM SET hot_standby_feedback = on",
+        "ALTER SYSTEM SET wal_receiver_status_interval = 1",
+        "ALTER SYSTEM SET max_standby_streaming_delay = 0",
+        "SELECT pg_reload_conf()",
+    ] {
+        standby.sql("postgres", setting).unwrap();
+    }
+    let kept = "SELECT count(*) FROM pg_replication_slots WHERE xmin IS NOT NULL";
+    assert!(octollm_testkit::poll_until(PATIENCE, || fleet
+        .primary
+        .sql("postgres", kept)
+        .is_ok_and(|n| n == "1")));
+    let over = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = (0..2)
+        .map(|_| {
+            let (store, over) = (Arc::clone(&fleet.store), Arc::clone(&over));
+            tokio::spawn(async move {
+                let (mut seen, mut last, mut reads) = (Seen::NOTHING, 0, 0u64);
+                let always = Period { from: Day::from_number(i32::MIN), to: Day::from_number(i32::MAX) };
+                while !over.load(Ordering::Relaxed) {
+                    let fresh = Freshness::Since(seen);
+                    let read = store.usage_sums(fresh, &TenantScope::System, always).await;
+                    let (counted, now) = read.unwrap();
+                    let done = counted.figures.get(&Subject::Tasks).map_or(0, |figures| figures.done);
+                    assert!(done >= last, "it has gone back from {last} to {done}");
+                    (seen, last, reads) = (seen.and(now), done, reads + 1);
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+                reads
+            })
+        })
+        .collect();
+    // What somebody computes at the replica beside all that, in one snapshot.
+    let analyst = std::thread::spawn({
+        let (url, over) = (standby.tcp_url("postgres"), Arc::clone(&over));
+        move || {
+            let (mut done, mut ended) = (0, Vec::new());
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let (client, connection) =
+                    tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+                tokio::spawn(connection);
+                while !over.load(Ordering::Relaxed) {
+                    let sums = "SELECT count(*), sum(done) FROM octollm.usage";
+                    let whole = format!(
+                        "BEGIN ISOLATION LEVEL REPEATABLE READ; {sums}; SELECT pg_sleep(0.3); {sums}; COMMIT"
+                    );
+                    match client.batch_execute(&whole).await {
+                        Ok(()) => done += 1,
+                        Err(error) => {
+                            ended.push(format!("{:?}", error.as_db_error()));
+                            client.batch_execute("ROLLBACK").await.unwrap();
+                        }
+                    }
+                }
+            });
+            (done, ended)
+        }
+    });
+    let soak = super::soaks();
+    let (began, length) = (Instant::now(), Duration::from_secs(if soak { 60 } else { 5 }));
+    let (mut n, mut rolled) = (0, 0);
+    while began.elapsed() < length {
+        let orders = (n..n + 20).map(|n| fleet.store.accept(samples::order(samples::new(n))));
+        assert!(futures_util::future::join_all(orders).await.iter().all(Result::is_ok));
+        n += 20;
+        for claimed in fleet.store.claim(wanted(20)).await.unwrap().granted {
+            fleet.store.decide(vec![complete(claimed.step, claimed.token)]).await.remove(0).unwrap();
+        }
+        rolled += fleet.store.roll_up(1000).await.unwrap();
+        fleet.primary.sql("postgres", "VACUUM octollm.usage_note, octollm.usage_day").unwrap();
+    }
+    over.store(true, Ordering::Relaxed);
+    for reader in readers {
+        assert!(reader.await.unwrap() > 0);
+    }
+    let (done, ended) = analyst.join().unwrap();
+    let answered = fleet.store.replicas().await[0].reads;
+    assert!(
+        rolled > 0 && done > 0 && answered > 0,
+        "nothing is proved: {rolled} {done} {answered} {ended:?}"
+    );
+    let conflicts =
+        "SELECT confl_lock + confl_snapshot FROM pg_stat_database_conflicts WHERE datname = 'postgres'";
+    assert_eq!(standby.sql("postgres", conflicts).unwrap(), "0", "{ended:?}");
 }
 
 /// A promoted replica is the primary's business, one that follows another primary is nobody's; positions
