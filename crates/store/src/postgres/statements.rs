@@ -149,13 +149,14 @@ statements! {
         ON CONFLICT (arm, minute, counter) DO UPDATE SET steps = finished.steps + excluded.steps";
     forget_finished = "DELETE FROM finished WHERE minute < $1";
 
-    // Figures. A sum that does not fit stops at the greatest number. Notes lie in no order and are taken in
-    // none; whoever comes second to one finds it gone.
+    // Figures. A sum that does not fit stops at the greatest number. Whoever comes second to a note finds it
+    // gone.
     add_notes = "INSERT INTO usage_note (tenant, day, subject, done, failed, cancelled, attempts, took, worst,
         calls, unpriced, cost, tokens) SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::bigint[],
         $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[],
         $12::bigint[], $13::bigint[])";
-    take_notes = "DELETE FROM usage_note WHERE ctid = ANY(ARRAY(SELECT ctid FROM usage_note LIMIT $1))
+    take_notes = "DELETE FROM usage_note WHERE ctid = ANY(ARRAY(SELECT ctid FROM usage_note ORDER BY day
+        LIMIT $1))
         RETURNING tenant, day, subject, done, failed, cancelled, attempts, took, worst, calls, unpriced, cost,
         tokens";
     add_usage = "INSERT INTO usage_day AS d (tenant, day, subject, done, failed, cancelled, attempts, took, worst,
@@ -201,7 +202,7 @@ statements! {
     // `$1`: look whether there are notes to roll up.
     next_expiry = "SELECT least((SELECT min(expires_at) FROM lease),
         (SELECT due FROM task WHERE due IS NOT NULL ORDER BY due LIMIT 1)),
-        CASE WHEN $1 THEN EXISTS (SELECT FROM usage_note) ELSE false END";
+        CASE WHEN $1 THEN (SELECT day FROM usage_note ORDER BY day LIMIT 1) IS NOT NULL ELSE false END";
     open_after = "SELECT tenant, id FROM task WHERE state = $1 AND (tenant, id) > ($2, $3)
         ORDER BY tenant, id LIMIT $4";
     put_off_leases = "UPDATE lease SET expires_at = $2 WHERE task = ANY($1) AND expires_at < $2";
