@@ -100,7 +100,7 @@ async fn two_servers_share_one_database() {
 
 /// Tasks that were completed, over all days.
 async fn completed(api: &Api) -> u64 {
-    let (status, usage) = api.get("/api/v1/usage").await.unwrap();
+    let (status, usage) = api.get("/api/v1/usage").await.expect("an answer");
     assert_eq!(status, 200, "{usage}");
     let days = usage["days"].as_array().expect("days").iter();
     days.map(|day| day["tasks"]["completed"].as_u64().expect("a number")).sum()

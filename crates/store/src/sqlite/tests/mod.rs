@@ -9,7 +9,7 @@ mod queue;
 mod requests;
 mod usage;
 
-use super::{Options, SqliteStore};
+use super::{OpenError, Options, SqliteStore};
 use crate::samples;
 use crate::{Clock, Directed, OsEntropy, Tasks, Wanted};
 use octollm_access::TenantScope;
@@ -65,8 +65,16 @@ impl Bench {
 }
 
 fn open(folder: &tempfile::TempDir, clock: &Arc<Hands>) -> SqliteStore {
-    let clock: Arc<dyn Clock> = Arc::clone(clock) as _;
-    SqliteStore::open(folder.path(), clock, Arc::new(OsEntropy), Options::default()).unwrap()
+    let mut opened = None;
+    // A program that another test starts holds the lock of a store that was closed, until it has begun.
+    octollm_testkit::poll_until(std::time::Duration::from_secs(30), || {
+        let clock: Arc<dyn Clock> = Arc::clone(clock) as _;
+        let tried = SqliteStore::open(folder.path(), clock, Arc::new(OsEntropy), Options::default());
+        let in_use = matches!(tried, Err(OpenError::InUse { .. }));
+        opened = Some(tried);
+        !in_use
+    });
+    opened.expect("it was tried").unwrap()
 }
 
 fn wanted(most: usize) -> Wanted {
