@@ -18,23 +18,25 @@
 //! Must not know: how any database does it.
 
 mod entry;
+mod figures;
 mod shell;
 
 pub use shell::MemoryStore;
 
 use crate::{
-    AcceptError, Accepted, Backlog, Claimed, Claims, DayLine, DecideError, Directed, FIGURES_KEPT, Listing,
-    Order, Period, StepRecord, Sums, Swept, TaskLine, TaskRecord, Wanted, columns::subject_word,
+    AcceptError, Accepted, Backlog, Claimed, Claims, DecideError, Directed, Listing, Order, StepRecord,
+    Swept, TaskLine, TaskRecord, Wanted,
 };
 use entry::Entry;
+use figures::FiguresByDay;
 use octollm_access::{KeyRecord, RingKey, TenantScope};
 use octollm_contract::{
-    ArmName, ContentHash, Day, Document, IdempotencyKey, KeyId, LeaseToken, SessionId, StepId, TaskId,
-    TenantId, Timestamp, WorkerId,
+    ArmName, ContentHash, Document, IdempotencyKey, KeyId, LeaseToken, SessionId, StepId, TaskId, TenantId,
+    Timestamp, WorkerId,
 };
 use octollm_lifecycle::{
-    Changes, Command, Dice, Event, EventKind, FailureReason, Figures, Lease, StepState, Subject, Tally, Task,
-    TaskState, accept, decide,
+    Changes, Command, Dice, Event, EventKind, FailureReason, Lease, StepState, Tally, Task, TaskState,
+    accept, decide,
     fair::{Candidate, choose},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,8 +53,7 @@ pub struct Memory {
     ring: Vec<RingKey>,
     /// How many steps of an arm ended in a minute since the epoch.
     ended: BTreeMap<(ArmName, i64), u64>,
-    /// What ended on a day, of whom.
-    figures: BTreeMap<(Day, TenantId, Subject), Figures>,
+    figures: FiguresByDay,
 }
 
 impl Memory {
@@ -168,11 +169,7 @@ impl Memory {
         let changes = decide(&entry.record.task, command, now, dice)?;
         let tally = Tally::of(&entry.record.task, &changes, now);
         entry.apply(&changes);
-        for ((day, subject), figures) in &tally.0 {
-            let tenant = entry.record.task.tenant.clone();
-            self.figures.entry((*day, tenant, *subject)).or_default().add(figures);
-            self.figures.retain(|(old, _, _), _| *old >= day.before(FIGURES_KEPT));
-        }
+        self.figures.add(&entry.record.task.tenant, &tally);
         for event in &changes.events {
             if let EventKind::StepCompleted { place } | EventKind::StepFailed { place, .. } = event.kind {
                 let minute = event.at.as_millis().div_euclid(60_000);
@@ -413,33 +410,6 @@ impl Memory {
     pub fn open_tasks(&self) -> u64 {
         let open = self.tasks.values().filter(|entry| entry.record.task.state.ended_at().is_none());
         open.count() as u64
-    }
-
-    /// See [`crate::TaskReads::usage_days`].
-    #[must_use]
-    pub fn usage_days(&self, scope: &TenantScope, period: Period, most: usize) -> Vec<DayLine> {
-        let lines = self.figures.iter().map(|((day, tenant, subject), figures)| DayLine {
-            day: *day,
-            tenant: tenant.clone(),
-            subject: *subject,
-            figures: *figures,
-        });
-        let mut lines: Vec<DayLine> =
-            lines.filter(|line| period.has(line.day) && scope.allows(&line.tenant)).collect();
-        let name = |line: &DayLine| (line.day, line.tenant.clone(), subject_word(line.subject));
-        lines.sort_by_key(name);
-        lines.truncate(most);
-        lines
-    }
-
-    /// See [`crate::TaskReads::usage_sums`].
-    #[must_use]
-    pub fn usage_sums(&self, scope: &TenantScope, period: Period) -> Sums {
-        let mut sums = Sums::new();
-        for line in self.usage_days(scope, period, usize::MAX) {
-            sums.entry(line.subject).or_default().add(&line.figures);
-        }
-        sums
     }
 
     /// See [`crate::Keys::put_key`].

@@ -20,6 +20,7 @@ mod schema;
 mod statements;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod views;
 mod writer;
 
@@ -282,7 +283,7 @@ impl TaskReads for SqliteStore {
         most: usize,
     ) -> Result<(Counted<Vec<DayLine>>, Seen), StoreError> {
         let (scope, as_of) = (scope.clone(), self.shared.clock.now());
-        let figures = self.readers.read(move |c| reads::usage_days(c, &scope, period, most)).await?;
+        let figures = self.readers.read(move |c| usage::days(c, &scope, period, most)).await?;
         Ok((Counted { as_of, figures }, Seen::NOTHING))
     }
 
@@ -293,7 +294,7 @@ impl TaskReads for SqliteStore {
         period: Period,
     ) -> Result<(Counted<Sums>, Seen), StoreError> {
         let (scope, as_of) = (scope.clone(), self.shared.clock.now());
-        let figures = self.readers.read(move |c| reads::usage_sums(c, &scope, period)).await?;
+        let figures = self.readers.read(move |c| usage::sums(c, &scope, period)).await?;
         Ok((Counted { as_of, figures }, Seen::NOTHING))
     }
 }

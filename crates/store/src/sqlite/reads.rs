@@ -7,7 +7,7 @@ use super::{
     folder::Folder,
     rows,
 };
-use crate::{Backend, Backlog, DayLine, Listing, Period, StepRecord, StoreError, Sums, TaskLine, TaskRecord};
+use crate::{Backend, Backlog, Listing, StepRecord, StoreError, TaskLine, TaskRecord};
 use octollm_access::TenantScope;
 use octollm_contract::{
     ArmName, ContentHash, Document, IdempotencyKey, LeaseToken, SessionId, StepId, TaskId, TenantId,
@@ -17,7 +17,6 @@ use octollm_lifecycle::{Event, Hold};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use std::{
     collections::BTreeSet,
-    ops::ControlFlow,
     sync::{Arc, Mutex, PoisonError},
 };
 use tokio::sync::Semaphore;
@@ -472,58 +471,4 @@ pub(super) fn ring(connection: &Connection) -> Result<Vec<octollm_access::RingKe
         });
     }
     Ok(keys)
-}
-
-/// The figures of a period by day, tenant and subject, one after the other, until `take` wants no more.
-fn usage(
-    connection: &Connection,
-    scope: &TenantScope,
-    period: Period,
-    mut take: impl FnMut(DayLine) -> ControlFlow<()>,
-) -> Result<(), Fault> {
-    let (from, to) = (period.from.number(), period.to.number());
-    let mut statement = match scope {
-        TenantScope::Only(_) => connection.prepare_cached(sql::USAGE_OF)?,
-        TenantScope::System => connection.prepare_cached(sql::USAGE)?,
-    };
-    let mut found = match scope {
-        TenantScope::Only(tenant) => statement.query((from, to, tenant.as_str()))?,
-        TenantScope::System => statement.query((from, to))?,
-    };
-    while let Some(row) = found.next()? {
-        if take(rows::read_usage(row)?).is_break() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-pub(super) fn usage_days(
-    connection: &Connection,
-    scope: &TenantScope,
-    period: Period,
-    most: usize,
-) -> Result<Vec<DayLine>, Fault> {
-    let mut lines = Vec::new();
-    usage(connection, scope, period, |line| {
-        if lines.len() >= most {
-            return ControlFlow::Break(());
-        }
-        lines.push(line);
-        ControlFlow::Continue(())
-    })?;
-    Ok(lines)
-}
-
-pub(super) fn usage_sums(
-    connection: &Connection,
-    scope: &TenantScope,
-    period: Period,
-) -> Result<Sums, Fault> {
-    let mut sums = Sums::new();
-    usage(connection, scope, period, |line| {
-        sums.entry(line.subject).or_default().add(&line.figures);
-        ControlFlow::Continue(())
-    })?;
-    Ok(sums)
 }
