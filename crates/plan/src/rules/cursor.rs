@@ -42,6 +42,12 @@ impl<'t> Cursor<'t> {
         [furthest, own].into_iter().find(|text| text.contains(char::is_alphanumeric)).unwrap_or(self.goal)
     }
 
+    /// Whether one of `words` stands here or further on.
+    pub(super) fn has_ahead(&self, words: &[&str]) -> bool {
+        let ahead = self.tokens.get(self.at..).unwrap_or_default();
+        ahead.iter().any(|token| token.kind == Kind::Word && words.contains(&token.lower.as_str()))
+    }
+
     /// The goal's own text from the cursor on.
     pub(super) fn rest(&self) -> &'t str {
         self.text_from(self.at)
