@@ -18,9 +18,8 @@ use tokio::sync::watch;
 
 /// A call and its answer as it comes.
 pub(crate) struct Call {
-    /// The hash of the question, and its size as JSON.
+    /// The hash of the question.
     pub(crate) asked: ContentHash,
-    pub(crate) bytes: usize,
     said: Mutex<Vec<ThinkLine>>,
     /// How much was said; closed by the last word.
     heard: Mutex<Option<watch::Sender<usize>>>,
@@ -28,10 +27,9 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn begin(question: &[u8]) -> Arc<Self> {
+    pub(crate) fn begin(asked: ContentHash) -> Arc<Self> {
         Arc::new(Call {
-            asked: ContentHash::of(question),
-            bytes: question.len(),
+            asked,
             said: Mutex::default(),
             heard: Mutex::new(Some(watch::Sender::new(0))),
             listeners: AtomicUsize::new(0),
@@ -160,7 +158,7 @@ mod tests {
 
     #[tokio::test]
     async fn everybody_hears_everything_whenever_they_come() {
-        let call = Call::begin(b"?");
+        let call = Call::begin(ContentHash::of(b"?"));
         let early = call.listen();
         call.say_whole(&answer());
         let late = call.listen();
@@ -175,7 +173,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_listener_waits_for_the_next_word() {
-        let call = Call::begin(b"?");
+        let call = Call::begin(ContentHash::of(b"?"));
         let mut ear = call.listen();
         assert!(ear.next().now_or_never().is_none());
         call.say(ThinkLine::Failed("x".into()));

@@ -48,22 +48,13 @@ pub(crate) struct Held {
     pub(crate) masked: u32,
 }
 
-/// A question that is known who answers it, with how much of it at most.
-pub(crate) struct Prepared {
-    number: u32,
-    ask: Ask,
-    route: Route,
-    seat: Seat,
-    counted: u64,
-    masked: u32,
-}
-
-/// What is done for a call before anything of it is stored. `bytes`: the size of the question.
-pub(crate) async fn prepare(
+/// Chooses who answers the question, which has so many `bytes`, and holds what that may cost.
+pub(crate) async fn hold(
     gateway: &Inner,
+    claims: &StepClaims,
     question: ThinkAsk,
     bytes: usize,
-) -> Result<Prepared, ThinkLine> {
+) -> Result<Held, ThinkLine> {
     let ThinkAsk { number, mut ask } = question;
     let masked = mask(&mut ask);
     let route = choose(gateway, &mut ask).await?;
@@ -72,28 +63,6 @@ pub(crate) async fn prepare(
     let terms = route.terms(&ask.model, &gateway.parts.catalogue);
     ask.max_output_tokens = ask.max_output_tokens.clamp(1, terms.output_tokens_max);
     let counted = count(gateway, &ask, bytes).await?;
-    Ok(Prepared { number, ask, route, seat, counted, masked })
-}
-
-/// The tokens of a question at most. A large one takes a tokenizer's time, the first one of a model that
-/// of reading its table.
-async fn count(gateway: &Inner, ask: &Ask, bytes: usize) -> Result<u64, ThinkLine> {
-    if bytes <= COUNTED_HERE_BYTES && lock(&gateway.tokenized).contains(&ask.model) {
-        return Ok(octollm_llm::count(ask).tokens);
-    }
-    let counting = ask.clone();
-    let counted = tokio::task::spawn_blocking(move || octollm_llm::count(&counting)).await;
-    let counted = counted.map_err(|error| ThinkLine::Away(error.to_string()))?;
-    lock(&gateway.tokenized).insert(ask.model.clone());
-    Ok(counted.tokens)
-}
-
-pub(crate) async fn hold(
-    gateway: &Inner,
-    claims: &StepClaims,
-    prepared: Prepared,
-) -> Result<Held, ThinkLine> {
-    let Prepared { number, mut ask, route, seat, counted, masked } = prepared;
     let price = gateway.parts.catalogue.find(&ask.model).map(|row| row.price);
     let worst_of = |tokens: u32| worst_case(price.as_ref(), counted, u64::from(tokens));
     let least = ask.max_output_tokens.min(OUTPUT_TOKENS_LEAST);
@@ -127,6 +96,19 @@ pub(crate) async fn hold(
             Others::No => return Err(ThinkLine::OverBudget(over)),
         }
     }
+}
+
+/// The tokens of a question at most. A large one takes a tokenizer's time, the first one of a model that
+/// of reading its table.
+async fn count(gateway: &Inner, ask: &Ask, bytes: usize) -> Result<u64, ThinkLine> {
+    if bytes <= COUNTED_HERE_BYTES && lock(&gateway.tokenized).contains(&ask.model) {
+        return Ok(octollm_llm::count(ask).tokens);
+    }
+    let counting = ask.clone();
+    let counted = tokio::task::spawn_blocking(move || octollm_llm::count(&counting)).await;
+    let counted = counted.map_err(|error| ThinkLine::Away(error.to_string()))?;
+    lock(&gateway.tokenized).insert(ask.model.clone());
+    Ok(counted.tokens)
 }
 
 /// Whether other calls of the task keep this one from its hold.

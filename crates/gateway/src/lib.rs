@@ -164,7 +164,7 @@ impl Gateway {
         let Ok(text) = serde_json::to_vec(&question.ask) else {
             return call::refused(ThinkError::Refused("the question cannot be written down".into()));
         };
-        let asked = ContentHash::of(&text);
+        let (asked, bytes) = (ContentHash::of(&text), text.len());
         let key = (claims.step, question.number);
         let mut under_way = self.0.under_way();
         let joins = under_way.contains_key(&key);
@@ -189,12 +189,12 @@ impl Gateway {
                 why: "another question of this number is under way".into(),
             }),
             Entry::Vacant(place) => {
-                let call = Arc::clone(place.insert(Call::begin(&text)));
+                let call = Arc::clone(place.insert(Call::begin(asked)));
                 let listening = call.listen();
                 let (gateway, claims) = (self.clone(), claims.clone());
                 tokio::spawn(async move {
                     let leaves = Leaves { gateway: gateway.clone(), key, call: Arc::clone(&call) };
-                    run::run(&gateway.0, &claims, question, &call).await;
+                    run::run(&gateway.0, &claims, question, bytes, &call).await;
                     drop(leaves);
                 });
                 listening

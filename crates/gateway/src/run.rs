@@ -4,7 +4,7 @@ use crate::{
     Inner, Receipt,
     ask::ask,
     call::Call,
-    hold::{hold, prepare},
+    hold::hold,
     receipt::{Outcome, is_presumed},
     settle::settle,
 };
@@ -17,30 +17,22 @@ use std::sync::Arc;
 /// When to come back for what passes within moments.
 pub(crate) const SOON: Millis = Millis::from_secs(1);
 
-/// Answers `question` of the step of `claims` to whoever listens to `call`.
-pub(crate) async fn run(gateway: &Inner, claims: &StepClaims, question: ThinkAsk, call: &Arc<Call>) {
-    let number = question.number;
-    // Side by side, for whoever asks waits for both.
-    let unknown = async {
-        match kept(gateway, claims, number, call).await {
-            Ok(None) => Ok(()),
-            Ok(Some(kept)) => Err(Ok(kept)),
-            Err(line) => Err(Err(line)),
-        }
-    };
-    let prepared = async { Ok(prepare(gateway, question, call.bytes).await) };
-    let prepared = match tokio::try_join!(unknown, prepared) {
-        Ok(((), prepared)) => prepared,
-        Err(Ok(Kept::Answer(answer))) => return call.say_whole(&answer),
+/// Answers `question`, which has so many `bytes`, of the step of `claims` to whoever listens to `call`.
+pub(crate) async fn run(
+    gateway: &Inner,
+    claims: &StepClaims,
+    question: ThinkAsk,
+    bytes: usize,
+    call: &Arc<Call>,
+) {
+    match kept(gateway, claims, question.number, call).await {
+        Ok(Some(Kept::Answer(answer))) => return call.say_whole(&answer),
         // Whoever asks may not have heard it: it is for them to count it and to take the next number.
-        Err(Ok(Kept::Failure(why))) => return call.say(ThinkLine::Failed(why)),
-        Err(Err(line)) => return call.say(line),
-    };
-    let held = match prepared {
-        Ok(prepared) => hold(gateway, claims, prepared).await,
-        Err(line) => Err(line),
-    };
-    let held = match held {
+        Ok(Some(Kept::Failure(why))) => return call.say(ThinkLine::Failed(why)),
+        Ok(None) => {}
+        Err(line) => return call.say(line),
+    }
+    let held = match hold(gateway, claims, question, bytes).await {
         Ok(held) => held,
         Err(line) => return call.say(line),
     };
