@@ -4,7 +4,8 @@
 //! was there. Between two characters that could be of one token they go, so that a token is whole
 //! again before it is looked for. Sequences that style a terminal's text go whole. What has no
 //! place of its own on paper (zero-width characters, variation selectors, tag characters,
-//! fillers) is taken out: that is how text is hidden from people and told to models. Line ends of every kind become `\n`. Letters of every script stay as they are.
+//! fillers) is taken out: that is how text is hidden from people and told to models. Line ends of
+//! every kind become `\n`. Letters of every script stay as they are.
 
 use std::borrow::Cow;
 

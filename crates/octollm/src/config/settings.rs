@@ -2,11 +2,18 @@
 
 use super::{ArmTls, ConfigError, Kept, ModelServer, Origin, PortTls, Role, Sources, kept, models};
 use octollm_access::ApiKey;
+use octollm_arms::LOANS_MAX;
 use octollm_client::http::BadBase;
 use octollm_contract::{ArmName, Millis};
+use octollm_orchestrator::http::STREAMS_MAX;
 use octollm_store::postgres::{ReplicaTargets, Target};
 use std::{collections::BTreeSet, fmt::Display, net::SocketAddr, path::PathBuf, str::FromStr};
 use tracing_subscriber::EnvFilter;
+
+/// A worker process does so many steps at once at most.
+const SLOTS_MAX: u16 = 256;
+/// Over one connection go its steps, its questions, and what keeps its leases alive.
+const _: () = assert!(STREAMS_MAX as usize >= LOANS_MAX + SLOTS_MAX as usize + 64);
 
 /// One setting: parser, help, `config show` and the reference page follow from it.
 pub(crate) struct Setting {
@@ -63,7 +70,7 @@ settings! {
     "tls_key" "OCTOLLM_TLS_KEY" = "", "A PEM file: the private key of tls_certificate", Open;
     "internal_tls_certificate" "OCTOLLM_INTERNAL_TLS_CERTIFICATE" = "", "A PEM file: the certificate that internal_listen shows, and those that signed it. Empty: no TLS", Open;
     "internal_tls_key" "OCTOLLM_INTERNAL_TLS_KEY" = "", "A PEM file: the private key of internal_tls_certificate", Open;
-    "internal_tls_clients" "OCTOLLM_INTERNAL_TLS_CLIENTS" = "", "A PEM file of certificates: internal_listen lets in only whom one of them has signed. Empty: everybody may connect", Open;
+    "internal_tls_clients" "OCTOLLM_INTERNAL_TLS_CLIENTS" = "", "A PEM file of certificates: internal_listen lets in only whom one of them has signed (workers of this machine have a port of their own). Empty: everybody may connect", Open;
     "orchestrators_ca" "OCTOLLM_ORCHESTRATORS_CA" = "", "A PEM file of certificates: an arm believes an https orchestrator only if one of them has signed its. Empty: those that the system trusts", Open;
     "arm_tls_certificate" "OCTOLLM_ARM_TLS_CERTIFICATE" = "", "A PEM file: the certificate that an arm shows to orchestrators", Open;
     "arm_tls_key" "OCTOLLM_ARM_TLS_KEY" = "", "A PEM file: the private key of arm_tls_certificate", Open;
@@ -188,12 +195,12 @@ impl Config {
             internal_listen: given(sources, "internal_listen")?,
             tls: PortTls::public(sources)?,
             internal_tls: PortTls::internal(sources)?,
-            arm_tls: ArmTls::of(sources)?,
+            arm_tls: ArmTls::of(sources, &orchestrators(sources)?)?,
             orchestrators: orchestrators(sources)?,
             arm_key: given(sources, "arm_key")?,
             admin_key: given(sources, "admin_key")?,
             workers: worker_groups(sources, built_arms(!model_servers.is_empty()))?,
-            slots: bounded(sources, "slots", 1, 256)?,
+            slots: bounded(sources, "slots", 1, SLOTS_MAX)?,
             lease_ttl: length("lease_ttl", Millis::from_secs(3), Millis::from_secs(600))?,
             drain_grace: length("drain_grace", Millis::from_secs(1), Millis::from_secs(3600))?,
             retention: length("retention", Millis::from_secs(60), Millis::from_secs(10 * 365 * 86_400))?,

@@ -12,10 +12,10 @@ use octollm_tls::{Authorities, BadIdentity, Identity, Trust};
 use std::{fs, path::Path};
 use tokio_rustls::rustls::ServerConfig;
 
-/// A file that a setting names.
+/// A file, and who names it.
 #[derive(Clone, Debug)]
 pub(crate) struct Named {
-    setting: &'static str,
+    by: String,
     path: String,
 }
 
@@ -42,25 +42,26 @@ pub(crate) struct ArmTls {
 
 /// A file that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the setting {setting} names {path}: {why}")]
+#[error("{named_by} names {path}: {why}")]
 pub(crate) struct BadFile {
-    setting: &'static str,
+    named_by: String,
     path: String,
     why: String,
 }
 
 impl Named {
     fn of(sources: &Sources, setting: &'static str) -> Option<Self> {
-        optional(sources, setting).map(|path| Named { setting, path: path.to_owned() })
+        let by = || format!("the setting {setting}");
+        optional(sources, setting).map(|path| Named { by: by(), path: path.to_owned() })
     }
 
     /// A file that an option of the command line names.
-    pub(crate) fn option(option: &'static str, path: &Path) -> Self {
-        Named { setting: option, path: path.display().to_string() }
+    pub(crate) fn option(option: &str, path: &Path) -> Self {
+        Named { by: option.to_owned(), path: path.display().to_string() }
     }
 
     fn bad(&self, why: impl ToString) -> BadFile {
-        BadFile { setting: self.setting, path: self.path.clone(), why: why.to_string() }
+        BadFile { named_by: self.by.clone(), path: self.path.clone(), why: why.to_string() }
     }
 
     fn read(&self) -> Result<Vec<u8>, BadFile> {
@@ -131,9 +132,20 @@ impl PortTls {
 }
 
 impl ArmTls {
-    pub(super) fn of(sources: &Sources) -> Result<Self, ConfigError> {
+    /// `orchestrators`: where the arm goes. By http it would neither check nor show anything.
+    pub(super) fn of(sources: &Sources, orchestrators: &[String]) -> Result<Self, ConfigError> {
         let trusted = Named::of(sources, "orchestrators_ca");
-        Ok(ArmTls { trusted, shown: Pair::of(sources, "arm_tls_certificate", "arm_tls_key")? })
+        let shown = Pair::of(sources, "arm_tls_certificate", "arm_tls_key")?;
+        let plain = orchestrators.iter().find(|base| !base.starts_with("https://"));
+        let by = trusted.as_ref().or(shown.as_ref().map(|pair| &pair.certificate));
+        match (plain, by) {
+            (Some(plain), Some(Named { by, .. })) => {
+                let why =
+                    format!("{plain} is not https, so the arm's key would go in the clear; {by} is set");
+                Err(invalid(sources, "orchestrators", why))
+            }
+            (Some(_) | None, _) => Ok(ArmTls { trusted, shown }),
+        }
     }
 
     /// Reads the files.
@@ -170,13 +182,26 @@ mod tests {
         let clients = ("internal_tls_clients", "/a");
         let error = PortTls::internal(&sources(&[("internal_listen", "127.0.0.1:1"), clients])).unwrap_err();
         assert!(error.to_string().contains("internal_tls_certificate"), "{error}");
-        let error = ArmTls::of(&sources(&[("arm_tls_key", "/k")])).unwrap_err().to_string();
+        let error = ArmTls::of(&sources(&[("arm_tls_key", "/k")]), &[]).unwrap_err().to_string();
         assert!(error.contains("arm_tls_certificate"), "{error}");
+    }
+
+    /// P8: who asks for TLS does not get a connection without it.
+    #[test]
+    fn certificates_of_an_arm_go_with_https_alone() {
+        let shown = sources(&[("arm_tls_certificate", "/c"), ("arm_tls_key", "/k")]);
+        for sources in [sources(&[("orchestrators_ca", "/a")]), shown] {
+            let secret = "https://a:1".to_owned();
+            assert!(ArmTls::of(&sources, std::slice::from_ref(&secret)).is_ok());
+            let error = ArmTls::of(&sources, &[secret, "http://b:2".to_owned()]).unwrap_err().to_string();
+            assert!(error.contains("orchestrators") && error.contains("http://b:2"), "{error}");
+        }
+        assert!(ArmTls::of(&sources(&[]), &["http://b:2".to_owned()]).is_ok());
     }
 
     #[test]
     fn a_file_that_cannot_be_used_is_named_with_its_setting() {
-        let tls = ArmTls::of(&sources(&[("orchestrators_ca", "/nowhere/ca.pem")])).unwrap();
+        let tls = ArmTls::of(&sources(&[("orchestrators_ca", "/nowhere/ca.pem")]), &[]).unwrap();
         let error = tls.load().unwrap_err().to_string();
         assert!(error.starts_with("the setting orchestrators_ca names /nowhere/ca.pem: "), "{error}");
     }

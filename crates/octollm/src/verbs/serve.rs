@@ -101,6 +101,9 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
     if internal != address {
         show::line(&format!("arms and metrics: {}://{internal}", scheme(config.internal_tls.is_some())));
     }
+    if workers_at != internal {
+        show::line(&format!("workers of this machine: http://{workers_at}"));
+    }
     if let Some(target) = &config.database {
         show::line(&format!("tasks in {target}"));
         if let Some(replicas) = &config.replicas {
@@ -193,7 +196,7 @@ impl Listeners {
         if matches!(config.role, Role::All) && tls.is_some() {
             // The certificate names the machine as others see it; what does not leave it needs none.
             let own = SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0));
-            let (address, entrance) = bind(own, "listen", None).await?;
+            let (address, entrance) = bind(own, "internal_listen", None).await?;
             workers = address;
             ports.push((Port::Internal, entrance));
         }

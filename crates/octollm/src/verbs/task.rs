@@ -33,7 +33,14 @@ pub(super) fn client(server: &Server) -> anyhow::Result<Client> {
     };
     let key = key.parse().map_err(|error| Usage(format!("OCTOLLM_KEY (or --key): {error}")))?;
     let tls = match &server.ca {
-        Some(path) => Tls { trust: Trust::Only(Named::option("ca", path).authorities()?), shown: None },
+        Some(_) if !server.url.starts_with("https://") => {
+            let why = "--ca (OCTOLLM_CA) is for https, and the key would go in the clear to";
+            return Err(Usage(format!("{why} {}", server.url)).into());
+        }
+        Some(path) => {
+            let authorities = Named::option("--ca (OCTOLLM_CA)", path).authorities()?;
+            Tls { trust: Trust::Only(authorities), shown: None }
+        }
         None => Tls::default(),
     };
     Ok(Client::over(&server.url, key, &tls)?)

@@ -33,7 +33,7 @@ const ID_BYTES_MAX: usize = 32;
 const ABSENT_MAX: usize = 256;
 
 /// So many opened tokens are remembered.
-const OPENED_MAX: usize = 4096;
+const OPENED_MAX: usize = 16_384;
 
 /// The keys at hand. It always has one.
 pub(super) struct Ring {
@@ -65,6 +65,9 @@ impl AtHand {
         }
         let claims = self.ring.open(token, now)?;
         let mut opened = opened();
+        if opened.len() == OPENED_MAX {
+            opened.retain(|_, claims| now < claims.expires);
+        }
         if opened.len() == OPENED_MAX {
             // Mostly of steps that are over; the others are checked once more.
             opened.clear();

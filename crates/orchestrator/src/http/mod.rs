@@ -22,7 +22,7 @@ mod tasks;
 mod usage;
 
 pub use metrics::Metrics;
-pub use server::{Entrance, Server, ServerSettings};
+pub use server::{Entrance, STREAMS_MAX, Server, ServerSettings};
 
 use crate::{App, LocalLeases};
 use axum::Router;

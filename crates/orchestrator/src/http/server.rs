@@ -35,7 +35,9 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// After an accept failed, such as for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
-const STREAMS_MAX: u32 = 256;
+/// Requests at once over one HTTP/2 connection. All of an arm's go over one, and a request too many would
+/// keep its heartbeats waiting, too: this is more than an arm has under way.
+pub const STREAMS_MAX: u32 = 1024;
 
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n\
 Retry-After: 1\r\nConnection: close\r\nContent-Length: 140\r\n\r\n\

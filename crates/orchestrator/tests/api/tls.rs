@@ -42,11 +42,11 @@ async fn a_handshake_that_stands_still_is_cut() {
         }
         let stream = TcpStream::connect(address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        // A busy machine may take longer for the handshake than the port allows.
+        // On a busy machine the handshake itself may be what stands still: cut it is either way.
         if let Ok(mut stream) = within(client.connect(name, stream)).await {
             let mut got = Vec::new();
             let _cut = within(stream.read_to_end(&mut got)).await;
-            assert!(!got.starts_with(b"HTTP/1.1 200"));
+            assert!(!got.starts_with(b"HTTP/1.1 2"), "nothing was asked: {}", String::from_utf8_lossy(&got));
         }
     }
     octo.stop().await;
