@@ -47,6 +47,11 @@ pub trait Upstream: Send + Sync + 'static {
 
     /// The ids of its models, in its order.
     fn list(self: Arc<Self>) -> BoxFuture<'static, Result<Vec<String>, CallError>>;
+
+    /// Whether it has said that it is a simulation: a call that brings nothing cannot say so itself (P10).
+    fn is_simulated(&self) -> bool {
+        false
+    }
 }
 
 impl Upstream for Provider {
@@ -61,6 +66,10 @@ impl Upstream for Provider {
 
     fn list(self: Arc<Self>) -> BoxFuture<'static, Result<Vec<String>, CallError>> {
         Box::pin(async move { self.models().await })
+    }
+
+    fn is_simulated(&self) -> bool {
+        Provider::is_simulated(self)
     }
 }
 
@@ -226,6 +235,10 @@ impl Route {
     /// `why`, with the provider's name.
     pub(crate) fn said(&self, why: &str) -> String {
         format!("provider {}: {why}", self.name)
+    }
+
+    pub(crate) fn is_simulated(&self) -> bool {
+        self.upstream.is_simulated()
     }
 
     pub(crate) fn call(&self, ask: Ask) -> BoxStream<'static, Result<Chunk, CallError>> {

@@ -22,7 +22,10 @@ use reqwest::{Client, RequestBuilder, Response, Url, header, redirect};
 use serde::Deserialize;
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::time::{Instant, timeout_at};
@@ -101,6 +104,8 @@ pub struct Provider {
     http: Client,
     /// What a server taught about a model by refusing it.
     learned: Mutex<HashMap<String, Quirks>>,
+    /// An answer has said that it is simulated.
+    simulated: AtomicBool,
 }
 
 impl Provider {
@@ -125,7 +130,17 @@ impl Provider {
             http = http.no_proxy();
         }
         let http = http.build().map_err(BadProvider::Client)?;
-        Ok(Provider { kind, base, key, server, times, bounds, http, learned: Mutex::default() })
+        Ok(Provider {
+            kind,
+            base,
+            key,
+            server,
+            times,
+            bounds,
+            http,
+            learned: Mutex::default(),
+            simulated: AtomicBool::new(false),
+        })
     }
 
     /// Which API it speaks.
@@ -138,6 +153,13 @@ impl Provider {
     #[must_use]
     pub fn address(&self) -> &str {
         self.base.as_str()
+    }
+
+    /// Whether any answer so far, be it a list of models or a refusal, has said that it is simulated:
+    /// a call that brings nothing cannot say so itself (P10).
+    #[must_use]
+    pub fn is_simulated(&self) -> bool {
+        self.simulated.load(Ordering::Relaxed)
     }
 
     /// Asks, and returns as soon as the server has begun to answer. Dropping the future or what it
@@ -199,6 +221,7 @@ impl Provider {
             Ok(sent) => sent.map_err(|error| self.not_sent(error))?,
             Err(_) => return Err(late()),
         };
+        self.says_whether_simulated(&response);
         if !response.status().is_success() {
             return Err(self.refusal(response, deadline).await);
         }
@@ -223,13 +246,21 @@ impl Provider {
             Ok(sent) => sent.map_err(|error| self.not_sent(error))?,
             Err(_) => return Err(self.late(phase, limit)),
         };
+        let simulated = self.says_whether_simulated(&response);
         if !response.status().is_success() {
             return Err(self.refusal(response, Instant::now() + SHORT_WITHIN).await);
         }
         let form = ask.output.as_ref().filter(|_| quirks.form == FormBy::Tool && ask.tools.is_empty());
-        let simulated = response.headers().contains_key(crate::SIMULATED_HEADER);
         let draft = Draft::new(ask.clone(), self.bounds, form.map(|form| form.name.clone()), simulated);
         Ok(Answering::new(response, reader, draft, self.bounds, deadlines))
+    }
+
+    fn says_whether_simulated(&self, response: &Response) -> bool {
+        let simulated = response.headers().contains_key(crate::SIMULATED_HEADER);
+        if simulated {
+            self.simulated.store(true, Ordering::Relaxed);
+        }
+        simulated
     }
 
     fn url(&self, segments: &[&str]) -> Url {

@@ -5,6 +5,7 @@ use octollm_contract::{
     Cost,
     api::{TaskPage, TaskView},
 };
+use serde_json::Value;
 use std::fmt::Write as _;
 
 /// Every setting with its value, its origin and its meaning.
@@ -47,24 +48,45 @@ pub(crate) fn closing(view: &TaskView) -> Option<String> {
             format!("{} {word}: {}", verdict.criterion, verdict.evidence)
         })
         .collect();
+    lines.extend(paid(view));
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// What the model calls have cost. What nobody counted is not given as paid (P5), what was simulated
+/// not as real (P10).
+fn paid(view: &TaskView) -> Option<String> {
     let calls = view.steps.iter().filter_map(|step| step.provenance.as_ref()?.get("calls")?.as_array());
     let calls: Vec<_> = calls.flatten().collect();
-    if !calls.is_empty() {
-        let simulated =
-            calls.iter().any(|call| call.get("simulated").and_then(|s| s.as_bool()) == Some(true));
-        let cost = match view.usage.cost_usd {
-            Cost::Known(cost) => format!("{cost} US dollars"),
-            Cost::Unknown => "cost unknown".to_owned(),
-        };
-        lines.push(format!(
-            "{} model call{}, {} tokens, {cost}{}",
-            calls.len(),
-            if calls.len() == 1 { "" } else { "s" },
-            view.usage.tokens,
-            if simulated { "; SIMULATED answers, not a real model's" } else { "" },
-        ));
+    if calls.is_empty() {
+        return None;
     }
-    (!lines.is_empty()).then(|| lines.join("\n"))
+    let is = |call: &Value, name: &str| call.get(name) == Some(&Value::Bool(true));
+    let ours = |call: &Value| call["usage"]["counted"] == "estimated" || is(call, "disputed");
+    // Of these the most that they may have used is counted; of the rest of ours, about what they have.
+    let in_vain =
+        |call: &Value| is(call, "presumed") || call["outcome"].get("failed").is_some() && ours(call);
+    let worst = calls.iter().filter(|call| in_vain(call)).count();
+    let guessed =
+        calls.iter().any(|call| !in_vain(call) && ours(call) && call["outcome"].get("not_made").is_none());
+    let how_sure = match (guessed, worst) {
+        (true, _) => "an estimated ",
+        (false, 0) => "",
+        (false, _) => "at most ",
+    };
+    let cost = match view.usage.cost_usd {
+        Cost::Known(cost) => format!("{how_sure}{cost} US dollars"),
+        Cost::Unknown => "cost unknown".to_owned(),
+    };
+    let s = if calls.len() == 1 { "" } else { "s" };
+    let mut line = format!("{} model call{s}, {how_sure}{} tokens, {cost}", calls.len(), view.usage.tokens);
+    if worst > 0 {
+        let _infallible =
+            write!(line, "; {worst} without an answer, counted at the most that may have been paid");
+    }
+    if calls.iter().any(|call| is(call, "simulated")) {
+        line.push_str("; SIMULATED answers, not a real model's");
+    }
+    Some(line)
 }
 
 /// A task, whole.
@@ -136,4 +158,56 @@ fn one_line(text: &str, most: usize) -> String {
     let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     let cut: String = clean.clone().take(most).collect();
     if clean.count() > most { format!("{cut}…") } else { cut }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn said(calls: Value, usage: Value) -> Option<String> {
+        let view = json!({
+            "task_id": "task_00000000-0000-7000-8000-000000000000", "status": "failed", "goal": "g",
+            "priority": "medium", "usage": usage,
+            "steps": [{
+                "step_id": "step_00000000-0000-7000-8000-000000000000.0", "name": "plan", "arm": "planner",
+                "instruction": "i", "status": "failed", "plan_version": 1,
+                "deliveries": { "attempts": 1, "failures": 1, "crashes": 0, "releases": 0 },
+                "provenance": { "calls": calls },
+            }],
+            "timestamps": { "accepted_at": "2026-01-01T00:00:00Z" },
+        });
+        closing(&serde_json::from_value(view).expect("a task"))
+    }
+
+    /// P5, P10: what calls in vain may have cost is not given as paid, and a simulation is named.
+    #[test]
+    fn the_last_line_says_how_sure_the_cost_is() {
+        let call =
+            |counted: &str, outcome: Value| json!({ "usage": { "counted": counted }, "outcome": outcome });
+        let answered = |counted| call(counted, json!({ "answered": {} }));
+        let lost = call("estimated", json!({ "failed": "it broke off" }));
+        let usage = json!({ "cost_usd": "0.25", "tokens": 12 });
+        let line = |calls| said(calls, usage.clone()).unwrap_or_default();
+        assert_eq!(line(json!([answered("exact")])), "1 model call, 12 tokens, 0.25 US dollars");
+        let worst = "; 1 without an answer, counted at the most that may have been paid";
+        for lost in [lost.clone(), json!({ "presumed": true, "number": 1 })] {
+            let most = format!("2 model calls, at most 12 tokens, at most 0.25 US dollars{worst}");
+            assert_eq!(line(json!([answered("exact"), lost])), most);
+        }
+        let simulated = {
+            let mut call = lost;
+            call["simulated"] = json!(true);
+            line(json!([call]))
+        };
+        assert!(simulated.contains("at most") && simulated.contains("SIMULATED"), "{simulated}");
+        let estimated = "1 model call, an estimated 12 tokens, an estimated 0.25 US dollars";
+        assert_eq!(line(json!([answered("estimated")])), estimated);
+        // It was not made: nothing is counted, so nothing is unsure.
+        let not_made = call("estimated", json!({ "not_made": "busy" }));
+        assert_eq!(line(json!([not_made])), "1 model call, 12 tokens, 0.25 US dollars");
+        let unknown = said(json!([answered("exact")]), json!({ "cost_usd": null, "tokens": 12 }));
+        assert_eq!(unknown.as_deref(), Some("1 model call, 12 tokens, cost unknown"));
+        assert_eq!(said(json!([]), usage), None);
+    }
 }
