@@ -24,7 +24,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
 };
 use tokio::sync::Notify;
@@ -39,6 +39,8 @@ enum Act {
     Hang(&'static str),
     /// Says nothing at all.
     Mute,
+    /// Loses the question.
+    Unknown,
     /// The provider is there and can do nothing.
     Down,
 }
@@ -52,6 +54,8 @@ struct Scripted {
     go_on: Arc<Notify>,
     /// The models that it lists; none: it cannot be reached for it.
     lists: Mutex<Vec<String>>,
+    /// It has said so of itself, in another answer.
+    simulated: AtomicBool,
 }
 
 /// Counts itself when it is dropped before its end.
@@ -87,6 +91,7 @@ impl Upstream for Scripted {
                 vec![Err(CallError::RateLimited { retry_after, said: "slow down".into() })]
             }
             Act::Mute => return Box::pin(stream::pending()),
+            Act::Unknown => vec![Err(CallError::Unknown { why: "reset".into() })],
             Act::Down => {
                 let said = "no GPU is free".to_owned();
                 vec![Err(CallError::Overloaded { status: 503, retry_after: None, said })]
@@ -121,6 +126,10 @@ impl Upstream for Scripted {
             }
             Ok(models)
         })
+    }
+
+    fn is_simulated(&self) -> bool {
+        self.simulated.load(Ordering::Relaxed)
     }
 }
 
@@ -401,6 +410,26 @@ async fn secrets_are_masked_on_the_way_out() {
     let asked = bench.provider.asked.lock().unwrap()[0].clone();
     assert!(!format!("{asked:?}").contains(secret), "{asked:?}");
     assert_eq!(bench.receipts().await[0].masked, 1);
+}
+
+/// Nor one with characters inside that hide it; what is no secret is asked as it was written.
+#[tokio::test(start_paused = true)]
+async fn a_hidden_secret_is_masked_and_no_other_word_changed() {
+    let bench = Bench::new("priced", dollars(1_000_000), vec![Act::Say("ok")]).await;
+    let said = "می\u{200c}خواهم: ghp_0123456789\u{200b}abcdefghijABCDEF\u{202e}GHIJ012345!";
+    bench.answer(1, said).await.unwrap();
+    let Message::User { text } = &bench.provider.asked.lock().unwrap()[0].messages[0] else { panic!() };
+    assert_eq!(text, "می\u{200c}خواهم: [masked github]!");
+}
+
+/// P10: what a simulated provider did not answer is no less simulated.
+#[tokio::test(start_paused = true)]
+async fn a_call_in_vain_of_a_simulated_provider_says_so() {
+    let bench = Bench::new("priced", dollars(1_000_000), vec![Act::Unknown]).await;
+    bench.provider.simulated.store(true, Ordering::Relaxed);
+    bench.answer(1, "anybody there?").await.unwrap_err();
+    let receipt = &bench.receipts().await[0];
+    assert!(receipt.simulated && matches!(receipt.outcome, Outcome::Failed(_)), "{receipt:?}");
 }
 
 /// P5: what does not fit is made smaller before it is refused, down to what may still be an answer.

@@ -2,14 +2,15 @@
 //!
 //! One automaton finds the places where a shape may begin; a short check decides. It knows
 //! shapes, not secrets: a password that looks like a word passes, and a text that is no secret
-//! but has the shape of one is masked. What hides characters inside a secret is
-//! [`crate::text::neutralise`]'s to undo, so that comes first.
+//! but has the shape of one is masked. A secret with hidden characters inside is found as
+//! [`crate::text::neutralise`] would show it, and masked with them; the rest of a text stays as it came.
 
 mod bodies;
 mod shapes;
 #[cfg(test)]
 mod tests;
 
+use crate::text::SeenThrough;
 use aho_corasick::{AhoCorasick, MatchKind};
 use bodies::Headers;
 use shapes::{SHAPES, Shape};
@@ -83,25 +84,53 @@ pub struct Masked<'t> {
     pub found: BTreeMap<SecretKind, u32>,
 }
 
-/// Masks every secret of a known shape.
+/// Masks every secret of a known shape, also one that hidden characters cut into pieces. Nothing else of
+/// the text is changed.
 #[must_use]
 pub fn mask(text: &str) -> Masked<'_> {
-    let mut found = BTreeMap::new();
-    let mut clean = String::new();
+    let mut places = secrets(text);
+    if let Some(through) = SeenThrough::of(text) {
+        places.extend(secrets(&through.text).into_iter().map(|(kind, at)| (kind, through.stood(at))));
+        places.sort_by_key(|(_, at)| at.start);
+        // What looks like one without the hidden characters may be the half of one with them.
+        places.dedup_by(|(_, next), (_, at)| {
+            let overlap = next.start < at.end;
+            at.end = if overlap { at.end.max(next.end) } else { at.end };
+            overlap
+        });
+    }
+    without(text, places)
+}
+
+/// Where the secrets are, in order.
+fn secrets(text: &str) -> Vec<(SecretKind, Range<usize>)> {
+    let mut found = Vec::new();
     let mut kept = 0;
     let mut from = 0;
     let headers = Headers::default();
     while let Some((kind, secret)) = next(text, &mut from, kept, &headers) {
+        kept = secret.end;
+        from = secret.end;
+        found.push((kind, secret));
+    }
+    found
+}
+
+/// The text with a mask in place of each secret.
+fn without(text: &str, secrets: Vec<(SecretKind, Range<usize>)>) -> Masked<'_> {
+    let mut found = BTreeMap::new();
+    if secrets.is_empty() {
+        return Masked { text: Cow::Borrowed(text), found };
+    }
+    let mut clean = String::new();
+    let mut kept = 0;
+    for (kind, secret) in secrets {
         clean.push_str(&text[kept..secret.start]);
         clean.push_str("[masked ");
         clean.push_str(kind.as_str());
         clean.push(']');
         *found.entry(kind).or_insert(0) += 1;
         kept = secret.end;
-        from = secret.end;
-    }
-    if found.is_empty() {
-        return Masked { text: Cow::Borrowed(text), found };
     }
     clean.push_str(&text[kept..]);
     Masked { text: Cow::Owned(clean), found }

@@ -7,7 +7,7 @@
 //! fillers) is taken out: that is how text is hidden from people and told to models. Line ends of
 //! every kind become `\n`. Letters of every script stay as they are.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 /// What becomes of a character.
 enum Fate {
@@ -20,15 +20,63 @@ enum Fate {
 /// The text without anything hidden. Done twice it changes nothing more.
 #[must_use]
 pub fn neutralise(text: &str) -> Cow<'_, str> {
-    let Some((first, _)) = text.char_indices().find(|(_, c)| !matches!(fate(*c), Fate::Stays)) else {
-        return Cow::Borrowed(text);
-    };
+    match first_hidden(text) {
+        None => Cow::Borrowed(text),
+        Some(first) => Cow::Owned(cleaned(text, first, |_, _| {})),
+    }
+}
+
+fn first_hidden(text: &str) -> Option<usize> {
+    text.char_indices().find(|(_, c)| !matches!(fate(*c), Fate::Stays)).map(|(at, _)| at)
+}
+
+/// A text as [`neutralise`] gives it, that knows where each part of it stood.
+pub(crate) struct SeenThrough<'t> {
+    original: &'t str,
+    pub(crate) text: String,
+    /// From an offset here on, the bytes are those from an offset there on, up to the next pair.
+    runs: Vec<(usize, usize)>,
+}
+
+impl<'t> SeenThrough<'t> {
+    /// `None` where nothing is hidden.
+    pub(crate) fn of(original: &'t str) -> Option<Self> {
+        let first = first_hidden(original)?;
+        let mut runs = vec![(0, 0)];
+        let text = cleaned(original, first, |here, there| {
+            let (began, stood) = runs[runs.len() - 1];
+            if here - began != there - stood {
+                runs.push((here, there));
+            }
+        });
+        Some(SeenThrough { original, text, runs })
+    }
+
+    /// Where it stood: from the first character of it to the last, with what is hidden between them.
+    pub(crate) fn stood(&self, here: Range<usize>) -> Range<usize> {
+        let last = self.there(here.end.saturating_sub(1).max(here.start));
+        self.there(here.start)..self.original.ceil_char_boundary(last + 1)
+    }
+
+    fn there(&self, here: usize) -> usize {
+        let after = self.runs.partition_point(|(began, _)| *began <= here);
+        let (began, stood) = self.runs[after - 1];
+        // What is shown is longer than what it stands for.
+        let end = self.runs.get(after).map_or(self.original.len(), |(_, stood)| *stood);
+        self.original.floor_char_boundary((stood + here - began).min(end.saturating_sub(1)))
+    }
+}
+
+/// The text from its `first` hidden character on made clean. `stands(here, there)` is told of each
+/// character that is kept or shown: its place in the clean text, and in the other.
+fn cleaned(text: &str, first: usize, mut stands: impl FnMut(usize, usize)) -> String {
     let mut clean = String::with_capacity(text.len());
     clean.push_str(&text[..first]);
     let mut rest = &text[first..];
-    // What would be shown, if no token goes on behind it.
+    // What would be shown, if no token goes on behind it, and where it stood.
     let mut shown = Vec::new();
     while let Some(c) = rest.chars().next() {
+        let at = text.len() - rest.len();
         let styling = styling(rest);
         if styling > 0 {
             rest = &rest[styling..];
@@ -37,13 +85,15 @@ pub fn neutralise(text: &str) -> Cow<'_, str> {
         rest = &rest[c.len_utf8()..];
         match fate(c) {
             Fate::Goes => {}
-            Fate::IsShown => shown.push(c),
+            Fate::IsShown => shown.push((at, c)),
             Fate::Stays => {
-                show(&mut clean, &mut shown, Some(c));
+                show(&mut clean, &mut shown, Some(c), &mut stands);
+                stands(clean.len(), at);
                 clean.push(c);
             }
             Fate::EndsALine => {
-                show(&mut clean, &mut shown, None);
+                show(&mut clean, &mut shown, None, &mut stands);
+                stands(clean.len(), at);
                 clean.push('\n');
                 if c == '\r' {
                     rest = rest.strip_prefix('\n').unwrap_or(rest);
@@ -51,17 +101,25 @@ pub fn neutralise(text: &str) -> Cow<'_, str> {
             }
         }
     }
-    show(&mut clean, &mut shown, None);
-    Cow::Owned(clean)
+    show(&mut clean, &mut shown, None, &mut stands);
+    clean
 }
 
 /// Shows the characters, or lets them go where they stand inside what could be a token.
-fn show(clean: &mut String, shown: &mut Vec<char>, next: Option<char>) {
+fn show(
+    clean: &mut String,
+    shown: &mut Vec<(usize, char)>,
+    next: Option<char>,
+    stands: &mut impl FnMut(usize, usize),
+) {
     let of_token =
         |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~' | '+' | '/' | '=');
     let inside = clean.chars().next_back().is_some_and(of_token) && next.is_some_and(of_token);
-    for c in shown.drain(..).filter(|_| !inside) {
+    for (at, c) in shown.drain(..).filter(|_| !inside) {
+        stands(clean.len(), at);
         clean.push_str(&format!("<U+{:04X}>", u32::from(c)));
+        // It is longer here than there.
+        stands(clean.len(), at + c.len_utf8());
     }
 }
 
@@ -160,6 +218,21 @@ mod tests {
         assert!(hides(&tagged) && !hides("a\r\nb"));
     }
 
+    #[test]
+    fn what_is_seen_through_is_found_again_where_it_stood() {
+        for (text, what, stood) in [
+            ("x\u{200b}ab\u{feff}cd\u{200b} y", "abcd", "ab\u{feff}cd"),
+            ("é \u{202e} a\u{1b}[mb\u{1b}[m.", "ab", "a\u{1b}[mb"),
+            ("(\u{202e})", "U+20", "\u{202e}"),
+            ("a\r\nb\u{ad}", "a\nb", "a\r\nb"),
+        ] {
+            let through = SeenThrough::of(text).unwrap();
+            let at = through.text.find(what).unwrap();
+            assert_eq!(&text[through.stood(at..at + what.len())], stood, "{text:?}");
+        }
+        assert!(SeenThrough::of("plain\n").is_none());
+    }
+
     fn tag(c: char) -> char {
         char::from_u32(0xe0000 + u32::from(c)).unwrap()
     }
@@ -180,6 +253,13 @@ mod tests {
             let once = neutralise(&text).into_owned();
             prop_assert_eq!(neutralise(&once), once.as_str());
             prop_assert!(!hides(&once));
+            if let Some(through) = SeenThrough::of(&text) {
+                prop_assert_eq!(&through.text, &once);
+                for (at, c) in once.char_indices() {
+                    let stood = &text[through.stood(at..at + c.len_utf8())];
+                    prop_assert!(stood.starts_with(c) || c == '\n' || hides(stood), "{:?} {:?}", c, stood);
+                }
+            }
         }
     }
 }

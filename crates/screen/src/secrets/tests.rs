@@ -219,6 +219,24 @@ fn any_text() -> impl Strategy<Value = String> {
     proptest::collection::vec(part, 0..8).prop_map(|parts| parts.concat())
 }
 
+/// What hides a secret from the eye and from its shape does not hide it from the mask, and what is no
+/// secret stays as it was written.
+#[test]
+fn a_secret_with_hidden_characters_inside_is_masked_and_the_rest_stays() {
+    for (kind, secret) in samples() {
+        let half = secret.len() / 2;
+        for hidden in ["\u{200b}", "\u{202e}", "\u{1b}[0m", "\u{0}"] {
+            let cut = format!("{}{hidden}{}", &secret[..half], &secret[half..]);
+            let text = format!("caf\u{ad}é \u{202e}می\u{200c}خواهم {cut} \u{feff}ok\r\n");
+            let masked = mask(&text);
+            let kind = kind.as_str();
+            let wanted = format!("caf\u{ad}é \u{202e}می\u{200c}خواهم [masked {kind}] \u{feff}ok\r\n");
+            assert_eq!(masked.text, wanted, "{cut:?}");
+            assert_eq!(masked.found.values().sum::<u32>(), 1);
+        }
+    }
+}
+
 proptest! {
     /// No text makes it panic, and what is masked once is masked for good.
     #[test]
