@@ -123,6 +123,14 @@ fn an_unknown_setting_is_an_error_that_names_the_nearest_one() {
     assert!(text(&out.stderr).contains("did you mean listen?"), "{}", text(&out.stderr));
     let shown = text(&octollm(&["config", "show"]).stdout);
     assert!(shown.contains("listen = 127.0.0.1:8410") && shown.contains("from default"), "{shown}");
+    // A value that does not fit is shown among the others, and named as `serve` names it.
+    std::fs::write(&file, "database_replicas = \"postgresql://me:pw@replica/db\"\n").expect("a file");
+    let out = octollm(&["--config", &file.display().to_string(), "config", "show"]);
+    let (shown, said) = (text(&out.stdout), text(&out.stderr));
+    assert!(shown.contains("database_replicas = ") && shown.contains("prices = "), "{shown}");
+    let served = octollm(&["--config", &file.display().to_string(), "serve"]);
+    assert_eq!((out.status.code(), &said), (served.status.code(), &text(&served.stderr)));
+    assert!(said.contains("database_url names no primary") && !said.contains("me:pw"), "{said}");
 }
 
 /// P8: a key's policy is checked before anything is sent: nothing listens at the address here.

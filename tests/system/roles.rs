@@ -158,7 +158,7 @@ fn an_arm_without_its_settings_says_what_it_needs() {
         (vec![at], "arm:executor", "OCTOLLM_ARM_KEY"),
         (vec![key, at], "arm:guardian", "no code for the arm guardian"),
         (vec![key, at], "arm:boss", "\"boss\" is not one of"),
-        (vec![key, ("OCTOLLM_ORCHESTRATORS", "10.0.0.1:8411")], "arm:executor", "orchestrators"),
+        (vec![key, ("OCTOLLM_ORCHESTRATORS", "10.0.0.1:8412")], "arm:executor", "orchestrators"),
     ] {
         let (code, stderr) = run(&variables, role);
         assert!(code == Some(2) && stderr.contains(said), "{variables:?} {role}: {code:?} {stderr}");

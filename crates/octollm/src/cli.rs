@@ -255,6 +255,9 @@ pub(crate) struct Submit {
     /// Fail if it has not ended within so many seconds.
     #[arg(long, env = "OCTOLLM_MAX_TIME", value_name = "SECONDS")]
     pub(crate) max_time: Option<u32>,
+    /// What model calls may cost at most, in US dollars. It takes a model with a known price.
+    #[arg(long, env = "OCTOLLM_MAX_COST", value_name = "USD")]
+    pub(crate) max_cost: Option<MicroUsd>,
     /// Handled failures that each step may have and still be tried again.
     #[arg(long, env = "OCTOLLM_MAX_RETRIES", value_name = "N")]
     pub(crate) max_retries: Option<u32>,
@@ -361,5 +364,23 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// P5: whoever can limit what a goal costs here can limit it at a server, in the same words.
+    #[test]
+    fn a_limit_of_cost_is_said_alike_to_run_and_to_a_server() {
+        let limit = |verb: &[&str], cost: &str| {
+            let words = verb.iter().copied().chain(["a goal", "--max-cost", cost]);
+            match Cli::try_parse_from(std::iter::once("octollm").chain(words)).map(|cli| cli.verb) {
+                Ok(Verb::Run(run)) => run.max_cost,
+                Ok(Verb::Task { verb: TaskVerb::Submit(submit), .. }) => submit.max_cost,
+                Ok(other) => panic!("{other:?}"),
+                Err(_) => None,
+            }
+        };
+        for (cost, wanted) in [("0.25", Some(MicroUsd::new(250_000))), ("-1", None), ("cheap", None)] {
+            assert_eq!(limit(&["run"], cost), wanted, "{cost}");
+            assert_eq!(limit(&["task", "submit"], cost), wanted, "{cost}");
+        }
     }
 }

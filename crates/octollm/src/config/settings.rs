@@ -74,7 +74,7 @@ settings! {
     "orchestrators_ca" "OCTOLLM_ORCHESTRATORS_CA" = "", "A PEM file of certificates: an arm believes an https orchestrator only if one of them has signed its. Empty: those that the system trusts", Open;
     "arm_tls_certificate" "OCTOLLM_ARM_TLS_CERTIFICATE" = "", "A PEM file: the certificate that an arm shows to orchestrators", Open;
     "arm_tls_key" "OCTOLLM_ARM_TLS_KEY" = "", "A PEM file: the private key of arm_tls_certificate", Open;
-    "orchestrators" "OCTOLLM_ORCHESTRATORS" = "", "Where an arm leases steps: the internal addresses of orchestrators, such as http://10.0.0.1:8411,http://10.0.0.2:8411", Open;
+    "orchestrators" "OCTOLLM_ORCHESTRATORS" = "", "Where an arm leases steps: the internal addresses of orchestrators, such as http://10.0.0.1:8412,http://10.0.0.2:8412", Open;
     "arm_key" "OCTOLLM_ARM_KEY" = "", "The key of the role arm that an arm leases with (octo_<id>_<secret>)", Secret;
     "admin_key" "OCTOLLM_ADMIN_KEY" = "", "The first admin key (octo_<id>_<secret>). Empty: the first `serve` makes and prints one", Secret;
     "workers" "OCTOLLM_WORKERS" = "", "Worker processes, such as executor=2,judge=1. Empty: one process for all arms", Open;

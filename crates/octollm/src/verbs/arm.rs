@@ -31,7 +31,7 @@ async fn serving(config: &Config, wanted: &BTreeSet<ArmName>) -> anyhow::Result<
     let shutdown = signals::shutdown()?;
     if config.orchestrators.is_empty() {
         return Err(usage(
-            "an arm needs to know its orchestrators: set orchestrators, such as http://10.0.0.1:8411 (OCTOLLM_ORCHESTRATORS)",
+            "an arm needs to know its orchestrators: set orchestrators, such as http://10.0.0.1:8412 (OCTOLLM_ORCHESTRATORS)",
         ));
     }
     let Some(key) = config.arm_key.clone() else {

@@ -43,6 +43,12 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         return llm_sim::llm_sim(sim);
     }
     let sources: Sources = sources(&cli, &flags)?;
+    if let Verb::Config { verb: ConfigVerb::Show } = cli.verb {
+        // What is wrong with a value is easier seen among all of them.
+        show::text(&show::config(&sources));
+        Config::read(&sources)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let config = Config::read(&sources)?;
     match cli.verb {
         Verb::Run(run) => run::run(run, &config),
@@ -63,11 +69,10 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             };
             Ok(ExitCode::from(octollm_operate::scale::run(&verb, &mut console)?.code()))
         }
-        Verb::Config { verb: ConfigVerb::Show } => {
-            show::text(&show::config(&sources));
-            Ok(ExitCode::SUCCESS)
-        }
-        Verb::Completions { .. } | Verb::LlmSim(_) | Verb::Worker => Ok(ExitCode::SUCCESS),
+        Verb::Config { verb: ConfigVerb::Show }
+        | Verb::Completions { .. }
+        | Verb::LlmSim(_)
+        | Verb::Worker => Ok(ExitCode::SUCCESS),
     }
 }
 

@@ -75,22 +75,28 @@ pub(super) fn task(server: &Server, verb: TaskVerb) -> anyhow::Result<ExitCode> 
     })
 }
 
-async fn submitted(client: &Client, submit: Submit, json: bool) -> anyhow::Result<ExitCode> {
-    let request = SubmitTask {
-        goal: submit.goal,
+/// What is sent to the server.
+fn request(submit: &Submit) -> SubmitTask {
+    SubmitTask {
+        goal: submit.goal.clone(),
         priority: submit.priority,
         constraints: Vec::new(),
         context: serde_json::Map::new(),
         acceptance_criteria: Vec::new(),
         budget: Budget {
+            max_cost_usd: submit.max_cost,
             max_time_seconds: submit.max_time,
             max_retries: submit.max_retries,
-            ..Budget::default()
+            max_tokens: None,
         },
         deadline: None,
         not_before: None,
         session_id: None,
-    };
+    }
+}
+
+async fn submitted(client: &Client, submit: Submit, json: bool) -> anyhow::Result<ExitCode> {
+    let request = request(&submit);
     let key = submit.idempotency_key.map(|key| key.parse()).transpose();
     let key = key.map_err(|error| Usage(format!("--idempotency-key: {error}")))?;
     let accepted = client.submit(&request, key.as_ref()).await?;
@@ -225,6 +231,22 @@ fn shown(task: &TaskView, json: bool) -> anyhow::Result<ExitCode> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::{Cli, Verb};
+    use clap::Parser as _;
+
+    /// P5: no limit that was named is lost on the way.
+    #[test]
+    fn what_a_task_may_use_is_sent() {
+        let words =
+            ["octollm", "task", "submit", "g", "--max-cost", "0.5", "--max-time", "9", "--max-retries", "1"];
+        let Verb::Task { verb: TaskVerb::Submit(submit), .. } = Cli::try_parse_from(words).unwrap().verb
+        else {
+            panic!()
+        };
+        let sent = serde_json::to_value(request(&submit).budget).unwrap();
+        let wanted = serde_json::json!({ "max_cost_usd": "0.50", "max_time_seconds": 9, "max_retries": 1 });
+        assert_eq!(sent, wanted);
+    }
 
     #[test]
     fn streams_in_vain_are_asked_ever_more_slowly_and_not_for_ever() {
