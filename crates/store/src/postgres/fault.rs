@@ -107,6 +107,18 @@ impl Fault {
         Fault::of(error, Stage::Before)
     }
 
+    /// What happened, in the words of whoever said it.
+    pub(super) fn said(&self) -> String {
+        let said: &(dyn std::error::Error + 'static) = match self {
+            Fault::Statement(error) | Fault::Unable(error) => error.as_ref(),
+            Fault::Again(error) | Fault::Lost(error) | Fault::InDoubt(error) | Fault::Corrupt(error) => {
+                error.as_ref()
+            }
+        };
+        let chain = std::iter::successors(Some(said), |error| error.source());
+        chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    }
+
     /// Whether the same may be tried in smaller parts.
     pub(super) const fn is_about_the_rows(&self) -> bool {
         match self {

@@ -92,7 +92,8 @@ pub(super) async fn timeline(client: &Client) -> Result<u32, Error> {
     client.query_one(TIMELINE, &[]).await?.try_get(0)
 }
 
-const PLACE: &str = "SELECT ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint::oid,
+const PLACE: &str =
+    "SELECT ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint::oid,
     (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint,
     (SELECT number FROM timeline ORDER BY number DESC LIMIT 1)";
 

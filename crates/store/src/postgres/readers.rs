@@ -170,7 +170,7 @@ impl Readers {
                     "a replica did not answer; the primary is asked"
                 );
                 if matches!(fault, Fault::Lost(_)) {
-                    self.replicas.lost(replica);
+                    self.replicas.lost(replica, &fault);
                 }
                 None
             }

@@ -11,7 +11,7 @@ use super::{
     link::Link,
     readers::Pool,
     reads::{self, Reader},
-    rotation::{self, LAG_MAX, Out, ReplicaState, Report},
+    rotation::{self, LAG_MAX, News, Out, ReplicaState, Report, Told},
     target::Target,
 };
 use crate::{ReplicaView, Seen};
@@ -39,8 +39,8 @@ pub(super) struct Replica {
     pub(super) name: String,
     pub(super) pool: Pool,
     state: Mutex<ReplicaState>,
-    /// Why it does not serve, as it was last told in the log.
-    told: Mutex<Option<Out>>,
+    /// What the log says of it.
+    told: Mutex<Told>,
     /// Reads that it has answered.
     reads: AtomicU64,
     /// How often it was asked how it is.
@@ -135,8 +135,8 @@ impl Replicas {
     }
 
     /// The connection to the replica is lost, or nothing comes over it.
-    pub(super) fn lost(&self, replica: &Replica) {
-        self.common.lost(replica);
+    pub(super) fn lost(&self, replica: &Replica, why: &Fault) {
+        self.common.lost(replica, why);
     }
 
     /// The primary was there when it was read.
@@ -179,30 +179,29 @@ impl Common {
             self.shared.reached.hear_of(report.timeline, replayed);
         }
         replica.state().hear(report, self.shared.reached.get(), self.now());
-        self.tell(replica);
+        self.tell(replica, None);
     }
 
-    fn lost(&self, replica: &Replica) {
+    fn lost(&self, replica: &Replica, why: &Fault) {
         replica.state().lose();
-        self.tell(replica);
+        self.tell(replica, Some(&why.said()));
     }
 
-    /// Says in the log when a replica leaves and when it is back.
-    fn tell(&self, replica: &Replica) {
+    /// Says in the log when a replica leaves, and why, and when it is back.
+    fn tell(&self, replica: &Replica, said: Option<&str>) {
         let out = replica.state().serves(self.shared.reached.get(), self.now()).err();
         if out == Some(Out::NotHeardOf) {
             return;
         }
-        let before =
-            std::mem::replace(&mut *replica.told.lock().unwrap_or_else(PoisonError::into_inner), out);
-        match out {
-            Some(why) if before != out => {
-                tracing::warn!(replica = replica.name, ?why, "a replica answers no reads now");
+        let news = replica.told.lock().unwrap_or_else(PoisonError::into_inner).news(out, said);
+        match news {
+            Some(News::IsOut(why)) => {
+                let said = said.unwrap_or_default();
+                tracing::warn!(replica = replica.name, ?why, said, "a replica answers no reads now");
             }
-            None if before.is_some() => {
-                tracing::info!(replica = replica.name, "a replica answers reads again")
-            }
-            Some(_) | None => {}
+            // As loud as that it was away.
+            Some(News::IsBack) => tracing::warn!(replica = replica.name, "a replica answers reads again"),
+            None => {}
         }
     }
 
@@ -219,7 +218,7 @@ impl Common {
                 }
                 Err(fault) => {
                     tracing::debug!(replica = replica.name, ?fault, "a replica does not answer");
-                    self.lost(replica);
+                    self.lost(replica, &fault);
                 }
             }
             replica.rounds.send_modify(|rounds| *rounds += 1);

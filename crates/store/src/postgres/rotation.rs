@@ -81,6 +81,42 @@ pub(super) enum Out {
     Behind,
 }
 
+/// What the log says of a replica: when it leaves, each cause once, and when it is back.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    out: Option<Out>,
+    /// What was said of it since it left.
+    words: Vec<String>,
+}
+
+/// So many causes are told of one absence.
+const WORDS_MAX: usize = 8;
+
+/// What is to be told now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// It does not serve, or for another reason than was told.
+    IsOut(Out),
+    /// It serves again.
+    IsBack,
+}
+
+impl Told {
+    /// It is `out`, or serves; `words`: what it, or the way to it, said last.
+    pub(super) fn news(&mut self, out: Option<Out>, words: Option<&str>) -> Option<News> {
+        let Some(out) = out else {
+            let was_out = self.out.is_some();
+            *self = Told::default();
+            return was_out.then_some(News::IsBack);
+        };
+        let other = self.out.replace(out) != Some(out);
+        let unheard = words.filter(|words| self.words.iter().all(|told| told != words));
+        let unheard = unheard.filter(|_| self.words.len() < WORDS_MAX);
+        self.words.extend(unheard.map(str::to_owned));
+        (other || unheard.is_some()).then_some(News::IsOut(out))
+    }
+}
+
 /// What is known of a replica.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ReplicaState {
@@ -241,6 +277,29 @@ mod tests {
         assert_eq!(state.serves(written, NOW + second * 3), Err(Out::Behind));
         state.hear(standby(1, 121), at(1, 130), NOW + second * 4);
         assert!(state.serves(written, NOW + second * 4).is_ok(), "it owes something younger now");
+    }
+
+    #[test]
+    fn who_leaves_is_told_with_each_cause_once_and_who_is_back_too() {
+        let mut told = Told::default();
+        assert_eq!(told.news(None, None), None, "it was never out");
+        let gone = Some(News::IsOut(Out::Gone));
+        for (words, news) in [
+            (Some("connection closed"), gone),
+            (Some("connection closed"), None),
+            (Some("password authentication failed"), gone),
+            (Some("connection closed"), None),
+            (None, None),
+        ] {
+            assert_eq!(told.news(Some(Out::Gone), words), news, "{words:?}");
+        }
+        assert_eq!(told.news(Some(Out::Behind), None), Some(News::IsOut(Out::Behind)));
+        let many: Vec<_> =
+            (0..99).filter_map(|n| told.news(Some(Out::Behind), Some(&n.to_string()))).collect();
+        assert_eq!(many.len(), WORDS_MAX - 2, "one that says something else each time");
+        assert_eq!(told.news(None, None), Some(News::IsBack));
+        assert_eq!(told.news(None, None), None);
+        assert_eq!(told.news(Some(Out::Gone), Some("connection closed")), gone, "anew");
     }
 
     #[test]

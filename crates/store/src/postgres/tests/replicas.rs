@@ -1,6 +1,9 @@
 //! Reads from replicas: what a client sees when they are behind, busy, gone or another server.
 
-use super::{Database, complete, wanted};
+use super::{
+    super::{fault::Fault, place},
+    Database, complete, wanted,
+};
 use crate::{
     Freshness, OsEntropy, Period, ReplicaView, Seen, TaskReads, Tasks,
     postgres::{Moments, PostgresStore, ReplicaTargets},
@@ -9,7 +12,7 @@ use crate::{
 use octollm_access::TenantScope;
 use octollm_contract::{Day, api::TaskStatus};
 use octollm_lifecycle::Subject;
-use octollm_testkit::postgres::Server;
+use octollm_testkit::postgres::{Server, shared};
 use std::{
     sync::{
         Arc,
@@ -444,4 +447,33 @@ async fn marks_of_another_clusters_history_stop_nobody() {
         }
     }
     assert_eq!(database.sql(marks), own, "the false ones are gone");
+}
+
+/// What the log says of a replica that refuses is the server's own word.
+#[tokio::test]
+async fn a_refusal_is_told_in_the_servers_words() {
+    let nowhere = shared().url("there_is_no_such_database");
+    let Err(error) = tokio_postgres::connect(&nowhere, tokio_postgres::NoTls).await else { panic!() };
+    let said = Fault::before(error).said();
+    assert!(said.contains("database \"there_is_no_such_database\" does not exist"), "{said}");
+}
+
+/// A server that names its log in no way that is known is an error, and ends nothing here.
+#[tokio::test]
+async fn a_timeline_that_cannot_be_read_is_an_error() {
+    let database = Database::new();
+    let url = shared().url(&database.name);
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    assert!(place::timeline(&client).await.is_ok_and(|timeline| timeline > 0));
+    for name in ["'no digits'", "NULL"] {
+        let odd = format!(
+            "CREATE SCHEMA IF NOT EXISTS odd; SET search_path = odd, pg_catalog;
+             CREATE OR REPLACE FUNCTION odd.pg_walfile_name(pg_lsn) RETURNS text LANGUAGE sql AS $$ SELECT {name} $$"
+        );
+        client.batch_execute(&odd).await.unwrap();
+        assert!(place::timeline(&client).await.is_err(), "{name}");
+    }
+    drop(client);
+    connection.await.unwrap().unwrap();
 }
