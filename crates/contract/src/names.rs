@@ -4,9 +4,19 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use utoipa::ToSchema;
 
-/// The files that mark a data folder of `serve`: its owner's lock and its database. Tools go
-/// into no folder that holds both, whatever they may read: it holds every tenant's tasks (P7).
-pub const DATA_FOLDER_MARKS: [&str; 2] = ["owner.lock", "tasks.sqlite3"];
+/// The files that mark a data folder of `serve`: its owner's lock, and its database or a word that the
+/// tasks are in another one. Tools go into no folder with such marks, whatever they may read: it
+/// holds what is every tenant's (P7).
+pub const DATA_FOLDER_LOCK: &str = "owner.lock";
+/// See [`DATA_FOLDER_LOCK`].
+pub const DATA_FOLDER_DATABASE: &str = "tasks.sqlite3";
+/// See [`DATA_FOLDER_LOCK`].
+pub const DATA_FOLDER_WITHOUT_DATABASE: &str = "tasks.elsewhere";
+
+/// Whether the folder of which `holds` tells is a data folder.
+pub fn marks_a_data_folder(holds: impl Fn(&str) -> bool) -> bool {
+    holds(DATA_FOLDER_LOCK) && [DATA_FOLDER_DATABASE, DATA_FOLDER_WITHOUT_DATABASE].into_iter().any(holds)
+}
 
 /// A text that is not one of a closed set of names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

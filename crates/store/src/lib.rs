@@ -228,6 +228,10 @@ pub trait Keys: Send + Sync + 'static {
     /// Keeps a new key, or replaces the one of the same id.
     async fn put_key(&self, key: KeyRecord) -> Result<(), StoreError>;
 
+    /// Keeps the key if there is none yet, revoked ones included; whether it did. Of several callers at
+    /// once, one does.
+    async fn put_first_key(&self, key: KeyRecord) -> Result<bool, StoreError>;
+
     /// The key of this id, revoked or not.
     async fn key(&self, id: &KeyId) -> Result<Option<KeyRecord>, StoreError>;
 

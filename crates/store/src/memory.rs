@@ -417,6 +417,15 @@ impl Memory {
         self.keys.insert(key.id.clone(), key);
     }
 
+    /// See [`crate::Keys::put_first_key`].
+    pub fn put_first_key(&mut self, key: KeyRecord) -> bool {
+        let is_first = self.keys.is_empty();
+        if is_first {
+            self.put_key(key);
+        }
+        is_first
+    }
+
     /// See [`crate::Keys::key`].
     #[must_use]
     pub fn key(&self, id: &KeyId) -> Option<&KeyRecord> {

@@ -8,7 +8,7 @@
 
 use super::text::shown_path;
 use octollm_access::Capability;
-use octollm_contract::names::DATA_FOLDER_MARKS;
+use octollm_contract::names::marks_a_data_folder;
 use rustix::{
     fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat},
     io::Errno,
@@ -172,7 +172,7 @@ impl Reach {
 
 /// Whether a path lies in a folder that holds the tasks of a server (P7).
 fn in_a_data_folder(real: &Path) -> bool {
-    real.ancestors().any(|folder| DATA_FOLDER_MARKS.iter().all(|mark| folder.join(mark).exists()))
+    real.ancestors().any(|folder| marks_a_data_folder(|mark| folder.join(mark).exists()))
 }
 
 /// Opens `below` from `root`, which holds no links, following none; errors call it `named`.
@@ -219,7 +219,7 @@ pub(super) fn open_entry(folder: BorrowedFd<'_>, name: &OsStr, named: &Path) -> 
         return Err(special("part of the kernel's own file systems"));
     }
     let marked = |mark: &str| rustix::fs::statat(&fd, mark, AtFlags::SYMLINK_NOFOLLOW).is_ok();
-    if kind(&stat) == Kind::Folder && DATA_FOLDER_MARKS.iter().all(|mark| marked(mark)) {
+    if kind(&stat) == Kind::Folder && marks_a_data_folder(marked) {
         return Err(special("a server's data folder"));
     }
     match kind(&stat) {

@@ -7,7 +7,10 @@ use crate::{
 };
 use octollm_access::Capability;
 use octollm_artefacts::Manifest;
-use octollm_contract::ArmName;
+use octollm_contract::{
+    ArmName,
+    names::{DATA_FOLDER_DATABASE, DATA_FOLDER_LOCK, DATA_FOLDER_WITHOUT_DATABASE},
+};
 use octollm_plan::{
     Arg, CountWhat, FindKind, HashKind, InputName, Instruction, SizeBound, SortBy, StepOutput, ToolCall,
 };
@@ -358,13 +361,15 @@ async fn a_search_in_a_text_stops_and_its_pattern_is_bounded() {
 #[tokio::test]
 async fn a_data_folder_is_closed_to_every_tool() {
     let site = Site::new();
-    fs::create_dir(site.open("data")).unwrap();
-    for mark in octollm_contract::names::DATA_FOLDER_MARKS {
-        fs::write(site.open(&format!("data/{mark}")), "needle").unwrap();
+    for (folder, kept) in [("data", DATA_FOLDER_DATABASE), ("other", DATA_FOLDER_WITHOUT_DATABASE)] {
+        fs::create_dir(site.open(folder)).unwrap();
+        for mark in [DATA_FOLDER_LOCK, kept] {
+            fs::write(site.open(&format!("{folder}/{mark}")), "needle").unwrap();
+        }
+        let said = site.refused(list(&site.path(folder))).await;
+        assert!(said.contains("data folder"), "{said}");
     }
     fs::write(site.open("beside"), "needle").unwrap();
-    let said = site.refused(list(&site.path("data"))).await;
-    assert!(said.contains("data folder"), "{said}");
     let search = ToolCall::Search {
         pattern: "needle".into(),
         regex: false,

@@ -246,7 +246,8 @@ fn fresh_scratch(folder: &Path) -> anyhow::Result<PathBuf> {
 async fn first_key(app: &App, config: &Config) -> anyhow::Result<()> {
     let made = app.first_key(config.admin_key.clone(), Policy::default_admin()).await?;
     if let (Some(made), None) = (made, &config.admin_key) {
-        show::line("this is the first start on this data folder; its admin key is shown only now:");
+        let place = if config.database.is_some() { "database" } else { "data folder" };
+        show::line(&format!("this is the first start on this {place}; its admin key is shown only now:"));
         show::line(&format!("  {}", made.key.reveal()));
     }
     Ok(())

@@ -171,12 +171,19 @@ impl App {
             label: "the first admin".to_owned(),
         };
         let (mut record, drawn) = self.drawn(&owner, new)?;
+        let was_given = given.is_some();
         let key = given.unwrap_or(drawn);
         record.id = key.id().clone();
         record.verifier = key.verifier();
-        self.parts.store.put_key(record.clone()).await?;
+        let made = if was_given {
+            self.parts.store.put_key(record.clone()).await.map(|()| true)
+        } else {
+            // Another server may have made the first one since.
+            self.parts.store.put_first_key(record.clone()).await
+        };
+        let made = made?;
         lock(&self.key_cache.read).remove(&record.id);
-        Ok(Some(CreatedKey { record, key }))
+        Ok(made.then_some(CreatedKey { record, key }))
     }
 
     /// Makes a key.

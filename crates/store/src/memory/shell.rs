@@ -233,6 +233,10 @@ impl Keys for MemoryStore {
         Ok(())
     }
 
+    async fn put_first_key(&self, key: KeyRecord) -> Result<bool, StoreError> {
+        Ok(self.memory().put_first_key(key))
+    }
+
     async fn key(&self, id: &KeyId) -> Result<Option<KeyRecord>, StoreError> {
         Ok(self.memory().key(id).cloned())
     }

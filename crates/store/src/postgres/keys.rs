@@ -11,10 +11,35 @@ use octollm_access::{KeyRecord, RingKey, TenantScope};
 use octollm_contract::{KeyId, Timestamp};
 use std::sync::Arc;
 
+/// Nobody else adds a key until this transaction is over; who waited for one sees its key.
+const ALONE: &str = "BEGIN; LOCK TABLE api_key IN SHARE ROW EXCLUSIVE MODE";
+
 pub(super) async fn put(link: &Link, key: &KeyRecord) -> Result<(), Fault> {
-    let policy = serde_json::to_string(&key.policy).map_err(|error| Fault::Corrupt(Arc::new(error)))?;
-    let kept = link
-        .client
+    let policy = policy_text(key)?;
+    let kept = insert(link, key, &policy).await;
+    done(link, kept).map(|_| ())
+}
+
+pub(super) async fn put_first(link: &Link, key: &KeyRecord) -> Result<bool, Fault> {
+    let policy = policy_text(key)?;
+    let client = &link.client;
+    client.batch_execute(ALONE).await.map_err(Fault::before)?;
+    let any = client.query_one(&link.sql.any_key, &[]).await.map_err(Fault::before)?;
+    let is_first = !rows::get::<bool>(&any, 0)?;
+    if is_first {
+        insert(link, key, &policy).await.map_err(Fault::before)?;
+    }
+    client.batch_execute("COMMIT").await.map_err(|error| Fault::of(error, Stage::Commit))?;
+    link.confirmed()?;
+    Ok(is_first)
+}
+
+fn policy_text(key: &KeyRecord) -> Result<String, Fault> {
+    serde_json::to_string(&key.policy).map_err(|error| Fault::Corrupt(Arc::new(error)))
+}
+
+async fn insert(link: &Link, key: &KeyRecord, policy: &String) -> Result<u64, tokio_postgres::Error> {
+    link.client
         .execute(
             &link.sql.put_key,
             &[
@@ -23,14 +48,13 @@ pub(super) async fn put(link: &Link, key: &KeyRecord) -> Result<(), Fault> {
                 &key.verifier.to_bytes().as_slice(),
                 &key.role.as_str(),
                 &scopes_text(&key.scopes),
-                &policy,
+                policy,
                 &key.label,
                 &key.created_at.as_millis(),
                 &key.revoked_at.map(Timestamp::as_millis),
             ],
         )
-        .await;
-    done(link, kept).map(|_| ())
+        .await
 }
 
 pub(super) async fn add_to_ring(link: &Link, key: &RingKey, now: Timestamp) -> Result<(), Fault> {

@@ -337,6 +337,10 @@ impl Keys for PostgresStore {
         self.chore(Chore::PutKey(Box::new(key))).await.map(|_| ())
     }
 
+    async fn put_first_key(&self, key: KeyRecord) -> Result<bool, StoreError> {
+        self.was(Chore::PutFirstKey(Box::new(key))).await
+    }
+
     async fn key(&self, id: &KeyId) -> Result<Option<KeyRecord>, StoreError> {
         let id = id.clone();
         self.readers.read(move |link| reads::key(link, id.clone()).boxed()).await

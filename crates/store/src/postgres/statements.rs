@@ -242,6 +242,7 @@ statements! {
         ON CONFLICT (id) DO UPDATE SET tenant = excluded.tenant, verifier = excluded.verifier,
         role = excluded.role, scopes = excluded.scopes, policy = excluded.policy, label = excluded.label,
         created_at = excluded.created_at, revoked_at = excluded.revoked_at";
+    any_key = "SELECT EXISTS (SELECT FROM api_key)";
     lock_key = "SELECT tenant FROM api_key WHERE id = $1 FOR UPDATE";
     revoke_key = "UPDATE api_key SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
     add_to_ring = "WITH over AS (DELETE FROM ring_key WHERE opens_until <= $4)

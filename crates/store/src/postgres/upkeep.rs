@@ -80,6 +80,8 @@ pub(super) enum Chore {
     RollUp { most: usize },
     /// [`crate::Keys::put_key`].
     PutKey(Box<KeyRecord>),
+    /// [`crate::Keys::put_first_key`].
+    PutFirstKey(Box<KeyRecord>),
     /// [`crate::Keys::revoke_key`].
     RevokeKey { id: KeyId, scope: TenantScope, at: Timestamp },
     /// [`crate::Keys::add_to_ring`].
@@ -148,6 +150,7 @@ impl Work for Upkeep {
                     keys::put(link, key).await?;
                     Outcome::Was(true)
                 }
+                Chore::PutFirstKey(key) => Outcome::Was(keys::put_first(link, key).await?),
                 Chore::RevokeKey { id, scope, at } => Outcome::Was(keys::revoke(link, id, scope, *at).await?),
                 Chore::AddToRing { key, now } => {
                     keys::add_to_ring(link, key, *now).await?;

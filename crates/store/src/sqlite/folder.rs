@@ -1,15 +1,12 @@
 //! The data folder: its one owner, its database file, how connections to it are made.
 
 use super::schema;
-use octollm_contract::names::DATA_FOLDER_MARKS;
+use octollm_contract::names::{DATA_FOLDER_DATABASE, DATA_FOLDER_LOCK, DATA_FOLDER_WITHOUT_DATABASE};
 use rusqlite::{Connection, OpenFlags};
 use std::{
     fs::{File, TryLockError},
     path::{Path, PathBuf},
 };
-
-const DATABASE: &str = DATA_FOLDER_MARKS[1];
-const LOCK: &str = DATA_FOLDER_MARKS[0];
 
 /// Why a data folder could not be opened: one variant for each thing its owner can do.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +73,7 @@ impl Owner {
             .create(true)
             .truncate(false)
             .write(true)
-            .open(path.join(LOCK))
+            .open(path.join(DATA_FOLDER_LOCK))
             .map_err(unusable)?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => OpenError::InUse { folder: path.to_owned() },
@@ -86,14 +83,13 @@ impl Owner {
     }
 
     /// Takes the folder of a process whose tasks are in another store, and makes it if it is missing.
-    /// It bears the marks of a data folder, so that no program of a step reads it; the database among
-    /// them stays empty.
+    /// It bears the marks of a data folder, so that no program of a step reads it.
     pub fn without_store(path: &Path) -> Result<Self, OpenError> {
         let unusable = |source| OpenError::Folder { folder: path.to_owned(), source };
         std::fs::create_dir_all(path).map_err(unusable)?;
         let owner = Owner::take(path)?;
-        let mark = File::options().create(true).append(true).open(path.join(DATABASE));
-        mark.map(|_empty_when_new| owner).map_err(unusable)
+        let mark = File::options().create(true).append(true).open(path.join(DATA_FOLDER_WITHOUT_DATABASE));
+        mark.map(|_says_it_by_its_name| owner).map_err(unusable)
     }
 }
 
@@ -111,7 +107,7 @@ impl Folder {
         let made_in = parents_of_missing(path);
         std::fs::create_dir_all(path).map_err(unusable)?;
         let owner = Owner::take(path)?;
-        let folder = Folder { database: path.join(DATABASE), durability, _owner: owner };
+        let folder = Folder { database: path.join(DATA_FOLDER_DATABASE), durability, _owner: owner };
         let connection = folder.writer()?;
         schema::migrate(&connection, &folder.database.display().to_string())?;
         if durability == Durability::Full {

@@ -302,7 +302,11 @@ impl TaskReads for SqliteStore {
 #[async_trait]
 impl Keys for SqliteStore {
     async fn put_key(&self, key: KeyRecord) -> Result<(), StoreError> {
-        self.ask(PutKey(key)).await?
+        self.ask(PutKey { key, if_first: false }).await?.map(|_kept| ())
+    }
+
+    async fn put_first_key(&self, key: KeyRecord) -> Result<bool, StoreError> {
+        self.ask(PutKey { key, if_first: true }).await?
     }
 
     async fn key(&self, id: &KeyId) -> Result<Option<KeyRecord>, StoreError> {

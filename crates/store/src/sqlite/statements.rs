@@ -168,6 +168,7 @@ statements! {
         ON CONFLICT (id) DO UPDATE SET tenant = excluded.tenant, verifier = excluded.verifier,
         role = excluded.role, scopes = excluded.scopes, policy = excluded.policy, label = excluded.label,
         created_at = excluded.created_at, revoked_at = excluded.revoked_at";
+    any_key = "SELECT 1 FROM api_key LIMIT 1";
     one_key = "SELECT id, tenant, verifier, role, scopes, policy, label, created_at, revoked_at
         FROM api_key WHERE id = ?1";
     revoke_key = "UPDATE api_key SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL";

@@ -314,6 +314,11 @@ impl<S: Store> Pair<'_, S> {
                 revoked_at: None,
             };
             self.last = format!("{key:?}");
+            if self.chance.percent(10) {
+                let model = self.model.put_first_key(key.clone());
+                let store = plain(self.store.put_first_key(key).await);
+                return self.same("a first key", &Ok(model), &store);
+            }
             self.model.put_key(key.clone());
             let store = plain(self.store.put_key(key).await);
             return self.same("a new key", &Ok(()), &store);

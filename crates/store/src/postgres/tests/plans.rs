@@ -22,6 +22,7 @@ const MAY_WALK: &[(&str, &str)] = &[
     ("all_calling", "calls under way are few"),
     ("artefacts", "garbage collection wants them all"),
     ("keys", "read once, at the start"),
+    ("any_key", "the first row, at the start"),
     ("ring", "a key a day, and those of the last days"),
     ("add_to_ring", "the same"),
     ("report", "the last of an index: timelines are as few as failovers"),

@@ -1,8 +1,8 @@
 //! Several orchestrators over one database.
 
 use super::{Database, complete, soaks, wanted};
-use crate::{AcceptError, Order, TaskReads, Tasks, Wanted, samples};
-use octollm_access::TenantScope;
+use crate::{AcceptError, Keys, Order, TaskReads, Tasks, Wanted, postgres::PostgresStore, samples};
+use octollm_access::{KeyRecord, Policy, Role, TenantScope, Verifier};
 use octollm_contract::{ArmName, ContentHash, Millis, Priority, TaskId, Timestamp};
 use octollm_lifecycle::TaskState;
 use std::{
@@ -286,4 +286,46 @@ async fn moments_are_the_databases() {
     store.accept(samples::order(new)).await.unwrap();
     let claimed = store.claim(wanted(1)).await.unwrap().granted.remove(0);
     assert_eq!(claimed.granted_at + Millis::from_secs(30), claimed.expires_at);
+}
+
+/// Of servers that start at once on an empty database one makes the first key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_several_first_keys_one_is_kept() {
+    for _ in 0..3 {
+        let database = Database::new();
+        let mut stores = Vec::new();
+        for _ in 0..4 {
+            stores.push(Arc::new(database.store().await));
+        }
+        let begin = Arc::new(tokio::sync::Barrier::new(stores.len()));
+        let keep = |(n, store): (u8, &Arc<PostgresStore>)| {
+            let (store, begin) = (Arc::clone(store), Arc::clone(&begin));
+            tokio::spawn(async move {
+                begin.wait().await;
+                store.put_first_key(admin(n)).await.unwrap()
+            })
+        };
+        let kept: Vec<_> = (0u8..).zip(&stores).map(keep).collect();
+        let mut firsts = 0;
+        for kept in kept {
+            firsts += u32::from(kept.await.unwrap());
+        }
+        assert_eq!(firsts, 1);
+        assert_eq!(stores[0].keys(&TenantScope::System).await.unwrap().len(), 1);
+        assert!(!stores[1].put_first_key(admin(9)).await.unwrap());
+    }
+}
+
+fn admin(n: u8) -> KeyRecord {
+    KeyRecord {
+        id: format!("{n:010x}").parse().unwrap(),
+        verifier: Verifier::from_bytes([n; 32]),
+        role: Role::Admin,
+        scopes: Role::Admin.scopes(),
+        tenant: "acme".parse().unwrap(),
+        policy: Policy::default_admin(),
+        label: String::new(),
+        created_at: Timestamp::from_millis(0),
+        revoked_at: None,
+    }
 }

@@ -12,8 +12,12 @@ use octollm_access::{KeyRecord, RingKey, TenantScope};
 use octollm_contract::{KeyId, Timestamp};
 use rusqlite::params;
 
-/// Keeps a key.
-pub(crate) struct PutKey(pub(crate) KeyRecord);
+/// Keeps a key; whether it did.
+pub(crate) struct PutKey {
+    pub(crate) key: KeyRecord,
+    /// Only if there is none.
+    pub(crate) if_first: bool,
+}
 
 /// Revokes a key.
 pub(crate) struct RevokeKey {
@@ -23,11 +27,14 @@ pub(crate) struct RevokeKey {
 }
 
 impl Request for PutKey {
-    type Answer = Result<(), StoreError>;
+    type Answer = Result<bool, StoreError>;
 
     fn run(&self, writer: &mut Writer<'_>) -> Result<Self::Answer, Fault> {
         writer.unit(|writer| {
-            let key = &self.0;
+            let key = &self.key;
+            if self.if_first && writer.sql.any_key.exists([])? {
+                return Ok(false);
+            }
             let policy = serde_json::to_string(&key.policy)
                 .map_err(|error| Fault::Sql(rusqlite::Error::ToSqlConversionFailure(Box::new(error))))?;
             writer.sql.put_key.execute(params![
@@ -42,7 +49,7 @@ impl Request for PutKey {
                 key.revoked_at.map(Timestamp::as_millis),
             ])?;
             writer.news.keys.push(key.clone());
-            Ok(())
+            Ok(true)
         })
     }
 

@@ -14,6 +14,7 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("LEASED", "leases alive are few"),
     ("ARTEFACTS", "garbage collection wants them all"),
     ("KEYS", "read once, at the start"),
+    ("any_key", "the first row, at the start"),
     ("RING", "a key a day, and those of the last days"),
     ("forget_ring_keys", "the same"),
 ];
