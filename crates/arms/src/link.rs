@@ -2,7 +2,7 @@
 
 use crate::{
     arm::another_may_do,
-    handed::Handed,
+    handed::{Handed, Room},
     worker::{
         pace::Pace,
         slots::{Loan, Slot},
@@ -125,6 +125,11 @@ impl Link {
     #[must_use]
     pub(crate) fn lending(self, slot: Slot) -> Self {
         Link { slot: Some(slot), ..self }
+    }
+
+    /// The same, whose step keeps what it hands over in the room of its worker.
+    pub(crate) fn keeping_in(self, room: Arc<Room>) -> Self {
+        Link { handed: Arc::new(Mutex::new(Handed::within(room))), ..self }
     }
 
     /// Keeps bytes. They live as long as an output or a checkpoint refers to them.

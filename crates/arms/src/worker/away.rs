@@ -34,6 +34,34 @@ impl Away {
     }
 }
 
+/// Between the first two times that one refusal is told; each time twice as long, up to [`EVERY`].
+const REFUSED_AGAIN: Duration = Duration::from_secs(5);
+
+/// What asking for steps is refused with, again and again.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals {
+    told: Option<(String, Instant, Duration)>,
+}
+
+impl Refusals {
+    /// It was refused with these words; whether that is to be told.
+    pub(crate) fn again(&mut self, words: &str, now: Instant) -> bool {
+        let (due, next) = match &self.told {
+            Some((told, at, wait)) if told == words => (now - *at >= *wait, (*wait * 2).min(EVERY)),
+            Some(_) | None => (true, REFUSED_AGAIN),
+        };
+        if due {
+            self.told = Some((words.to_owned(), now, next));
+        }
+        due
+    }
+
+    /// It was not refused; whether it had been told that it is.
+    pub(crate) fn over(&mut self) -> bool {
+        self.told.take().is_some()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +78,18 @@ mod tests {
         assert_eq!(seconds(&mut away), [3, 63, 123]);
         assert!(away.over() && !away.over());
         assert_eq!(away.again(begun + Duration::from_secs(200)), None, "it begins anew");
+    }
+
+    #[test]
+    fn a_refusal_is_told_once_and_then_ever_more_rarely() {
+        let begun = Instant::now();
+        let mut refusals = Refusals::default();
+        assert!(!refusals.over(), "nothing was told");
+        let told = |refusals: &mut Refusals, words: &str| -> Vec<u64> {
+            (0..220).filter(|at| refusals.again(words, begun + Duration::from_secs(*at))).collect()
+        };
+        assert_eq!(told(&mut refusals, "a bad key"), [0, 5, 15, 35, 75, 135, 195]);
+        assert!(refusals.again("another port", begun + Duration::from_secs(220)), "something else");
+        assert!(refusals.over() && !refusals.over());
     }
 }

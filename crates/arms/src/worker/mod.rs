@@ -18,9 +18,9 @@ mod tests;
 #[cfg(test)]
 pub(crate) mod unreliable;
 
-use crate::{Arm, Link, Work, clock};
+use crate::{Arm, Link, Work, clock, handed::Room};
 use attempt::attempt;
-use away::Away;
+use away::{Away, Refusals};
 use halt::{Cause, Halt};
 use octollm_access::StepToken;
 use octollm_client::{Beat, Grant, LeaseAsk, LeaseError, Leases};
@@ -76,6 +76,7 @@ pub struct Worker {
     arms: BTreeMap<ArmName, Arc<dyn Arm>>,
     tools: BTreeMap<ArmName, Vec<String>>,
     slots: Arc<Slots>,
+    room: Arc<Room>,
     settings: Settings,
 }
 
@@ -108,7 +109,7 @@ impl Worker {
         let arms: BTreeMap<_, _> = arms.into_iter().map(|arm| (arm.name(), arm)).collect();
         let told = |arm: &Arc<dyn Arm>| arm.tools().into_iter().map(str::to_owned).collect();
         let tools = arms.iter().map(|(name, arm)| (*name, told(arm))).collect();
-        Worker { leases, arms, tools, slots: Slots::new(settings.slots), settings }
+        Worker { leases, arms, tools, slots: Slots::new(settings.slots), room: Arc::default(), settings }
     }
 
     /// Works until `shutdown` fires, then drains: asks for no more, lets running steps finish
@@ -125,7 +126,7 @@ impl Worker {
         let mut asking: Option<(Instant, LeaseCall)> = None;
         let mut beating: Option<BeatCall> = None;
         let (mut ask_from, mut beat_from) = (Instant::now(), Instant::now());
-        let (mut pace, mut away) = (Pace::new(), Away::default());
+        let (mut pace, mut away) = (Pace::new(), <(Away, Refusals)>::default());
         while !shutdown.is_cancelled() {
             if asking.is_none() && self.slots.free() > 0 && ask_from <= Instant::now() {
                 asking = Some((Instant::now(), self.ask(self.slots.free())));
@@ -162,7 +163,7 @@ impl Worker {
         answer: Result<Vec<Grant>, LeaseError>,
         asked: Instant,
         running: &mut Running,
-        (pace, away): (&mut Pace, &mut Away),
+        (pace, away): (&mut Pace, &mut (Away, Refusals)),
     ) -> Duration {
         self.tell(answer.as_ref().err(), away);
         let wait = match &answer {
@@ -176,10 +177,7 @@ impl Worker {
                 tracing::debug!(error = error as &dyn std::error::Error, "asking for steps failed");
                 pace.next_wait()
             }
-            Err(LeaseError::Refused(problem)) => {
-                tracing::error!("asking for steps was refused: {problem}");
-                pace.next_wait()
-            }
+            Err(LeaseError::Refused(_)) => pace.next_wait(),
         };
         for grant in answer.unwrap_or_default() {
             self.begin(grant, running);
@@ -188,8 +186,17 @@ impl Worker {
     }
 
     /// Tells whoever reads the log that nobody gives this worker any steps, or that somebody does again.
-    fn tell(&self, failed: Option<&LeaseError>, away: &mut Away) {
+    fn tell(&self, failed: Option<&LeaseError>, (away, refusals): &mut (Away, Refusals)) {
         let from = &self.settings.leased_from;
+        match failed {
+            Some(LeaseError::Refused(problem)) => {
+                if refusals.again(&problem.to_string(), Instant::now()) {
+                    tracing::error!("asking for steps was refused: {problem}; steps are leased from {from}");
+                }
+            }
+            None if refusals.over() => tracing::warn!("steps are given again; they are leased from {from}"),
+            Some(LeaseError::Unreachable(_) | LeaseError::Busy { .. } | LeaseError::Lost) | None => {}
+        }
         match failed {
             Some(error @ LeaseError::Unreachable(_)) => {
                 if let Some(lasts) = away.again(Instant::now()) {
@@ -228,6 +235,7 @@ impl Worker {
         let begun = match arm {
             Some(arm) => {
                 let (slots, worker) = (Arc::clone(&self.slots), self.settings.worker.clone());
+                let room = Arc::clone(&self.room);
                 // At once, so that no more is asked for than there are slots.
                 let free = slots.take();
                 let attempt = async move {
@@ -243,7 +251,9 @@ impl Worker {
                     };
                     let work = Work {
                         cancel: halt.token().clone(),
-                        link: Link::new(Arc::clone(&leases), grant.token.clone()).lending(slot.clone()),
+                        link: Link::new(Arc::clone(&leases), grant.token.clone())
+                            .lending(slot.clone())
+                            .keeping_in(room),
                         worker,
                         started: clock::now(),
                         refused: Vec::new(),
