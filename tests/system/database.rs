@@ -1,10 +1,18 @@
 //! Two servers over one PostgreSQL database, as processes: what one accepts the other shows, and what
 //! one loses the other finishes (P1–P4).
 
-use crate::server::{ADMIN, Api, Octo};
+use crate::{
+    replicas::plain_http,
+    server::{ADMIN, Api, Octo, PATIENCE},
+};
 use octollm_testkit::postgres::{Server, shared};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    time::{Duration, Instant},
+};
 
 const GOAL: &str = "Count the files in /tmp";
 
@@ -78,6 +86,17 @@ async fn two_servers_share_one_database() {
     for task in &tasks {
         assert_eq!(ended(&second, task).await["status"], "completed");
     }
+    // P4: a refusal says what was seen for it, so that nothing older is read after it, wherever.
+    let refused = async |path: &str, body: Value| {
+        let request =
+            plain_http().post(second.url(path)).bearer_auth(ADMIN).header("Idempotency-Key", "key-0");
+        let answer = request.json(&body).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 409, "{path}");
+        assert!(answer.headers().contains_key("octollm-seen"), "{path}: {:?}", answer.headers());
+    };
+    refused(&format!("/api/v1/tasks/{}/cancel", tasks[0]), Value::Null).await;
+    refused(&format!("/api/v1/tasks/{}/input", tasks[0]), json!({"approve": true})).await;
+    refused("/api/v1/tasks", json!({"goal": "List the files in /tmp"})).await;
     // A server that is killed with its workers leaves its leases to run out; the other goes on.
     let late: Vec<_> = futures_util::future::join_all((20..40).map(|n| {
         let first = first.clone();
@@ -121,6 +140,54 @@ async fn a_database_that_goes_away_is_told_and_comes_back() {
     let meanwhile = accepted(&api, "meanwhile").await;
     for task in [before, meanwhile] {
         assert_eq!(ended(&api, &task).await["status"], "completed");
+    }
+}
+
+/// Servers that start at once on an empty database make one admin key between them, and no database of
+/// their own.
+#[test]
+fn servers_that_start_at_once_show_one_admin_key() {
+    let url = shared().url(&shared().database().unwrap());
+    let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    let mut servers: Vec<Child> = folders
+        .iter()
+        .map(|folder| {
+            Command::new(crate::server::program())
+                .args(["serve", "--role", "orchestrator", "--listen", "127.0.0.1:0", "--data"])
+                .arg(folder.path())
+                .env_clear()
+                .env("OCTOLLM_DATABASE_URL", &url)
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    let (told, heard) = mpsc::channel();
+    for server in &mut servers {
+        let (told, output) = (told.clone(), BufReader::new(server.stdout.take().unwrap()));
+        std::thread::spawn(move || {
+            let mut said = String::new();
+            // The last line of a start; a server that fails closes its output.
+            for line in output.lines().map_while(Result::ok) {
+                said.push_str(&format!("{line}\n"));
+                if line.starts_with("data folder:") {
+                    break;
+                }
+            }
+            told.send(said).unwrap();
+        });
+    }
+    let said: Vec<String> = servers.iter().filter_map(|_| heard.recv_timeout(PATIENCE).ok()).collect();
+    for server in &mut servers {
+        server.kill().unwrap();
+        server.wait().unwrap();
+    }
+    assert!(said.len() == 3 && said.iter().all(|said| said.contains("data folder:")), "{said:?}");
+    let shown = said.iter().filter(|said| said.contains("the first start on this database; its admin key"));
+    assert_eq!(shown.count(), 1, "{said:?}");
+    assert_eq!(said.iter().filter(|said| said.contains("admin key")).count(), 1, "{said:?}");
+    for folder in &folders {
+        assert!(folder.path().join("owner.lock").exists() && !folder.path().join("tasks.sqlite3").exists());
     }
 }
 

@@ -55,7 +55,7 @@ struct Client {
 }
 
 /// Connections that nothing encrypts.
-fn plain_http() -> reqwest::Client {
+pub(crate) fn plain_http() -> reqwest::Client {
     crate::server::http(&Trust::Nobody, None)
 }
 

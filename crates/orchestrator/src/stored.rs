@@ -19,6 +19,12 @@ pub struct PlanDocument {
     pub policy: Option<Policy>,
 }
 
+/// What whoever planned wrote of a step, for people: without hidden characters, and without secrets that it
+/// may have read.
+fn masked(summary: &str) -> String {
+    octollm_screen::secrets::mask(&octollm_screen::text::neutralise(summary)).text.into_owned()
+}
+
 /// What a step is to do, and where in the task the steps are that it names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepDocument {
@@ -52,7 +58,9 @@ impl StepDocument {
         // A place only ever leads to a smaller one, and one of an earlier plan to none.
         let before = |place: &u16| plan.at(*place).and_then(|step| step.workspace_from).filter(|p| p < place);
         let workspace_from = std::iter::successors(checked.workspace_from, before).collect();
-        StepDocument { step: checked.step.clone(), places, workspace_from }
+        // Once, and not for each look at it. Of the rest of it, the arm that does the step needs every word.
+        let step = PlanStep { summary: masked(&checked.step.summary), ..checked.step.clone() };
+        StepDocument { step, places, workspace_from }
     }
 
     /// The places of the steps whose outputs the step is handed.
@@ -114,6 +122,23 @@ mod tests {
             capability: Capability { writes_workspace: true, ..Capability::default() },
             time_limit: None,
         }
+    }
+
+    /// Whoever looks at the step is shown neither; what the arm is told is as it was planned.
+    #[test]
+    fn a_summary_is_kept_without_secrets_and_hidden_characters() {
+        let secret = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
+        let said = format!("use {}\u{200b}{} \u{202e}now", &secret[..9], &secret[9..]);
+        let step = PlanStep {
+            summary: said.clone(),
+            instruction: Instruction::Think(said.clone()),
+            ..coder("a", &[])
+        };
+        let plan = Plan { steps: vec![step], result: vec!["a".parse().unwrap()] };
+        let (_, documents) = written(&plan.check_after(&Policy::default(), &[], 0).unwrap(), &[]);
+        let kept: StepDocument = documents[0].read().unwrap();
+        assert_eq!(kept.step.summary, "use [masked github] <U+202E>now");
+        assert_eq!(kept.step.instruction, Instruction::Think(said));
     }
 
     /// A plan that goes on after others starts from their workspace, and its places are the task's.

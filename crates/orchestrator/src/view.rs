@@ -81,11 +81,6 @@ fn shown(message: &str) -> String {
     octollm_screen::text::neutralise(message).into_owned()
 }
 
-/// What a planner's model wrote of a step: as [`shown`], and without secrets that it may have read.
-fn masked(summary: &str) -> String {
-    octollm_screen::secrets::mask(&shown(summary)).text.into_owned()
-}
-
 /// What the last judge that was heard has found.
 fn verdicts(record: &TaskRecord, outputs: &[Option<StepOutput>]) -> Vec<VerdictView> {
     let judged = record.task.places().zip(outputs).filter(|((_, step), _)| step.arm == ArmName::Judge);
@@ -147,7 +142,7 @@ fn steps(record: &TaskRecord, outputs: &[Option<StepOutput>]) -> Result<Vec<Step
                 step_id: record.task.step_id(place),
                 name: spec.name.to_string(),
                 arm: step.arm,
-                instruction: masked(&spec.summary),
+                instruction: spec.summary,
                 status: step.state.status(),
                 plan_version: step.plan_version,
                 deliveries: DeliveriesView {

@@ -175,7 +175,16 @@ impl Transport {
 }
 
 pub(super) async fn answered(request: RequestBuilder) -> Result<Response, ClientError> {
+    answered_with(request, |_| {}).await
+}
+
+/// The same; `look` sees the answer before it is known whether it is a problem.
+pub(super) async fn answered_with(
+    request: RequestBuilder,
+    look: impl FnOnce(&Response),
+) -> Result<Response, ClientError> {
     let response = request.send().await.map_err(ClientError::Unreachable)?;
+    look(&response);
     let status = response.status();
     if status.is_success() {
         return Ok(response);

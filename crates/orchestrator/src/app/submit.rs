@@ -92,10 +92,16 @@ impl App {
             Ok(order) => order,
             Err(why) => return self.accepted_before(caller, &request, key, why).await,
         };
-        let accepted = self.parts.store.accept(order).await.map_err(|error| match error {
-            AcceptError::KeyReused { first, .. } => SubmitError::KeyReused { first },
-            AcceptError::Store(error) => SubmitError::Store(error),
-        })?;
+        let accepted = match self.parts.store.accept(order).await {
+            Ok(accepted) => accepted,
+            Err(AcceptError::KeyReused { first, .. }) => {
+                // The caller is told of a task that it may not have been shown: it is learnt that it has.
+                let (_, seen) = self.parts.store.task_for(Freshness::Latest, first, &caller.scope()).await?;
+                self.sights.learn(caller, seen);
+                return Err(SubmitError::KeyReused { first });
+            }
+            Err(AcceptError::Store(error)) => return Err(SubmitError::Store(error)),
+        };
         self.has_written(caller);
         Ok(accepted)
     }

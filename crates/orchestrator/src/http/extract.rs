@@ -6,7 +6,7 @@ use crate::{Caller, app::NotOpened};
 use axum::{
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
-    response::{IntoResponseParts, ResponseParts},
+    response::{IntoResponse, IntoResponseParts, Response, ResponseParts},
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
@@ -230,6 +230,22 @@ impl IntoResponseParts for Carried {
             parts.headers_mut().insert(SEEN, value);
         }
         Ok(parts)
+    }
+}
+
+/// A refused write. It tells of a state that the client may not have been shown before: what it reads
+/// next is no older than that (P4).
+pub(super) struct Shown(Carried, Refused);
+
+impl Shown {
+    pub(super) fn to(serving: &Serving, caller: &Caller, why: impl Into<Refused>) -> Self {
+        Shown(Carried::of(serving, caller), why.into())
+    }
+}
+
+impl IntoResponse for Shown {
+    fn into_response(self) -> Response {
+        (self.0, self.1).into_response()
     }
 }
 

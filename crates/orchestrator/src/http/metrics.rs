@@ -328,7 +328,10 @@ fn replicas(views: &[ReplicaView]) -> Registry {
         let of = OfReplica { replica: view.name.clone() };
         // What nobody knows is not told as 0.
         if let Some(behind) = view.lag {
-            lag.get_or_create(&of).set(behind.as_secs_f64());
+            // To a millisecond: what is finer is noise.
+            #[expect(clippy::cast_precision_loss, reason = "a lag of 285,000 years is none")]
+            let millis = behind.as_millis() as f64;
+            lag.get_or_create(&of).set(millis / 1000.0);
         }
         serves.get_or_create(&of).set(i64::from(view.serves));
         reads.get_or_create(&of).inc_by(view.reads);
@@ -433,13 +436,17 @@ mod tests {
         encode_registry(&mut text, &metrics.registry).unwrap();
         let used = ModelFigures { input: 3, unpriced: 1, ..ModelFigures::default() };
         encode_registry(&mut text, &models(&BTreeMap::from([("m".to_owned(), used)]))).unwrap();
-        let well =
-            ReplicaView { name: "db-2:5432".into(), lag: Some(Duration::ZERO), serves: true, reads: 3 };
+        let well = ReplicaView {
+            name: "db-2:5432".into(),
+            lag: Some(Duration::from_nanos(100_300_001)),
+            serves: true,
+            reads: 3,
+        };
         let gone = ReplicaView { name: "db-3".into(), lag: None, serves: false, reads: 0 };
         encode_registry(&mut text, &replicas(&[well, gone])).unwrap();
         let samples: Vec<&str> = text.lines().filter(|line| line.starts_with("octollm_replica_")).collect();
         assert_eq!(samples.len(), 5, "{samples:?}");
-        assert!(samples.contains(&"octollm_replica_lag_seconds{replica=\"db-2:5432\"} 0.0"), "{samples:?}");
+        assert!(samples.contains(&"octollm_replica_lag_seconds{replica=\"db-2:5432\"} 0.1"), "{samples:?}");
         assert!(samples.contains(&"octollm_replica_serves{replica=\"db-3\"} 0"), "{samples:?}");
         assert!(text.contains("octollm_llm_tokens_total{model=\"m\",kind=\"input\"} 3"), "{text}");
         let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();

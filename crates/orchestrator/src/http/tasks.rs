@@ -3,7 +3,8 @@
 use super::{
     Serving,
     extract::{
-        Authed, Carried, FileOfTask, Id, Idempotency, Json, Params, SeenBefore, TasksRead, TasksWrite, Told,
+        Authed, Carried, FileOfTask, Id, Idempotency, Json, Params, SeenBefore, Shown, TasksRead, TasksWrite,
+        Told,
     },
     refusal::Refused,
 };
@@ -37,8 +38,9 @@ pub(super) async fn submit(
     Authed(caller, _): Authed<TasksWrite>,
     Idempotency(key): Idempotency,
     Json(request): Json<SubmitTask>,
-) -> Result<Response, Refused> {
-    let accepted = serving.app.submit(&caller, request, key).await?;
+) -> Result<Response, Shown> {
+    let accepted =
+        serving.app.submit(&caller, request, key).await.map_err(|why| Shown::to(&serving, &caller, why))?;
     let answer = Answer(TaskAccepted { task_id: accepted.task, status: accepted.status });
     let location =
         HeaderValue::try_from(format!("/api/v1/tasks/{}", accepted.task)).expect("an id is visible ASCII");
@@ -132,8 +134,8 @@ pub(super) async fn cancel(
     State(serving): State<Serving>,
     Authed(caller, _): Authed<TasksWrite>,
     Id(id): Id<TaskId>,
-) -> Result<(Carried, Answer<TaskView>), Refused> {
-    let task = serving.app.cancel(&caller, id).await?;
+) -> Result<(Carried, Answer<TaskView>), Shown> {
+    let task = serving.app.cancel(&caller, id).await.map_err(|why| Shown::to(&serving, &caller, why))?;
     Ok((Carried::of(&serving, &caller), Answer(task)))
 }
 
@@ -153,8 +155,9 @@ pub(super) async fn input(
     Authed(caller, _): Authed<TasksWrite>,
     Id(id): Id<TaskId>,
     Json(input): Json<TaskInput>,
-) -> Result<(Carried, Answer<TaskView>), Refused> {
-    let task = serving.app.input(&caller, id, input).await?;
+) -> Result<(Carried, Answer<TaskView>), Shown> {
+    let task =
+        serving.app.input(&caller, id, input).await.map_err(|why| Shown::to(&serving, &caller, why))?;
     Ok((Carried::of(&serving, &caller), Answer(task)))
 }
 
