@@ -56,7 +56,8 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         title: "Count",
-        says: "Counts lines, words, bytes or characters in files or in a quoted text, and files or folders in a folder.",
+        says: "Counts lines, words, bytes or characters in files or in a quoted text, and files or folders in a folder: \
+               hidden ones, too, unless it says \"without hidden files\".",
         begins: &[&["count", "how many", "the number of", "wc -l", "wc -w", "wc -c", "wc -m"]],
         examples: &[
             "count the lines in /etc/passwd",
@@ -80,7 +81,7 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         title: "Hash",
-        says: "Digests of files or of a quoted text; SHA-256 when none is named.",
+        says: "Digests of files, or of a text in quotes that looks like no file; SHA-256 when none is named.",
         begins: &[&["hash", "checksum"], hash::NOUNS],
         examples: &[
             "hash /etc/hosts",
@@ -213,7 +214,8 @@ fn paths(page: &mut String) {
     page.push_str("\n## Paths, pointing back, politeness\n\n");
     page.push_str(
         "A path is a word with a slash, one that begins with `~`, `.` or `..`; a bare name counts as a file when it has one of the \
-         endings below, and any name counts in quotes or behind \"the file\" or \"the folder named\". Spaces are escaped with a \
+         endings below, and any name counts in quotes behind \"the file\" or \"the folder\", and bare behind \
+         \"the file named\". Spaces are escaped with a \
          backslash or stand in quotes (`'`, `\"`, `` ` ``). Relative paths start from the folder in which `octollm run` was started; \
          `octollm serve` refuses them. Paths with slashes that end in no such ending (`client/server`) are written `./client/server` \
          when they are read, hashed or compared.\n\n",
