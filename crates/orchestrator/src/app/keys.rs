@@ -116,6 +116,16 @@ impl App {
         Ok(open.map(|known| known.caller))
     }
 
+    /// Whether the key of a caller who was admitted, and has waited since, would be admitted now. What cannot
+    /// be looked up was not revoked as far as is known.
+    pub(crate) async fn still_admits(&self, caller: &Caller) -> bool {
+        let Some(id) = &caller.key else { return true };
+        match self.known_key(id).await {
+            Ok(known) => known.is_some_and(|known| !known.is_revoked),
+            Err(_) => true,
+        }
+    }
+
     async fn known_key(&self, id: &KeyId) -> Result<Option<Known>, StoreError> {
         let lent = lock(&self.key_cache.lent).get(id).cloned();
         if lent.is_some() {

@@ -99,8 +99,8 @@ impl Reading {
         Ok(Reading { app, caller, task, after, batch, watch, caught_up: false, ended: false })
     }
 
-    /// The next event; `None` when the stream is over: the task has ended, the process drains,
-    /// or the store failed (the client comes back with its last id).
+    /// The next event; `None` when the stream is over: the task has ended, the process drains, the key was
+    /// revoked, or the store failed (the client comes back with its last id).
     async fn next(&mut self) -> Option<EventView> {
         loop {
             if self.ended {
@@ -129,7 +129,11 @@ impl Reading {
                 return None;
             }
             tokio::select! {
-                () = self.watch.changed() => {}
+                () = self.watch.changed() => {
+                    if !self.app.still_admits(&self.caller).await {
+                        return None;
+                    }
+                }
                 () = self.app.draining.cancelled() => return None,
             }
         }

@@ -56,6 +56,14 @@ impl<N: Needs> FromRequestParts<Serving> for Authed<N> {
     }
 }
 
+/// Refuses a caller who has waited, and whose key was revoked meanwhile.
+pub(super) async fn still(serving: &Serving, caller: &Caller) -> Result<(), Refused> {
+    if serving.app.still_admits(caller).await {
+        return Ok(());
+    }
+    Err(Refused::new(ProblemKind::Unauthenticated, "the key was revoked meanwhile", "Authorization"))
+}
+
 /// The token of a step. What it opens is decided where it is used.
 pub(super) struct OfStep(pub(super) StepToken);
 

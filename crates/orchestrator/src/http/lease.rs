@@ -3,7 +3,7 @@
 
 use super::{
     Serving,
-    extract::{Authed, Id, Json, Lease, OfStep, Raw},
+    extract::{Authed, Id, Json, Lease, OfStep, Raw, still},
     refusal::{Problems, Refused},
 };
 use axum::{
@@ -86,11 +86,19 @@ impl FromRequest<Serving> for Done {
 )]
 pub(super) async fn lease(
     State(serving): State<Serving>,
-    _: Authed<Lease>,
+    Authed(caller, _): Authed<Lease>,
     _: Spoken,
     Json(ask): Json<LeaseAsk>,
 ) -> Result<Answer<Vec<Grant>>, Refused> {
-    Ok(Answer(serving.leases.lease(ask).await?))
+    let grants = serving.leases.lease(ask).await?;
+    if let Err(revoked) = still(&serving, &caller).await {
+        for grant in grants {
+            // What cannot be handed back lapses.
+            let _handed_back = serving.leases.release(&grant.token, None).await;
+        }
+        return Err(revoked);
+    }
+    Ok(Answer(grants))
 }
 
 /// Say that steps are being worked on; what is to be done with each stands in the answer.

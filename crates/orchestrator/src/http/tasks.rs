@@ -4,7 +4,7 @@ use super::{
     Serving,
     extract::{
         Authed, Carried, FileOfTask, Id, Idempotency, Json, Params, SeenBefore, Shown, TasksRead, TasksWrite,
-        Told,
+        Told, still,
     },
     refusal::Refused,
 };
@@ -72,6 +72,9 @@ pub(super) async fn get(
     let wait = params.take("wait")?;
     params.none_left()?;
     let task = serving.app.task_after(&caller, seen, id, wait.unwrap_or_default()).await?;
+    if wait.is_some() {
+        still(&serving, &caller).await?;
+    }
     Ok((Carried::of(&serving, &caller), Answer(task)))
 }
 

@@ -1,14 +1,17 @@
 //! Keys over HTTP: made, shown once, revoked at once; none grants more than its maker has.
 
-use crate::harness::{Octo, wish};
+use crate::harness::{Octo, ask, wish, within};
 use octollm_access::{Policy, PolicyAsk, Role};
 use octollm_client::{
+    Completion, Leases as _,
     http::{Client, ClientError},
     wire::KeyAsk,
 };
-use octollm_contract::ProblemKind;
-use octollm_orchestrator::KeyError;
+use octollm_contract::{ArmName, Millis, ProblemKind};
+use octollm_orchestrator::{Caller, KeyError, LocalLeases};
+use octollm_plan::StepOutput;
 use serde_json::json;
+use std::{sync::Arc, time::Duration};
 
 fn of(role: Role) -> KeyAsk {
     KeyAsk { role, tenant: None, scopes: None, policy: None, label: String::new() }
@@ -32,6 +35,47 @@ async fn a_made_key_works_until_it_is_revoked() {
     admin.revoke_key(&made.about.id).await.unwrap();
     assert_eq!(kind(user.list(None, false, None, None).await), ProblemKind::Unauthenticated);
     assert_eq!(kind(admin.revoke_key(&"nobody".parse().unwrap()).await), ProblemKind::NotFound);
+    octo.stop().await;
+}
+
+/// P7: a step, an event or a task that comes after the key was revoked comes to nobody.
+#[tokio::test]
+async fn who_waits_while_the_key_is_revoked_is_given_nothing() {
+    let octo = Octo::start().await;
+    let task = octo.submit().await;
+    let grant = octo.lease().await;
+    let user = octo.client(&octo.user);
+    let mut events = user.events(task, 0).await.unwrap();
+    while within(events.next()).await.unwrap().unwrap().event != "step.started" {}
+    let polling = tokio::spawn(async move { user.wait(task, Millis::from_secs(60)).await });
+    let leases = octo.leases();
+    let other =
+        octollm_client::LeaseAsk { worker: "worker-2".parse().unwrap(), ..ask(Millis::from_secs(60)) };
+    let leasing = tokio::spawn(async move { leases.lease(other).await });
+    let at_work = async || {
+        let arms = octo.app.arms().await.unwrap();
+        arms.iter().find(|arm| arm.name == ArmName::Executor).map_or(0, |arm| arm.workers)
+    };
+    within(async {
+        while at_work().await < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    for key in [&octo.user, &octo.arm] {
+        octo.app.revoke_key(&Caller::local(Policy::default()), key.id()).await.unwrap();
+    }
+    let local = LocalLeases::new(Arc::clone(&octo.app));
+    local.complete(&grant.token, Completion::of(StepOutput::default())).await.unwrap();
+    octo.client(&octo.stranger).submit(&wish("List the files in /tmp directory"), None).await.unwrap();
+    assert!(within(leasing).await.unwrap().is_err(), "a revoked key is given a step");
+    assert_eq!(kind(within(polling).await.unwrap()), ProblemKind::Unauthenticated);
+    while let Some(event) = within(events.next()).await.unwrap() {
+        assert_ne!(event.event, "task.completed", "a revoked key is told of an event");
+    }
+    // The step that came to nobody is there for others.
+    let next = local.lease(ask(Millis::from_secs(60))).await.unwrap();
+    assert_eq!(next.len(), 1);
     octo.stop().await;
 }
 
