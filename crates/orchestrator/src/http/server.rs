@@ -17,7 +17,13 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
-use std::{io, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -33,6 +39,8 @@ const PING: Duration = Duration::from_secs(10);
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How often a preface that came in pieces is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// Failed handshakes are told so often at most.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
 /// After an accept failed, such as for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Requests at once over one HTTP/2 connection. All of an arm's go over one, and a request too many would
@@ -113,10 +121,11 @@ impl Server {
         let (http1, http2) = (Arc::new(http1(settings.head_within)), Arc::new(http2()));
         let graceful = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(settings.connections_max));
+        let failures = Arc::new(Failures::default());
         loop {
-            let stream = tokio::select! {
+            let (stream, peer) = tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
+                    Ok(accepted) => accepted,
                     Err(error) => {
                         tracing::warn!(%error, "a connection was not accepted");
                         tokio::time::sleep(PAUSE).await;
@@ -133,14 +142,16 @@ impl Server {
                 continue;
             };
             let (service, watcher, acceptor) = (service.clone(), graceful.watcher(), acceptor.clone());
-            let (http1, http2) = (Arc::clone(&http1), Arc::clone(&http2));
+            let (http1, http2, failures) = (Arc::clone(&http1), Arc::clone(&http2), Arc::clone(&failures));
             let (draining, head_within) = (app.draining.clone(), settings.head_within);
             tokio::spawn(async move {
                 let _place = place;
                 let served = async {
                     stream.set_nodelay(true)?;
                     let begun = tokio::select! {
-                        begun = begin(stream, acceptor, head_within) => begun?,
+                        begun = begin(stream, acceptor, head_within) => {
+                            begun.inspect_err(|error| failures.tell(peer, error))?
+                        }
                         // Nothing was asked on this connection yet.
                         () = draining.cancelled() => return Ok(()),
                     };
@@ -179,6 +190,28 @@ fn http2() -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING);
     builder
+}
+
+/// Handshakes that failed, such as of an arm without a certificate: the other side is mostly told nothing that
+/// helps. Anybody can make them fail, so few are told.
+#[derive(Default)]
+struct Failures {
+    told_at: Mutex<Option<Instant>>,
+}
+
+impl Failures {
+    fn tell(&self, peer: SocketAddr, error: &io::Error) {
+        // Rustls's own errors; the others are of the network, or of somebody who says nothing.
+        if error.kind() != io::ErrorKind::InvalidData {
+            return;
+        }
+        let mut told_at = self.told_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if told_at.is_some_and(|at| at.elapsed() < TOLD_EVERY) {
+            return tracing::debug!(%peer, %error, "a TLS handshake failed");
+        }
+        *told_at = Some(Instant::now());
+        tracing::warn!(%peer, %error, "a TLS handshake failed; more within some seconds are not told");
+    }
 }
 
 /// A connection that it is known of what it speaks.
