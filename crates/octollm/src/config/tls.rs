@@ -9,8 +9,11 @@ use super::{
 };
 use octollm_client::http::Tls;
 use octollm_tls::{Authorities, BadIdentity, Identity, Trust};
-use std::{fs, path::Path};
+use std::{fs::File, io::Read as _, path::Path};
 use tokio_rustls::rustls::ServerConfig;
+
+/// No file of certificates is larger; a device may be endless.
+const BYTES_MAX: u64 = 4 << 20;
 
 /// A file, and who names it.
 #[derive(Clone, Debug)]
@@ -65,7 +68,13 @@ impl Named {
     }
 
     fn read(&self) -> Result<Vec<u8>, BadFile> {
-        fs::read(&self.path).map_err(|error| self.bad(error))
+        let mut bytes = Vec::new();
+        let file = File::open(&self.path).map_err(|error| self.bad(error))?;
+        file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| self.bad(error))?;
+        if bytes.len() as u64 > BYTES_MAX {
+            return Err(self.bad(format!("it has more than {BYTES_MAX} bytes")));
+        }
+        Ok(bytes)
     }
 
     pub(crate) fn authorities(&self) -> Result<Authorities, BadFile> {

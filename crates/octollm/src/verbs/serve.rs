@@ -70,9 +70,10 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
     if lost.lapsed > 0 {
         tracing::info!(steps = lost.lapsed, "leases of an earlier process were ended");
     }
+    // A key is shown once: not before it is known that the server can start.
+    let listeners = Listeners::bind(&config).await?;
     first_key(&app, &config).await?;
     app.share_ring().await.context("the keys of step tokens cannot be read")?;
-    let listeners = Listeners::bind(&config).await?;
     let (address, internal, workers_at) = (listeners.public, listeners.internal, listeners.workers);
 
     let sweeper = Sweeper::start(Arc::clone(&app));
