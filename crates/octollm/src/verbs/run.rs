@@ -43,6 +43,10 @@ pub(super) fn run(run: Run, config: &Config) -> anyhow::Result<ExitCode> {
         let why = "--max-cost: no model is configured, so there is nothing to limit; leave it out";
         return Err(Usage(why.into()).into());
     }
+    if let Some(out) = run.out.as_ref().filter(|out| out.exists() && !out.is_dir()) {
+        let why = "is no folder; name one that files may be put into";
+        return Err(Usage(format!("--out: {} {why}", out.display())).into());
+    }
     // Refused before anything is made. The plan of an understood goal says what it may touch, and
     // asks no model; a goal that is not understood may touch what it names.
     let (policy, thinks) = match rules::plan(&run.goal, &place) {
@@ -286,19 +290,30 @@ async fn conclude(app: &App, caller: &Caller, view: &TaskView, run: &Run) -> any
     }
     let files = view.result.as_ref().map_or(&[][..], |result| &result.artefacts);
     if !files.is_empty() {
-        let out = run.out.clone().unwrap_or_else(|| PathBuf::from(format!("octollm-{}", view.task_id)));
-        for file in files {
-            let bytes = app.artefact(caller, Seen::NOTHING, view.task_id, &file.path).await?;
-            write_new(&out, &file.path, &bytes)?;
+        let own = PathBuf::from(format!("octollm-{}", view.task_id));
+        let out = run.out.as_ref().unwrap_or(&own);
+        let put = put_files(app, caller, view, out).await;
+        if let (Err(why), true) = (&put, *out != own) {
+            // They may have been paid for, and the data folder goes with this process.
+            show::note(&format!("error: {why:#}"));
+            put_files(app, caller, view, &own).await?;
+            return Ok(ExitCode::from(1));
         }
-        show::note(&format!(
-            "{} file{} in {}",
-            files.len(),
-            if files.len() == 1 { "" } else { "s" },
-            out.display()
-        ));
+        put?;
     }
     Ok(code)
+}
+
+/// Puts the task's files below `out`, and says so.
+async fn put_files(app: &App, caller: &Caller, view: &TaskView, out: &Path) -> anyhow::Result<()> {
+    let files = view.result.as_ref().map_or(&[][..], |result| &result.artefacts);
+    for file in files {
+        let bytes = app.artefact(caller, Seen::NOTHING, view.task_id, &file.path).await?;
+        write_new(out, &file.path, &bytes)?;
+    }
+    let plural = if files.len() == 1 { "" } else { "s" };
+    show::note(&format!("{} file{plural} in {}", files.len(), out.display()));
+    Ok(())
 }
 
 /// Writes a file below `out`; what exists is never overwritten.
@@ -314,11 +329,7 @@ fn write_new(out: &Path, path: &str, bytes: &[u8]) -> anyhow::Result<()> {
         fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     }
     let made = fs::OpenOptions::new().write(true).create_new(true).open(&target);
-    let mut file = made.with_context(|| {
-        format!(
-            "{} cannot be made; files are never overwritten, name another folder with --out",
-            target.display()
-        )
-    })?;
+    let mut file =
+        made.with_context(|| format!("{} cannot be made; files are never overwritten", target.display()))?;
     file.write_all(bytes).with_context(|| format!("{} cannot be written", target.display()))
 }
