@@ -234,11 +234,14 @@ impl Upkeep {
     }
 
     async fn roll_up(&self, link: &Link, most: usize) -> Result<usize, Fault> {
-        let rolled = notes::roll_up(link, most).await?;
+        // A slice that is cut off is not tried again with each sweep, and one that fails neither.
+        self.look_for_notes_at(Instant::now() + NOTES_EVERY);
+        let rolled = notes::roll_up(link, most).await;
         // When all that was asked for was there, there is more.
-        let again = if rolled < most { NOTES_EVERY } else { Duration::ZERO };
+        let more = rolled.as_ref().is_ok_and(|rolled| *rolled >= most);
+        let again = if more { Duration::ZERO } else { NOTES_EVERY };
         self.look_for_notes_at(Instant::now() + again);
-        Ok(rolled)
+        rolled
     }
 
     /// Writes hot tables anew that are full of dead rows. The server can clear none away that a
