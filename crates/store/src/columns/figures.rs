@@ -1,6 +1,6 @@
 //! How figures and what they are of are spelled in columns.
 
-use super::{Unreadable, word};
+use super::{Unreadable, unreadable, word};
 use octollm_contract::{MicroUsd, Millis};
 use octollm_lifecycle::{Figures, Subject};
 
@@ -43,10 +43,14 @@ impl From<&Figures> for FiguresRow {
 }
 
 impl FiguresRow {
-    pub(crate) fn read(self) -> Figures {
-        let [done, failed, cancelled, attempts, took, worst, calls, unpriced, cost, tokens] =
-            self.0.map(|number| u64::try_from(number).unwrap_or(0));
-        Figures {
+    /// All of them only grow: a negative one was never written.
+    pub(crate) fn read(self) -> Result<Figures, Unreadable> {
+        let mut numbers = [0; 10];
+        for (number, found) in numbers.iter_mut().zip(self.0) {
+            *number = u64::try_from(found).map_err(|_| unreadable("sum of figures", found))?;
+        }
+        let [done, failed, cancelled, attempts, took, worst, calls, unpriced, cost, tokens] = numbers;
+        Ok(Figures {
             done,
             failed,
             cancelled,
@@ -57,6 +61,6 @@ impl FiguresRow {
             unpriced,
             cost: MicroUsd::new(cost),
             tokens,
-        }
+        })
     }
 }

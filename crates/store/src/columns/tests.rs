@@ -1,7 +1,7 @@
 use super::*;
 use octollm_contract::{LeaseToken, MicroUsd, Timestamp, WorkerId};
 use octollm_lifecycle::{
-    Account, Amount, Budget, EventKind, Lease, Ledger, Limit, StepState, StopInto, TaskState, Waits,
+    Account, Amount, Budget, EventKind, Figures, Lease, Ledger, Limit, StepState, StopInto, TaskState, Waits,
 };
 use proptest::prelude::*;
 
@@ -148,6 +148,18 @@ fn more_spent_and_held_than_granted_is_an_error() {
     let mut row = LedgerRow::from(&ledger);
     (row.tokens.spent, row.tokens.held) = (3, 3);
     assert!(row.read().is_err());
+}
+
+#[test]
+fn a_negative_sum_is_an_error_and_no_zero() {
+    let figures = Figures { done: 3, tokens: 7, ..Figures::default() };
+    let row = FiguresRow::from(&figures);
+    assert_eq!(row.read().unwrap(), figures);
+    for at in 0..10 {
+        let mut row = row;
+        row.0[at] = -1;
+        assert!(row.read().is_err(), "{at}");
+    }
 }
 
 #[test]

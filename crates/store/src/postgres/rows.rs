@@ -247,7 +247,7 @@ pub(super) fn read_figures(row: &Row, first: usize) -> Result<Figures, Fault> {
     for (at, number) in (first..).zip(&mut numbers) {
         *number = get(row, at)?;
     }
-    Ok(FiguresRow(numbers).read())
+    Ok(FiguresRow(numbers).read()?)
 }
 
 /// Reads the columns day, tenant, subject and those of figures.

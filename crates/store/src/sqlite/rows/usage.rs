@@ -13,6 +13,6 @@ pub(in crate::sqlite) fn read_usage(row: &Row<'_>) -> Result<DayLine, RowError> 
         day: Day::from_number(row.get(0)?),
         tenant: word("tenant", text(row, 1)?)?,
         subject: read_subject(text(row, 2)?)?,
-        figures: FiguresRow(numbers).read(),
+        figures: FiguresRow(numbers).read()?,
     })
 }
