@@ -82,9 +82,7 @@ pub trait Tasks: Send + Sync + 'static {
     /// that are older than [`FIGURES_KEPT`]. Returns how many notes. Reads count notes as well, so that
     /// nothing depends on when this is called but their cost; [`Swept::notes`] says that there are some.
     /// A store that one process writes has none: it sums with the change itself.
-    async fn roll_up(&self, _most: usize) -> Result<usize, StoreError> {
-        Ok(0)
-    }
+    async fn roll_up(&self, most: usize) -> Result<usize, StoreError>;
 
     /// Where to wait for changes. A hint may come late or for nothing; none is needed for
     /// correctness.
