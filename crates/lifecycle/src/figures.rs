@@ -7,7 +7,7 @@
 //!
 //! Must not know: where sums are kept.
 
-use crate::{Changes, KeptAs, StepState, Task, TaskState};
+use crate::{Changes, KeptAs, Spent, StepState, Task, TaskState};
 use octollm_contract::{ArmName, Cost, Day, MicroUsd, Millis, Timestamp};
 use std::collections::BTreeMap;
 
@@ -35,7 +35,8 @@ pub struct Figures {
     pub took: Millis,
     /// The longest of these.
     pub worst: Millis,
-    /// Model calls that were settled; those of a task count with its steps.
+    /// Model calls that were settled; those of a task count with its steps. One that used nothing, neither
+    /// money nor a token, was not made and does not count.
     pub calls: u64,
     /// Those of them whose cost nobody knows.
     pub unpriced: u64,
@@ -105,6 +106,10 @@ impl Tally {
             let (KeptAs::Receipt { spent, .. }, Some(step)) = (kept.as_, after.step(kept.place)) else {
                 continue;
             };
+            // A provider did not take it, and charges nothing for it: it was not made.
+            if spent == (Spent { cost: Cost::Known(MicroUsd::ZERO), tokens: 0 }) {
+                continue;
+            }
             let of_arm = tally.0.entry((day, Subject::Steps(step.arm))).or_default();
             of_arm.calls += 1;
             of_arm.tokens = of_arm.tokens.saturating_add(spent.tokens);

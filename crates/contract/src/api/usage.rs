@@ -41,7 +41,8 @@ pub struct TasksEnded {
     pub cancelled: u64,
 }
 
-/// What model calls used. A call counts when it is settled, also one of a task that goes on.
+/// What model calls used. A call counts when it is settled, also one of a task that goes on; one that used
+/// nothing, such as one that the provider turned away, does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CallsSettled {
     /// How many.

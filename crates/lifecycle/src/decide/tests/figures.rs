@@ -97,6 +97,30 @@ fn what_ends_counts_on_the_day_of_its_end() {
     assert_eq!(at(&driver, Subject::Tasks), [("1970-01-13".to_owned(), cancelled)]);
 }
 
+/// P5: a call that a provider turned away is settled with nothing and was not made; one of a model that
+/// is free was, and so was one of which nobody knows what it cost.
+#[test]
+fn a_call_that_used_nothing_does_not_count() {
+    let mut driver = Driver::new(order(vec![step(ArmName::Coder, &[])], Replans::No));
+    let token = driver.claim(0);
+    let coder = Subject::Steps(ArmName::Coder);
+    let unknown = Spent { cost: Cost::Unknown, tokens: 0 };
+    let counted = Figures { calls: 1, ..Figures::default() };
+    let wanted = [
+        (spent(0, 0), vec![]),
+        (spent(0, 7), vec![Figures { tokens: 7, ..counted }]),
+        (unknown, vec![Figures { calls: 2, unpriced: 1, tokens: 7, ..counted }]),
+        (spent(0, 0), vec![Figures { calls: 2, unpriced: 1, tokens: 7, ..counted }]),
+    ];
+    for (n, (used, figures)) in (1..).zip(wanted) {
+        let worst = Spent { tokens: 9, ..used };
+        driver.ask(&hold(0, token, n, worst)).unwrap();
+        driver.ask(&settle(n, used)).unwrap();
+        let shown: Vec<Figures> = at(&driver, coder).into_iter().map(|(_, figures)| figures).collect();
+        assert_eq!(shown, figures, "{n}");
+    }
+}
+
 #[test]
 fn sums_stop_at_the_greatest_number() {
     let most = Figures { cost: MicroUsd::new(u64::MAX), tokens: u64::MAX, done: 1, ..Figures::default() };
