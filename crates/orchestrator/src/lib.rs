@@ -24,8 +24,8 @@ mod view;
 mod workers;
 
 pub use app::{
-    App, Caller, CreatedKey, HOME_TENANT, KeyError, NewKey, Parts, ReadError, RingKeeper, Settings,
-    SteerError, SubmitError, UsageAsk, UsageError,
+    App, Caller, CreatedKey, HOME_TENANT, KeyError, NewKey, ParsePlaceError, Parts, ReadError, RingKeeper,
+    Settings, SteerError, SubmitError, UsageAsk, UsageError, UsagePlace,
 };
 pub use leases::LocalLeases;
 pub use retention::{Retention, RetentionSettings};

@@ -26,7 +26,7 @@ pub use hints::{Hints, Watch};
 pub use memory::MemoryStore;
 pub use seen::{Freshness, NotSeen, Seen};
 pub use time::{Clock, Entropy, OsEntropy, SystemClock};
-pub use usage::{Counted, DayLine, FIGURES_KEPT, Period, Sums};
+pub use usage::{Counted, DayLine, DayListing, FIGURES_KEPT, Period, Sums};
 
 use async_trait::async_trait;
 use octollm_access::{KeyRecord, RingKey, TenantScope};
@@ -145,13 +145,13 @@ pub trait TaskReads: Send + Sync + 'static {
     async fn open_tasks(&self) -> Result<u64, StoreError>;
 
     /// What ended in `scope`, and what model calls used, by day, tenant and the subject's name: the first
-    /// `most` lines in that order. Pruning takes nothing away from it. For a client, as [`TaskReads::task_for`].
+    /// of the `wanted` lines in that order. Pruning takes nothing away from it. For a client, as
+    /// [`TaskReads::task_for`].
     async fn usage_days(
         &self,
         fresh: Freshness,
         scope: &TenantScope,
-        period: Period,
-        most: usize,
+        wanted: &DayListing,
     ) -> Result<(Counted<Vec<DayLine>>, Seen), StoreError>;
 
     /// The same, summed over days and tenants; what did not happen is left out.

@@ -25,6 +25,17 @@ impl Period {
     }
 }
 
+/// Which figures by day to list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DayListing {
+    /// Of which days.
+    pub period: Period,
+    /// Of the first day, only tenants behind this one: the page before ended with it.
+    pub behind: Option<TenantId>,
+    /// At most so many lines.
+    pub most: usize,
+}
+
 /// The figures of a tenant on a day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DayLine {

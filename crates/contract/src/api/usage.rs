@@ -15,6 +15,9 @@ pub struct UsagePage {
     pub as_of: Timestamp,
     /// The days on which anything ended, in order; of a key that sees all tenants, one for each tenant.
     pub days: Vec<UsageDay>,
+    /// For `?cursor=`, with the same days and tenant; absent on the last page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
 }
 
 /// A day of a tenant.

@@ -19,7 +19,8 @@ pub use ring::RingKeeper;
 pub use steer::SteerError;
 pub use submit::SubmitError;
 pub(crate) use submit::only_looks;
-pub use usage::{UsageAsk, UsageError};
+pub(crate) use usage::DAYS_MAX;
+pub use usage::{ParsePlaceError, UsageAsk, UsageError, UsagePlace};
 
 pub(crate) use observe::{oldest_seconds, per_second};
 pub(crate) use read::PAGE_MAX;

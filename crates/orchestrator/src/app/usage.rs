@@ -10,13 +10,15 @@ use octollm_contract::{
     api::{ArmUsage, ArmsUsage, CallsSettled, TasksEnded, UsageDay, UsagePage},
 };
 use octollm_lifecycle::{Figures, Subject};
-use octollm_store::{Counted, DayLine, FIGURES_KEPT, Period, Seen, StoreError};
+use octollm_store::{Counted, DayLine, DayListing, FIGURES_KEPT, Period, Seen, StoreError};
+use std::{fmt, str::FromStr};
 
 /// Without `from`, so many days are shown.
 const DAYS_DEFAULT: u16 = 30;
-/// An answer is made of at most so many lines of the store: a day of a tenant has one for its tasks and
-/// one for each arm.
-const LINES_MAX: usize = 10_000;
+/// On a page, at most; a day of a tenant is one.
+pub(crate) const DAYS_MAX: usize = 1000;
+/// A day of a tenant has at most so many lines in the store: one for its tasks and one for each arm.
+const LINES_EACH: usize = 1 + ArmName::ALL.len();
 
 /// Which days, and whose.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +29,38 @@ pub struct UsageAsk {
     pub to: Option<Day>,
     /// Only this tenant; all that the caller sees when absent.
     pub tenant: Option<TenantId>,
+    /// Only what lies behind this: the page before ended there.
+    pub behind: Option<UsagePlace>,
+    /// At most so many days on the page; [`DAYS_MAX`] when absent, and never more.
+    pub most: Option<usize>,
+}
+
+/// Where a page of days ends. Text form, which clients do not read: `2026-11-26.acme`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsagePlace {
+    day: Day,
+    tenant: TenantId,
+}
+
+impl fmt::Display for UsagePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.day, self.tenant)
+    }
+}
+
+/// A text that is no [`UsagePlace`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this is not a cursor of days")]
+pub struct ParsePlaceError;
+
+impl FromStr for UsagePlace {
+    type Err = ParsePlaceError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (day, tenant) = text.split_once('.').ok_or(ParsePlaceError)?;
+        let day = day.parse().map_err(|_| ParsePlaceError)?;
+        Ok(UsagePlace { day, tenant: tenant.parse().map_err(|_| ParsePlaceError)? })
+    }
 }
 
 /// Why there are no figures.
@@ -59,14 +93,20 @@ impl App {
             (TenantScope::Only(_) | TenantScope::System, Some(_)) => return Err(UsageError::OtherTenant),
         };
         let fresh = self.sights.since(caller, told);
-        let (counted, seen) = self.parts.store.usage_days(fresh, &scope, period, LINES_MAX + 1).await?;
+        let most = ask.most.unwrap_or(DAYS_MAX).clamp(1, DAYS_MAX);
+        let (rest, behind) = rest(period, ask.behind)?;
+        // Of the days on the page all lines, and one of those that follow if there are any.
+        let wanted = DayListing { period: rest, behind, most: most * LINES_EACH + 1 };
+        let (counted, seen) = self.parts.store.usage_days(fresh, &scope, &wanted).await?;
         self.sights.learn(caller, seen);
         let Counted { as_of, figures: lines } = counted;
-        if lines.len() > LINES_MAX {
-            let detail = "these are too many figures for one answer: ask for fewer days, or for one `tenant`";
-            return Err(UsageError::Invalid { field: "from", detail: detail.to_owned() });
-        }
-        Ok(UsagePage { from: period.from, to: period.to, as_of, days: days(&lines) })
+        let mut days = days(&lines);
+        let more = days.len() > most;
+        days.truncate(most);
+        let last = days.last().filter(|_| more);
+        let last = last.map(|last| UsagePlace { day: last.day, tenant: last.tenant.clone() });
+        let next_cursor = last.map(|last| last.to_string());
+        Ok(UsagePage { from: period.from, to: period.to, as_of, days, next_cursor })
     }
 
     /// How the steps of each arm ended, over all that the caller sees.
@@ -107,6 +147,21 @@ fn period(from: Option<Day>, to: Option<Day>, today: Day) -> Result<Period, Usag
         return invalid(format!("at most {FIGURES_KEPT} days are shown at once, and as many are kept"));
     }
     Ok(Period { from, to })
+}
+
+/// What of a period lies behind this: days, and of the first one the tenants behind this one.
+fn rest(period: Period, behind: Option<UsagePlace>) -> Result<(Period, Option<TenantId>), UsageError> {
+    match behind {
+        Some(UsagePlace { day, .. }) if day > period.to => {
+            let detail = format!("it is of days after the last one, {}", period.to);
+            Err(UsageError::Invalid { field: "cursor", detail })
+        }
+        Some(UsagePlace { day, tenant }) if day >= period.from => {
+            Ok((Period { from: day, ..period }, Some(tenant)))
+        }
+        // Since the page before, a day has begun: the period that is meant without `from` has moved on.
+        Some(UsagePlace { .. }) | None => Ok((period, None)),
+    }
 }
 
 /// One line for each day and tenant, of those that each have for tasks and for arms.
@@ -181,6 +236,23 @@ mod tests {
         for (from, to) in [("2025-10-22", None), ("2026-11-27", None), ("2026-01-02", Some("2026-01-01"))] {
             let refused = of(Some(from), to);
             assert!(matches!(refused, Err(UsageError::Invalid { field: "from", .. })), "{from}");
+        }
+    }
+
+    #[test]
+    fn a_page_goes_on_behind_the_one_before() {
+        let period = Period { from: day("2026-11-01"), to: day("2026-11-26") };
+        let of = |cursor: &str| {
+            let (rest, behind) = rest(period, Some(cursor.parse().unwrap()))?;
+            Ok::<_, UsageError>((rest.from.to_string(), rest.to, behind.map(|tenant| tenant.to_string())))
+        };
+        let (to, acme) = (period.to, Some("acme".to_owned()));
+        assert_eq!(of("2026-11-01.acme").unwrap(), ("2026-11-01".to_owned(), to, acme.clone()));
+        assert_eq!(of("2026-11-26.acme").unwrap(), ("2026-11-26".to_owned(), to, acme));
+        assert_eq!(of("2026-10-31.acme").unwrap(), ("2026-11-01".to_owned(), to, None));
+        assert!(matches!(of("2026-11-27.acme"), Err(UsageError::Invalid { field: "cursor", .. })));
+        for bad in ["", ".", "2026-11-01", "2026-11-01.", "2026-11-1.acme", ".acme", "2026-11-01.a.b"] {
+            assert_eq!(bad.parse::<UsagePlace>(), Err(ParsePlaceError), "{bad}");
         }
     }
 

@@ -5,7 +5,7 @@ use super::{
     extract::{ArmsRead, Authed, Carried, Params, SeenBefore, TasksRead, Told},
     refusal::Refused,
 };
-use crate::UsageAsk;
+use crate::{UsageAsk, app::DAYS_MAX};
 use axum::{Json as Answer, extract::State};
 use octollm_contract::{
     Day, Problem, TenantId,
@@ -21,6 +21,8 @@ use octollm_contract::{
         ("from" = Option<Day>, Query, description = "The first day; 30 days are shown when absent, 400 at most"),
         ("to" = Option<Day>, Query, description = "The last day; today when absent"),
         ("tenant" = Option<TenantId>, Query, description = "Only this tenant"),
+        ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before"),
+        ("limit" = Option<u16>, Query, minimum = 1, maximum = 1000, description = "Days on a page, of each tenant one; 1000 when absent"),
     ),
     responses(
         (status = 200, body = UsagePage, headers(("Octollm-Seen" = String, description = "Send it with the next reads: they are no older than this answer. Absent where the store has no positions"))),
@@ -35,8 +37,12 @@ pub(super) async fn by_day(
     mut params: Params,
 ) -> Result<(Carried, Answer<UsagePage>), Refused> {
     let (from, to) = (params.take("from")?, params.take("to")?);
-    let ask = UsageAsk { from, to, tenant: params.take("tenant")? };
+    let (tenant, behind, most) = (params.take("tenant")?, params.take("cursor")?, params.take("limit")?);
     params.none_left()?;
+    if most.is_some_and(|most| most == 0 || most > DAYS_MAX) {
+        return Err(Refused::invalid("limit", format!("1 to {DAYS_MAX} are taken")));
+    }
+    let ask = UsageAsk { from, to, tenant, behind, most };
     let usage = serving.app.usage(&caller, seen, ask).await?;
     Ok((Carried::of(&serving, &caller), Answer(usage)))
 }

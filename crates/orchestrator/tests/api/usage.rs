@@ -41,6 +41,7 @@ async fn each_key_sees_its_own_tenants_days_and_who_runs_the_system_sees_all() {
     let theirs = strange.submit(&wish("List the files in /tmp"), None).await.unwrap().task_id;
     strange.cancel(theirs).await.unwrap();
     let (home, elsewhere) = (("default".to_owned(), [1, 0, 1]), ("elsewhere".to_owned(), [0, 0, 1]));
+    let (of_home, of_elsewhere) = (home.1, elsewhere.1);
     let usage = "/api/v1/usage";
     assert_eq!(tasks(&octo, usage, &octo.user).await, [home.clone()].into());
     assert_eq!(tasks(&octo, usage, &octo.stranger).await, [elsewhere.clone()].into());
@@ -48,6 +49,27 @@ async fn each_key_sees_its_own_tenants_days_and_who_runs_the_system_sees_all() {
     assert_eq!(tasks(&octo, "/api/v1/usage?tenant=elsewhere", &octo.admin).await, [elsewhere].into());
     assert_eq!(tasks(&octo, "/api/v1/usage?tenant=default", &octo.user).await, [home].into());
     assert_eq!(tasks(&octo, "/api/v1/usage?to=2020-01-01", &octo.admin).await, [].into());
+    let (mut pages, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/api/v1/usage?limit=1{cursor}");
+        assert!(pages.len() < 9, "{pages:?}");
+        pages.push(tasks(&octo, &path, &octo.admin).await);
+        let page = get(&octo, &path, &octo.admin).await;
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    // More when a day began meanwhile.
+    assert!(pages.len() > 1 && pages.iter().all(|page| page.len() == 1), "{pages:?}");
+    let of = |name: &str| {
+        pages
+            .iter()
+            .filter_map(|page| page.get(name))
+            .fold([0; 3], |sum, page| [sum[0] + page[0], sum[1] + page[1], sum[2] + page[2]])
+    };
+    assert_eq!((of("default"), of("elsewhere")), (of_home, of_elsewhere));
+    let theirs = format!("{usage}?limit=1{cursor}");
+    let theirs = tasks(&octo, &theirs, &octo.stranger).await;
+    assert_eq!(theirs, [("elsewhere".to_owned(), of_elsewhere)].into(), "a cursor opens nothing");
     let reply = octo.call("GET", "/api/v1/usage?tenant=default", Some(&octo.stranger.reveal()), b"").await;
     assert_eq!((reply.status, reply.field().as_str()), (403, "tenant"));
 

@@ -1,7 +1,7 @@
 //! Figures in memory: what ended on a day, of whom.
 
 use super::Memory;
-use crate::{DayLine, FIGURES_KEPT, Period, Sums, columns::subject_word};
+use crate::{DayLine, DayListing, FIGURES_KEPT, Period, Sums, columns::subject_word};
 use octollm_access::TenantScope;
 use octollm_contract::{Day, TenantId};
 use octollm_lifecycle::{Figures, Subject, Tally};
@@ -22,18 +22,20 @@ impl FiguresByDay {
 impl Memory {
     /// See [`crate::TaskReads::usage_days`].
     #[must_use]
-    pub fn usage_days(&self, scope: &TenantScope, period: Period, most: usize) -> Vec<DayLine> {
+    pub fn usage_days(&self, scope: &TenantScope, wanted: &DayListing) -> Vec<DayLine> {
+        let DayListing { period, behind, most } = wanted;
         let lines = self.figures.0.iter().map(|((day, tenant, subject), figures)| DayLine {
             day: *day,
             tenant: tenant.clone(),
             subject: *subject,
             figures: *figures,
         });
+        let behind = |line: &DayLine| line.day > period.from || Some(&line.tenant) > behind.as_ref();
         let mut lines: Vec<DayLine> =
-            lines.filter(|line| period.has(line.day) && scope.allows(&line.tenant)).collect();
+            lines.filter(|line| period.has(line.day) && behind(line) && scope.allows(&line.tenant)).collect();
         let name = |line: &DayLine| (line.day, line.tenant.clone(), subject_word(line.subject));
         lines.sort_by_key(name);
-        lines.truncate(most);
+        lines.truncate(*most);
         lines
     }
 
@@ -41,7 +43,7 @@ impl Memory {
     #[must_use]
     pub fn usage_sums(&self, scope: &TenantScope, period: Period) -> Sums {
         let mut sums = Sums::new();
-        for line in self.usage_days(scope, period, usize::MAX) {
+        for line in self.usage_days(scope, &DayListing { period, behind: None, most: usize::MAX }) {
             sums.entry(line.subject).or_default().add(&line.figures);
         }
         sums

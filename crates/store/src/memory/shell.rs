@@ -2,9 +2,9 @@
 
 use super::Memory;
 use crate::{
-    AcceptError, Accepted, Backlog, Claims, Clock, Counted, DayLine, DecideError, Directed, Entropy,
-    Freshness, Gone, Hints, Keys, Listing, Order, Period, Seen, StoreError, Sums, Swept, TaskLine, TaskReads,
-    TaskRecord, Tasks, Wanted,
+    AcceptError, Accepted, Backlog, Claims, Clock, Counted, DayLine, DayListing, DecideError, Directed,
+    Entropy, Freshness, Gone, Hints, Keys, Listing, Order, Period, Seen, StoreError, Sums, Swept, TaskLine,
+    TaskReads, TaskRecord, Tasks, Wanted,
 };
 use async_trait::async_trait;
 use octollm_access::{KeyRecord, RingKey, TenantScope};
@@ -211,11 +211,10 @@ impl TaskReads for MemoryStore {
         &self,
         _fresh: Freshness,
         scope: &TenantScope,
-        period: Period,
-        most: usize,
+        wanted: &DayListing,
     ) -> Result<(Counted<Vec<DayLine>>, Seen), StoreError> {
         let as_of = self.clock.now();
-        let figures = self.memory().usage_days(scope, period, most);
+        let figures = self.memory().usage_days(scope, wanted);
         Ok((Counted { as_of, figures }, Seen::NOTHING))
     }
 

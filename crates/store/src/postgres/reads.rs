@@ -7,7 +7,7 @@
 
 use super::{fault::Fault, link::Link, place::unsigned, rotation::Report, rows, statements::ReadStatements};
 use crate::{
-    Backlog, Clock as _, DayLine, Listing, Period, Seen, StepRecord, Sums, TaskLine, TaskRecord,
+    Backlog, Clock as _, DayLine, DayListing, Listing, Period, Seen, StepRecord, Sums, TaskLine, TaskRecord,
     columns::{OPEN_STATES, list_states, unreadable, word},
 };
 use octollm_access::{KeyRecord, RingKey, TenantScope};
@@ -287,17 +287,19 @@ pub(super) type Usage<T> = (Option<Timestamp>, T);
 pub(super) async fn usage_days(
     link: &Reader,
     scope: TenantScope,
-    period: Period,
-    most: usize,
+    wanted: DayListing,
 ) -> Result<Usage<Vec<DayLine>>, Fault> {
+    let DayListing { period, behind, most } = wanted;
     let (from, to, limit) = (period.from.number(), period.to.number(), rows::limit(most));
+    // Each tenant has a name, so that it lies behind none.
+    let behind = behind.as_ref().map_or("", TenantId::as_str);
     let (client, sql) = (&link.client, &link.sql);
     let lines = async {
         match &scope {
             TenantScope::Only(tenant) => {
-                client.query(&sql.usage_days_of, &[&from, &to, &limit, &tenant.as_str()]).await
+                client.query(&sql.usage_days_of, &[&from, &to, &limit, &behind, &tenant.as_str()]).await
             }
-            TenantScope::System => client.query(&sql.usage_days, &[&from, &to, &limit]).await,
+            TenantScope::System => client.query(&sql.usage_days, &[&from, &to, &limit, &behind]).await,
         }
     };
     let (as_of, lines) = counted(link, lines).await?;

@@ -343,13 +343,14 @@ statements! {
         sum(attempts)::bigint, least(sum(took), 9223372036854775807)::bigint, max(worst), sum(calls)::bigint,
         sum(unpriced)::bigint, least(sum(cost), 9223372036854775807)::bigint,
         least(sum(tokens), 9223372036854775807)::bigint FROM usage
-        WHERE tenant = $4 AND day BETWEEN $1 AND $2 GROUP BY day, tenant, subject
+        WHERE tenant = $5 AND day BETWEEN $1 AND $2 AND (day > $1 OR tenant > $4) GROUP BY day, tenant, subject
         ORDER BY day, tenant, subject LIMIT $3";
     usage_days = "SELECT day, tenant, subject, sum(done)::bigint, sum(failed)::bigint, sum(cancelled)::bigint,
         sum(attempts)::bigint, least(sum(took), 9223372036854775807)::bigint, max(worst), sum(calls)::bigint,
         sum(unpriced)::bigint, least(sum(cost), 9223372036854775807)::bigint,
         least(sum(tokens), 9223372036854775807)::bigint FROM usage
-        WHERE day BETWEEN $1 AND $2 GROUP BY day, tenant, subject ORDER BY day, tenant, subject LIMIT $3";
+        WHERE day BETWEEN $1 AND $2 AND (day > $1 OR tenant > $4) GROUP BY day, tenant, subject
+        ORDER BY day, tenant, subject LIMIT $3";
     usage_sums_of = "SELECT subject, sum(done)::bigint, sum(failed)::bigint, sum(cancelled)::bigint,
         sum(attempts)::bigint, least(sum(took), 9223372036854775807)::bigint, max(worst), sum(calls)::bigint,
         sum(unpriced)::bigint, least(sum(cost), 9223372036854775807)::bigint,

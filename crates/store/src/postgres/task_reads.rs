@@ -2,8 +2,8 @@
 
 use super::{PostgresStore, reads};
 use crate::{
-    Backlog, Counted, DayLine, Freshness, Listing, Period, ReplicaView, Seen, StoreError, Sums, TaskLine,
-    TaskReads, TaskRecord,
+    Backlog, Counted, DayLine, DayListing, Freshness, Listing, Period, ReplicaView, Seen, StoreError, Sums,
+    TaskLine, TaskReads, TaskRecord,
 };
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
@@ -136,13 +136,12 @@ impl TaskReads for PostgresStore {
         &self,
         fresh: Freshness,
         scope: &TenantScope,
-        period: Period,
-        most: usize,
+        wanted: &DayListing,
     ) -> Result<(Counted<Vec<DayLine>>, Seen), StoreError> {
-        let scope = scope.clone();
+        let (scope, wanted) = (scope.clone(), wanted.clone());
         let read = self.readers.read_for(
             fresh,
-            move |link| reads::usage_days(link, scope.clone(), period, most).boxed(),
+            move |link| reads::usage_days(link, scope.clone(), wanted.clone()).boxed(),
             |usage| usage.0.is_some(),
         );
         Ok(counted(read.await?))

@@ -28,9 +28,9 @@ pub use failpoints::{Failpoints, InvalidFailpoint};
 pub use folder::{Durability, OpenError, Owner};
 
 use crate::{
-    AcceptError, Accepted, Backend, Backlog, Claims, Clock, Counted, DayLine, DecideError, Directed, Entropy,
-    Freshness, Gone, Hints, Keys, Listing, Order, Period, Seen, StoreError, Sums, Swept, TaskLine, TaskReads,
-    TaskRecord, Tasks, Wanted,
+    AcceptError, Accepted, Backend, Backlog, Claims, Clock, Counted, DayLine, DayListing, DecideError,
+    Directed, Entropy, Freshness, Gone, Hints, Keys, Listing, Order, Period, Seen, StoreError, Sums, Swept,
+    TaskLine, TaskReads, TaskRecord, Tasks, Wanted,
 };
 use async_trait::async_trait;
 use fault::{Fault, NoAnswer, WriterStopped};
@@ -284,11 +284,10 @@ impl TaskReads for SqliteStore {
         &self,
         _fresh: Freshness,
         scope: &TenantScope,
-        period: Period,
-        most: usize,
+        wanted: &DayListing,
     ) -> Result<(Counted<Vec<DayLine>>, Seen), StoreError> {
-        let (scope, as_of) = (scope.clone(), self.shared.clock.now());
-        let figures = self.readers.read(move |c| usage::days(c, &scope, period, most)).await?;
+        let (scope, wanted, as_of) = (scope.clone(), wanted.clone(), self.shared.clock.now());
+        let figures = self.readers.read(move |c| usage::days(c, &scope, &wanted)).await?;
         Ok((Counted { as_of, figures }, Seen::NOTHING))
     }
 

@@ -129,10 +129,10 @@ pub(super) mod sql {
     pub(crate) const OPEN_TASKS: &str = "SELECT count(*) FROM task WHERE state = ?1";
     pub(crate) const USAGE_OF: &str =
         "SELECT day, tenant, subject, done, failed, cancelled, attempts, took, worst, calls, unpriced, cost, tokens
-         FROM usage_day WHERE tenant = ?3 AND day BETWEEN ?1 AND ?2 ORDER BY day, subject";
+         FROM usage_day WHERE tenant = ?4 AND day BETWEEN ?1 AND ?2 AND (day > ?1 OR tenant > ?3) ORDER BY day, subject";
     pub(crate) const USAGE: &str =
         "SELECT day, tenant, subject, done, failed, cancelled, attempts, took, worst, calls, unpriced, cost, tokens
-         FROM usage_day WHERE day BETWEEN ?1 AND ?2 ORDER BY day, tenant, subject";
+         FROM usage_day WHERE day BETWEEN ?1 AND ?2 AND (day > ?1 OR tenant > ?3) ORDER BY day, tenant, subject";
     pub(crate) const KEYS: &str =
         "SELECT id, tenant, verifier, role, scopes, policy, label, created_at, revoked_at FROM api_key";
 

@@ -4,7 +4,7 @@ use super::{
     Divergence, Pair,
     commands::{TENANTS, key_id, session, tenant},
 };
-use crate::{Freshness, Listing, Period, Store, StoreError};
+use crate::{DayListing, Freshness, Listing, Period, Store, StoreError};
 use octollm_access::TenantScope;
 use octollm_contract::{ArmName, ContentHash, Day, TaskId, api::TaskStatus};
 
@@ -46,12 +46,14 @@ impl<S: Store> Pair<'_, S> {
         let today = Day::of(self.now());
         let one = TenantScope::Only(tenant(self.chance.below(TENANTS.len())));
         let most = self.chance.pick(&[0, 2, 1_000]).unwrap_or(1_000);
-        for from in [today.before(5), today] {
+        let behind = tenant(self.chance.below(TENANTS.len()));
+        for (from, behind) in [(today.before(5), None), (today, None), (today, Some(behind))] {
             let period = Period { from, to: today };
+            let wanted = DayListing { period, behind, most };
             for scope in [&TenantScope::System, &one] {
-                let store = read(self.store.usage_days(Freshness::Latest, scope, period, most).await);
+                let store = read(self.store.usage_days(Freshness::Latest, scope, &wanted).await);
                 let store = store.map(|(counted, _)| (counted.as_of, counted.figures));
-                let model = (self.now(), self.model.usage_days(scope, period, most));
+                let model = (self.now(), self.model.usage_days(scope, &wanted));
                 self.same("the figures by day", &Ok(model), &store)?;
                 let store = read(self.store.usage_sums(Freshness::Latest, scope, period).await);
                 let store = store.map(|(counted, _)| (counted.as_of, counted.figures));

@@ -2,8 +2,8 @@
 
 use super::{Database, complete, wanted};
 use crate::{
-    Clock, DayLine, Directed, Entropy as _, FIGURES_KEPT, Freshness, Listing, OsEntropy, Period, StoreError,
-    Sums, TaskReads, Tasks, postgres::PostgresStore, samples,
+    Clock, DayLine, DayListing, Directed, Entropy as _, FIGURES_KEPT, Freshness, Listing, OsEntropy, Period,
+    StoreError, Sums, TaskReads, Tasks, postgres::PostgresStore, samples,
 };
 use octollm_access::TenantScope;
 use octollm_contract::{ArmName, CallId, Cost, Day, Document, MicroUsd, Millis, Timestamp, api::TaskStatus};
@@ -21,7 +21,8 @@ fn always() -> Period {
 }
 
 async fn days(store: &PostgresStore) -> Vec<DayLine> {
-    let read = store.usage_days(Freshness::Latest, &TenantScope::System, always(), 1000).await;
+    let wanted = DayListing { period: always(), behind: None, most: 1000 };
+    let read = store.usage_days(Freshness::Latest, &TenantScope::System, &wanted).await;
     read.unwrap().0.figures
 }
 

@@ -1,7 +1,7 @@
 //! Figures by day, which outlive their tasks.
 
 use super::{Bench, complete, samples};
-use crate::{DayLine, Directed, FIGURES_KEPT, Freshness, Period, TaskReads, Tasks};
+use crate::{DayLine, DayListing, Directed, FIGURES_KEPT, Freshness, Period, TaskReads, Tasks};
 use octollm_access::TenantScope;
 use octollm_contract::{ArmName, Day, Millis, Timestamp};
 use octollm_lifecycle::{Command, Figures, Subject};
@@ -11,7 +11,8 @@ const DAY: Millis = Millis::from_secs(86_400);
 impl Bench {
     async fn figures(&self) -> Vec<DayLine> {
         let period = Period { from: Day::from_number(i32::MIN), to: Day::from_number(i32::MAX) };
-        let read = self.store.usage_days(Freshness::Latest, &TenantScope::System, period, 100);
+        let wanted = DayListing { period, behind: None, most: 100 };
+        let read = self.store.usage_days(Freshness::Latest, &TenantScope::System, &wanted);
         read.await.unwrap().0.figures
     }
 }
