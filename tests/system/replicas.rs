@@ -129,6 +129,17 @@ async fn all_serve(octo: &Octo, databases: &Databases) {
     }
 }
 
+/// Has a standby's replay `pause` or `resume`. The statement itself may be in the way of what is replayed.
+fn replay(standby: &Server, how: &str) {
+    let sql = format!("SELECT pg_wal_replay_{how}()");
+    let mut said = None;
+    let done = poll_until(PATIENCE, || {
+        said = standby.sql("postgres", &sql).err();
+        said.is_none()
+    });
+    assert!(done, "{how}: {said:?}");
+}
+
 /// P4: replay stands still on one of two replicas, analysts keep the other one busy: everybody reads
 /// what they wrote, nobody sees anything go back, no read fails. One client sends nothing and stays with
 /// one server; another one carries what it has seen between two.
@@ -194,7 +205,7 @@ async fn nobody_sees_time_go_back_while_a_replica_stands_still() {
             }
         })
     };
-    databases.standbys[0].sql("postgres", "SELECT pg_wal_replay_pause()").unwrap();
+    replay(&databases.standbys[0], "pause");
     // What is written anew is locked on the way: whoever reads it at a standby is in the way.
     let began = Instant::now();
     while began.elapsed() < paused_for {
@@ -205,7 +216,7 @@ async fn nobody_sees_time_go_back_while_a_replica_stands_still() {
     }
     until_figure(&servers[0], "octollm_replica_serves", &databases.replica(0), |serves| serves == 0.0).await;
     until_figure(&servers[0], "octollm_replica_lag_seconds", &databases.replica(0), |lag| lag > 1.0).await;
-    databases.standbys[0].sql("postgres", "SELECT pg_wal_replay_resume()").unwrap();
+    replay(&databases.standbys[0], "resume");
     until_figure(&servers[0], "octollm_replica_serves", &databases.replica(0), |serves| serves == 1.0).await;
     stop.store(true, Ordering::Relaxed);
     for client in clients {
