@@ -23,7 +23,7 @@ const LINES_EACH: usize = 1 + ArmName::ALL.len();
 /// Which days, and whose.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UsageAsk {
-    /// The first day; [`DAYS_DEFAULT`] days to the last one when absent.
+    /// The first day; 30 days to the last one when absent.
     pub from: Option<Day>,
     /// The last day; today when absent.
     pub to: Option<Day>,
@@ -31,7 +31,7 @@ pub struct UsageAsk {
     pub tenant: Option<TenantId>,
     /// Only what lies behind this: the page before ended there.
     pub behind: Option<UsagePlace>,
-    /// At most so many days on the page; [`DAYS_MAX`] when absent, and never more.
+    /// At most so many days on the page; 1,000 when absent, and never more.
     pub most: Option<usize>,
 }
 
