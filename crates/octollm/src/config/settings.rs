@@ -185,6 +185,7 @@ impl Config {
         let model_servers = models::servers(sources, |name| std::env::var(name).ok())?;
         let role: Role = parsed(sources, "role")?;
         nothing_ignored(sources, &role)?;
+        let orchestrators = orchestrators(sources)?;
         Ok(Config {
             data: optional(sources, "data").map(PathBuf::from),
             artefacts: kept::kept(sources)?,
@@ -195,8 +196,8 @@ impl Config {
             internal_listen: given(sources, "internal_listen")?,
             tls: PortTls::public(sources)?,
             internal_tls: PortTls::internal(sources)?,
-            arm_tls: ArmTls::of(sources, &orchestrators(sources)?)?,
-            orchestrators: orchestrators(sources)?,
+            arm_tls: ArmTls::of(sources, &orchestrators)?,
+            orchestrators,
             arm_key: given(sources, "arm_key")?,
             admin_key: given(sources, "admin_key")?,
             workers: worker_groups(sources, built_arms(!model_servers.is_empty()))?,

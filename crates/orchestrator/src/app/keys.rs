@@ -186,12 +186,12 @@ impl App {
         record.id = key.id().clone();
         record.verifier = key.verifier();
         let made = if was_given {
-            self.parts.store.put_key(record.clone()).await.map(|()| true)
+            self.parts.store.put_key(record.clone()).await?;
+            true
         } else {
             // Another server may have made the first one since.
-            self.parts.store.put_first_key(record.clone()).await
+            self.parts.store.put_first_key(record.clone()).await?
         };
-        let made = made?;
         lock(&self.key_cache.read).remove(&record.id);
         Ok(made.then_some(CreatedKey { record, key }))
     }

@@ -101,77 +101,73 @@ impl Server {
         settings: ServerSettings,
         closed: CancellationToken,
     ) -> BoxFuture<'static, ()> {
-        Box::pin(Self::serving(entrance, app, metrics, port, settings, closed))
-    }
-
-    async fn serving(
-        entrance: Entrance,
-        app: Arc<App>,
-        metrics: Arc<Metrics>,
-        port: Port,
-        settings: ServerSettings,
-        closed: CancellationToken,
-    ) {
-        let (listener, acceptor) = match entrance {
-            Entrance::Plain(listener) => (listener, None),
-            Entrance::Tls(listener, config) => (listener, Some(TlsAcceptor::from(config))),
-        };
-        let service =
-            TowerToHyperService::new(super::router(Arc::clone(&app), metrics, port, settings.body_within));
-        let (http1, http2) = (Arc::new(http1(settings.head_within)), Arc::new(http2()));
-        let graceful = GracefulShutdown::new();
-        let places = Arc::new(Semaphore::new(settings.connections_max));
-        let failures = Arc::new(Failures::default());
-        loop {
-            let (stream, peer) = tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok(accepted) => accepted,
-                    Err(error) => {
-                        tracing::warn!(%error, "a connection was not accepted");
-                        tokio::time::sleep(PAUSE).await;
-                        continue;
-                    }
-                },
-                () = closed.cancelled() => break,
+        Box::pin(async move {
+            let (listener, acceptor) = match entrance {
+                Entrance::Plain(listener) => (listener, None),
+                Entrance::Tls(listener, config) => (listener, Some(TlsAcceptor::from(config))),
             };
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                // Words would be no TLS.
-                if acceptor.is_none() {
-                    refuse(&stream);
-                }
-                continue;
-            };
-            let (service, watcher, acceptor) = (service.clone(), graceful.watcher(), acceptor.clone());
-            let (http1, http2, failures) = (Arc::clone(&http1), Arc::clone(&http2), Arc::clone(&failures));
-            let (draining, head_within) = (app.draining.clone(), settings.head_within);
-            tokio::spawn(async move {
-                let _place = place;
-                let served = async {
-                    stream.set_nodelay(true)?;
-                    let begun = tokio::select! {
-                        begun = begin(stream, acceptor, head_within) => {
-                            begun.inspect_err(|error| failures.tell(peer, error))?
+            let service = TowerToHyperService::new(super::router(
+                Arc::clone(&app),
+                metrics,
+                port,
+                settings.body_within,
+            ));
+            let (http1, http2) = (Arc::new(http1(settings.head_within)), Arc::new(http2()));
+            let graceful = GracefulShutdown::new();
+            let places = Arc::new(Semaphore::new(settings.connections_max));
+            let failures = Arc::new(Failures::default());
+            loop {
+                let (stream, peer) = tokio::select! {
+                    accepted = listener.accept() => match accepted {
+                        Ok(accepted) => accepted,
+                        Err(error) => {
+                            tracing::warn!(%error, "a connection was not accepted");
+                            tokio::time::sleep(PAUSE).await;
+                            continue;
                         }
-                        // Nothing was asked on this connection yet.
-                        () = draining.cancelled() => return Ok(()),
-                    };
-                    let builder = if begun.http2 { http2 } else { http1 };
-                    let connection =
-                        builder.serve_connection(TokioIo::new(begun.stream), service).into_owned();
-                    watcher.watch(connection).await.map_err(io::Error::other)
+                    },
+                    () = closed.cancelled() => break,
                 };
-                match AssertUnwindSafe(served).catch_unwind().await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => tracing::debug!(%error, "a connection broke off"),
-                    Err(_) => tracing::error!("a connection ended in a panic"),
-                }
-            });
-        }
-        drop(listener);
-        app.drain();
-        if tokio::time::timeout(settings.grace, graceful.shutdown()).await.is_err() {
-            tracing::warn!("connections were cut at the end of the grace");
-        }
+                let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                    // Words would be no TLS.
+                    if acceptor.is_none() {
+                        refuse(&stream);
+                    }
+                    continue;
+                };
+                let (service, watcher, acceptor) = (service.clone(), graceful.watcher(), acceptor.clone());
+                let (http1, http2, failures) =
+                    (Arc::clone(&http1), Arc::clone(&http2), Arc::clone(&failures));
+                let (draining, head_within) = (app.draining.clone(), settings.head_within);
+                tokio::spawn(async move {
+                    let _place = place;
+                    let served = async {
+                        stream.set_nodelay(true)?;
+                        let begun = tokio::select! {
+                            begun = begin(stream, acceptor, head_within) => {
+                                begun.inspect_err(|error| failures.tell(peer, error))?
+                            }
+                            // Nothing was asked on this connection yet.
+                            () = draining.cancelled() => return Ok(()),
+                        };
+                        let builder = if begun.http2 { http2 } else { http1 };
+                        let connection =
+                            builder.serve_connection(TokioIo::new(begun.stream), service).into_owned();
+                        watcher.watch(connection).await.map_err(io::Error::other)
+                    };
+                    match AssertUnwindSafe(served).catch_unwind().await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => tracing::debug!(%error, "a connection broke off"),
+                        Err(_) => tracing::error!("a connection ended in a panic"),
+                    }
+                });
+            }
+            drop(listener);
+            app.drain();
+            if tokio::time::timeout(settings.grace, graceful.shutdown()).await.is_err() {
+                tracing::warn!("connections were cut at the end of the grace");
+            }
+        })
     }
 }
 
