@@ -22,6 +22,7 @@ mod full_disk;
 mod interrupt;
 mod kill;
 mod load;
+mod lost_caller;
 mod model_server;
 mod models;
 mod partition;

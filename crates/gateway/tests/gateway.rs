@@ -15,7 +15,9 @@ use octollm_contract::{
     model::{Ask, Chunk, Counted, Finish, Message, Usage, WaitsFor},
 };
 use octollm_gateway::{Gateway, Outcome, Parts, Receipt, Route, Upstream};
-use octollm_lifecycle::{Awaits, Budget, Command, Limit, NewStep, NewTask, Replans, Spent, Task, Terms};
+use octollm_lifecycle::{
+    Awaits, Budget, Command, Limit, LostCalls, NewStep, NewTask, Replans, Spent, Task, Terms,
+};
 use octollm_llm::{CallError, Catalogue};
 use octollm_store::{
     Clock, Directed, MemoryStore, Order, OsEntropy, Store, SystemClock, TaskReads as _, TaskRecord, Wanted,
@@ -518,7 +520,7 @@ async fn a_call_that_nobody_settles_is_not_made_again_under_its_number() {
         panic!("it was asked")
     };
     assert!(why.contains("a call of this number") && waits_for == WaitsFor::Siblings, "{why}");
-    tell(Command::CallerLost).await;
+    tell(Command::CallerLost(LostCalls::All)).await;
     for _ in 0..2 {
         let Err(ThinkError::Failed(why)) = bench.answer(1, "?").await else { panic!("it was asked") };
         assert!(why.contains("counts as spent"), "{why}");

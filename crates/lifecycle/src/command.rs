@@ -2,6 +2,7 @@
 
 use crate::{NewStep, OverBudget, Spent};
 use octollm_contract::{CallId, ContentHash, Document, LeaseToken, Millis, WorkerId, model::WaitsFor};
+use std::collections::BTreeSet;
 
 /// A wish about an accepted task. The accept itself is [`crate::accept`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,9 +139,18 @@ pub enum Command {
         /// Who.
         worker: WorkerId,
     },
-    /// Whoever made the task's model calls is known to be gone: nobody will say what they
-    /// used. Each counts as having used all that is held for it.
-    CallerLost,
+    /// Whoever made these model calls is known to be gone: nobody will say what they used. Each that
+    /// is under way counts as having used all that is held for it.
+    CallerLost(LostCalls),
+}
+
+/// Model calls of a task that nobody will settle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LostCalls {
+    /// All that are under way.
+    All,
+    /// Those of one process of several.
+    These(BTreeSet<CallId>),
 }
 
 /// What a step that is handed back waits for: something that no worker can bring about.

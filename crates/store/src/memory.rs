@@ -35,8 +35,8 @@ use octollm_contract::{
     Timestamp, WorkerId,
 };
 use octollm_lifecycle::{
-    Changes, Command, Dice, Event, EventKind, FailureReason, Lease, StepState, Tally, Task, TaskState,
-    accept, decide,
+    Changes, Command, Dice, Event, EventKind, FailureReason, Lease, LostCalls, StepState, Tally, Task,
+    TaskState, accept, decide,
     fair::{Candidate, choose},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -258,7 +258,9 @@ impl Memory {
         let calling = self.tasks.iter().filter(|(_, entry)| !entry.record.task.holds.is_empty());
         let calling: Vec<TaskId> = calling.map(|(id, _)| *id).collect();
         for id in calling {
-            if let Ok(changes) = self.one(id, &TenantScope::System, &Command::CallerLost, now, dice()) {
+            if let Ok(changes) =
+                self.one(id, &TenantScope::System, &Command::CallerLost(LostCalls::All), now, dice())
+            {
                 swept.presume(id, changes.settled());
                 touched.insert(id);
             }

@@ -36,7 +36,8 @@ impl Default for Hands {
 }
 
 impl Hands {
-    fn step(&self, millis: i64) {
+    /// Lets time pass.
+    pub(crate) fn step(&self, millis: i64) {
         self.0.fetch_add(millis, Ordering::Relaxed);
     }
 }

@@ -7,7 +7,7 @@ mod steer;
 
 pub use report::PLANNER_TIME_LIMIT;
 
-use crate::{Command, Dice, Event, EventKind, Refusal, Spent, Task, TaskState};
+use crate::{Command, Dice, Event, EventKind, LostCalls, Refusal, Spent, Task, TaskState};
 use octollm_contract::{CallId, ContentHash, Document, Timestamp};
 use std::collections::BTreeSet;
 
@@ -121,7 +121,8 @@ pub fn decide(task: &Task, command: &Command, now: Timestamp, dice: Dice) -> Res
         Command::Input(given) => draft.input(given)?,
         Command::Expire => draft.expire(dice),
         Command::WorkerLost { worker } => draft.worker_lost(worker, dice),
-        Command::CallerLost => draft.presume(|_any| true),
+        Command::CallerLost(LostCalls::All) => draft.presume(|_any| true),
+        Command::CallerLost(LostCalls::These(calls)) => draft.presume(|hold| calls.contains(&hold.call)),
     }
     draft.follow();
     Ok(draft.into_changes(task))

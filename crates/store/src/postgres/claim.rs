@@ -328,7 +328,7 @@ impl<'a> Claiming<'a> {
     async fn commit(self) -> Result<(Vec<Claims>, News), Fault> {
         let link = self.link;
         let mut news = News::default();
-        let mut writes = Writes::of(&self.drafts, &mut news);
+        let mut writes = Writes::of(&self.drafts, self.link.process, &mut news);
         for (step, arm, since) in &self.orphans {
             if let Some(Ok(draft)) = self.drafts.tasks.get(&step.task) {
                 writes.unqueue(&draft.before, step.place, *arm, *since);

@@ -78,7 +78,7 @@ fn decide(
 /// Writes what the drafts have become and ends the transaction.
 pub(super) async fn commit(link: &Link, drafts: &Drafts) -> Result<News, Fault> {
     let mut news = News::default();
-    Writes::of(drafts, &mut news).commit(link, Vec::new()).await?;
+    Writes::of(drafts, link.process, &mut news).commit(link, Vec::new()).await?;
     Ok(news)
 }
 

@@ -27,6 +27,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
 /// So long a caller waits for an answer, whatever happens to the database.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(10);
@@ -86,6 +87,8 @@ pub(super) struct Shared {
     pub(super) target: Target,
     pub(super) clock: Arc<DatabaseClock>,
     pub(super) entropy: Arc<dyn Entropy>,
+    /// Which of the processes that share the database this one is.
+    pub(super) process: Uuid,
     pub(super) told: Told,
     /// How far the primary's log was when it last said so.
     pub(super) reached: Arc<Reached>,

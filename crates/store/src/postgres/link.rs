@@ -61,6 +61,8 @@ pub(super) struct Link<S = Statements> {
     pub(super) sql: S,
     pub(super) clock: Arc<DatabaseClock>,
     line: Line,
+    /// Which of the processes that share the database this one is.
+    pub(super) process: Uuid,
     /// Whose rows of `finished` are this connection's.
     pub(super) counter: Uuid,
     notices: Arc<Notices>,
@@ -172,7 +174,8 @@ impl<S: Prepared> Link<S> {
         let counter = Uuid::from_bytes(counter);
         let (clock, reached) = (Arc::clone(&shared.clock), Arc::clone(&shared.reached));
         let line = Line { driver, reached, timeline: AT_A_REPLICA, host };
-        Ok(Link { client, sql, clock, line, counter, notices, tls: target.tls() })
+        let process = shared.process;
+        Ok(Link { client, sql, clock, line, process, counter, notices, tls: target.tls() })
     }
 
     /// Whether it can still be used.

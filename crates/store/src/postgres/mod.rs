@@ -15,6 +15,7 @@ mod clock;
 mod decide;
 mod draft;
 mod fault;
+mod gone;
 mod keys;
 mod lane;
 mod link;
@@ -62,6 +63,7 @@ use replicas::Replicas;
 use std::sync::Arc;
 use told::Told;
 use upkeep::{Chore, Outcome, Upkeep};
+use uuid::Uuid;
 
 /// So many connections one orchestrator has: accepts, claims, reports, upkeep, hints, and three reads.
 pub const CONNECTIONS: usize = 5 + READERS;
@@ -182,7 +184,11 @@ impl PostgresStore {
         schema::migrate(&target).await?;
         let clock = Arc::new(DatabaseClock::new(moments));
         let told = Told::new(Arc::clone(&clock));
-        let shared = Arc::new(Shared { target, clock, entropy, told, reached: Arc::default(), stuck_after });
+        let mut process = [0; 16];
+        entropy.fill(&mut process);
+        let process = Uuid::from_bytes(process);
+        let shared =
+            Arc::new(Shared { target, clock, entropy, process, told, reached: Arc::default(), stuck_after });
         let opened = |fault: Fault| OpenError::unreachable(&shared.target, Some(fault));
         let first = link(&shared, "octollm accepts").await.map_err(opened)?;
         enough_connections(&first).await?;

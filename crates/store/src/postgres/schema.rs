@@ -10,7 +10,8 @@ use super::{
     fault::{Fault, Stage},
     target::Target,
 };
-use tokio_postgres::Client;
+use std::time::Duration;
+use tokio_postgres::{Client, error::SqlState};
 
 /// A step of the schema. What was released is never edited.
 struct Migration {
@@ -23,10 +24,16 @@ const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0001_start.sql"), runs_since: 1 },
     Migration { sql: include_str!("migrations/0002_timelines.sql"), runs_since: 1 },
     Migration { sql: include_str!("migrations/0003_usage.sql"), runs_since: 1 },
+    Migration { sql: include_str!("migrations/0004_callers.sql"), runs_since: 1 },
 ];
 
 /// One process migrates at a time (`pg_advisory_xact_lock`): "OCTO".
 const LOCK: i64 = 0x4f43_544f;
+/// A migration that must have a table for itself waits so long for who has it, and others behind it; then
+/// they go first, and it tries again.
+const TABLE_WITHIN: &str = "SET LOCAL lock_timeout = '500ms'";
+const TABLE_ATTEMPTS: u32 = 120;
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(500);
 
 /// Where the schema stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +77,7 @@ async fn migrate_on(client: &mut Client) -> Result<Schema, OpenError> {
     {
         return known(version, runs_since, 0);
     }
-    let mut migrated = 0;
+    let (mut migrated, mut waits) = (0, 0);
     loop {
         let transaction = client.transaction().await?;
         transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
@@ -94,7 +101,16 @@ async fn migrate_on(client: &mut Client) -> Result<Schema, OpenError> {
             transaction.commit().await?;
             return known(version, runs_since, migrated);
         };
-        transaction.batch_execute(next.sql).await?;
+        transaction.batch_execute(TABLE_WITHIN).await?;
+        match transaction.batch_execute(next.sql).await {
+            Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) && waits < TABLE_ATTEMPTS => {
+                waits += 1;
+                transaction.rollback().await?;
+                tokio::time::sleep(BETWEEN_ATTEMPTS).await;
+                continue;
+            }
+            done => done?,
+        }
         transaction
             .execute(
                 "INSERT INTO migration (version, runs_since) VALUES ($1, $2)",

@@ -133,9 +133,9 @@ statements! {
         ON CONFLICT (task) DO UPDATE SET money_spent = excluded.money_spent, money_held = excluded.money_held,
         tokens_spent = excluded.tokens_spent, tokens_held = excluded.tokens_held,
         unpriced = excluded.unpriced";
-    insert_hold = "INSERT INTO hold (task, call, place, number, cost, tokens, at)
+    insert_hold = "INSERT INTO hold (task, call, place, number, cost, tokens, at, caller)
         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[],
-        $7::bigint[])";
+        $7::bigint[], $8::uuid[])";
     delete_hold = "DELETE FROM hold USING unnest($1::uuid[], $2::uuid[]) AS u(task, call)
         WHERE hold.task = u.task AND hold.call = u.call";
     insert_receipt = "INSERT INTO receipt (task, place, number, call, body)
@@ -214,6 +214,12 @@ statements! {
     all_leases = "SELECT DISTINCT task, worker FROM lease";
     leases_of = "SELECT DISTINCT task FROM lease WHERE worker = $1";
     all_calling = "SELECT DISTINCT task FROM hold";
+    beat = "INSERT INTO caller AS c (id, beats, at) VALUES ($1, 1, clock_timestamp())
+        ON CONFLICT (id) DO UPDATE SET beats = c.beats + 1, at = excluded.at";
+    callers = "SELECT h.caller, c.beats FROM (SELECT DISTINCT caller FROM hold
+        WHERE caller IS NOT NULL AND caller <> $1) AS h LEFT JOIN caller AS c ON c.id = h.caller";
+    calls_of = "SELECT task, call FROM hold WHERE caller = ANY($1)";
+    forget_callers = "DELETE FROM caller WHERE at < clock_timestamp() - interval '1 hour'";
 
     worn = "SELECT relname::text FROM pg_stat_user_tables WHERE schemaname = 'octollm'
         AND relname IN ('ready', 'lease') AND n_dead_tup > $1 AND n_live_tup <= $2";

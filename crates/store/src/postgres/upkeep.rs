@@ -1,12 +1,11 @@
 //! What keeps the store in order: the sweep of what has run out, the audit of what a crash may have
-//! left, workers and callers that are gone, and who leads. Its lane also does what is asked rarely:
-//! retention and keys.
+//! left, and who leads. Its lane also does what is asked rarely: retention and keys.
 
 use super::{
     decide::commit,
     draft::{Busy, Draft, Drafts, load},
     fault::{Fault, Stage},
-    keys,
+    gone, keys,
     lane::{Done, Shared, Work},
     link::Link,
     news::News,
@@ -15,7 +14,7 @@ use super::{
 };
 use crate::{
     StoreError, Swept,
-    columns::{OPEN_STATES, priority_number, word},
+    columns::{OPEN_STATES, priority_number},
 };
 use octollm_access::{KeyRecord, RingKey, TenantScope};
 use octollm_contract::{KeyId, Millis, TaskId, Timestamp, WorkerId};
@@ -115,14 +114,18 @@ pub(super) struct Upkeep {
     audit: Mutex<Audit>,
     /// When to look whether there are notes to roll up.
     look_for_notes: Mutex<Instant>,
-    /// Who this store is among the candidates for an office.
-    holder: Uuid,
+    /// Whose model calls are under way.
+    callers: Mutex<gone::Watch>,
 }
 
 impl Upkeep {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        let holder = Uuid::from_bytes(shared.draw());
-        Upkeep { shared, audit: Mutex::default(), look_for_notes: Mutex::new(Instant::now()), holder }
+        Upkeep {
+            shared,
+            audit: Mutex::default(),
+            look_for_notes: Mutex::new(Instant::now()),
+            callers: Mutex::default(),
+        }
     }
 }
 
@@ -141,7 +144,9 @@ impl Work for Upkeep {
         for chore in chores {
             let outcome = match chore {
                 Chore::Sweep { most } => Outcome::Swept(self.sweep(link, *most, &mut news).await?),
-                Chore::Lose { worker } => Outcome::Swept(self.lose(link, worker.as_ref(), &mut news).await?),
+                Chore::Lose { worker } => {
+                    Outcome::Swept(gone::lose(link, worker.as_ref(), &self.shared, &mut news).await?)
+                }
                 Chore::Prune { ended_before, most } => {
                     Outcome::Many(retention::prune(link, *ended_before, *most).await?)
                 }
@@ -204,6 +209,7 @@ impl Upkeep {
         if most > 0 {
             self.audit(link, now, &mut swept, news).await?;
         }
+        gone::bury(link, &self.callers, now, &self.shared, &mut swept, news).await?;
         self.renew(link).await;
         let minute = now.as_millis().div_euclid(60_000) - MINUTES_KEPT;
         let looks = self.looks_for_notes();
@@ -378,7 +384,7 @@ impl Upkeep {
         }
         let missing = missing(link, &drafts).await?;
         let mut news = News::default();
-        let mut writes = Writes::of(&drafts, &mut news);
+        let mut writes = Writes::of(&drafts, link.process, &mut news);
         let mut touched = BTreeSet::new();
         for (task, place) in missing {
             let Some(step) = task.step(place) else { continue };
@@ -393,75 +399,21 @@ impl Upkeep {
         Ok(news)
     }
 
-    async fn lose(&self, link: &Link, worker: Option<&WorkerId>, news: &mut News) -> Result<Swept, Fault> {
-        let (client, sql) = (&link.client, &link.sql);
-        let mut held: BTreeMap<TaskId, BTreeSet<WorkerId>> = BTreeMap::new();
-        let mut calling: BTreeSet<TaskId> = BTreeSet::new();
-        match worker {
-            Some(worker) => {
-                for row in client.query(&sql.leases_of, &[&worker.as_str()]).await.map_err(Fault::before)? {
-                    held.entry(rows::task_id(&row, 0)?).or_default().insert(worker.clone());
-                }
-            }
-            None => {
-                for row in client.query(&sql.all_leases, &[]).await.map_err(Fault::before)? {
-                    let worker = word("worker", rows::get(&row, 1)?)?;
-                    held.entry(rows::task_id(&row, 0)?).or_default().insert(worker);
-                }
-                for row in client.query(&sql.all_calling, &[]).await.map_err(Fault::before)? {
-                    calling.insert(rows::task_id(&row, 0)?);
-                }
-            }
-        }
-        let mut swept = Swept::default();
-        let ids: BTreeSet<TaskId> = held.keys().copied().chain(calling.iter().copied()).collect();
-        let ids: Vec<TaskId> = ids.into_iter().collect();
-        for slice in ids.chunks(SWEEP_MAX) {
-            let (now, mut drafts) = load(link, slice, Busy::Wait, true).await?;
-            for (id, found) in &mut drafts.tasks {
-                let draft = match found {
-                    Ok(draft) => draft,
-                    Err(fault) => {
-                        tracing::error!(task = %id, ?fault, "a lost lease cannot be taken back");
-                        continue;
-                    }
-                };
-                let mut touched = false;
-                for worker in held.get(id).into_iter().flatten() {
-                    let was = draft.view().clone();
-                    let command = Command::WorkerLost { worker: worker.clone() };
-                    if let Ok(changes) = draft.decide(&command, now, self.shared.dice())
-                        && !changes.is_empty()
-                    {
-                        swept.lapsed += ended_leases(&was, &changes);
-                        touched = true;
-                    }
-                }
-                if calling.contains(id)
-                    && let Ok(changes) = draft.decide(&Command::CallerLost, now, self.shared.dice())
-                    && !changes.is_empty()
-                {
-                    swept.presume(*id, changes.settled());
-                    touched = true;
-                }
-                swept.tasks += usize::from(touched);
-            }
-            news.add(commit(link, &drafts).await?);
-        }
-        let next = client.query_one(&sql.next_expiry, &[&false]).await.map_err(Fault::before)?;
-        swept.next = rows::moment_if(&next, 0)?;
-        Ok(swept)
-    }
-
     async fn lead(&self, link: &Link, office: &str) -> Result<bool, Fault> {
         let length = i64::try_from(LEADS_FOR.get()).unwrap_or(i64::MAX);
-        let leads = link.client.query_opt(&link.sql.lead, &[&office, &self.holder, &length]).await;
-        Ok(done(link, leads)?.is_some())
+        // Who asks is alive.
+        let asked = tokio::try_join!(
+            biased;
+            async { link.client.query_opt(&link.sql.lead, &[&office, &link.process, &length]).await },
+            gone::beat(link),
+        );
+        let (leads, ()) = done(link, asked)?;
+        Ok(leads.is_some())
     }
 }
 
 /// How many leases ended.
-fn ended_leases(before: &Task, changes: &Changes) -> usize {
+pub(super) fn ended_leases(before: &Task, changes: &Changes) -> usize {
     let leased = |step: &octollm_lifecycle::Step| matches!(step.state, StepState::Leased(_));
     before.steps.iter().zip(&changes.after.steps).filter(|(was, is)| leased(was) && !leased(is)).count()
 }

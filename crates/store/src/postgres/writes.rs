@@ -90,7 +90,7 @@ batches! {
     }
     delete_hold { task: Uuid, call: Uuid }
     insert_hold {
-        task: Uuid, call: Uuid, place: i32, number: i64, cost: Option<i64>, tokens: i64, at: i64,
+        task: Uuid, call: Uuid, place: i32, number: i64, cost: Option<i64>, tokens: i64, at: i64, caller: Uuid,
     }
     insert_step<'a> {
         task: Uuid, place: i32, arm: &'a str, plan_version: i64, needs: String, awaits: i32, time_limit: i64,
@@ -132,11 +132,11 @@ fn millis(at: Option<Timestamp>) -> Option<i64> {
 }
 
 impl<'a> Writes<'a> {
-    /// The rows of all that the drafts have become.
-    pub(super) fn of(drafts: &'a Drafts, news: &mut News) -> Self {
+    /// The rows of all that the drafts have become; the calls that they begin are `process`'s.
+    pub(super) fn of(drafts: &'a Drafts, process: Uuid, news: &mut News) -> Self {
         let mut writes = Writes::default();
         for draft in drafts.changed() {
-            writes.apply(draft, news);
+            writes.apply(draft, process, news);
         }
         writes
     }
@@ -191,10 +191,10 @@ impl<'a> Writes<'a> {
     }
 
     /// The rows of what a draft has become.
-    fn apply(&mut self, draft: &'a Draft, news: &mut News) {
+    fn apply(&mut self, draft: &'a Draft, process: Uuid, news: &mut News) {
         let (before, after) = (&draft.before, draft.view());
         self.task(draft, news);
-        self.calls(before, after);
+        self.calls(before, after, process);
         for (place, step) in after.places() {
             let kept = |as_: KeptAs| {
                 let found = draft.kept.iter().find(|kept| kept.place == place && kept.as_ == as_);
@@ -275,7 +275,7 @@ impl<'a> Writes<'a> {
     }
 
     /// What changed of the accounts and the calls under way.
-    fn calls(&mut self, before: &Task, after: &Task) {
+    fn calls(&mut self, before: &Task, after: &Task, process: Uuid) {
         // A task that has made a call has a row of its accounts, also when none of its calls cost anything.
         if before.ledger != after.ledger || (before.holds.is_empty() && !after.holds.is_empty()) {
             self.ledger(after);
@@ -294,6 +294,7 @@ impl<'a> Writes<'a> {
             rows.cost.push(cost_number(hold.cost));
             rows.tokens.push(signed(hold.tokens));
             rows.at.push(hold.at.as_millis());
+            rows.caller.push(process);
         }
     }
 

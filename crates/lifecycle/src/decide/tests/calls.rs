@@ -1,7 +1,7 @@
 //! Model calls: what is held, what is settled, and what becomes of calls that nobody settles.
 
 use super::*;
-use crate::{HOLD_GRACE, HOLDS_MAX, Kept, KeptAs, Limit, NotFree, OverBudget};
+use crate::{HOLD_GRACE, HOLDS_MAX, Kept, KeptAs, Limit, LostCalls, NotFree, OverBudget};
 
 fn limited(micros: u64, tokens: u64) -> Driver {
     let mut new = order(vec![step(ArmName::Coder, &[])], Replans::No);
@@ -136,14 +136,29 @@ fn calls_of_a_lost_caller_count_as_spent_at_their_worst_case() {
     let token = driver.claim(0);
     driver.ask(&hold(0, token, 2, spent(30, 10))).unwrap();
     driver.ask(&hold(0, token, 1, spent(50, 20))).unwrap();
-    let changes = driver.ask(&Command::CallerLost).unwrap();
+    let changes = driver.ask(&Command::CallerLost(LostCalls::All)).unwrap();
     assert_eq!(used(&driver), [(0, 80), (0, 30)]);
     let receipts: Vec<_> = changes.kept.iter().map(|kept| (kept.as_, kept.document.as_str())).collect();
     let presumed =
         |n, spent| (KeptAs::Receipt { call: call(n), number: u32::from(n), spent }, r#"{"presumed":true}"#);
     assert_eq!(receipts, [presumed(1, spent(50, 20)), presumed(2, spent(30, 10))]);
     assert_eq!(driver.ask(&settle(1, spent(1, 1))), Err(Refusal::NoSuchHold), "late, and not believed");
-    assert!(driver.ask(&Command::CallerLost).unwrap().is_empty());
+    assert!(driver.ask(&Command::CallerLost(LostCalls::All)).unwrap().is_empty());
+}
+
+/// P5: of several orchestrators one is gone; the calls of the others go on.
+#[test]
+fn calls_of_one_lost_caller_leave_the_others_alone() {
+    let mut driver = limited(100, 100);
+    let token = driver.claim(0);
+    driver.ask(&hold(0, token, 1, spent(50, 20))).unwrap();
+    driver.ask(&hold(0, token, 2, spent(30, 10))).unwrap();
+    let lost = Command::CallerLost(LostCalls::These([call(1), call(3)].into()));
+    driver.ask(&lost).unwrap();
+    assert_eq!(used(&driver), [(30, 50), (10, 20)]);
+    assert!(driver.ask(&lost).unwrap().is_empty(), "what is settled stays so");
+    driver.ask(&settle(2, spent(1, 1))).unwrap();
+    assert_eq!(used(&driver), [(0, 51), (0, 21)]);
 }
 
 /// P5: the orchestrator that made the call is gone and its task goes on: another step of it does not wait

@@ -1,7 +1,7 @@
 //! All command sequences up to a depth, for tasks of one and two steps.
 
 use super::*;
-use crate::Limit;
+use crate::{Limit, LostCalls};
 use std::collections::HashSet;
 
 /// What may be asked of a task now: every command with the last token and, for reports, with
@@ -63,7 +63,8 @@ fn calls(driver: &Driver) -> Vec<Option<Command>> {
         Some(settle(1, spent(4, 5))),
         Some(settle(2, spent(6, 0))),
         Some(settle(3, unpriced)),
-        Some(Command::CallerLost),
+        Some(Command::CallerLost(LostCalls::All)),
+        Some(Command::CallerLost(LostCalls::These([call(2)].into()))),
         Some(Command::WorkerLost { worker: worker() }),
         Some(complete(0, token, None)),
         Some(Command::Cancel),

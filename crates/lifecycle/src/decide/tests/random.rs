@@ -2,7 +2,7 @@
 //! the faults end and the task must.
 
 use super::*;
-use crate::{KeptAs, Limit};
+use crate::{KeptAs, Limit, LostCalls};
 use proptest::prelude::*;
 
 fn plan(drawn: &[(u8, u8, bool)]) -> Vec<NewStep> {
@@ -85,7 +85,7 @@ fn act(driver: &Driver, what: u8, n: u8, micros: u64, tokens: u64) -> Command {
     match what % 16 {
         0..=5 => hold(0, driver.last_token(0), n, used),
         6..=10 => settle(n, used),
-        11 => Command::CallerLost,
+        11 => Command::CallerLost(LostCalls::All),
         12 => Command::WorkerLost { worker: worker() },
         13 => {
             let attempt = driver.task.steps[0].deliveries.attempts + 1;

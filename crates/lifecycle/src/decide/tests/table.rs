@@ -1,7 +1,7 @@
 //! Every state × every command, and cases that were wrong once.
 
 use super::*;
-use crate::{ATTEMPTS_MAX, FailureReason, RELEASES_MAX, StopInto};
+use crate::{ATTEMPTS_MAX, FailureReason, LostCalls, RELEASES_MAX, StopInto};
 
 /// The commands of the table, for a task whose step at `place` is or was leased under `token`:
 /// first the claim, then what the lease's token fences, then the rest.
@@ -19,7 +19,7 @@ fn commands(place: u16, token: LeaseToken) -> Vec<Command> {
         Command::WorkerLost { worker: "nobody".parse().unwrap() },
         settle(1, spent(3, 4)),
         settle(99, spent(0, 0)),
-        Command::CallerLost,
+        Command::CallerLost(LostCalls::All),
     ]);
     commands
 }
@@ -54,7 +54,7 @@ fn kind(command: &Command) -> usize {
         Command::Ask { .. } => 11,
         Command::Hold { .. } => 12,
         Command::Settle { .. } => 13,
-        Command::CallerLost => 14,
+        Command::CallerLost(_) => 14,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is particular to this store, on a real server; what every store promises is in the suite.
 
 mod faults;
+mod gone;
 mod plans;
 mod replicas;
 mod rows;

@@ -13,7 +13,7 @@ use crate::{
     },
 };
 use octollm_contract::{Millis, TaskId, Timestamp, WorkerId};
-use octollm_lifecycle::{Changes, Command, StepState, Task};
+use octollm_lifecycle::{Changes, Command, LostCalls, StepState, Task};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A sweep looks at so many open tasks of an audit.
@@ -167,7 +167,7 @@ fn lose_callers(
     }
     drop(found);
     for task in calling {
-        match writer.unit(|writer| writer.command(task, &Command::CallerLost))? {
+        match writer.unit(|writer| writer.command(task, &Command::CallerLost(LostCalls::All)))? {
             Ok(Some((_, changes))) => {
                 swept.presume(task, changes.settled());
                 touched.insert(task);
