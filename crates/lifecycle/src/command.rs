@@ -230,7 +230,9 @@ pub enum Refusal {
     #[error("the call is already under way, on other terms")]
     CallReused,
     /// Another call of this number of the step is under way. Wait until it is settled.
-    #[error("a call of this number of the step is under way")]
+    #[error(
+        "a call of this number of the step is under way, or whoever made it has died; its end is waited for"
+    )]
     NumberUnderWay,
     /// The call is not under way: it was settled, or never held. What was settled stays.
     #[error("the call is not under way")]

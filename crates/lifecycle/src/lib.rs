@@ -57,8 +57,8 @@ pub const STEPS_MAX: usize = 256;
 pub const HOLDS_MAX: usize = 16;
 /// A planner may ask its client so often in a task.
 pub const QUESTIONS_MAX: u32 = 3;
-/// What is still held so long after its call began counts as spent: whoever made the call is gone. It is
-/// longer than any call lasts (a provider has ten minutes for the whole answer; `Times` of octollm-llm).
+/// What is still held so long after its call began counts as spent, though nobody knows its caller to be
+/// gone. It is longer than any call lasts (a provider has ten minutes for the whole answer; `Times` of octollm-llm).
 pub const HOLD_GRACE: Millis = Millis::from_secs(900);
 /// How long a worker that was told to stop may keep its lease alive by heartbeats.
 pub const STOP_GRACE: Millis = Millis::from_secs(10);

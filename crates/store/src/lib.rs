@@ -57,8 +57,8 @@ pub trait Tasks: Send + Sync + 'static {
     async fn decide(&self, commands: Vec<Directed>) -> Vec<Result<Changes, DecideError>>;
 
     /// Sends [`Command::Expire`] to at most `most` tasks in which a lease has run out, a
-    /// deadline has passed or, after their end, a model call was never settled, and to tasks
-    /// that a crash may have left between states.
+    /// deadline has passed or a model call was not settled for too long, and to tasks that a crash
+    /// may have left between states; [`Command::CallerLost`] for calls whose process is known to be dead.
     async fn sweep(&self, most: usize) -> Result<Swept, StoreError>;
 
     /// Sends [`Command::WorkerLost`] to every task in which `worker` holds a lease; with
@@ -66,12 +66,14 @@ pub trait Tasks: Send + Sync + 'static {
     /// model call under way: nobody that this store knows is alive.
     async fn lose(&self, worker: Option<WorkerId>) -> Result<Swept, StoreError>;
 
-    /// What an orchestrator does first: ends what an earlier owner of this store left under way. One
-    /// that several share knows of nobody that it is gone: there, leases and calls run out by themselves.
+    /// What an orchestrator does first: ends what an earlier owner of this store left under way. In one
+    /// that several share nothing is: there, leases run out by themselves, and a sweep finds whose calls
+    /// nobody makes any more.
     async fn take_over(&self, gone: Gone) -> Result<Swept, StoreError>;
 
     /// Whether this process is the one that sweeps, from now on for some seconds; asked again before
-    /// each sweep. Of all that share a store at most one is told so at a time.
+    /// each sweep. Of all that share a store at most one is told so at a time. Who asks is alive: one that
+    /// has not for a while is taken for dead, and what its model calls hold counts as spent.
     async fn leads(&self) -> Result<bool, StoreError>;
 
     /// Removes at most `most` tasks that ended before `ended_before`, with all that belongs to
