@@ -6,6 +6,7 @@ mod accepts;
 mod figures;
 mod gateway;
 mod grown;
+mod held;
 mod http;
 mod idle;
 mod latency;
@@ -30,7 +31,8 @@ usage: cargo xtask bench [NAME…]
   grown      lists, reads and claims beside 100,000 finished tasks, against none
   thinking   what planner and coder cost beside a model without delays
   gateway    what the model gateway adds to a call, against the same call made directly
-  postgres   accepts, life cycles and claims on PostgreSQL, against bare loops of the same rows
+  postgres   accepts and life cycles on PostgreSQL, against bare loops of the same rows
+  held       claims on PostgreSQL beside a transaction that is held open, against none
   start      from a built binary to the first answer of `run`
 
 Without names: all of them.
@@ -46,6 +48,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("grown", grown::run),
     ("gateway", gateway::run),
     ("postgres", postgres::run),
+    ("held", held::run),
     ("start", start::run),
     ("thinking", thinking::run),
 ];

@@ -1,6 +1,5 @@
 //! The store on PostgreSQL, fsync on, everything on the same machine: durable accepts over HTTP and
-//! through the store, whole life cycles, each against a bare loop of the same rows in the same run; and
-//! what a transaction that is held open does to claims.
+//! through the store, and whole life cycles, each against a bare loop of the same rows in the same run.
 
 use crate::{
     accepts,
@@ -29,9 +28,6 @@ use uuid::Uuid;
 const CALLERS: [u32; 2] = [64, 256];
 const ACCEPTS: u32 = 64_000;
 const CYCLES: u32 = 20_000;
-/// How long the transaction is held open, and how fast tasks come meanwhile.
-const HELD_FOR: Duration = Duration::from_secs(60);
-const HELD_RATE: u32 = 1000;
 const OUTPUT: &str = r#"{"text":"a.txt\nb.txt\nc.txt","data":{"entries":3},"artefacts":[]}"#;
 const REQUEST: &str = r#"{"goal":"List the files in /tmp/folder","priority":"medium"}"#;
 const PLAN: &str = r#"{"criteria":[],"planner":"rules"}"#;
@@ -69,9 +65,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         }
     }
     let url = fresh(&server, &runtime)?;
-    runtime.block_on(hints(&url))?;
-    let url = fresh(&server, &runtime)?;
-    runtime.block_on(held_open(&url))
+    runtime.block_on(hints(&url))
 }
 
 /// From the answer to an accept at one orchestrator to the hint at another.
@@ -92,14 +86,14 @@ async fn hints(url: &str) -> anyhow::Result<()> {
 }
 
 /// A new database with the schema; its URL.
-fn fresh(server: &Server, runtime: &tokio::runtime::Runtime) -> anyhow::Result<String> {
+pub(crate) fn fresh(server: &Server, runtime: &tokio::runtime::Runtime) -> anyhow::Result<String> {
     let url = server.url(&server.database()?);
     runtime.block_on(octollm_store::postgres::migrate(&url.parse()?))?;
     server.sql("postgres", "CHECKPOINT")?;
     Ok(url)
 }
 
-async fn connect(url: &str) -> anyhow::Result<Client> {
+pub(crate) async fn connect(url: &str) -> anyhow::Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     tokio::spawn(connection);
     client
@@ -235,12 +229,12 @@ async fn bare_cycles(url: &str, count: u32, batch: u32) -> anyhow::Result<f64> {
     Ok(rate(count as usize, began.elapsed()))
 }
 
-async fn store(url: &str) -> anyhow::Result<Arc<PostgresStore>> {
+pub(crate) async fn store(url: &str) -> anyhow::Result<Arc<PostgresStore>> {
     let store = PostgresStore::open(url.parse()?, Moments::Database, Arc::new(OsEntropy)).await;
     Ok(Arc::new(store.context("the store opens")?))
 }
 
-fn order(n: u32, client: u32, clock: &dyn Clock) -> Order {
+pub(crate) fn order(n: u32, client: u32, clock: &dyn Clock) -> Order {
     let mut entropy = [0; 10];
     entropy[..4].copy_from_slice(&n.to_be_bytes());
     entropy[4..8].copy_from_slice(&client.to_be_bytes());
@@ -298,7 +292,7 @@ async fn store_accepts(url: &str, callers: u32) -> anyhow::Result<f64> {
     Ok(rate(ACCEPTS as usize, began.elapsed()))
 }
 
-async fn claim_and_complete(store: &PostgresStore, most: u32) -> anyhow::Result<(u32, Duration)> {
+pub(crate) async fn claim_and_complete(store: &PostgresStore, most: u32) -> anyhow::Result<(u32, Duration)> {
     let wanted = Wanted {
         worker: "worker-1".parse().expect("a worker"),
         arms: vec![ArmName::Executor],
@@ -345,54 +339,4 @@ async fn store_cycles(url: &str, batch: u32) -> anyhow::Result<f64> {
         }
     }
     Ok(rate(CYCLES as usize, began.elapsed()))
-}
-
-/// Claims at 1,000 tasks/s, first as they are, then beside a transaction that holds an old snapshot.
-async fn held_open(url: &str) -> anyhow::Result<()> {
-    let store = store(url).await?;
-    let before = claims_at_rate(&store, HELD_FOR, 1).await?;
-    let holder = connect(url).await?;
-    holder.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM octollm.task").await?;
-    let beside = claims_at_rate(&store, HELD_FOR, 2).await?;
-    holder.batch_execute("COMMIT").await?;
-    println!(
-        "claims at {HELD_RATE}/s: {}; beside a transaction held open for {HELD_FOR:?}: {}; P99 ratio {:.1} (wanted: at most 3)",
-        before.line(),
-        beside.line(),
-        beside.at(990).as_secs_f64() / before.at(990).as_secs_f64()
-    );
-    Ok(())
-}
-
-async fn claims_at_rate(store: &Arc<PostgresStore>, length: Duration, client: u32) -> anyhow::Result<Sample> {
-    let clock = store.clock();
-    let accepting = {
-        let store = Arc::clone(store);
-        tokio::spawn(async move {
-            let began = Instant::now();
-            let mut n = 0;
-            while began.elapsed() < length {
-                let wave = (0..HELD_RATE / 50).map(|at| store.accept(order(n + at, client, &*clock)));
-                for accepted in futures_util::future::join_all(wave).await {
-                    accepted?;
-                }
-                n += HELD_RATE / 50;
-                let due = Duration::from_millis(u64::from(n) * 1000 / u64::from(HELD_RATE));
-                tokio::time::sleep(due.saturating_sub(began.elapsed())).await;
-            }
-            anyhow::Ok(())
-        })
-    };
-    let mut took = Vec::new();
-    while !accepting.is_finished() {
-        let (count, claim) = claim_and_complete(store, 64).await?;
-        if count > 0 {
-            took.push(claim);
-        } else {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    }
-    accepting.await??;
-    while claim_and_complete(store, 64).await?.0 > 0 {}
-    Ok(Sample::of(took))
 }
