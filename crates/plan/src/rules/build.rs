@@ -77,6 +77,9 @@ struct Build<'p> {
 impl Build<'_> {
     fn clause(&mut self, placed: &Placed, used_later: bool) -> Result<(), NotUnderstood> {
         let words = placed.words.as_str();
+        if let Some(why) = placed.clause.unclear() {
+            return Err(NotUnderstood::unclear(words, why));
+        }
         match &placed.clause {
             Clause::List(e) => {
                 self.entries(e, words, Depth::Own, if used_later { Use::Later } else { Use::Shown })
@@ -126,6 +129,7 @@ impl Build<'_> {
                 Ok(())
             }
             Clause::Run(command) => self.run(&command.line),
+            Clause::Unclear(why) => Err(NotUnderstood::unclear(words, why)),
         }
     }
 

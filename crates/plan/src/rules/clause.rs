@@ -50,6 +50,8 @@ pub(super) enum Clause {
     Compare(Named, Named),
     Fetch(String),
     Run(Command),
+    /// Words that are understood and may mean two things, or leave one out: what to say instead.
+    Unclear(&'static str),
 }
 
 impl Clause {
@@ -68,7 +70,26 @@ impl Clause {
             | Clause::CountEntries(_)
             | Clause::Compare(..)
             | Clause::Fetch(_)
-            | Clause::Run(_) => false,
+            | Clause::Run(_)
+            | Clause::Unclear(_) => false,
+        }
+    }
+
+    /// What to say instead, where the words leave something open.
+    pub(super) fn unclear(&self) -> Option<&'static str> {
+        match self {
+            Clause::Unclear(why) => Some(why),
+            Clause::List(e) | Clause::Find(e) | Clause::CountEntries(e) => e.unclear,
+            Clause::Read { of, .. }
+            | Clause::Count { of, .. }
+            | Clause::CountFound(of)
+            | Clause::Search { of, .. }
+            | Clause::Hash { of, .. }
+            | Clause::DiskUse { of } => match of {
+                Whom::Entries(e) => e.unclear,
+                Whom::Named(_) | Whom::Literal(_) | Whom::Earlier(..) => None,
+            },
+            Clause::Show(_) | Clause::Compare(..) | Clause::Fetch(_) | Clause::Run(_) => None,
         }
     }
 }
@@ -267,6 +288,7 @@ fn in_place(c: &mut Cursor<'_>) -> Option<Clause> {
         | Clause::DiskUse { .. }
         | Clause::Compare(..)
         | Clause::Fetch(_)
-        | Clause::Run(_) => None,
+        | Clause::Run(_)
+        | Clause::Unclear(_) => None,
     }
 }

@@ -71,11 +71,11 @@ fn same_pair(c: &mut Cursor<'_>) -> Option<Clause> {
     whether(c);
     let asked = c.accept(&["are", "do"]);
     let (left, right) = pair(c, &["and"], true)?;
-    if !asked {
-        c.need(&["are", "differ", "match"])?;
-    }
-    let stated = c.accept(SAME) || c.accept(&["differ", "match"]);
-    (stated || !asked).then_some(Clause::Compare(left, right))
+    let said = match asked {
+        true => c.accept(&["differ", "match"]),
+        false => c.choose(&[("are", false), ("differ", true), ("match", true)])?,
+    };
+    (said || c.accept(SAME)).then_some(Clause::Compare(left, right))
 }
 
 /// "is FILE identical to FILE?"

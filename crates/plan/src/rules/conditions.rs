@@ -6,7 +6,7 @@ use super::cursor::{Cursor, Table};
 use super::entries::{Entries, WHICH_ARE, set};
 use super::search;
 use super::token::Kind;
-use super::words::{self, duration, last_duration, number, size};
+use super::words::{self, IN, duration, last_duration, number, size};
 use crate::SizeBound;
 use octollm_contract::Millis;
 
@@ -19,13 +19,51 @@ pub(super) fn quality(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
         };
     }
     if let Some(bound) = c.attempt(size_bound) {
-        return set(&mut e.size, bound);
+        e.size = Some(both(e.size, bound)?);
+        return Some(());
     }
     if let Some(glob) = c.attempt(name) {
         return set(&mut e.name, glob);
     }
-    let sought = c.attempt(search::containing)?;
-    set(&mut e.containing, sought)
+    if let Some(why) = c.attempt(without_unit) {
+        return set(&mut e.unclear, why);
+    }
+    match c.attempt(search::containing)? {
+        Ok(sought) => set(&mut e.containing, sought),
+        Err(why) => set(&mut e.unclear, why),
+    }
+}
+
+/// "larger than 5 MB" and "smaller than 10 MB": one bound for each end.
+fn both(first: Option<SizeBound>, second: SizeBound) -> Option<SizeBound> {
+    let (at_least, at_most) = match (first, second) {
+        (None, second) => return Some(second),
+        (
+            Some(SizeBound { at_least: Some(least), at_most: None }),
+            SizeBound { at_least: None, at_most: Some(most) },
+        )
+        | (
+            Some(SizeBound { at_least: None, at_most: Some(most) }),
+            SizeBound { at_least: Some(least), at_most: None },
+        ) => (least, most),
+        (Some(_), _) => return None,
+    };
+    (at_least <= at_most).then_some(SizeBound { at_least: Some(at_least), at_most: Some(at_most) })
+}
+
+/// "bigger than 10", "older than 30": a number without a unit, and what to say instead.
+fn without_unit(c: &mut Cursor<'_>) -> Option<&'static str> {
+    c.accept(WHICH_ARE);
+    let why = if c.choose(AGES).is_some() {
+        "say a unit of time, such as 30 days"
+    } else {
+        c.choose(SIZES)?;
+        "say a unit, such as 10 MB"
+    };
+    number(c)?;
+    // "10,000 MB" is a number in two halves.
+    let ends = c.peek().is_none_or(|t| matches!(t.kind, Kind::Semicolon | Kind::Stop | Kind::Newline));
+    (ends || c.clone().accept(IN)).then_some(why)
 }
 
 fn age(c: &mut Cursor<'_>) -> Option<(Age, Millis)> {
@@ -137,9 +175,7 @@ fn name(c: &mut Cursor<'_>) -> Option<String> {
         return None;
     }
     match relation {
-        Name::Whole if !matches!(token.lower.as_str(), "after" | "by" | "for" | "like") => {
-            Some(text.to_owned())
-        }
+        Name::Whole if !matches!(token.lower.as_str(), "after" | "by" | "for" | "like") => Some(whole(text)),
         Name::Whole => None,
         Name::Glob => text.contains(['*', '?', '[']).then(|| text.to_owned()),
         Name::Ending if is_glob(text) && text.starts_with('*') => Some(text.to_owned()),
@@ -147,7 +183,7 @@ fn name(c: &mut Cursor<'_>) -> Option<String> {
             .then(|| literal(text))
             .flatten()
             .map(|t| format!("*{t}")),
-        Name::Beginning => (token.kind == Kind::Quoted || is_plain(text))
+        Name::Beginning => (token.kind == Kind::Quoted || is_plain(text) || is_letter(c, text))
             .then(|| literal(text))
             .flatten()
             .map(|t| format!("{t}*")),
@@ -162,6 +198,20 @@ fn name(c: &mut Cursor<'_>) -> Option<String> {
 /// A word of a name and not an article or a pronoun: "starting with the letter a" is no name.
 fn is_plain(text: &str) -> bool {
     !matches!(text, "the" | "a" | "an" | "letter" | "letters" | "my" | "his" | "her" | "it")
+}
+
+/// "starting with a in /tmp": what follows leaves nothing for an article.
+fn is_letter(c: &Cursor<'_>, text: &str) -> bool {
+    let ends = c.is_done() || c.peek().is_some_and(|t| t.kind != Kind::Word && t.kind != Kind::Quoted);
+    text == "a" && (ends || c.clone().accept(IN))
+}
+
+/// A whole name as a glob: with a `*` or a `?` it is one, else each character is itself.
+pub(super) fn whole(name: &str) -> String {
+    if name.contains(['*', '?']) {
+        return name.to_owned();
+    }
+    name.replace('\\', "\\\\").replace('[', "\\[")
 }
 
 /// `text` as it stands inside a glob; what a glob would give a meaning is refused.
@@ -283,6 +333,10 @@ pub(super) const SIZES: &Table<Bound> = &[
     ("no more than", Bound::AtMost),
     ("not more than", Bound::AtMost),
     ("exactly", Bound::Exactly),
+    (">", Bound::Over),
+    (">=", Bound::AtLeast),
+    ("<", Bound::Under),
+    ("<=", Bound::AtMost),
 ];
 const SIZE_LEAD: &[&str] = &[
     "whose size is",

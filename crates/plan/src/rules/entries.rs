@@ -3,7 +3,7 @@
 //! Promises: a condition is taken at most once, a second of its kind stays over and so refuses
 //! the goal; vague words (large, recent, interesting) are no conditions.
 
-use super::conditions::{is_ending, is_glob, quality};
+use super::conditions::{is_ending, is_glob, quality, whole};
 use super::cursor::{Cursor, Table};
 use super::named::{self, Named};
 use super::search::Sought;
@@ -39,6 +39,8 @@ pub(super) struct Entries {
     pub(super) recursive: Option<bool>,
     pub(super) hidden: Option<bool>,
     pub(super) places: Vec<Named>,
+    /// What to say instead of a condition that may mean two things.
+    pub(super) unclear: Option<&'static str>,
 }
 
 pub(super) const NOUNS: &Table<Noun> = &[
@@ -78,8 +80,7 @@ const LIST_OF: &[&str] = &[
     "the path of",
     "the path to",
 ];
-const DETERMINER: &[&str] =
-    &["the", "a", "an", "all", "all the", "all of the", "any", "all my", "my", "both"];
+const DETERMINER: &[&str] = &["the", "a", "an", "any", "my", "both"];
 
 pub(super) const ORDERS: &Table<SortBy> = &[
     ("largest", SortBy::Largest),
@@ -309,36 +310,49 @@ pub(super) const ONLY: &Table<FindKind> = &[
     ("but only directories", FindKind::Folder),
 ];
 
+const ONE_OR_ALL: &str = "say \"the … file\" for one, or \"the … files\" for all of them in that order";
+
 /// Reads a description. Its places may be empty; the caller knows whether one is needed.
 pub(super) fn entries(c: &mut Cursor<'_>) -> Option<Entries> {
     c.attempt(|c| {
         let mut e = Entries::default();
         c.accept(LIST_OF);
-        let each = c.accept(&["every", "each"]);
-        c.accept(DETERMINER);
+        // "all file" is said of all.
+        let each = c.accept(&["every", "each", "all", "all the", "all of the", "all my"]);
+        if !each {
+            c.accept(DETERMINER);
+        }
         while before_noun(c, &mut e).is_some() {}
+        let ordered = e.sort.is_some() && e.limit.is_none();
         let noun_from = c.at();
         match c.choose(NOUNS) {
             Some(noun) => {
                 e.noun = noun;
                 if e.name.is_none() {
                     // "the file Cargo.toml"
-                    e.name = c.word(named::is_bare_file).map(|t| t.text.clone());
+                    e.name = c.word(named::is_bare_file).map(|t| whole(&t.text));
                 }
             }
             // "find *.log in /var/log", "find Cargo.toml in /src": a name needs no noun.
             None => {
                 e.noun = Noun::Any;
                 if e.name.is_none() {
-                    e.name = Some(c.word(named::is_bare_file)?.text.clone());
+                    e.name = Some(whole(&c.word(named::is_bare_file)?.text));
                 }
                 if e.only.is_some() {
                     return None;
+                }
+                if ordered {
+                    e.unclear = Some(ONE_OR_ALL);
                 }
             }
         }
         let noun = c.since(noun_from).to_ascii_lowercase();
         let one = matches!(noun.as_str(), "file" | "folder" | "directory");
+        // "the largest file" is one, "the largest files" are all of them in that order.
+        if one && ordered {
+            e.limit = Some(1);
+        }
         after_noun(c, &mut e);
         // "a file in /tmp" is one of many, and nobody said which.
         let told = e.name.is_some() || e.limit.is_some() || e.containing.is_some();
@@ -379,12 +393,10 @@ fn before_noun(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
     });
     if let Some((order, limit)) = ordered {
         set(&mut e.sort, order)?;
-        // "the largest file" is one, "the largest files" are all of them in that order.
-        let single = c.peek().is_some_and(|t| matches!(t.lower.as_str(), "file" | "folder" | "directory"));
-        if let Some(limit) = limit.or(single.then_some(1)) {
-            set(&mut e.limit, limit)?;
-        }
-        return Some(());
+        return match limit {
+            Some(limit) => set(&mut e.limit, limit),
+            None => Some(()),
+        };
     }
     if c.accept(&["regular"]) {
         return set(&mut e.only, FindKind::File);
@@ -395,7 +407,6 @@ fn before_noun(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
         return set(&mut e.only, if folders { FindKind::Folder } else { FindKind::File });
     }
     if c.accept(&["empty"]) {
-        set(&mut e.only, FindKind::File)?;
         return set(&mut e.size, SizeBound { at_least: None, at_most: Some(0) });
     }
     if c.accept(&["hidden", "dot"]) {
@@ -416,6 +427,11 @@ fn before_noun(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
     }
     let glob = c.attempt(|c| c.take(|t| matches!(t.kind, Kind::Word | Kind::Quoted) && is_glob(&t.text)))?;
     set(&mut e.name, glob.text.clone())
+}
+
+/// "in: /tmp", "the folder: /tmp"
+pub(super) fn colon(c: &mut Cursor<'_>) {
+    c.take(|t| t.kind == Kind::Stop && t.text == ":");
 }
 
 fn condition(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
@@ -452,8 +468,14 @@ fn condition(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
             if c.accept(&["here", "in here"]) {
                 return Some(vec![Named { path: ".".into(), called: named::Called::Folder }]);
             }
+            let anywhere = c.accept(&["anywhere", "somewhere"]);
             c.need(IN)?;
-            named::several(c, named::folder)
+            colon(c);
+            let places = named::several(c, named::folder)?;
+            if anywhere {
+                set(&mut e.recursive, true)?;
+            }
+            Some(places)
         });
         if let Some(places) = places {
             e.places = places;

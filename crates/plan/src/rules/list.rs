@@ -5,6 +5,7 @@ use super::cursor::Cursor;
 use super::entries::{self, Entries};
 use super::named::{self, Called, looks};
 use super::search;
+use super::token::Kind;
 use super::words::SHOW;
 use crate::SortBy;
 
@@ -94,7 +95,7 @@ pub(super) fn placeless(c: &mut Cursor<'_>) -> Option<Clause> {
         c.need(SHOW)?;
         c.accept(&["what", "which"]);
     }
-    let mut e = entries::entries(c)?;
+    let mut e = if find { quoted_name(c).or_else(|| entries::entries(c))? } else { entries::entries(c)? };
     if e.places.is_empty() && c.accept(&["does", "do"]) {
         e.places = named::several(c, named::folder)?;
         c.need(&["contain", "hold", "have"])?;
@@ -105,6 +106,21 @@ pub(super) fn placeless(c: &mut Cursor<'_>) -> Option<Clause> {
         entries::after_noun(c, &mut e);
     }
     Some(if find { Clause::Find(Box::new(e)) } else { Clause::List(Box::new(e)) })
+}
+
+/// "find 'report.pdf' in /srv": quotes make no difference to a name that looks like a file's.
+fn quoted_name(c: &mut Cursor<'_>) -> Option<Entries> {
+    c.attempt(|c| {
+        let name = c.take(|t| t.kind == Kind::Quoted && named::is_bare_file(t))?;
+        let mut e = Entries {
+            noun: entries::Noun::Any,
+            name: Some(super::conditions::whole(&name.text)),
+            ..Entries::default()
+        };
+        entries::after_noun(c, &mut e);
+        let folder = |place: &named::Named| looks(place) != Some(Called::File);
+        (!e.places.is_empty() && e.places.iter().all(folder)).then_some(e)
+    })
 }
 
 /// "search /var/log for *.gz files"

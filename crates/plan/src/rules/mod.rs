@@ -23,6 +23,7 @@ mod cursor;
 mod disk;
 mod entries;
 mod fetch;
+mod grep;
 mod hash;
 mod list;
 mod named;

@@ -167,7 +167,9 @@ fn has_ending(name: &str) -> bool {
 fn has_path_form(token: &Token) -> bool {
     let text = token.text.as_str();
     let formed = text.contains('/') || text.starts_with('~') || text == "." || text == "..";
-    formed && !is_url(text) && !text.contains(['*', '?'])
+    // "1/3" and "24/7" are no paths.
+    let numbers = text.bytes().all(|b| b.is_ascii_digit() || b == b'/') && !text.starts_with('/');
+    formed && !numbers && !is_url(text) && !text.contains(['*', '?'])
 }
 
 /// Of a path with slashes in it that does not begin as one (`src/main.rs`, but also `TCP/IP`):
@@ -247,6 +249,7 @@ pub(super) fn either(c: &mut Cursor<'_>) -> Option<Named> {
 fn marked(c: &mut Cursor<'_>, marker: &[&str]) -> Option<String> {
     c.need(marker)?;
     let called = c.accept(CALLED);
+    super::entries::colon(c);
     let token = c.take(|t| match t.kind {
         Kind::Word => {
             let free = !is_url(&t.text) && !t.text.contains(['*', '?']);

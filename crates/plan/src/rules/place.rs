@@ -41,6 +41,12 @@ impl Place {
         if path.len() > MAX_PATH_BYTES {
             return Err(NotUnderstood::BadPath { path: shown(), why: "it is longer than any path may be" });
         }
+        if path.split('/').any(|part| part.starts_with('$')) {
+            return Err(NotUnderstood::BadPath {
+                path: shown(),
+                why: "variables are not looked up; ~ is the home folder",
+            });
+        }
         let whole = if path.starts_with('/') {
             path.to_owned()
         } else if path == "~" || path.starts_with("~/") {

@@ -87,14 +87,20 @@ fn head_or_tail(c: &mut Cursor<'_>) -> Option<Clause> {
         if c.accept(&["-n"]) {
             return number(c);
         }
-        let glued = c.word(|t| t.text.starts_with('-') && t.text.len() > 1 && t.text.len() < 9)?;
-        glued.text.trim_start_matches("-n").trim_start_matches('-').parse().ok().filter(|n| *n > 0)
+        glued(&c.word(|t| glued(&t.text).is_some())?.text)
     });
     c.accept(&["of"]);
     let of = whom::files(c)?;
     let count = count.unwrap_or(DEFAULT_LINES);
     let part = if first { Part::First(count) } else { Part::Last(count) };
     Some(Clause::Read { part, of })
+}
+
+/// `-20`, `-n20`
+fn glued(option: &str) -> Option<u32> {
+    let digits = option.strip_prefix("-n").or_else(|| option.strip_prefix('-'))?;
+    let plain = digits.len() < 8 && digits.bytes().all(|b| b.is_ascii_digit());
+    digits.parse().ok().filter(|count| plain && *count > 0)
 }
 
 /// "read FILE": the verb says that it is a file; after "show", the path's looks decide.

@@ -6,7 +6,8 @@
 
 use super::clause::Clause;
 use super::cursor::{Cursor, Table};
-use super::named;
+use super::grep;
+use super::named::{self, Called, Named};
 use super::token::{Kind, Token};
 use super::whom::{self, Whom};
 use super::words::SHOW;
@@ -21,6 +22,9 @@ pub(super) struct Sought {
 
 pub(super) const SEARCH: &[&str] =
     &["search", "look", "grep", "scan", "search through", "look through", "scan through"];
+/// Stand before the place of a search.
+pub(super) const INSIDE: &[&str] =
+    &["in", "inside", "within", "through", "throughout", "across", "under", "from"];
 const LINES: &[&str] = &[
     "lines",
     "line",
@@ -58,11 +62,31 @@ pub(super) const HOLDING: &[&str] = &[
     "which include",
     "including",
     "that mention",
+    "which mention",
+    "mention",
+    "mentions",
     "mentioning",
     "matching",
     "that match",
     "which match",
 ];
+/// Those that are said of a text only, and not of a name.
+const HOLDING_TEXT: &[&str] = &[
+    "containing",
+    "that contain",
+    "which contain",
+    "that contains",
+    "contain",
+    "contains",
+    "that mention",
+    "which mention",
+    "mention",
+    "mentions",
+    "mentioning",
+    "that include",
+    "which include",
+];
+const MATCHING: &[&str] = &["matching", "that match", "which match"];
 pub(super) const TEXT: &Table<bool> = &[
     ("the text", false),
     ("the string", false),
@@ -178,25 +202,42 @@ const JUDGEMENTS: &[&str] = &[
     "syntax",
     "grammar",
     "spelling",
+    "music",
+    "song",
+    "audio",
+    "video",
+    "movie",
+    "film",
+    "photo",
+    "picture",
+    "image",
+    "book",
+    "document",
+    "spreadsheet",
+    "software",
+    "app",
+    "program",
+    "spam",
+    "porn",
 ];
 
 pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
-    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 5] =
-        [text_first, place_first, lines, find_text, asked];
+    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 6] =
+        [grep::clause, text_first, place_first, lines, find_text, asked];
     let readings = forms.into_iter().filter_map(|form| c.attempt_from(form));
     let (after, clause) = readings.max_by_key(|(after, _)| after.at())?;
     *c = after;
     Some(clause)
 }
 
-fn finish(c: &mut Cursor<'_>, mut sought: Sought, of: Whom) -> Option<Clause> {
+pub(super) fn finish(c: &mut Cursor<'_>, mut sought: Sought, of: Whom) -> Option<Clause> {
     case(c, &mut sought);
     c.accept(&["recursively"]);
     case(c, &mut sought);
     Some(Clause::Search { sought, of })
 }
 
-fn case(c: &mut Cursor<'_>, sought: &mut Sought) {
+pub(super) fn case(c: &mut Cursor<'_>, sought: &mut Sought) {
     let found = c.attempt(|c| {
         c.punctuation(Kind::Comma);
         c.choose(CASE)
@@ -204,38 +245,24 @@ fn case(c: &mut Cursor<'_>, sought: &mut Sought) {
     sought.ignore_case |= found.unwrap_or(false);
 }
 
-fn place(c: &mut Cursor<'_>) -> Option<Whom> {
+pub(super) fn place(c: &mut Cursor<'_>) -> Option<Whom> {
     c.accept(&["all of", "the contents of"]);
     whom::anything(c)
 }
 
-/// "search for 'x' in FILE"; `grep -i x FILE`.
+/// "search for 'x' in FILE".
 fn text_first(c: &mut Cursor<'_>) -> Option<Clause> {
-    let mut ignore_case = false;
-    let grep = c.accept(&["grep"]);
-    let mut sought = if grep {
-        // Folders are always searched below, and the numbers of lines are always given.
-        ignore_case |= c.accept(&["-i", "-ri", "-ir", "-in", "-ni", "-rni", "-rin"]);
-        c.accept(&["-r", "-R", "-n", "-rn", "-nr"]);
-        c.accept(&["for"]);
-        marked(c).or_else(|| bare(c, |_| true))?
-    } else {
-        c.need(SEARCH)?;
-        ignore_case |= c.accept(&["case-insensitively", "case insensitively", "recursively"])
-            && c.since(c.at() - 1) != "recursively";
-        c.need(&["for", "up"])?;
-        c.accept(LINES);
-        if !c.accept(HOLDING) {
-            c.accept(&["of"]);
-        }
-        marked(c).or_else(|| bare(c, is_text))?
-    };
-    sought.ignore_case = ignore_case;
-    case(c, &mut sought);
-    let named_in = c.accept(&["in", "inside", "within", "through", "throughout", "across", "under", "from"]);
-    if !named_in && !grep {
-        return None;
+    c.need(SEARCH)?;
+    let how = c.choose(&[("case-insensitively", true), ("case insensitively", true), ("recursively", false)]);
+    c.need(&["for", "up"])?;
+    c.accept(LINES);
+    if !c.accept(HOLDING) {
+        c.accept(&["of"]);
     }
+    let mut sought = marked(c).or_else(|| bare(c, is_text))?;
+    sought.ignore_case = how.unwrap_or(false);
+    case(c, &mut sought);
+    c.need(INSIDE)?;
     let of = place(c)?;
     finish(c, sought, of)
 }
@@ -266,10 +293,13 @@ fn lines(c: &mut Cursor<'_>) -> Option<Clause> {
         c.need(&["in", "of", "from"])?;
         place(c)
     });
-    if !c.accept(HOLDING) {
+    let matching = c.clone().accept(MATCHING);
+    let holding = c.accept(HOLDING);
+    if !holding {
         c.need(&["of", "for"])?;
     }
-    let mut sought = marked(c)?;
+    let told = c.clone().choose(TEXT).is_some();
+    let mut sought = marked(c).or_else(|| if holding { bare(c, is_code) } else { None })?;
     case(c, &mut sought);
     let of = match place_before {
         Some(of) => of,
@@ -278,16 +308,34 @@ fn lines(c: &mut Cursor<'_>) -> Option<Clause> {
             place(c)?
         }
     };
+    // "lines matching '^x'" may mean the text as it stands.
+    if matching && !told && sought.pattern.contains(['^', '$', '*', '+', '?', '|', '\\', '[', '(', '{']) {
+        return Some(Clause::Unclear("say \"matching the regex '…'\" or \"containing the text '…'\""));
+    }
     finish(c, sought, of)
 }
 
 /// "find 'x' in FILE".
 fn find_text(c: &mut Cursor<'_>) -> Option<Clause> {
     c.need(&["find", "locate"])?;
+    let told = c.clone().choose(TEXT).is_some();
     let mut sought = marked(c).filter(|s| !s.pattern.contains('*') || s.regex)?;
     case(c, &mut sought);
     c.need(&["in", "inside", "within", "under"])?;
     let of = place(c)?;
+    // In a folder it may be a file's name; one that has the ending of a file is read as one elsewhere.
+    let in_files = match &of {
+        Whom::Named(places) => places.iter().all(|place| named::looks(place) == Some(Called::File)),
+        Whom::Entries(_) | Whom::Literal(_) | Whom::Earlier(..) => true,
+    };
+    let may_be_name = !sought.pattern.contains(char::is_whitespace) && !is_written(&sought.pattern);
+    let name = Named { path: sought.pattern.clone(), called: Called::Nothing };
+    if !told && !in_files && named::looks(&name) == Some(Called::File) {
+        return None;
+    }
+    if !told && !in_files && may_be_name {
+        return Some(Clause::Unclear("say \"find the file named '…'\" or \"find the text '…'\""));
+    }
     finish(c, sought, of)
 }
 
@@ -298,14 +346,17 @@ fn asked(c: &mut Cursor<'_>) -> Option<Clause> {
     }
     let of = place(c)?;
     c.need(&["contain", "contains", "mention", "mentions", "include", "includes", "have", "has"])?;
-    let sought = marked(c)?;
+    let sought = marked(c).or_else(|| bare(c, is_code))?;
     finish(c, sought, of)
 }
 
-/// "containing 'x'", as a condition on files.
-pub(super) fn containing(c: &mut Cursor<'_>) -> Option<Sought> {
+/// "containing 'x'", as a condition on files; or what to say instead of "with 'x'", which may be
+/// said of the name.
+pub(super) fn containing(c: &mut Cursor<'_>) -> Option<Result<Sought, &'static str>> {
+    let of_text = c.clone().accept(HOLDING_TEXT);
     c.need(HOLDING)?;
-    let mut sought = marked(c)?;
+    let told = c.clone().choose(TEXT).is_some();
+    let mut sought = marked(c).or_else(|| if of_text { bare(c, is_code) } else { None })?;
     if c.accept(&[
         "in the name",
         "in their name",
@@ -317,11 +368,13 @@ pub(super) fn containing(c: &mut Cursor<'_>) -> Option<Sought> {
         return None;
     }
     case(c, &mut sought);
-    Some(sought)
+    Some(if of_text || told { Ok(sought) } else { Err(NAME_OR_TEXT) })
 }
 
+const NAME_OR_TEXT: &str = "say \"named '…'\", \"with '…' in the name\" or \"containing the text '…'\"";
+
 /// A text in quotes, or a word that is called a text.
-fn marked(c: &mut Cursor<'_>) -> Option<Sought> {
+pub(super) fn marked(c: &mut Cursor<'_>) -> Option<Sought> {
     c.attempt(|c| {
         let kind = c.choose(TEXT);
         let token = c.take(|t| match t.kind {
@@ -339,7 +392,7 @@ fn bare(c: &mut Cursor<'_>, fits: fn(&Token) -> bool) -> Option<Sought> {
     sought(&token.text, false)
 }
 
-fn sought(text: &str, regex: bool) -> Option<Sought> {
+pub(super) fn sought(text: &str, regex: bool) -> Option<Sought> {
     (!text.is_empty() && text.len() <= 1000).then(|| Sought {
         pattern: text.to_owned(),
         regex,
@@ -347,7 +400,7 @@ fn sought(text: &str, regex: bool) -> Option<Sought> {
     })
 }
 
-fn is_article(token: &Token) -> bool {
+pub(super) fn is_article(token: &Token) -> bool {
     matches!(
         token.lower.as_str(),
         "the"
@@ -377,10 +430,24 @@ fn is_text(token: &Token) -> bool {
     {
         return false;
     }
-    let written = text.len() > 1
-        && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_' || b == b'-');
-    let identifier = text.contains('_') || text.contains("::") || text.bytes().any(|b| b.is_ascii_digit());
     let plural = token.lower.ends_with('s') && !token.lower.ends_with("ss");
     let plain = text.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-') && !plural;
-    written || identifier || (plain && !JUDGEMENTS.contains(&token.lower.as_str()))
+    is_written(text) || (plain && !JUDGEMENTS.contains(&token.lower.as_str()))
+}
+
+/// A bare word that is written as in a program or a log and cannot be English.
+fn is_code(token: &Token) -> bool {
+    is_text(token) && is_written(&token.text)
+}
+
+/// `TODO`, `max_retries`, `Vec::new`, `PermitRootLogin`.
+fn is_written(text: &str) -> bool {
+    let upper = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
+    let inner =
+        text.as_bytes().windows(2).any(|two| two[0].is_ascii_lowercase() && two[1].is_ascii_uppercase());
+    (text.len() > 1 && text.bytes().all(upper))
+        || inner
+        || text.contains('_')
+        || text.contains("::")
+        || text.bytes().any(|b| b.is_ascii_digit())
 }

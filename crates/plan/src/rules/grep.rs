@@ -1,0 +1,128 @@
+//! `grep -rn PATTERN PLACE`, as on a command line, and "grep for TODO in PLACE".
+//!
+//! Promises: a pattern means what it means to `grep`; an option that changes what is found is
+//! honoured, and one that is not known here refuses the goal.
+
+use super::clause::Clause;
+use super::cursor::Cursor;
+use super::search::{self, Sought};
+use super::token::{Kind, Token};
+
+/// How a pattern is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Syntax {
+    /// A basic regular expression.
+    Basic,
+    /// `-E`
+    Extended,
+    /// `-F`
+    Fixed,
+}
+
+pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
+    c.need(&["grep"])?;
+    let (mut ignore_case, mut syntax) = (false, Syntax::Basic);
+    while let Some(options) = c.word(is_known) {
+        for option in options.text.chars() {
+            match option {
+                'i' => ignore_case = true,
+                'E' => syntax = Syntax::Extended,
+                'F' => syntax = Syntax::Fixed,
+                // Folders are always searched below, and the numbers of lines are always given.
+                _ => {}
+            }
+        }
+    }
+    let spoken = c.accept(&["for"]) || c.peek().is_some_and(|t| t.lower == "the");
+    let mut sought = match c.attempt(|c| if spoken { search::marked(c) } else { None }) {
+        Some(sought) => sought,
+        None => {
+            let quoted = c.take(|t| t.kind == Kind::Quoted);
+            let token = quoted.or_else(|| c.word(|t| !search::is_article(t) && !t.text.starts_with('-')))?;
+            let (pattern, regex) = match syntax {
+                _ if spoken => (token.text.clone(), false),
+                Syntax::Fixed => (token.text.clone(), false),
+                Syntax::Extended => (token.text.clone(), true),
+                Syntax::Basic => basic(&token.text)?,
+            };
+            Sought { regex, ..search::sought(&pattern, false)? }
+        }
+    };
+    sought.ignore_case = ignore_case;
+    search::case(c, &mut sought);
+    c.accept(search::INSIDE);
+    let of = search::place(c)?;
+    search::finish(c, sought, of)
+}
+
+/// `-rn`, of options that this file knows.
+fn is_known(token: &Token) -> bool {
+    let options = token.text.strip_prefix('-').unwrap_or_default();
+    !options.is_empty()
+        && options.chars().all(|option| matches!(option, 'i' | 'E' | 'F' | 'r' | 'R' | 'n' | 'H'))
+}
+
+/// A basic regular expression in the syntax of the `regex` crate, and whether it is more than a
+/// plain text. Escapes are left out: what they mean differs from one `grep` to another.
+fn basic(pattern: &str) -> Option<(String, bool)> {
+    if !pattern.contains(['.', '[', '*', '^', '$', '\\']) {
+        return Some((pattern.to_owned(), false));
+    }
+    let mut regex = String::new();
+    let mut rest = pattern;
+    while let Some(c) = rest.chars().next() {
+        let first = rest.len() == pattern.len();
+        rest = rest.strip_prefix(c)?;
+        match c {
+            '\\' => return None,
+            '[' => {
+                let skipped = rest.len() - rest.trim_start_matches('^').len();
+                // A `]` that comes first stands for itself; classes within classes are left out.
+                let end = rest.char_indices().skip(skipped + 1).find(|(_, c)| *c == ']')?.0;
+                let inner = &rest[..end];
+                if skipped > 1 || inner.contains(['[', '&', '~', ']']) {
+                    return None;
+                }
+                regex.push('[');
+                regex.push_str(inner);
+                regex.push(']');
+                rest = &rest[end + 1..];
+            }
+            '^' if first => regex.push('^'),
+            '$' if rest.is_empty() => regex.push('$'),
+            '*' if !matches!(regex.as_str(), "" | "^") => regex.push('*'),
+            '.' => regex.push('.'),
+            '^' | '$' | '*' | '+' | '?' | '(' | ')' | '{' | '}' | '|' | ']' => {
+                regex.push('\\');
+                regex.push(c);
+            }
+            plain => regex.push(plain),
+        }
+    }
+    Some((regex, true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_basic_regular_expression_keeps_its_meaning() {
+        let cases = [
+            ("TODO(me)", Some(("TODO(me)", false))),
+            ("^root", Some(("^root", true))),
+            ("f(x).*", Some((r"f\(x\).*", true))),
+            ("a^b$c$", Some((r"a\^b\$c$", true))),
+            ("*a*", Some((r"\*a*", true))),
+            ("^*", Some((r"^\*", true))),
+            ("[^a-z]+", Some((r"[^a-z]\+", true))),
+            ("[a", None),
+            ("[]a]", None),
+            ("[[:digit:]]", None),
+            (r"a\|b", None),
+        ];
+        for (pattern, meant) in cases {
+            assert_eq!(basic(pattern), meant.map(|(text, regex)| (text.to_owned(), regex)), "{pattern}");
+        }
+    }
+}
