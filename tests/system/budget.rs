@@ -16,20 +16,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-const FAULTS: &str = "[faults]\nerror = 0.05\nrate_limit = 0.03\nretry_after_seconds = 0\ncut = 0.03\n\
+pub(crate) const FAULTS: &str = "[faults]\nerror = 0.05\nrate_limit = 0.03\nretry_after_seconds = 0\ncut = 0.03\n\
                       malformed = 0.02\n\n[[rule]]";
 /// Slow enough that a kill meets a call.
-const SLOW: (&str, &str) = ("first_token_ms = { fixed = 20 }", "first_token_ms = { fixed = 120 }");
+pub(crate) const SLOW: (&str, &str) = ("first_token_ms = { fixed = 20 }", "first_token_ms = { fixed = 120 }");
 
 /// A task: its goal's mark, its id, and what it was granted.
-struct Granted {
+pub(crate) struct Granted {
     mark: String,
-    id: String,
+    pub(crate) id: String,
     tokens: u64,
     micros: i64,
 }
 
-async fn submit(api: &Api, chance: &mut Chance, number: usize) -> Granted {
+pub(crate) async fn submit(api: &Api, chance: &mut Chance, number: usize) -> Granted {
     let mark = format!("task-{number:04}-mark");
     let tokens = 9_000 + chance.below(120_000);
     let micros = 20_000 + chance.below(400_000).cast_signed();
@@ -39,6 +39,14 @@ async fn submit(api: &Api, chance: &mut Chance, number: usize) -> Granted {
     });
     Granted { id: api.submit(&body).await, mark, tokens, micros }
 }
+
+/// How many accounts are overdrawn, or hold what no call holds.
+pub(crate) const OVERDRAWN: &str =
+    "SELECT count(*) FROM ledger WHERE money_spent + money_held > money_granted
+    OR tokens_spent + tokens_held > tokens_granted OR money_spent < 0 OR money_held < 0
+    OR tokens_spent < 0 OR tokens_held < 0
+    OR money_held <> (SELECT coalesce(sum(cost), 0) FROM hold WHERE hold.task = ledger.task)
+    OR tokens_held <> (SELECT coalesce(sum(tokens), 0) FROM hold WHERE hold.task = ledger.task)";
 
 /// granted = spent + held + free in every account, by the store's own rows; and what is held is
 /// what the open calls hold.
@@ -54,17 +62,7 @@ fn audit(data: &Path) {
         }
     }
     let store = Connection::open_with_flags(&to, OpenFlags::SQLITE_OPEN_READ_WRITE).expect("the store opens");
-    let wrong: i64 = store
-        .query_row(
-            "SELECT count(*) FROM ledger WHERE money_spent + money_held > money_granted
-                OR tokens_spent + tokens_held > tokens_granted OR money_spent < 0 OR money_held < 0
-                OR tokens_spent < 0 OR tokens_held < 0
-                OR money_held <> (SELECT coalesce(sum(cost), 0) FROM hold WHERE hold.task = ledger.task)
-                OR tokens_held <> (SELECT coalesce(sum(tokens), 0) FROM hold WHERE hold.task = ledger.task)",
-            [],
-            |row| row.get(0),
-        )
-        .expect("the accounts are read");
+    let wrong: i64 = store.query_row(OVERDRAWN, [], |row| row.get(0)).expect("the accounts are read");
     assert_eq!(wrong, 0, "P5: an account is overdrawn, or holds what no call holds");
 }
 
@@ -120,13 +118,18 @@ async fn no_kill_overspends_a_budget_or_forgets_a_call() {
         log.len()
     );
     assert!(kills > 1 && worker_kills > 1 && log.len() > 30, "too little happened to prove anything");
+    check_all(&tasks, &ended, &log);
+}
+
+/// P5, of each task as it ended: by what the provider says that it did.
+pub(crate) fn check_all(tasks: &[Granted], ended: &[Value], log: &[Value]) {
     let mut done: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
     for call in log.iter().filter(|call| call["outcome"] != "failed") {
         let question = call["question"].as_str().expect("the log keeps questions");
         let task = tasks.iter().find(|task| question.contains(&task.mark));
         done.entry(task.map_or("nobody's", |task| &task.mark)).or_default().push(call);
     }
-    for (task, view) in tasks.iter().zip(&ended) {
+    for (task, view) in tasks.iter().zip(ended) {
         check(task, view, done.get(task.mark.as_str()).map_or(&[], Vec::as_slice));
     }
 }

@@ -17,6 +17,7 @@ mod database;
 mod deployed;
 mod drain;
 mod fleet;
+mod fleet_budget;
 mod fleet_kills;
 mod full_disk;
 mod interrupt;

@@ -28,7 +28,7 @@ const ROLL_UP: usize = 2000;
 /// Hints come with every claim; sweeps do not.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Who sweeps says so again in time; who does not looks whether somebody else still does.
-const ASK_AGAIN: Duration = Duration::from_secs(4);
+const ASK_AGAIN: Duration = Duration::from_secs(3);
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
 
 /// What all sweeps of this process have found.

@@ -27,8 +27,8 @@ use uuid::Uuid;
 /// Tasks in one transaction.
 const SLICE: usize = 256;
 /// Between two looks: longer than a process that lives takes between two counts.
-const LOOK_EVERY: Millis = Millis::from_secs(5);
-/// Whose count was the same in so many looks after the first is dead: 15 s at least.
+const LOOK_EVERY: Millis = Millis::from_secs(4);
+/// Whose count was the same in so many looks after the first is dead: 12 s at least.
 const STILL_MAX: u32 = 3;
 
 /// Who has calls under way, and since when their counts stand still. A function of what was seen.
@@ -212,7 +212,7 @@ mod tests {
     }
 
     fn at(looks: i64) -> Timestamp {
-        Timestamp::from_millis(looks * 5_000)
+        Timestamp::from_millis(looks * 4_000)
     }
 
     /// P1: a dead caller is known as such; one that counts, however slowly, never is.
@@ -256,7 +256,7 @@ mod tests {
     fn looks_are_apart() {
         let mut watch = Watch::default();
         watch.look(at(1), []);
-        assert!(!watch.is_due(at(1) + Millis::new(4_999)));
+        assert!(!watch.is_due(at(1) + Millis::new(3_999)));
         assert!(watch.is_due(at(2)));
         assert!(watch.is_due(at(0)), "a clock that was set back");
     }

@@ -56,7 +56,7 @@ async fn calls_of_the_dead_are_ended_and_those_of_the_living_are_not() {
         let swept = leader.sweep(10).await.unwrap();
         assert_eq!(swept.presumed_of, [], "look {look}");
         assert_eq!(leader.sweep(10).await.unwrap().presumed_of, [], "another sweep is not another look");
-        hands.step(5_000);
+        hands.step(4_000);
     }
     living.leads().await.unwrap();
     let swept = leader.sweep(10).await.unwrap();
@@ -76,7 +76,7 @@ async fn calls_of_the_dead_are_ended_and_those_of_the_living_are_not() {
     for look in 0..6 {
         dead.leads().await.unwrap();
         assert_eq!(leader.sweep(10).await.unwrap().presumed_of, [], "it is back, look {look}");
-        hands.step(2_500);
+        hands.step(2_000);
     }
     settle(&dead, next, 5).await.unwrap();
 }
