@@ -12,7 +12,8 @@ use serde_json::Value;
 use std::fmt::Write;
 
 fn here() -> Place {
-    Place { home: Some("/home/me".into()), cwd: Some("/home/me/work".into()), ..Place::default() }
+    let entries = ["src", "docs", "test"].map(str::to_owned).into();
+    Place { home: Some("/home/me".into()), cwd: Some("/home/me/work".into()), entries }
 }
 
 /// A call on one line: the tool and the arguments that are not the default.
@@ -98,6 +99,20 @@ fn these_goals_are_understood() {
 #[test]
 fn these_goals_are_refused() {
     check("refused.txt", false);
+}
+
+/// P10: what lies in the folder is known by its bare name, and nothing else is.
+#[test]
+fn a_bare_word_is_a_path_only_where_it_lies() {
+    let elsewhere = Place { entries: ["lib".to_owned()].into(), ..here() };
+    for goal in
+        ["list src", "grep -rn TODO src", "how big is src?", "count the files in src", "list src/plan"]
+    {
+        assert!(plan(goal, &here()).is_ok(), "{goal}: {:?}", plan(goal, &here()));
+        assert!(plan(goal, &elsewhere).is_err(), "{goal}: {:?}", plan(goal, &elsewhere));
+    }
+    let refusal = plan("search for TODO in src", &elsewhere).unwrap_err().to_string();
+    assert!(refusal.contains("write ./src"), "{refusal}");
 }
 
 /// P6: a plan passes the check under the policy that grants exactly what it asks, and no step

@@ -6,12 +6,13 @@
 use super::cursor::Cursor;
 use super::entries::Entries;
 use super::named::{self, Named};
+use super::place::Place;
 use super::run::Command;
 use super::search::Sought;
 use super::token::{Kind, Token};
 use super::whom::Whom;
 use super::words::{self, POLITE};
-use super::{NotUnderstood, compare, count, disk, fetch, hash, list, read, run, search};
+use super::{NotUnderstood, compare, count, disk, fetch, hash, list, read, refusal, run, search};
 use crate::{CountWhat, HashKind};
 use std::cell::Cell;
 
@@ -143,9 +144,9 @@ pub(super) const THEN: &[&str] = &[
 pub(super) const AND: &[&str] = &["and", "and also", "also", "as well as", "plus", "&"];
 
 /// Cuts a goal into its clauses.
-pub(super) fn clauses(goal: &str, tokens: &[Token]) -> Result<Vec<Placed>, NotUnderstood> {
+pub(super) fn clauses(goal: &str, tokens: &[Token], place: &Place) -> Result<Vec<Placed>, NotUnderstood> {
     let furthest = Cell::new(0);
-    let mut c = Cursor::new(goal, tokens, &furthest);
+    let mut c = Cursor::new(goal, tokens, place, &furthest);
     let mut found: Vec<Placed> = Vec::new();
     while c.punctuation(Kind::Newline) {}
     bullet(&mut c);
@@ -155,13 +156,17 @@ pub(super) fn clauses(goal: &str, tokens: &[Token]) -> Result<Vec<Placed>, NotUn
     let mut after_previous = false;
     loop {
         let from = c.at();
-        let again = found
-            .last()
-            .filter(|_| !after_previous)
-            .is_some_and(|p| matches!(p.clause, Clause::Count { .. }));
-        let again = if again { c.attempt(count::again) } else { None };
-        let Some(clause) = again.or_else(|| clause(&mut c)) else {
-            return Err(NotUnderstood::words(c.unclear_from_furthest()));
+        let again = found.last().filter(|_| !after_previous).and_then(|placed| {
+            if matches!(placed.clause, Clause::Count { .. }) {
+                return c.attempt(count::again);
+            }
+            if matches!(placed.clause, Clause::Fetch(_)) { c.attempt(fetch::again) } else { None }
+        });
+        let first = found.is_empty();
+        let clause = again.or_else(|| clause(&mut c));
+        let Some(clause) = clause.or_else(|| if first { c.last_resort(list::without_verb) } else { None })
+        else {
+            return Err(not_understood(&c));
         };
         if found.len() >= crate::MAX_STEPS {
             return Err(NotUnderstood::TooManySteps);
@@ -176,6 +181,15 @@ pub(super) fn clauses(goal: &str, tokens: &[Token]) -> Result<Vec<Placed>, NotUn
             Some(joint) => after_previous = joint == Joint::Then,
             None => return Err(NotUnderstood::words(c.rest())),
         }
+    }
+}
+
+/// The words that are left over, or that a name without a slash is no path.
+fn not_understood(c: &Cursor<'_>) -> NotUnderstood {
+    const BEFORE: &[&str] = &["in", "inside", "within", "under", "below"];
+    match c.bare_at_furthest(BEFORE, &["and", "then", "for", "to"]) {
+        Some(name) => NotUnderstood::BareName { name: refusal::cut(name, 120) },
+        None => NotUnderstood::words(c.unclear_from_furthest()),
     }
 }
 

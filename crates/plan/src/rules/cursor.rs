@@ -3,6 +3,8 @@
 //! Promises: a rule that gives up leaves the cursor where it was; the furthest token that any
 //! rule understood is remembered, so that a refusal can name the words behind it.
 
+use super::named;
+use super::place::Place;
 use super::token::{Kind, Token};
 use std::cell::Cell;
 
@@ -13,13 +15,40 @@ pub(super) type Table<T> = [(&'static str, T)];
 pub(super) struct Cursor<'t> {
     goal: &'t str,
     tokens: &'t [Token],
+    place: &'t Place,
     at: usize,
     furthest: &'t Cell<usize>,
 }
 
 impl<'t> Cursor<'t> {
-    pub(super) fn new(goal: &'t str, tokens: &'t [Token], furthest: &'t Cell<usize>) -> Self {
-        Cursor { goal, tokens, at: 0, furthest }
+    pub(super) fn new(
+        goal: &'t str,
+        tokens: &'t [Token],
+        place: &'t Place,
+        furthest: &'t Cell<usize>,
+    ) -> Self {
+        Cursor { goal, tokens, place, at: 0, furthest }
+    }
+
+    /// What paths mean here.
+    pub(super) fn place(&self) -> &'t Place {
+        self.place
+    }
+
+    /// A bare word at the furthest token, where only a path would do: behind one of `before` and
+    /// in front of nothing or of one of `behind`.
+    pub(super) fn bare_at_furthest(&self, before: &[&str], behind: &[&str]) -> Option<&'t str> {
+        let at = self.furthest.get().max(self.at);
+        let token = self.tokens.get(at).filter(|t| t.kind == Kind::Word)?;
+        let announced = self.tokens.get(at.checked_sub(1)?)?;
+        let ends = self.tokens.get(at + 1).is_none_or(|t| match t.kind {
+            Kind::Word => behind.contains(&t.lower.as_str()),
+            Kind::Quoted => false,
+            Kind::Comma | Kind::Semicolon | Kind::Stop | Kind::Newline => true,
+        });
+        let plain = token.text.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));
+        let led = announced.kind == Kind::Word && before.contains(&announced.lower.as_str());
+        (plain && led && ends && !named::is_grammar(token)).then_some(token.text.as_str())
     }
 
     pub(super) fn at(&self) -> usize {
@@ -76,6 +105,17 @@ impl<'t> Cursor<'t> {
         let found = rule(self);
         if found.is_none() {
             self.at = before;
+        }
+        found
+    }
+
+    /// Like [`Cursor::attempt`], for a rule of last resort: what it understood before it gave up is
+    /// not remembered.
+    pub(super) fn last_resort<T>(&mut self, rule: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        let furthest = self.furthest.get();
+        let found = self.attempt(rule);
+        if found.is_none() {
+            self.furthest.set(furthest);
         }
         found
     }

@@ -7,7 +7,7 @@ use super::conditions::{is_ending, is_glob, quality, whole};
 use super::cursor::{Cursor, Table};
 use super::named::{self, Named};
 use super::search::Sought;
-use super::token::Kind;
+use super::token::{Kind, is_url};
 use super::words::{IN, number};
 use crate::{FindKind, SizeBound, SortBy};
 use octollm_contract::Millis;
@@ -39,6 +39,8 @@ pub(super) struct Entries {
     pub(super) recursive: Option<bool>,
     pub(super) hidden: Option<bool>,
     pub(super) places: Vec<Named>,
+    /// The noun is in the singular.
+    pub(super) one: bool,
     /// What to say instead of a condition that may mean two things.
     pub(super) unclear: Option<&'static str>,
 }
@@ -349,6 +351,7 @@ pub(super) fn entries(c: &mut Cursor<'_>) -> Option<Entries> {
         }
         let noun = c.since(noun_from).to_ascii_lowercase();
         let one = matches!(noun.as_str(), "file" | "folder" | "directory");
+        e.one = one;
         // "the largest file" is one, "the largest files" are all of them in that order.
         if one && ordered {
             e.limit = Some(1);
@@ -358,6 +361,34 @@ pub(super) fn entries(c: &mut Cursor<'_>) -> Option<Entries> {
         let told = e.name.is_some() || e.limit.is_some() || e.containing.is_some();
         let told = told || e.size.is_some() || e.newer_than.is_some() || e.older_than.is_some();
         (each || !one || told).then_some(e)
+    })
+}
+
+/// `src/*.rs`, `*.txt`, `src/**/*.rs`: a path with a pattern for a name, as a shell has it.
+pub(super) fn globbed(c: &mut Cursor<'_>, only: Option<FindKind>) -> Option<Entries> {
+    let token = c.take(|t| {
+        t.text.contains('*') && (t.kind == Kind::Word || (t.kind == Kind::Quoted && t.text.contains('/')))
+    })?;
+    let (folder, name) = match token.text.rsplit_once('/') {
+        Some(("", name)) => ("/", name),
+        Some((folder, name)) => (folder, name),
+        None => (".", token.text.as_str()),
+    };
+    let (folder, recursive) = match folder.strip_suffix("**") {
+        Some("") => (".", true),
+        Some(above) => (above, true),
+        None => (folder, false),
+    };
+    let plain = !folder.contains(['*', '?', '[', '\n', ' ']) && !is_url(folder);
+    // A bare `*` leaves out what is hidden, as a listing does.
+    let name = if name == "*" { None } else { Some(name).filter(|name| is_glob(name)).map(Some)? };
+    plain.then(|| Entries {
+        noun: Noun::Any,
+        only,
+        name: name.map(str::to_owned),
+        recursive: Some(recursive),
+        places: vec![Named { path: folder.to_owned(), called: named::Called::Folder }],
+        ..Entries::default()
     })
 }
 
@@ -447,6 +478,15 @@ fn condition(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
     if e.places.is_empty() && e.noun != Noun::Any && c.accept(&["only"]) {
         // "folders only"
         return set(&mut e.only, if e.noun == Noun::Folders { FindKind::Folder } else { FindKind::File });
+    }
+    if e.one
+        && let Some(order) = c.attempt(|c| {
+            c.need(&["is the", "is"])?;
+            c.choose(ORDERS)
+        })
+    {
+        set(&mut e.limit, 1)?;
+        return set(&mut e.sort, order);
     }
     let order = c.attempt(|c| {
         c.accept(SORT_VERBS);

@@ -40,11 +40,28 @@ const PAGES: &[&str] = &[
 ];
 
 pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
+    if let Some(clause) = c.attempt(answered) {
+        return Some(clause);
+    }
     if !c.accept(FETCH) {
         c.need(SHOW)?;
     }
     while c.accept(PAGES) || c.accept(&["at", "from", "on", "behind", "found at"]) {}
     let token = c.take(|t| matches!(t.kind, Kind::Word | Kind::Quoted) && is_address(t))?;
+    Some(Clause::Fetch(token.text.clone()))
+}
+
+/// "… and URL", behind another fetch.
+pub(super) fn again(c: &mut Cursor<'_>) -> Option<Clause> {
+    c.take(|t| matches!(t.kind, Kind::Word | Kind::Quoted) && is_address(t))
+        .map(|token| Clause::Fetch(token.text.clone()))
+}
+
+/// "what does URL return?"
+fn answered(c: &mut Cursor<'_>) -> Option<Clause> {
+    c.need(&["what does"])?;
+    let token = c.take(|t| matches!(t.kind, Kind::Word | Kind::Quoted) && is_address(t))?;
+    c.need(&["return", "say", "contain", "give", "give back", "answer", "respond", "respond with"])?;
     Some(Clause::Fetch(token.text.clone()))
 }
 

@@ -62,7 +62,10 @@ fn verb(c: &mut Cursor<'_>) -> Option<Clause> {
             said(c, kind)?;
             c.accept(&["of", "for"]);
         }
-        None => c.need(&["hash", "checksum"])?,
+        None => {
+            c.need(&["hash", "checksum"])?;
+            c.accept(&["of", "for"]);
+        }
     }
     let of = whom::files(c).or_else(|| quoted(c))?;
     let kind = if kind.is_some() { kind } else { with(c) };

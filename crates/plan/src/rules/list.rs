@@ -1,19 +1,44 @@
 //! "List the files in FOLDER", "find *.log in FOLDER", "what is in FOLDER?", `ls FOLDER`.
 
 use super::clause::Clause;
+use super::conditions::{CHANGED, WITHIN_LAST, whole};
 use super::cursor::Cursor;
 use super::entries::{self, Entries};
 use super::named::{self, Called, looks};
 use super::search;
 use super::token::Kind;
-use super::words::SHOW;
-use crate::SortBy;
+use super::words::{IN, SHOW, last_duration};
+use crate::{FindKind, SortBy};
 
 /// Begin a listing: of the folder itself.
-pub(super) const LIST: &[&str] = &["list", "list out", "ls", "enumerate", "listing of", "list me", "dir"];
+pub(super) const LIST: &[&str] = &[
+    "make a list of",
+    "make me a list of",
+    "list",
+    "list out",
+    "ls",
+    "enumerate",
+    "listing of",
+    "list me",
+    "dir",
+];
 /// Begin a search by name, age and size: of all that lies below the folder.
-pub(super) const FIND: &[&str] =
-    &["find", "find me", "find and list", "find and show", "locate", "search for", "look for", "discover"];
+pub(super) const FIND: &[&str] = &[
+    "find",
+    "find me",
+    "find and list",
+    "find and show",
+    "locate",
+    "search for",
+    "look for",
+    "discover",
+    "where is",
+    "where are",
+    "where can i find",
+    "are there",
+    "is there",
+    "do i have",
+];
 const CONTENTS: &[&str] = &[
     "the contents of",
     "contents of",
@@ -53,11 +78,14 @@ const ASKED: &[&str] = &[
     "what is there in",
     "what lies in",
     "what's there in",
+    "what is written in",
+    "what's written in",
+    "what stands in",
 ];
 
 pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
-    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 6] =
-        [described, listed, shown, searched, asked_holding, bare];
+    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 8] =
+        [described, listed, shown, searched, asked_holding, bare, find_command, changed];
     let readings = forms.into_iter().filter_map(|form| c.attempt_from(form));
     let (after, clause) =
         readings.reduce(|best, next| if next.0.at() > best.0.at() { next } else { best })?;
@@ -112,15 +140,18 @@ pub(super) fn placeless(c: &mut Cursor<'_>) -> Option<Clause> {
 fn quoted_name(c: &mut Cursor<'_>) -> Option<Entries> {
     c.attempt(|c| {
         let name = c.take(|t| t.kind == Kind::Quoted && named::is_bare_file(t))?;
-        let mut e = Entries {
-            noun: entries::Noun::Any,
-            name: Some(super::conditions::whole(&name.text)),
-            ..Entries::default()
-        };
+        let mut e = Entries { noun: entries::Noun::Any, name: Some(whole(&name.text)), ..Entries::default() };
         entries::after_noun(c, &mut e);
         let folder = |place: &named::Named| looks(place) != Some(Called::File);
         (!e.places.is_empty() && e.places.iter().all(folder)).then_some(e)
     })
+}
+
+/// "the 5 largest files in /tmp", "top 10 largest files in /tmp" as a goal's first words: a number
+/// of files and where they are leaves nothing to do but show them.
+pub(super) fn without_verb(c: &mut Cursor<'_>) -> Option<Clause> {
+    let e = entries::entries(c)?;
+    (e.limit.is_some() && !e.places.is_empty()).then(|| Clause::List(Box::new(e)))
 }
 
 /// "search /var/log for *.gz files"
@@ -145,6 +176,13 @@ fn listed(c: &mut Cursor<'_>) -> Option<Clause> {
         while options(c, &mut e).is_some() {}
     } else {
         c.need(LIST)?;
+    }
+    // `ls src/*` would show what lies in the folders, too.
+    if let Some(found) = c.attempt(|c| entries::globbed(c, None).filter(|found| found.name.is_some())) {
+        let (name, places) = (found.name, found.places);
+        let mut e = Entries { name, places, recursive: e.recursive.or(found.recursive), ..e };
+        entries::after_noun(c, &mut e);
+        return Some(Clause::List(Box::new(e)));
     }
     c.accept(CONTENTS);
     e.places = named::several(c, named::folder)?;
@@ -196,4 +234,42 @@ fn asked_holding(c: &mut Cursor<'_>) -> Option<Clause> {
     c.need(&["which", "what"])?;
     let e = entries::entries(c)?;
     (e.containing.is_some() && !e.places.is_empty()).then(|| Clause::List(Box::new(e)))
+}
+
+/// `find FOLDER -name '*.log' -type f`, as on a command line, with the options that say as much as
+/// there.
+fn find_command(c: &mut Cursor<'_>) -> Option<Clause> {
+    c.need(&["find"])?;
+    let mut e = Entries { noun: entries::Noun::Any, ..Entries::default() };
+    e.places = vec![named::folder(c)?];
+    while let Some(option) = c.word(|t| matches!(t.text.as_str(), "-name" | "-type")) {
+        let value = c.take(|t| matches!(t.kind, Kind::Word | Kind::Quoted) && !t.text.contains('/'))?;
+        match (option.text.as_str(), value.text.as_str()) {
+            ("-name", name) => entries::set(&mut e.name, name.to_owned())?,
+            (_, "f") => entries::set(&mut e.only, FindKind::File)?,
+            (_, "d") => entries::set(&mut e.only, FindKind::Folder)?,
+            (_, _) => return None,
+        }
+    }
+    (e.name.is_some() || e.only.is_some()).then(|| Clause::Find(Box::new(e)))
+}
+
+/// "what changed in FOLDER in the last 2 days?", "what changed in the last hour in FOLDER?"
+fn changed(c: &mut Cursor<'_>) -> Option<Clause> {
+    c.need(&["what", "what has", "what's", "what was"])?;
+    c.need(CHANGED)?;
+    let place = |c: &mut Cursor<'_>| {
+        c.need(IN)?;
+        named::several(c, named::folder)
+    };
+    let age = |c: &mut Cursor<'_>| {
+        c.need(WITHIN_LAST)?;
+        last_duration(c)
+    };
+    let (places, newer_than) = match c.attempt(age) {
+        // Without a place the refusal says what is missing.
+        Some(newer_than) => (c.attempt(place).unwrap_or_default(), newer_than),
+        None => (place(c)?, age(c)?),
+    };
+    Some(Clause::Find(Box::new(Entries { places, newer_than: Some(newer_than), ..Entries::default() })))
 }

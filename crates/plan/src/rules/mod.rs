@@ -50,6 +50,6 @@ use crate::Plan;
 /// relative paths mean.
 pub fn plan(goal: &str, place: &Place) -> Result<Plan, NotUnderstood> {
     let tokens = token::tokens(goal)?;
-    let clauses = clause::clauses(goal, &tokens)?;
+    let clauses = clause::clauses(goal, &tokens, place)?;
     build::plan(&clauses, place)
 }

@@ -5,6 +5,7 @@
 
 use super::cursor::Cursor;
 use super::token::{Kind, Token, is_url};
+use super::{run, whom, words};
 
 /// A path as the goal names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +77,8 @@ pub(super) const ENDINGS: &[&str] = &[
     "ini", "conf", "cfg", "rs", "py", "c", "h", "cpp", "hpp", "go", "java", "rb", "sh", "sql", "ts", "tsx",
     "jsx", "lock", "tar", "gz", "tgz", "zip", "bz2", "xz", "zst", "pdf", "png", "jpg", "jpeg", "gif", "svg",
     "bin", "dat", "bak", "tmp", "iso", "db", "sqlite", "env", "pem", "out", "err", "diff", "patch", "rst",
-    "tex", "doc", "docx", "xlsx",
+    "tex", "doc", "docx", "xlsx", "odt", "ods", "xls", "ppt", "pptx", "img", "webp", "mp3", "wav", "mp4",
+    "mov", "mkv", "avi", "jar", "deb", "rpm", "php", "kt", "swift", "lua", "ipynb", "proto", "service",
 ];
 
 /// Folders and files of every Linux machine whose names do not say which they are.
@@ -175,8 +177,14 @@ fn has_path_form(token: &Token) -> bool {
 /// Of a path with slashes in it that does not begin as one (`src/main.rs`, but also `TCP/IP`):
 /// whether it is a path for certain.
 fn is_certain(text: &str) -> bool {
-    let begins = text.starts_with(['/', '~', '.']) || text.ends_with('/');
+    let begins = text.starts_with(['/', '~', '.', '$']) || text.ends_with('/');
     begins || has_ending(text.rsplit('/').next().unwrap_or(text))
+}
+
+/// A word that is more likely the goal's own than the name of what lies in the folder.
+pub(super) fn is_grammar(token: &Token) -> bool {
+    let word = token.lower.as_str();
+    word.len() < 2 || words::IN.contains(&word) || run::SENTENCE.contains(&word) || whom::is_earlier(word)
 }
 
 fn is_name(token: &Token) -> bool {
@@ -197,10 +205,11 @@ pub(super) fn file(c: &mut Cursor<'_>) -> Option<Named> {
         if let Some(path) = c.attempt(|c| marked(c, FILE)) {
             return Some(Named { path, called: Called::File });
         }
+        let place = c.place();
         let token = c.take(|t| match t.kind {
-            Kind::Word => (has_path_form(t) && is_certain(&t.text)) || is_bare_file(t),
-            Kind::Quoted => {
-                !t.text.contains('\n') && ((has_path_form(t) && is_certain(&t.text)) || is_bare_file(t))
+            Kind::Word | Kind::Quoted => {
+                let certain = is_certain(&t.text) || place.knows(&t.text);
+                !t.text.contains('\n') && ((has_path_form(t) && certain) || is_bare_file(t))
             }
             Kind::Comma | Kind::Semicolon | Kind::Stop | Kind::Newline => false,
         })?;
@@ -222,15 +231,24 @@ pub(super) fn folder(c: &mut Cursor<'_>) -> Option<Named> {
         if let Some(path) = c.attempt(|c| marked(c, FOLDER)) {
             return Some(Named { path, called: Called::Folder });
         }
+        let place = c.place();
+        // "and/or" is a path only where an "and" lies.
+        let formed = |t: &Token| {
+            has_path_form(t) && (is_certain(&t.text) || place.entries.is_empty() || place.knows(&t.text))
+        };
+        // "src" is one where it lies.
+        let lies_here = |t: &Token| {
+            t.kind == Kind::Word && !t.text.contains('/') && place.knows(&t.text) && !is_grammar(t)
+        };
         let token = c.take(|t| {
-            let fits = has_path_form(t) || t.kind == Kind::Quoted;
+            let fits = formed(t) || lies_here(t) || t.kind == Kind::Quoted;
             matches!(t.kind, Kind::Word | Kind::Quoted)
                 && fits
                 && !t.text.contains('\n')
                 && !t.text.is_empty()
         })?;
         let behind = c.accept(FOLDER);
-        if !has_path_form(token) && !behind {
+        if !formed(token) && !lies_here(token) && !behind {
             return None;
         }
         Some(Named {

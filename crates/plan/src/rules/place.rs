@@ -35,6 +35,11 @@ impl Place {
             || (self.entries.contains(first) && (takes_files || argument.contains(['.', '/'])))
     }
 
+    /// Whether a relative path begins with the name of something that is known to lie here.
+    pub(super) fn knows(&self, path: &str) -> bool {
+        self.cwd.is_some() && path.split('/').next().is_some_and(|first| self.entries.contains(first))
+    }
+
     /// The absolute path that `path` means here.
     pub(super) fn resolve(&self, path: &str) -> Result<String, NotUnderstood> {
         let shown = || path.chars().take(200).collect::<String>();

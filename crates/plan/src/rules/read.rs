@@ -30,8 +30,21 @@ const CONTENTS: &[&str] = &[
 const EDGES: &Table<bool> =
     &[("first", true), ("top", true), ("last", false), ("bottom", false), ("final", false)];
 
-const QUESTIONS: &[&str] =
-    &["what is", "what are", "what's", "what're", "which", "what", "let me know", "i want to know", "report"];
+const QUESTIONS: &[&str] = &[
+    "what is",
+    "what are",
+    "what's",
+    "what're",
+    "which",
+    "which is",
+    "which are",
+    "what",
+    "let me know",
+    "i want to know",
+    "i'd like to know",
+    "i would like to know",
+    "report",
+];
 
 /// What `head` and `tail` show when no number is given.
 pub(super) const DEFAULT_LINES: u32 = 10;
@@ -51,6 +64,7 @@ fn edge(c: &mut Cursor<'_>) -> Option<Clause> {
         c.need(SHOW)?;
     }
     c.accept(&["only", "just"]);
+    let owner = c.attempt(whom::owner);
     c.accept(&["the"]);
     let (first, count) = match c.choose(EDGES) {
         Some(first) => match c.attempt(number) {
@@ -70,9 +84,12 @@ fn edge(c: &mut Cursor<'_>) -> Option<Clause> {
             (first, count)
         }
     };
+    let part = if first { Part::First(count) } else { Part::Last(count) };
+    if let Some(of) = owner {
+        return Some(Clause::Read { part, of });
+    }
     c.need(&["of", "from", "in"])?;
     let of = whom::files(c)?;
-    let part = if first { Part::First(count) } else { Part::Last(count) };
     Some(Clause::Read { part, of })
 }
 

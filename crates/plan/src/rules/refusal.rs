@@ -17,6 +17,14 @@ pub enum NotUnderstood {
         /// What to say instead.
         why: &'static str,
     },
+    /// A bare word where only a file or a folder would do.
+    #[error(
+        "{name:?} is no path by its looks: write ./{name}, or its whole path, if a file or folder is meant. {REMEDY}"
+    )]
+    BareName {
+        /// As written, cut at 120 characters.
+        name: String,
+    },
     /// No folder is known that a relative path could start from.
     #[error(
         "{path:?} is a relative path, and here is no folder that it could start from: write the whole path, beginning with /"
@@ -109,6 +117,7 @@ impl NotUnderstood {
         match self {
             NotUnderstood::Words { .. }
             | NotUnderstood::Unclear { .. }
+            | NotUnderstood::BareName { .. }
             | NotUnderstood::ShellSyntax { .. }
             | NotUnderstood::TooLong { .. } => true,
             NotUnderstood::RelativePath { .. }

@@ -8,6 +8,7 @@ use super::clause::{AND, Clause, THEN};
 use super::cursor::Cursor;
 use super::named;
 use super::token::{Kind, Token};
+use super::words::SHOW;
 
 /// A command as the goal writes it, not yet cut into arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,7 +154,7 @@ pub(super) const ENGLISH_PROGRAMS: &[&str] = &[
 
 /// Words that belong to the sentence rather than to a command; with one of them outside quotes
 /// nobody can say where the command ends.
-const SENTENCE: &[&str] = &[
+pub(super) const SENTENCE: &[&str] = &[
     "please",
     "thanks",
     "me",
@@ -240,7 +241,21 @@ const SENTENCE: &[&str] = &[
     "don't",
 ];
 
+/// "show the output of `date -u`": what stands in quotes there is a command.
+fn output_of(c: &mut Cursor<'_>) -> Option<Clause> {
+    c.need(SHOW)?;
+    c.accept(&["the"]);
+    c.need(&["output of", "output of running", "result of running"])?;
+    c.accept(COMMAND);
+    let quoted = c.take(|t| t.kind == Kind::Quoted && !t.text.trim().is_empty())?;
+    c.accept(&["command", "program"]);
+    Some(Clause::Run(Command { line: quoted.text.clone() }))
+}
+
 pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
+    if let Some(clause) = c.attempt(output_of) {
+        return Some(clause);
+    }
     c.need(RUN)?;
     let behind = c.attempt(|c| {
         c.need(&["the"])?;

@@ -78,14 +78,11 @@ const HOLDING_TEXT: &[&str] = &[
     "that contains",
     "contain",
     "contains",
-    "that mention",
-    "which mention",
-    "mention",
-    "mentions",
-    "mentioning",
     "that include",
     "which include",
 ];
+/// What is mentioned is a word of the text.
+const MENTIONING: &[&str] = &["that mention", "which mention", "mention", "mentions", "mentioning"];
 const MATCHING: &[&str] = &["matching", "that match", "which match"];
 pub(super) const TEXT: &Table<bool> = &[
     ("the text", false),
@@ -222,8 +219,8 @@ const JUDGEMENTS: &[&str] = &[
 ];
 
 pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
-    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 6] =
-        [grep::clause, text_first, place_first, lines, find_text, asked];
+    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 7] =
+        [grep::clause, text_first, place_first, lines, find_text, asked, asked_where];
     let readings = forms.into_iter().filter_map(|form| c.attempt_from(form));
     let (after, clause) = readings.max_by_key(|(after, _)| after.at())?;
     *c = after;
@@ -345,18 +342,37 @@ fn asked(c: &mut Cursor<'_>) -> Option<Clause> {
         c.need(&["check if", "check whether", "see if", "see whether", "tell me if", "tell me whether"])?;
     }
     let of = place(c)?;
-    c.need(&["contain", "contains", "mention", "mentions", "include", "includes", "have", "has"])?;
-    let sought = marked(c).or_else(|| bare(c, is_code))?;
+    let mentioned = c.accept(MENTIONING);
+    if !mentioned {
+        c.need(&["contain", "contains", "include", "includes", "have", "has"])?;
+    }
+    let sought = marked(c).or_else(|| bare(c, if mentioned { is_text } else { is_code }))?;
+    finish(c, sought, of)
+}
+
+/// "where does 'x' occur in FILE?"
+fn asked_where(c: &mut Cursor<'_>) -> Option<Clause> {
+    c.need(&["where does", "where do", "where is", "where are"])?;
+    let mut sought = marked(c).or_else(|| bare(c, is_code))?;
+    c.need(&["occur", "appear", "show up", "come up", "mentioned", "used", "found"])?;
+    case(c, &mut sought);
+    c.need(INSIDE)?;
+    let of = place(c)?;
     finish(c, sought, of)
 }
 
 /// "containing 'x'", as a condition on files; or what to say instead of "with 'x'", which may be
 /// said of the name.
 pub(super) fn containing(c: &mut Cursor<'_>) -> Option<Result<Sought, &'static str>> {
-    let of_text = c.clone().accept(HOLDING_TEXT);
+    let mentioned = c.clone().accept(MENTIONING);
+    let of_text = mentioned || c.clone().accept(HOLDING_TEXT);
     c.need(HOLDING)?;
     let told = c.clone().choose(TEXT).is_some();
-    let mut sought = marked(c).or_else(|| if of_text { bare(c, is_code) } else { None })?;
+    let mut sought = marked(c).or_else(|| match (mentioned, of_text) {
+        (true, _) => bare(c, is_text),
+        (false, true) => bare(c, is_code),
+        (false, false) => None,
+    })?;
     if c.accept(&[
         "in the name",
         "in their name",

@@ -5,6 +5,7 @@ use super::cursor::{Cursor, Table};
 use super::entries::{self, Entries};
 use super::named::{self, Named};
 use super::token::Kind;
+use crate::FindKind;
 
 /// What a clause works on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,21 +114,26 @@ const LITERAL: &[&str] = &[
 
 /// Files: named, described with their folder, or pointed back to.
 pub(super) fn files(c: &mut Cursor<'_>) -> Option<Whom> {
-    whom(c, named::file)
+    whom(c, named::file, Some(FindKind::File))
 }
 
 /// Files or folders.
 pub(super) fn anything(c: &mut Cursor<'_>) -> Option<Whom> {
-    whom(c, named::either)
+    whom(c, named::either, None)
 }
 
-fn whom(c: &mut Cursor<'_>, one: fn(&mut Cursor<'_>) -> Option<Named>) -> Option<Whom> {
+fn whom(
+    c: &mut Cursor<'_>,
+    one: fn(&mut Cursor<'_>) -> Option<Named>,
+    only: Option<FindKind>,
+) -> Option<Whom> {
     // Each reading is tried from here; the longest is meant.
     let readings = [
         c.attempt_from(|c| described(c)),
         c.attempt_from(|c| literal(c)),
         c.attempt_from(|c| contents_of(c, one)),
         c.attempt_from(earlier),
+        c.attempt_from(|c| entries::globbed(c, only)).map(|(after, e)| (after, Whom::Entries(Box::new(e)))),
     ];
     let (after, whom) = readings.into_iter().flatten().max_by_key(|(after, _)| after.at())?;
     *c = after;
@@ -156,6 +162,11 @@ fn literal(c: &mut Cursor<'_>) -> Option<Whom> {
     c.need(LITERAL)?;
     let _colon = c.punctuation(Kind::Stop);
     c.take(|t| t.kind == Kind::Quoted).map(|t| Whom::Literal(t.text.clone()))
+}
+
+/// Whether a word points back.
+pub(super) fn is_earlier(word: &str) -> bool {
+    EARLIER.iter().any(|(phrase, _)| *phrase == word)
 }
 
 pub(super) fn earlier(c: &mut Cursor<'_>) -> Option<Whom> {
