@@ -53,12 +53,8 @@ pub struct Receipt {
 pub enum Outcome {
     /// With an answer, which is kept.
     Answered {
-        /// The hash of it, as JSON; where `text` is not there, of the artefact that it is.
+        /// Where.
         answer: ContentHash,
-        /// The answer itself, as JSON, if it is small: a file of its own, or an object in a bucket, costs
-        /// more than the call's own commit. Nobody but the gateway sees it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        text: Option<String>,
         /// Why it ended.
         finish: Finish,
     },

@@ -55,10 +55,6 @@ fn lost(claims: &StepClaims, number: u32, error: &(dyn std::error::Error + 'stat
     Kept::Failure(format!("the answer to question {number}, which was paid for, is lost: {error}"))
 }
 
-fn read(claims: &StepClaims, number: u32, json: &[u8]) -> Kept {
-    serde_json::from_slice(json).map_or_else(|error| lost(claims, number, &error), Kept::Answer)
-}
-
 async fn kept(
     gateway: &Inner,
     claims: &StepClaims,
@@ -75,10 +71,11 @@ async fn kept(
     }
     let receipt = last.and_then(|document| document.read::<Receipt>().ok());
     match receipt.filter(|receipt| receipt.asked == call.asked).map(|receipt| receipt.outcome) {
-        Some(Outcome::Answered { text: Some(json), .. }) => Ok(Some(read(claims, number, json.as_bytes()))),
-        Some(Outcome::Answered { answer, text: None, .. }) => match gateway.parts.artefacts.get(answer).await
-        {
-            Ok(bytes) => Ok(Some(read(claims, number, &bytes))),
+        Some(Outcome::Answered { answer, .. }) => match gateway.parts.artefacts.get(answer).await {
+            Ok(bytes) => Ok(Some(
+                serde_json::from_slice(&bytes)
+                    .map_or_else(|error| lost(claims, number, &error), Kept::Answer),
+            )),
             Err(error @ GetError::Unreachable(_)) => Err(away(&error)),
             Err(error @ (GetError::NotFound(_) | GetError::Corrupt { .. } | GetError::TooLarge { .. })) => {
                 Ok(Some(lost(claims, number, &error)))

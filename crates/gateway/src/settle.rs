@@ -15,8 +15,6 @@ use tokio::time::sleep;
 /// A settlement is tried again after so long, for as long as the process lives.
 const SETTLE_AGAIN: Duration = Duration::from_millis(200);
 const SETTLE_AGAIN_MAX: Duration = Duration::from_secs(10);
-/// An answer of so many bytes of JSON at most stands in its receipt.
-pub(crate) const IN_RECEIPT_BYTES: usize = 8192;
 
 /// Says the last word and settles. Settling goes on until the store has taken it.
 pub(crate) async fn settle(gateway: &Inner, claims: &StepClaims, held: Held, call: &Call, ended: Ended) {
@@ -27,11 +25,8 @@ pub(crate) async fn settle(gateway: &Inner, claims: &StepClaims, held: Held, cal
         Some(answer) => keep(gateway, answer).await,
         None => None,
     };
-    let artefacts = answer.iter().filter(|kept| kept.text.is_none()).map(|kept| kept.hash).collect();
     let outcome = match (&ended.answer, answer) {
-        (Some(answer), Some(Kept { hash, text })) => {
-            Outcome::Answered { answer: hash, text, finish: answer.finish }
-        }
+        (Some(answer), Some(kept)) => Outcome::Answered { answer: kept, finish: answer.finish },
         (Some(_), None) => Outcome::Failed("the answer could not be kept".into()),
         (None, _) if ended.not_made => Outcome::NotMade(why(&ended.last_word)),
         (None, _) => Outcome::Failed(why(&ended.last_word)),
@@ -58,7 +53,7 @@ pub(crate) async fn settle(gateway: &Inner, claims: &StepClaims, held: Held, cal
         call: held.id,
         spent: ended.charged.spent,
         receipt: Document::of(&receipt).expect("a receipt is JSON"),
-        artefacts,
+        artefacts: answer.into_iter().collect(),
     };
     let mut wait = SETTLE_AGAIN;
     loop {
@@ -92,20 +87,10 @@ fn why(last_word: &ThinkLine) -> String {
     }
 }
 
-/// An answer that can be read again.
-struct Kept {
-    hash: ContentHash,
-    /// The answer, when it goes into the receipt.
-    text: Option<String>,
-}
-
-async fn keep(gateway: &Inner, answer: &Answer) -> Option<Kept> {
-    let json = serde_json::to_string(answer).expect("an answer is JSON");
-    if json.len() <= IN_RECEIPT_BYTES {
-        return Some(Kept { hash: ContentHash::of(json.as_bytes()), text: Some(json) });
-    }
-    match gateway.parts.artefacts.put(Bytes::from(json)).await {
-        Ok(hash) => Some(Kept { hash, text: None }),
+async fn keep(gateway: &Inner, answer: &Answer) -> Option<ContentHash> {
+    let bytes = serde_json::to_vec(answer).expect("an answer is JSON");
+    match gateway.parts.artefacts.put(Bytes::from(bytes)).await {
+        Ok(hash) => Some(hash),
         Err(error) => {
             // It was heard; only another attempt would have to ask again.
             tracing::warn!(error = &error as &dyn std::error::Error, "an answer cannot be kept");

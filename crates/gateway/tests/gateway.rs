@@ -266,18 +266,6 @@ impl Bench {
     fn calls(&self) -> usize {
         self.provider.asked.lock().unwrap().len()
     }
-
-    /// What lies in the folder of artefacts.
-    fn files(&self) -> Vec<std::path::PathBuf> {
-        let (mut open, mut files) = (vec![self.folder.path().to_owned()], Vec::new());
-        while let Some(path) = open.pop() {
-            match std::fs::read_dir(&path) {
-                Ok(entries) => open.extend(entries.map(|entry| entry.unwrap().path())),
-                Err(_) => files.push(path),
-            }
-        }
-        files
-    }
 }
 
 fn dollars(micros: u64) -> Budget {
@@ -304,21 +292,6 @@ async fn an_answer_is_paid_once_and_kept() {
     assert_eq!(bench.gateway.figures()["priced"].cost, MicroUsd::new(40));
 }
 
-/// A small answer is kept with its receipt and costs no file; a large one is a file, and is read again as well.
-#[tokio::test(start_paused = true)]
-async fn a_small_answer_stands_in_its_receipt_and_a_large_one_in_a_file() {
-    let large: &str = "long ".repeat(2000).leak();
-    let bench = Bench::new("priced", dollars(10_000), vec![Act::Say("yes"), Act::Say(large)]).await;
-    for (number, said, files) in [(1, "yes", 0), (2, large, 1)] {
-        for _ in 0..2 {
-            assert_eq!(bench.answer(number, "?").await.unwrap(), said);
-            bench.task().await;
-        }
-        assert_eq!(bench.files().len(), files);
-    }
-    assert_eq!(bench.calls(), 2);
-}
-
 /// P5: an answer that was paid and is lost is said to be so; it is not paid again unseen, and asking on
 /// takes the next number.
 #[tokio::test(start_paused = true)]
@@ -327,12 +300,15 @@ async fn a_lost_answer_is_not_paid_again_under_its_number() {
         |path: &std::path::Path| std::fs::remove_file(path),
         |path: &std::path::Path| std::fs::write(path, "x"),
     ] {
-        let large: &str = "long ".repeat(2000).leak();
-        let bench = Bench::new("priced", dollars(10_000), vec![Act::Say(large), Act::Say("again")]).await;
-        assert_eq!(bench.answer(1, "?").await.unwrap(), large);
+        let bench = Bench::new("priced", dollars(10_000), vec![Act::Say("yes"), Act::Say("again")]).await;
+        assert_eq!(bench.answer(1, "?").await.unwrap(), "yes");
         bench.task().await;
-        for path in bench.files() {
-            spoil(&path).unwrap();
+        let mut open = vec![bench.folder.path().to_owned()];
+        while let Some(path) = open.pop() {
+            match std::fs::read_dir(&path) {
+                Ok(entries) => open.extend(entries.map(|entry| entry.unwrap().path())),
+                Err(_) => spoil(&path).unwrap(),
+            }
         }
         for _ in 0..2 {
             let Err(ThinkError::Failed(why)) = bench.answer(1, "?").await else { panic!("an answer") };

@@ -174,10 +174,6 @@ fn provenance(output: Option<&StepOutput>, kept: &StepRecord) -> Result<Option<V
         let call = |receipt: &Receipt| {
             let mut call: Value = receipt.body.read()?;
             call["number"] = Value::from(receipt.number);
-            // The answer is the gateway's, for whoever asks the question again.
-            if let Some(Value::Object(answered)) = call.pointer_mut("/outcome/answered") {
-                answered.remove("text");
-            }
             Ok(call)
         };
         let calls: Result<Vec<Value>, Unreadable> = kept.receipts.iter().map(call).collect();
