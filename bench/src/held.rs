@@ -2,10 +2,9 @@
 
 use crate::{
     figures::Sample,
-    postgres::{claim_and_complete, connect, fresh, order, store},
+    postgres::{claim_and_complete, connect, fresh, order, server, store},
 };
 use octollm_store::{Tasks, postgres::PostgresStore};
-use octollm_testkit::postgres::Server;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -16,10 +15,10 @@ const RATE: u32 = 1000;
 const BEFORE: Duration = Duration::from_secs(60);
 const HELD_FOR: Duration = Duration::from_secs(120);
 /// As often as an orchestrator sweeps that nobody wakes.
-const SWEEP_EVERY: Duration = Duration::from_secs(4);
+const SWEEP_EVERY: Duration = Duration::from_secs(3);
 
 pub(crate) fn run() -> anyhow::Result<()> {
-    let server = Server::start(&["fsync = on", "shared_buffers = 512MB", "max_wal_size = 4GB"])?;
+    let server = server()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let url = fresh(&server, &runtime)?;
     runtime.block_on(held_open(&url))
@@ -48,7 +47,9 @@ async fn held_open(url: &str) -> anyhow::Result<()> {
 /// What an orchestrator does beside.
 fn sweep(store: Arc<PostgresStore>) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
-        while let Ok(swept) = store.sweep(256).await {
+        while let (Ok(true), Ok(swept), Ok(_)) =
+            (store.leads().await, store.sweep(256).await, store.bury().await)
+        {
             if swept.notes && store.roll_up(2000).await.is_err() {
                 return;
             }

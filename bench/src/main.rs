@@ -18,6 +18,7 @@ mod raw;
 mod server;
 mod start;
 mod thinking;
+mod waiting;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,9 @@ usage: cargo xtask bench [NAME…]
   gateway    what the model gateway adds to a call, against the same call made directly
   postgres   accepts and life cycles on PostgreSQL, against bare loops of the same rows
   held       claims on PostgreSQL beside a transaction that is held open, against none
+  latency-postgres
+             the 202 over PostgreSQL as in latency, against a bare commit there
+  waiting    statements and processor time with 100 workers that wait, over PostgreSQL
   start      from a built binary to the first answer of `run`
 
 Without names: all of them.
@@ -49,6 +53,8 @@ const BENCHES: &[(&str, Bench)] = &[
     ("gateway", gateway::run),
     ("postgres", postgres::run),
     ("held", held::run),
+    ("latency-postgres", latency::on_postgres),
+    ("waiting", waiting::run),
     ("start", start::run),
     ("thinking", thinking::run),
 ];

@@ -34,7 +34,7 @@ const PLAN: &str = r#"{"criteria":[],"planner":"rules"}"#;
 const SPEC: &str = r#"{"arm":"executor","tool":"list","arguments":{"path":"/tmp/folder"},"capability":{"read_roots":["/tmp/folder"]}}"#;
 
 pub(crate) fn run() -> anyhow::Result<()> {
-    let server = Server::start(&["fsync = on", "shared_buffers = 512MB", "max_wal_size = 4GB"])?;
+    let server = server()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     for round in 1..=2 {
         let url = fresh(&server, &runtime)?;
@@ -86,6 +86,11 @@ async fn hints(url: &str) -> anyhow::Result<()> {
 }
 
 /// A new database with the schema; its URL.
+/// A server of its own, as it is for all of these.
+pub(crate) fn server() -> anyhow::Result<Server> {
+    Ok(Server::start(&["fsync = on", "shared_buffers = 512MB", "max_wal_size = 4GB"])?)
+}
+
 pub(crate) fn fresh(server: &Server, runtime: &tokio::runtime::Runtime) -> anyhow::Result<String> {
     let url = server.url(&server.database()?);
     runtime.block_on(octollm_store::postgres::migrate(&url.parse()?))?;
@@ -218,6 +223,18 @@ async fn bare_accepts(url: &str, count: u32, batch: u32, connections: u32) -> an
         one.await??;
     }
     Ok(rate(count as usize, began.elapsed()))
+}
+
+/// How long each of so many accepts takes that are committed one by one.
+pub(crate) async fn bare_commits(url: &str, count: u32) -> anyhow::Result<Vec<Duration>> {
+    let bare = Bare::new(url).await?;
+    let mut all = Vec::new();
+    for _ in 0..count {
+        let began = Instant::now();
+        bare.accept(1).await?;
+        all.push(began.elapsed());
+    }
+    Ok(all)
 }
 
 async fn bare_cycles(url: &str, count: u32, batch: u32) -> anyhow::Result<f64> {

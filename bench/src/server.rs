@@ -1,6 +1,8 @@
 //! The program as it is built, started as its users start it.
 
+use crate::http::Connection;
 use anyhow::Context;
+use octollm_access::ApiKey;
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
@@ -52,6 +54,20 @@ impl Server {
         // Keep the pipe open and empty.
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
         Ok(Server { child, folder: Some(folder), address })
+    }
+
+    /// A key that can lease.
+    pub(crate) fn arm_key(&self) -> anyhow::Result<ApiKey> {
+        let body = r#"{"role":"arm"}"#;
+        let request = format!(
+            "POST /api/v1/keys HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        );
+        let (status, answer) = Connection::open(&self.address)?.call(request.as_bytes())?;
+        anyhow::ensure!(status == 201, "{status}: {answer}");
+        let made: serde_json::Value = serde_json::from_str(&answer)?;
+        Ok(made["key"].as_str().context("a key")?.parse()?)
     }
 
     pub(crate) fn pid(&self) -> u32 {

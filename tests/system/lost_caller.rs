@@ -2,6 +2,7 @@
 
 use crate::{
     fleet::{Fleet, here},
+    fleet_budget::PRESUMED,
     model_server::Sim,
     server::{PATIENCE, wait_until},
 };
@@ -37,7 +38,7 @@ async fn a_call_that_died_with_its_orchestrator_holds_its_task_up_for_less_than_
     assert!(dead_since.elapsed() < PATIENCE, "P1: it took {:?}", dead_since.elapsed());
     assert_eq!(task["status"], "completed", "{task:#}");
     assert_eq!(sql("SELECT count(*) FROM octollm.hold"), "0");
-    assert_eq!(sql("SELECT count(*) FROM octollm.receipt WHERE body LIKE '%presumed%'"), "1", "{task:#}");
+    assert_eq!(sql(PRESUMED), "1", "{task:#}");
     println!(
         "ended {:?} after the kill, {} attempts",
         dead_since.elapsed(),

@@ -292,7 +292,12 @@ impl Held {
         }
     }
 
-    fn unpaid(&self, at: Timestamp, took: Duration, tries: u32, last_word: ThinkLine) -> Ended {
+    /// It is not asked, and must not be asked again under its number.
+    pub(crate) fn given_up(&self, at: Timestamp, why: String) -> Ended {
+        Ended { not_made: false, ..self.unpaid(at, Duration::ZERO, 0, ThinkLine::Failed(why)) }
+    }
+
+    pub(crate) fn unpaid(&self, at: Timestamp, took: Duration, tries: u32, last_word: ThinkLine) -> Ended {
         Ended {
             charged: charged_for_failure(Charge::Nothing, None, self.worst, self.question, 0),
             answer: None,

@@ -48,18 +48,33 @@ pub(crate) struct Held {
     pub(crate) masked: u32,
 }
 
+/// Why nothing is held.
+pub(crate) enum Unheld {
+    /// Nothing is.
+    No(ThinkLine),
+    /// It may be, for the store did not say and is away: whoever asks is told this, and what may be held
+    /// must be given back.
+    InDoubt(Box<Held>, ThinkLine),
+}
+
+impl From<ThinkLine> for Unheld {
+    fn from(line: ThinkLine) -> Self {
+        Unheld::No(line)
+    }
+}
+
 /// Chooses who answers the question, which has so many `bytes`, and holds what that may cost.
 pub(crate) async fn hold(
     gateway: &Inner,
     claims: &StepClaims,
     question: ThinkAsk,
     bytes: usize,
-) -> Result<Held, ThinkLine> {
+) -> Result<Held, Unheld> {
     let ThinkAsk { number, mut ask } = question;
     let masked = mask(&mut ask);
     let route = choose(gateway, &mut ask).await?;
     // Before anything is held: a provider that is away costs its waiting steps no commit.
-    let seat = route.seat(gateway.parts.clock.now())?;
+    let seat = route.seat(gateway.parts.clock.now()).map_err(ThinkLine::from)?;
     let terms = route.terms(&ask.model, &gateway.parts.catalogue);
     ask.max_output_tokens = ask.max_output_tokens.clamp(1, terms.output_tokens_max);
     let counted = count(gateway, &ask, bytes).await?;
@@ -78,7 +93,12 @@ pub(crate) async fn hold(
                 return Ok(Held { id, route, seat, ask, price, worst, number, deadline, question, masked });
             }
             Err(ThinkLine::OverBudget(over)) => over,
-            Err(line) => return Err(line),
+            Err(line @ ThinkLine::Away(_)) => {
+                let (question, deadline) = (counted, None);
+                let held = Held { id, route, seat, ask, price, worst, number, deadline, question, masked };
+                return Err(Unheld::InDoubt(Box::new(held), line));
+            }
+            Err(line) => return Err(line.into()),
         };
         match others(gateway, claims, worst_of(least)).await? {
             // What an earlier call has not used is about to become free.
@@ -88,12 +108,12 @@ pub(crate) async fn hold(
             }
             Others::Settle | Others::Hold => {
                 let why = format!("other calls of the task hold what is left of its budget ({over})");
-                return Err(ThinkLine::Busy { retry_after: SOON, waits_for: WaitsFor::Siblings, why });
+                return Err(ThinkLine::Busy { retry_after: SOON, waits_for: WaitsFor::Siblings, why }.into());
             }
             Others::No if ask.max_output_tokens > least => {
                 ask.max_output_tokens = (ask.max_output_tokens / 2).max(least);
             }
-            Others::No => return Err(ThinkLine::OverBudget(over)),
+            Others::No => return Err(ThinkLine::OverBudget(over).into()),
         }
     }
 }

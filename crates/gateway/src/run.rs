@@ -4,7 +4,7 @@ use crate::{
     Inner, Receipt,
     ask::ask,
     call::Call,
-    hold::hold,
+    hold::{Unheld, hold},
     receipt::{Outcome, is_presumed},
     settle::settle,
 };
@@ -12,10 +12,13 @@ use octollm_access::StepClaims;
 use octollm_artefacts::GetError;
 use octollm_client::{ThinkAsk, ThinkLine};
 use octollm_contract::{Millis, model::Answer};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// When to come back for what passes within moments.
 pub(crate) const SOON: Millis = Millis::from_secs(1);
+/// What was read of a question is true for so long: shorter than anybody is taken for dead in.
+const BELIEVED_FOR: Duration = Duration::from_secs(1);
 
 /// Answers `question`, which has so many `bytes`, of the step of `claims` to whoever listens to `call`.
 pub(crate) async fn run(
@@ -25,7 +28,8 @@ pub(crate) async fn run(
     bytes: usize,
     call: &Arc<Call>,
 ) {
-    match kept(gateway, claims, question.number, call).await {
+    let (number, read_at) = (question.number, Instant::now());
+    match kept(gateway, claims, number, call).await {
         Ok(Some(Kept::Answer(answer))) => return call.say_whole(&answer),
         // Whoever asks may not have heard it: it is for them to count it and to take the next number.
         Ok(Some(Kept::Failure(why))) => return call.say(ThinkLine::Failed(why)),
@@ -34,8 +38,26 @@ pub(crate) async fn run(
     }
     let held = match hold(gateway, claims, question, bytes).await {
         Ok(held) => held,
-        Err(line) => return call.say(line),
+        Err(Unheld::No(line)) => return call.say(line),
+        Err(Unheld::InDoubt(held, line)) => {
+            let ended = held.unpaid(gateway.parts.clock.now(), Duration::ZERO, 0, line);
+            return settle(gateway, claims, *held, call, ended).await;
+        }
     };
+    // What was held so late may have been ended before, with this process or another taken for dead, and
+    // the question of this number counted as asked.
+    if read_at.elapsed() > BELIEVED_FOR {
+        let why = match kept(gateway, claims, number, call).await {
+            Ok(None) => None,
+            Ok(Some(Kept::Failure(why))) => Some(why),
+            Ok(Some(Kept::Answer(_))) => Some(format!("question {number} was answered to somebody else")),
+            Err(line) => Some(format!("whether question {number} was asked before is not known: {line:?}")),
+        };
+        if let Some(why) = why {
+            let ended = held.given_up(gateway.parts.clock.now(), why);
+            return settle(gateway, claims, held, call, ended).await;
+        }
+    }
     let ended = ask(gateway, claims, &held, call).await;
     settle(gateway, claims, held, call, ended).await;
 }

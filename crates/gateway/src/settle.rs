@@ -1,12 +1,18 @@
 //! After a call: its answer is kept and its hold settled, off the caller's path.
 
 use crate::{
-    Inner, ModelFigures, Receipt, ask::Ended, call::Call, hold::Held, lock, receipt::Outcome, worth::Charged,
+    Inner, ModelFigures, Receipt,
+    ask::Ended,
+    call::Call,
+    hold::Held,
+    lock,
+    receipt::{Outcome, is_presumed},
+    worth::Charged,
 };
 use bytes::Bytes;
 use octollm_access::{StepClaims, TenantScope};
 use octollm_client::ThinkLine;
-use octollm_contract::{ContentHash, Cost, Document, MicroUsd, Millis, model::Answer};
+use octollm_contract::{CallId, ContentHash, Cost, Document, MicroUsd, Millis, model::Answer};
 use octollm_lifecycle::{Command, Refusal};
 use octollm_store::{DecideError, Directed};
 use std::time::Duration;
@@ -62,7 +68,9 @@ pub(crate) async fn settle(gateway: &Inner, claims: &StepClaims, held: Held, cal
         match gateway.parts.store.decide(vec![directed]).await.pop() {
             Some(Ok(_)) | Some(Err(DecideError::NotFound)) | None => return,
             // Settled before, such as by a commit whose answer was lost.
-            Some(Err(DecideError::Refused(Refusal::NoSuchHold))) => return,
+            Some(Err(DecideError::Refused(Refusal::NoSuchHold))) => {
+                return warn_if_presumed(gateway, claims, held.id, held.number).await;
+            }
             Some(Err(DecideError::Refused(refusal))) => {
                 return tracing::error!(%refusal, call = %held.id, "a call cannot be settled; its hold will be presumed spent");
             }
@@ -72,6 +80,16 @@ pub(crate) async fn settle(gateway: &Inner, claims: &StepClaims, held: Held, cal
                 wait = (wait * 2).min(SETTLE_AGAIN_MAX);
             }
         }
+    }
+}
+
+/// Who stood still for so long that it was taken for dead is told so: its figures come too late.
+async fn warn_if_presumed(gateway: &Inner, claims: &StepClaims, call: CallId, number: u32) {
+    let receipt = gateway.parts.store.receipt(claims.step, number).await;
+    if let Ok(Some(receipt)) = receipt
+        && is_presumed(&receipt)
+    {
+        tracing::warn!(%call, step = %claims.step, "a call is settled too late: this process was taken for dead meanwhile, and all that was held counts as spent");
     }
 }
 

@@ -5,7 +5,7 @@
 //! twice: expiry is a command like any other. What it finds between states is counted; the
 //! count is zero in healthy runs.
 //!
-//! Whoever sweeps also sums up the notes of what has ended, when a sweep has seen some: a slice
+//! Whoever sweeps also ends what processes that died were asking, and sums up the notes of what has ended, when a sweep has seen some: a slice
 //! between two sweeps, so that neither holds up the other.
 
 use crate::App;
@@ -70,6 +70,9 @@ impl Finds {
         count(&self.overdue, swept.overdue);
         count(&self.repaired, swept.repaired);
         count(&self.presumed, swept.presumed);
+        for task in &swept.presumed_of {
+            tracing::warn!(%task, "a model call that nobody settled counts as spent, all that was held");
+        }
         if swept.repaired > 0 {
             tracing::warn!(tasks = swept.repaired, "tasks were found between states and repaired");
         }
@@ -122,8 +125,12 @@ async fn sweep(app: Arc<App>, finds: Arc<Finds>, stop: CancellationToken) {
             Ok(None) => (ASK_AGAIN + jitter(&app), ASK_AGAIN),
             Ok(Some(swept)) => {
                 finds.add(&swept);
-                for task in &swept.presumed_of {
-                    tracing::warn!(%task, "a model call that nobody settled counts as spent, all that was held");
+                match store.bury().await {
+                    Ok(buried) => finds.add(&buried),
+                    Err(error) => tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "calls of dead processes could not be ended"
+                    ),
                 }
                 let rolled = if swept.notes { store.roll_up(ROLL_UP).await } else { Ok(0) };
                 let rolled = rolled.unwrap_or_else(|error| {

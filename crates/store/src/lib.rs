@@ -58,7 +58,7 @@ pub trait Tasks: Send + Sync + 'static {
 
     /// Sends [`Command::Expire`] to at most `most` tasks in which a lease has run out, a
     /// deadline has passed or a model call was not settled for too long, and to tasks that a crash
-    /// may have left between states; [`Command::CallerLost`] for calls whose process is known to be dead.
+    /// may have left between states.
     async fn sweep(&self, most: usize) -> Result<Swept, StoreError>;
 
     /// Sends [`Command::WorkerLost`] to every task in which `worker` holds a lease; with
@@ -66,9 +66,16 @@ pub trait Tasks: Send + Sync + 'static {
     /// model call under way: nobody that this store knows is alive.
     async fn lose(&self, worker: Option<WorkerId>) -> Result<Swept, StoreError>;
 
+    /// Sends [`Command::CallerLost`] for the model calls of processes that share this store and have died:
+    /// those that have given no sign of life for some looks. For whoever sweeps; a look a few seconds
+    /// after the last one does nothing. A store that one process has knows of no others.
+    async fn bury(&self) -> Result<Swept, StoreError> {
+        Ok(Swept::default())
+    }
+
     /// What an orchestrator does first: ends what an earlier owner of this store left under way. In one
-    /// that several share nothing is: there, leases run out by themselves, and a sweep finds whose calls
-    /// nobody makes any more.
+    /// that several share nothing is: there, leases run out by themselves, and [`Tasks::bury`] finds whose
+    /// calls nobody makes any more.
     async fn take_over(&self, gone: Gone) -> Result<Swept, StoreError>;
 
     /// Whether this process is the one that sweeps, from now on for some seconds; asked again before

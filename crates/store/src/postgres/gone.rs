@@ -1,8 +1,8 @@
 //! Who is gone: workers and callers of models, and what they leave under way.
 //!
 //! Each process that shares the database counts up a row of its own for as long as it lives. Whoever
-//! sweeps looks at the counts of those that have calls under way: one that stands still over several looks
-//! belongs to a process that is dead, and its calls count as spent. A look is one that the database
+//! sweeps looks at the counts of those that have calls under way: one that stands still over several looks,
+//! while no further call begins, belongs to a process that is dead, and its calls count as spent. A look is one that the database
 //! answered, so a time in which nobody reached it makes nobody dead; and counts are compared, not clocks.
 //!
 //! A process that only stood still is taken for dead as well. What it settles later is refused: the charge
@@ -16,33 +16,43 @@ use super::{
     link::Link,
     news::News,
     rows,
-    upkeep::ended_leases,
 };
 use crate::{Swept, columns::word};
 use octollm_contract::{CallId, Millis, TaskId, Timestamp, WorkerId};
-use octollm_lifecycle::{Command, LostCalls};
-use std::collections::{BTreeMap, BTreeSet};
+use octollm_lifecycle::{Changes, Command, LostCalls, StepState, Task};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, PoisonError},
+};
 use uuid::Uuid;
 
 /// Tasks in one transaction.
 const SLICE: usize = 256;
-/// Between two looks: longer than a process that lives takes between two counts.
-const LOOK_EVERY: Millis = Millis::from_secs(4);
-/// Whose count was the same in so many looks after the first is dead: 12 s at least.
-const STILL_MAX: u32 = 3;
+/// Between two looks, about as long as between two counts of a process that lives.
+const LOOK_EVERY: Millis = Millis::from_secs(3);
+/// Who gave the same sign in so many looks after the first is dead: 15 s at least, the time of a lease.
+const STILL_MAX: u32 = 5;
 
-/// Who has calls under way, and since when their counts stand still. A function of what was seen.
+/// Who has calls under way, and since when they give no other sign. A function of what was seen.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     looked_at: Option<Timestamp>,
     seen: BTreeMap<Uuid, Standing>,
 }
 
+/// What a process shows of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sign {
+    /// How often it has counted; `None`: it has not yet, or was forgotten.
+    beats: Option<i64>,
+    /// When it began its newest call.
+    began: i64,
+}
+
 #[derive(Debug)]
 struct Standing {
-    /// `None`: it has not counted yet, or was forgotten.
-    beats: Option<i64>,
-    /// Looks since, with the same count.
+    sign: Sign,
+    /// Looks since, with the same sign.
     still: u32,
 }
 
@@ -52,27 +62,23 @@ impl Watch {
         self.looked_at.is_none_or(|at| now < at || at + LOOK_EVERY <= now)
     }
 
-    /// Who of those that were `found` is dead.
-    pub(super) fn look(
-        &mut self,
-        now: Timestamp,
-        found: impl IntoIterator<Item = (Uuid, Option<i64>)>,
-    ) -> Vec<Uuid> {
+    /// Who of those that were `found` is dead, with the last sign of each.
+    fn look(&mut self, now: Timestamp, found: impl IntoIterator<Item = (Uuid, Sign)>) -> Vec<(Uuid, Sign)> {
         self.looked_at = Some(now);
         let mut before = std::mem::take(&mut self.seen);
-        let seen = found.into_iter().map(|(caller, beats)| {
+        let seen = found.into_iter().map(|(caller, sign)| {
             let still = match before.remove(&caller) {
-                Some(was) if was.beats == beats => was.still.saturating_add(1),
+                Some(was) if was.sign == sign => was.still.saturating_add(1),
                 Some(_) | None => 0,
             };
-            (caller, Standing { beats, still })
+            if still == STILL_MAX {
+                tracing::warn!(%caller, "a process has died with model calls under way; they count as spent");
+            }
+            (caller, Standing { sign, still })
         });
         self.seen = seen.collect();
-        self.seen
-            .iter()
-            .filter(|(_, standing)| standing.still >= STILL_MAX)
-            .map(|(caller, _)| *caller)
-            .collect()
+        let dead = self.seen.iter().filter(|(_, standing)| standing.still >= STILL_MAX);
+        dead.map(|(caller, standing)| (*caller, standing.sign)).collect()
     }
 }
 
@@ -109,7 +115,7 @@ pub(super) async fn lose(
         }
     }
     let mut swept = Swept::default();
-    end(link, &left, shared, &mut swept, news).await?;
+    end(link, &left, Busy::Wait, shared, &mut swept, news).await?;
     let next = client.query_one(&sql.next_expiry, &[&false]).await.map_err(Fault::before)?;
     swept.next = rows::moment_if(&next, 0)?;
     Ok(swept)
@@ -120,55 +126,62 @@ pub(super) async fn beat(link: &Link) -> Result<(), tokio_postgres::Error> {
     link.client.execute(&link.sql.beat, &[&link.process]).await.map(|_| ())
 }
 
-/// Looks whose calls are under way, if it is time, and ends those of the dead.
+/// [`crate::Tasks::bury`].
 pub(super) async fn bury(
     link: &Link,
-    watch: &std::sync::Mutex<Watch>,
-    now: Timestamp,
+    watch: &Mutex<Watch>,
     shared: &Shared,
-    swept: &mut Swept,
     news: &mut News,
-) -> Result<(), Fault> {
-    let watch = || watch.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if !watch().is_due(now) {
-        return Ok(());
-    }
+) -> Result<Swept, Fault> {
+    let watch = || watch.lock().unwrap_or_else(PoisonError::into_inner);
     let (client, sql) = (&link.client, &link.sql);
+    let mut swept = Swept::default();
+    let told = client.query_one(&sql.moment, &[]).await.map_err(Fault::before)?;
+    let now = link.clock.moment(rows::get(&told, 0)?);
+    if !watch().is_due(now) {
+        return Ok(swept);
+    }
     let (found, _) = tokio::try_join!(
         biased;
         async { client.query(&sql.callers, &[&link.process]).await },
         async { client.execute(&sql.forget_callers, &[]).await },
     )
     .map_err(Fault::before)?;
-    let found = found.iter().map(|row| Ok((rows::get(row, 0)?, rows::get(row, 1)?)));
-    let found: Vec<(Uuid, Option<i64>)> = found.collect::<Result<_, Fault>>()?;
+    let sign = |row| Ok((rows::get(row, 0)?, Sign { beats: rows::get(row, 1)?, began: rows::get(row, 2)? }));
+    let found: Vec<(Uuid, Sign)> = found.iter().map(sign).collect::<Result<_, Fault>>()?;
     let dead = watch().look(now, found);
     if dead.is_empty() {
-        return Ok(());
+        return Ok(swept);
     }
+    // Whoever has given a sign since is not dead, however long this process stood still meanwhile.
+    let callers: Vec<Uuid> = dead.iter().map(|(caller, _)| *caller).collect();
+    let beats: Vec<Option<i64>> = dead.iter().map(|(_, sign)| sign.beats).collect();
+    let began: Vec<i64> = dead.iter().map(|(_, sign)| sign.began).collect();
     let mut calls: BTreeMap<TaskId, BTreeSet<CallId>> = BTreeMap::new();
-    for row in client.query(&sql.calls_of, &[&dead]).await.map_err(Fault::before)? {
+    for row in client.query(&sql.calls_of, &[&callers, &beats, &began]).await.map_err(Fault::before)? {
         let call = CallId::from_bytes(rows::get::<Uuid>(&row, 1)?.into_bytes());
         calls.entry(rows::task_id(&row, 0)?).or_default().insert(call);
     }
-    tracing::warn!(processes = dead.len(), tasks = calls.len(), "who made these tasks' model calls is gone");
     let left = calls
         .into_iter()
         .map(|(task, calls)| (task, Left { workers: BTreeSet::new(), calls: Some(LostCalls::These(calls)) }));
-    end(link, &left.collect(), shared, swept, news).await
+    // The next look finds what somebody works on now.
+    end(link, &left.collect(), Busy::Skip, shared, &mut swept, news).await?;
+    Ok(swept)
 }
 
 /// Tells the tasks, a transaction for each slice of them.
 async fn end(
     link: &Link,
     left: &BTreeMap<TaskId, Left>,
+    busy: Busy,
     shared: &Shared,
     swept: &mut Swept,
     news: &mut News,
 ) -> Result<(), Fault> {
     let ids: Vec<TaskId> = left.keys().copied().collect();
     for slice in ids.chunks(SLICE) {
-        let (now, mut drafts) = load(link, slice, Busy::Wait, true).await?;
+        let (now, mut drafts) = load(link, slice, busy, true).await?;
         for (id, found) in &mut drafts.tasks {
             let Some(left) = left.get(id) else { continue };
             let draft = match found {
@@ -203,6 +216,12 @@ async fn end(
     Ok(())
 }
 
+/// How many leases ended.
+pub(super) fn ended_leases(before: &Task, changes: &Changes) -> usize {
+    let leased = |step: &octollm_lifecycle::Step| matches!(step.state, StepState::Leased(_));
+    before.steps.iter().zip(&changes.after.steps).filter(|(was, is)| leased(was) && !leased(is)).count()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,19 +231,31 @@ mod tests {
     }
 
     fn at(looks: i64) -> Timestamp {
-        Timestamp::from_millis(looks * 4_000)
+        Timestamp::from_millis(looks * 3_000)
     }
 
-    /// P1: a dead caller is known as such; one that counts, however slowly, never is.
+    const fn sign(beats: Option<i64>, began: i64) -> Sign {
+        Sign { beats, began }
+    }
+
+    fn who(dead: &[(Uuid, Sign)]) -> Vec<Uuid> {
+        dead.iter().map(|(caller, _)| *caller).collect()
+    }
+
+    /// P1: a dead caller is known as such; one that counts, however slowly, or begins a call is not.
     #[test]
-    fn whose_count_stands_still_is_dead_and_nobody_else() {
+    fn who_gives_no_other_sign_is_dead_and_nobody_else() {
         let mut watch = Watch::default();
-        for look in 0..20 {
+        for look in 0..30 {
             assert!(watch.is_due(at(look)));
-            let dead =
-                watch.look(at(look), [(caller(1), Some(look / 3)), (caller(2), Some(7)), (caller(3), None)]);
-            let expected: &[Uuid] = if look < 3 { &[] } else { &[caller(2), caller(3)] };
-            assert_eq!(dead, expected, "look {look}");
+            let found = [
+                (caller(1), sign(Some(look / 5), 0)),
+                (caller(2), sign(Some(7), 0)),
+                (caller(3), sign(None, 0)),
+                (caller(4), sign(Some(7), look / 5)),
+            ];
+            let expected: &[Uuid] = if look < 5 { &[] } else { &[caller(2), caller(3)] };
+            assert_eq!(who(&watch.look(at(look), found)), expected, "look {look}");
         }
     }
 
@@ -232,31 +263,30 @@ mod tests {
     #[test]
     fn an_outage_makes_nobody_dead() {
         let mut watch = Watch::default();
-        assert!(watch.look(at(0), [(caller(1), Some(7))]).is_empty());
-        assert!(watch.look(at(100), [(caller(1), Some(7))]).is_empty());
-        assert!(watch.look(at(101), [(caller(1), Some(8))]).is_empty());
-        assert!(watch.look(at(102), [(caller(1), Some(8))]).is_empty());
+        for now in [0, 1, 100, 101] {
+            assert!(watch.look(at(now), [(caller(1), sign(Some(7), 0))]).is_empty());
+        }
+        assert!(watch.look(at(102), [(caller(1), sign(Some(8), 0))]).is_empty());
+        assert!(watch.look(at(103), [(caller(1), sign(Some(8), 0))]).is_empty());
     }
 
     #[test]
     fn who_counts_again_after_standing_still_is_alive() {
         let mut watch = Watch::default();
-        for look in 0..4 {
-            watch.look(at(look), [(caller(1), Some(7))]);
+        for look in 0..6 {
+            watch.look(at(look), [(caller(1), sign(Some(7), 0))]);
         }
-        assert!(watch.look(at(4), [(caller(1), Some(8))]).is_empty());
-        assert!(watch.look(at(5), []).is_empty(), "it has nothing under way");
-        assert!(
-            watch.look(at(6), [(caller(1), Some(8))]).is_empty(),
-            "what was seen of it before is forgotten"
-        );
+        assert!(watch.look(at(6), [(caller(1), sign(Some(8), 0))]).is_empty());
+        assert!(watch.look(at(7), []).is_empty(), "it has nothing under way");
+        let again = watch.look(at(8), [(caller(1), sign(Some(8), 0))]);
+        assert!(again.is_empty(), "what was seen of it before is forgotten");
     }
 
     #[test]
     fn looks_are_apart() {
         let mut watch = Watch::default();
         watch.look(at(1), []);
-        assert!(!watch.is_due(at(1) + Millis::new(3_999)));
+        assert!(!watch.is_due(at(1) + Millis::new(2_999)));
         assert!(watch.is_due(at(2)));
         assert!(watch.is_due(at(0)), "a clock that was set back");
     }

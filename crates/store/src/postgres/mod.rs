@@ -109,6 +109,17 @@ pub enum OpenError {
         /// The oldest that still runs on it.
         needs: i32,
     },
+    /// End the session that keeps the table, and start again; nothing was changed.
+    #[error(
+        "the database cannot be brought to schema {migration}: a session keeps a table that must change (SELECT pid, state, query FROM pg_stat_activity WHERE xact_start IS NOT NULL shows it; end its transaction and start again)"
+    )]
+    Kept {
+        /// The schema that it was to become.
+        migration: i32,
+        /// The last refusal.
+        #[source]
+        error: Backend,
+    },
     /// The server refuses something that is needed: see what it says.
     #[error("the database refuses what is needed to set it up")]
     Refused(#[source] Backend),
@@ -304,6 +315,10 @@ impl Tasks for PostgresStore {
 
     async fn lose(&self, worker: Option<WorkerId>) -> Result<Swept, StoreError> {
         self.swept(Chore::Lose { worker }).await
+    }
+
+    async fn bury(&self) -> Result<Swept, StoreError> {
+        self.swept(Chore::Bury).await
     }
 
     async fn take_over(&self, _: Gone) -> Result<Swept, StoreError> {

@@ -10,6 +10,7 @@ use super::{
     fault::{Fault, Stage},
     target::Target,
 };
+use crate::Backend;
 use std::time::Duration;
 use tokio_postgres::{Client, error::SqlState};
 
@@ -27,12 +28,12 @@ const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0004_callers.sql"), runs_since: 1 },
 ];
 
-/// One process migrates at a time (`pg_advisory_xact_lock`): "OCTO".
+/// One process migrates at a time, up to the last migration (`pg_advisory_lock`): "OCTO".
 const LOCK: i64 = 0x4f43_544f;
 /// A migration that must have a table for itself waits so long for who has it, and others behind it; then
 /// they go first, and it tries again.
 const TABLE_WITHIN: &str = "SET LOCAL lock_timeout = '500ms'";
-const TABLE_ATTEMPTS: u32 = 120;
+const TABLE_ATTEMPTS: u32 = if cfg!(test) { 5 } else { 120 };
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(500);
 
 /// Where the schema stands.
@@ -77,10 +78,19 @@ async fn migrate_on(client: &mut Client) -> Result<Schema, OpenError> {
     {
         return known(version, runs_since, 0);
     }
+    client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await?;
+    let migrated = migrate_alone(client).await;
+    // It goes with the connection, too.
+    if !client.is_closed() {
+        client.execute("SELECT pg_advisory_unlock($1)", &[&LOCK]).await?;
+    }
+    migrated
+}
+
+async fn migrate_alone(client: &mut Client) -> Result<Schema, OpenError> {
     let (mut migrated, mut waits) = (0, 0);
     loop {
         let transaction = client.transaction().await?;
-        transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
         transaction
             .batch_execute(
                 "CREATE SCHEMA IF NOT EXISTS octollm;
@@ -103,9 +113,12 @@ async fn migrate_on(client: &mut Client) -> Result<Schema, OpenError> {
         };
         transaction.batch_execute(TABLE_WITHIN).await?;
         match transaction.batch_execute(next.sql).await {
-            Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) && waits < TABLE_ATTEMPTS => {
+            Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
                 waits += 1;
                 transaction.rollback().await?;
+                if waits >= TABLE_ATTEMPTS {
+                    return Err(OpenError::Kept { migration: version + 1, error: Backend::new(error) });
+                }
                 tokio::time::sleep(BETWEEN_ATTEMPTS).await;
                 continue;
             }

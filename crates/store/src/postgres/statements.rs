@@ -216,13 +216,15 @@ statements! {
     all_calling = "SELECT DISTINCT task FROM hold";
     beat = "INSERT INTO caller AS c (id, beats, at) VALUES ($1, 1, clock_timestamp())
         ON CONFLICT (id) DO UPDATE SET beats = c.beats + 1, at = excluded.at";
-    callers = "SELECT h.caller, c.beats FROM (SELECT DISTINCT caller FROM hold
-        WHERE caller IS NOT NULL AND caller <> $1) AS h LEFT JOIN caller AS c ON c.id = h.caller";
-    calls_of = "SELECT task, call FROM hold WHERE caller = ANY($1)";
+    callers = "SELECT h.caller, c.beats, h.began FROM (SELECT caller, max(at) AS began FROM hold
+        WHERE caller IS NOT NULL AND caller <> $1 GROUP BY caller) AS h LEFT JOIN caller AS c ON c.id = h.caller";
+    calls_of = "SELECT h.task, h.call FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS u(caller, beats, began)
+        JOIN hold AS h ON h.caller = u.caller AND h.at <= u.began
+        LEFT JOIN caller AS c ON c.id = u.caller WHERE c.beats IS NOT DISTINCT FROM u.beats";
     forget_callers = "DELETE FROM caller WHERE at < clock_timestamp() - interval '1 hour'";
 
     worn = "SELECT relname::text FROM pg_stat_user_tables WHERE schemaname = 'octollm'
-        AND relname IN ('ready', 'lease') AND n_dead_tup > $1 AND n_live_tup <= $2";
+        AND relname IN ('ready', 'lease', 'hold') AND n_dead_tup > $1 AND n_live_tup <= $2";
 
     // Retention.
     ended = "SELECT t.id, t.tenant, p.idempotency_key, p.session FROM task t LEFT JOIN paper p ON p.task = t.id

@@ -5,7 +5,8 @@ use super::{
     decide::commit,
     draft::{Busy, Draft, Drafts, load},
     fault::{Fault, Stage},
-    gone, keys,
+    gone::{self, ended_leases},
+    keys,
     lane::{Done, Shared, Work},
     link::Link,
     news::News,
@@ -18,7 +19,7 @@ use crate::{
 };
 use octollm_access::{KeyRecord, RingKey, TenantScope};
 use octollm_contract::{KeyId, Millis, TaskId, Timestamp, WorkerId};
-use octollm_lifecycle::{Changes, Command, StepState, Task};
+use octollm_lifecycle::{Command, StepState, Task};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
@@ -43,6 +44,8 @@ const DEAD_MAX: i64 = 10_000;
 /// One with more rows than this that live is left to the server: writing it would hold others up.
 const LIVE_MAX: i64 = 20_000;
 
+/// A process shows that it lives so often at most.
+const BEAT_EVERY: Duration = Duration::from_secs(2);
 /// Who leads leads for so long, unless it says so again.
 const LEADS_FOR: Millis = Millis::from_secs(10);
 
@@ -65,12 +68,15 @@ macro_rules! renew {
 /// Nobody else sees anything of it but a short wait.
 const RENEW_READY: &str = renew!("ready");
 const RENEW_LEASE: &str = renew!("lease");
+const RENEW_HOLD: &str = renew!("hold");
 
 /// What can be asked for.
 #[derive(Debug)]
 pub(super) enum Chore {
     /// [`crate::Tasks::sweep`].
     Sweep { most: usize },
+    /// [`crate::Tasks::bury`].
+    Bury,
     /// [`crate::Tasks::lose`].
     Lose { worker: Option<WorkerId> },
     /// A slice of [`crate::Tasks::prune`].
@@ -116,6 +122,8 @@ pub(super) struct Upkeep {
     look_for_notes: Mutex<Instant>,
     /// Whose model calls are under way.
     callers: Mutex<gone::Watch>,
+    /// When this process has last shown that it lives.
+    beat_at: Mutex<Option<Instant>>,
 }
 
 impl Upkeep {
@@ -125,6 +133,7 @@ impl Upkeep {
             audit: Mutex::default(),
             look_for_notes: Mutex::new(Instant::now()),
             callers: Mutex::default(),
+            beat_at: Mutex::default(),
         }
     }
 }
@@ -144,6 +153,9 @@ impl Work for Upkeep {
         for chore in chores {
             let outcome = match chore {
                 Chore::Sweep { most } => Outcome::Swept(self.sweep(link, *most, &mut news).await?),
+                Chore::Bury => {
+                    Outcome::Swept(gone::bury(link, &self.callers, &self.shared, &mut news).await?)
+                }
                 Chore::Lose { worker } => {
                     Outcome::Swept(gone::lose(link, worker.as_ref(), &self.shared, &mut news).await?)
                 }
@@ -209,7 +221,6 @@ impl Upkeep {
         if most > 0 {
             self.audit(link, now, &mut swept, news).await?;
         }
-        gone::bury(link, &self.callers, now, &self.shared, &mut swept, news).await?;
         self.renew(link).await;
         let minute = now.as_millis().div_euclid(60_000) - MINUTES_KEPT;
         let looks = self.looks_for_notes();
@@ -267,6 +278,7 @@ impl Upkeep {
             let table = match row.try_get::<_, &str>(0) {
                 Ok("ready") => RENEW_READY,
                 Ok("lease") => RENEW_LEASE,
+                Ok("hold") => RENEW_HOLD,
                 Ok(_) | Err(_) => continue,
             };
             // Somebody may use the table for long: then another time.
@@ -401,21 +413,20 @@ impl Upkeep {
 
     async fn lead(&self, link: &Link, office: &str) -> Result<bool, Fault> {
         let length = i64::try_from(LEADS_FOR.get()).unwrap_or(i64::MAX);
-        // Who asks is alive.
+        // Who asks is alive, and may ask often.
+        let beat_at = || self.beat_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let beats = beat_at().is_none_or(|at| at.elapsed() >= BEAT_EVERY);
         let asked = tokio::try_join!(
             biased;
             async { link.client.query_opt(&link.sql.lead, &[&office, &link.process, &length]).await },
-            gone::beat(link),
+            async { if beats { gone::beat(link).await } else { Ok(()) } },
         );
         let (leads, ()) = done(link, asked)?;
+        if beats {
+            *beat_at() = Some(Instant::now());
+        }
         Ok(leads.is_some())
     }
-}
-
-/// How many leases ended.
-pub(super) fn ended_leases(before: &Task, changes: &Changes) -> usize {
-    let leased = |step: &octollm_lifecycle::Step| matches!(step.state, StepState::Leased(_));
-    before.steps.iter().zip(&changes.after.steps).filter(|(was, is)| leased(was) && !leased(is)).count()
 }
 
 /// Ready steps, in tasks that have not changed, whose row is missing in the queue.

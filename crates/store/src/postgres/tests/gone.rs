@@ -51,16 +51,18 @@ async fn calls_of_the_dead_are_ended_and_those_of_the_living_are_not() {
     let of_dead = asks(&dead, 4).await;
     database.sql(&format!("UPDATE octollm.hold SET caller = NULL WHERE task = '{}'", uuid(of_old)));
     dead.leads().await.unwrap();
-    for look in 0..3 {
+    for look in 0..5 {
         living.leads().await.unwrap();
-        let swept = leader.sweep(10).await.unwrap();
-        assert_eq!(swept.presumed_of, [], "look {look}");
-        assert_eq!(leader.sweep(10).await.unwrap().presumed_of, [], "another sweep is not another look");
-        hands.step(4_000);
+        let buried = leader.bury().await.unwrap();
+        assert_eq!(buried.presumed_of, [], "look {look}");
+        assert_eq!(leader.bury().await.unwrap(), crate::Swept::default(), "that was not another look");
+        hands.step(3_000);
+        // A process shows that it lives every two seconds at most, by a clock that no test moves.
+        database
+            .sql(&format!("UPDATE octollm.caller SET beats = beats + 1 WHERE id = {}", caller_of(of_living)));
     }
-    living.leads().await.unwrap();
-    let swept = leader.sweep(10).await.unwrap();
-    assert_eq!((swept.presumed, swept.presumed_of), (1, vec![of_dead]));
+    let buried = leader.bury().await.unwrap();
+    assert_eq!((buried.presumed, buried.presumed_of), (1, vec![of_dead]));
     let mut left = Vec::new();
     for task in [of_leader, of_living, of_old, of_dead] {
         left.push(holds(&leader, task).await);
@@ -72,13 +74,26 @@ async fn calls_of_the_dead_are_ended_and_those_of_the_living_are_not() {
     // It had only stood still: what it knows comes too late.
     let late = settle(&dead, of_dead, 4).await;
     assert!(matches!(late, Err(DecideError::Refused(Refusal::NoSuchHold))), "{late:?}");
+    // And what it asks now goes on: a new call is a sign of life.
     let next = asks(&dead, 5).await;
-    for look in 0..6 {
-        dead.leads().await.unwrap();
-        assert_eq!(leader.sweep(10).await.unwrap().presumed_of, [], "it is back, look {look}");
-        hands.step(2_000);
-    }
+    assert_eq!(leader.bury().await.unwrap().presumed_of, []);
     settle(&dead, next, 5).await.unwrap();
+}
+
+/// Who lives shows it whenever it asks who leads.
+#[tokio::test]
+async fn who_asks_who_leads_is_alive() {
+    let database = Database::new();
+    let store = database.store().await;
+    asks(&store, 1).await;
+    store.leads().await.unwrap();
+    let beats = || database.sql("SELECT beats FROM octollm.caller JOIN octollm.hold ON caller = id");
+    assert_eq!(beats(), "1");
+    let began = std::time::Instant::now();
+    while beats() == "1" {
+        assert!(began.elapsed().as_secs() < 30, "it does not count");
+        store.leads().await.unwrap();
+    }
 }
 
 /// Rows of processes that are long gone are not kept.
@@ -90,9 +105,8 @@ async fn the_long_gone_are_forgotten() {
     other.leads().await.unwrap();
     let count = || database.sql("SELECT count(*) FROM octollm.caller");
     assert_eq!(count(), "2");
-    database.sql("UPDATE octollm.caller SET at = at - interval '61 minutes' WHERE beats = 1");
-    one.leads().await.unwrap();
-    one.sweep(10).await.unwrap();
+    database.sql("UPDATE octollm.caller SET at = at - interval '61 minutes' WHERE id = (SELECT max(id::text)::uuid FROM octollm.caller)");
+    one.bury().await.unwrap();
     assert_eq!(count(), "1");
 }
 
@@ -102,10 +116,7 @@ async fn the_long_gone_are_forgotten() {
 async fn a_migration_comes_past_who_reads() {
     let database = Database::new();
     drop(database.store().await);
-    database.sql(
-        "ALTER TABLE octollm.hold DROP COLUMN caller; DROP TABLE octollm.caller;
-         DELETE FROM octollm.migration WHERE version = 4",
-    );
+    database.sql(UNDO);
     let (client, connection) =
         tokio_postgres::connect(&super::shared().url(&database.name), tokio_postgres::NoTls).await.unwrap();
     let connection = tokio::spawn(connection);
@@ -123,6 +134,33 @@ async fn a_migration_comes_past_who_reads() {
     assert_eq!(migrating.await.unwrap().unwrap().migrated, 1);
     drop(client);
     connection.await.unwrap().unwrap();
+}
+
+/// Who keeps the table for good is named to whoever waits in vain; nothing is half done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_that_waits_in_vain_says_for_what() {
+    let database = Database::new();
+    drop(database.store().await);
+    database.sql(UNDO);
+    let (client, connection) =
+        tokio_postgres::connect(&super::shared().url(&database.name), tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    client.batch_execute("BEGIN; SELECT count(*) FROM octollm.hold").await.unwrap();
+    let told = super::super::migrate(&database.target()).await.unwrap_err().to_string();
+    assert!(told.contains("a session keeps a table") && told.contains("pg_stat_activity"), "{told}");
+    assert_eq!(database.sql("SELECT max(version) FROM octollm.migration"), "3");
+    drop(client);
+    connection.await.unwrap().unwrap();
+    database.store().await;
+}
+
+/// The database before the last migration.
+const UNDO: &str = "ALTER TABLE octollm.hold DROP COLUMN caller; DROP TABLE octollm.caller;
+    DELETE FROM octollm.migration WHERE version = 4";
+
+/// Whose call of this task is under way, as SQL.
+fn caller_of(task: TaskId) -> String {
+    format!("(SELECT caller FROM octollm.hold WHERE task = '{}')", uuid(task))
 }
 
 fn uuid(task: TaskId) -> uuid::Uuid {

@@ -1,0 +1,69 @@
+//! What 100 workers cost that wait for work, and nobody sends any: an orchestrator over PostgreSQL.
+
+use crate::{postgres, processes, server};
+use anyhow::Context;
+use octollm_client::{LeaseAsk, Leases as _, http::HttpLeases};
+use octollm_contract::{ArmName, Millis};
+use std::{sync::Arc, time::Duration};
+
+const WORKERS: usize = 100;
+const FOR: Duration = Duration::from_secs(30);
+/// Until all wait.
+const SETTLED: Duration = Duration::from_secs(5);
+/// As an arm waits.
+const WAIT: Millis = Millis::from_secs(30);
+
+pub(crate) fn run() -> anyhow::Result<()> {
+    let database = postgres::server()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let url = postgres::fresh(&database, &runtime)?;
+    let server =
+        server::Server::start_with(&[("OCTOLLM_DATABASE_URL", &url), ("OCTOLLM_ROLE", "orchestrator")])?;
+    let key = server.arm_key()?;
+    runtime.block_on(async {
+        let base = format!("http://{}", server.address);
+        let mut waiting = Vec::new();
+        for number in 0..WORKERS {
+            let leases = Arc::new(HttpLeases::new(std::slice::from_ref(&base), key.clone(), number)?);
+            waiting.push(tokio::spawn(async move {
+                loop {
+                    let ask = LeaseAsk {
+                        worker: format!("bench-{number}").parse()?,
+                        arms: vec![ArmName::Executor],
+                        tools: [].into(),
+                        most: 1,
+                        wait: WAIT,
+                    };
+                    let given = leases.lease(ask).await?;
+                    anyhow::ensure!(given.is_empty(), "there is no task");
+                }
+                #[expect(unreachable_code, reason = "it names the type of the error")]
+                anyhow::Ok(())
+            }));
+        }
+        tokio::time::sleep(SETTLED).await;
+        let client = postgres::connect(&url).await?;
+        let statements = async || {
+            // What this connection asks is no more than a few of them.
+            client.execute("SELECT pg_stat_clear_snapshot()", &[]).await?;
+            let row = client
+                .query_one("SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()", &[])
+                .await?;
+            anyhow::Ok(row.try_get::<_, i64>(0)?)
+        };
+        let (asked, cpu) = (statements().await?, processes::cpu(server.pid())?);
+        tokio::time::sleep(FOR).await;
+        let (asked, cpu) = (statements().await? - asked, processes::cpu(server.pid())?.saturating_sub(cpu));
+        if let Some(ended) = waiting.iter().position(tokio::task::JoinHandle::is_finished) {
+            waiting.swap_remove(ended).await?.context("a worker does not wait")?;
+        }
+        waiting.iter().for_each(tokio::task::JoinHandle::abort);
+        let per_second = |figure: f64| figure / FOR.as_secs_f64();
+        println!(
+            "{WORKERS} workers wait: {:.1} transactions/s, {:.2} % of a processor for the server",
+            per_second(f64::from(i32::try_from(asked)?)),
+            100.0 * per_second(cpu.as_secs_f64())
+        );
+        Ok(())
+    })
+}
