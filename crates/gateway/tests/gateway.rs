@@ -590,3 +590,43 @@ async fn an_unknown_model_is_refused_by_name() {
     let Err(ThinkError::Refused(why)) = whole(thinking).await else { panic!() };
     assert!(why.contains("other") && why.contains("priced"), "{why}");
 }
+
+/// P1, P5: a hold of which the store does not say whether it was taken is given back once the store says
+/// something again; the question was never asked.
+#[tokio::test(start_paused = true)]
+async fn a_hold_in_doubt_is_given_back() {
+    let bench = Bench::new("priced", dollars(10_000), vec![Act::Say("anew")]).await;
+    bench.store.leave_unconfirmed(11);
+    assert!(bench.answer(1, "?").await.is_err());
+    let task = bench.task().await;
+    assert_eq!((task.holds.len(), task.ledger.cost()), (0, Cost::Known(MicroUsd::ZERO)));
+    assert_eq!((bench.calls(), bench.answer(1, "?").await.unwrap().as_str()), (0, "anew"));
+}
+
+/// P5: an orchestrator that is cut off from the store repeats a hold, and is taken for dead meanwhile: the
+/// question counts as asked by then, and is not asked.
+#[tokio::test(start_paused = true)]
+async fn a_hold_that_comes_through_after_its_burial_asks_nothing() {
+    use octollm_store::Tasks as _;
+    let bench = Bench::new("priced", dollars(10_000), vec![Act::Say("anew")]).await;
+    bench.store.leave_unconfirmed(8);
+    let (asked, held) = tokio::join!(bench.answer(1, "?"), async {
+        let held = loop {
+            match bench.record().await.task.holds.first() {
+                Some(hold) => break hold.cost,
+                None => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+            }
+        };
+        let task = bench.claims.step.task;
+        let lost = Command::CallerLost(LostCalls::All);
+        let directed = Directed { task, scope: TenantScope::System, command: lost };
+        bench.store.decide(vec![directed]).await;
+        held
+    });
+    let Err(ThinkError::Failed(why)) = asked else { panic!("{asked:?}") };
+    assert!(why.contains("counts as spent"), "{why}");
+    let task = bench.task().await;
+    assert_eq!((task.holds.len(), task.ledger.cost()), (0, held));
+    assert!(matches!(bench.answer(1, "?").await, Err(ThinkError::Failed(_))));
+    assert_eq!((bench.calls(), bench.answer(2, "?").await.unwrap().as_str()), (0, "anew"));
+}

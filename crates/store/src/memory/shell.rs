@@ -2,9 +2,9 @@
 
 use super::Memory;
 use crate::{
-    AcceptError, Accepted, Backlog, Claims, Clock, Counted, DayLine, DayListing, DecideError, Directed,
-    Entropy, Freshness, Gone, Hints, Keys, Listing, Order, Period, Seen, StoreError, Sums, Swept, TaskLine,
-    TaskReads, TaskRecord, Tasks, Wanted,
+    AcceptError, Accepted, Backend, Backlog, Claims, Clock, Counted, DayLine, DayListing, DecideError,
+    Directed, Entropy, Freshness, Gone, Hints, Keys, Listing, Order, Period, Seen, StoreError, Sums, Swept,
+    TaskLine, TaskReads, TaskRecord, Tasks, Wanted,
 };
 use async_trait::async_trait;
 use octollm_access::{KeyRecord, RingKey, TenantScope};
@@ -15,7 +15,10 @@ use octollm_contract::{
 use octollm_lifecycle::{Changes, Dice, Event, StepState};
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 /// [`Memory`] as a store. What it returned `Ok` for lives as long as the process.
@@ -24,13 +27,26 @@ pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     hints: Hints,
+    unconfirmed: AtomicU32,
 }
 
 impl MemoryStore {
     /// An empty store that takes moments and entropy from these.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        MemoryStore { memory: Mutex::default(), clock, entropy, hints: Hints::default() }
+        MemoryStore {
+            memory: Mutex::default(),
+            clock,
+            entropy,
+            hints: Hints::default(),
+            unconfirmed: AtomicU32::new(0),
+        }
+    }
+
+    /// The next so many calls of `decide` do what they are asked and answer that nobody confirmed it, as a
+    /// store whose connections break: for tests of whoever must live with that.
+    pub fn leave_unconfirmed(&self, calls: u32) {
+        self.unconfirmed.store(calls, Ordering::Relaxed);
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -91,6 +107,12 @@ impl Tasks for MemoryStore {
             commands.iter().map(|directed| self.memory().decide(directed, now, self.dice())).collect();
         let changed = answers.iter().flatten().filter(|changes| !changes.is_empty());
         self.announce(changed.map(|changes| changes.after.id));
+        let unconfirmed =
+            self.unconfirmed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if unconfirmed.is_ok() {
+            let in_doubt = || StoreError::Unconfirmed(Backend::new("the answer is left out"));
+            return answers.iter().map(|_| Err(in_doubt().into())).collect();
+        }
         answers
     }
 
