@@ -116,12 +116,16 @@ impl Reading {
                 let more = app.events_since(caller, Seen::NOTHING, self.task, self.after, BATCH).await;
                 self.batch = more.ok()?.into();
                 self.caught_up = self.batch.is_empty();
-                if !self.caught_up {
-                    continue;
-                }
             }
-            let has_ended = app.task(caller, self.task).await.ok()?.status.is_terminal();
-            self.batch = app.events(caller, self.task, self.after, BATCH).await.ok()?.into();
+            let mut has_ended = false;
+            if self.caught_up {
+                has_ended = app.task(caller, self.task).await.ok()?.status.is_terminal();
+                self.batch = app.events(caller, self.task, self.after, BATCH).await.ok()?.into();
+            }
+            // Looked for after the events were read: what is told was there while the key was good.
+            if !app.still_admits(caller).await {
+                return None;
+            }
             if !self.batch.is_empty() {
                 continue;
             }
@@ -129,11 +133,7 @@ impl Reading {
                 return None;
             }
             tokio::select! {
-                () = self.watch.changed() => {
-                    if !self.app.still_admits(&self.caller).await {
-                        return None;
-                    }
-                }
+                () = self.watch.changed() => {}
                 () = self.app.draining.cancelled() => return None,
             }
         }
