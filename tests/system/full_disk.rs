@@ -12,11 +12,11 @@ use std::{
 };
 
 /// A small disk over a folder, for as long as this lives.
-struct SmallDisk(PathBuf);
+pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     /// Nothing where this process may not mount one.
-    fn over(folder: PathBuf) -> Option<Self> {
+    pub(crate) fn over(folder: PathBuf) -> Option<Self> {
         let mount = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=12m,mode=700", "tmpfs"])
             .arg(&folder)
@@ -25,7 +25,7 @@ impl SmallDisk {
     }
 
     /// Fills the disk to the last byte; the file that does.
-    fn fill(&self) -> PathBuf {
+    pub(crate) fn fill(&self) -> PathBuf {
         let path = self.0.join("filler");
         let mut file = fs::File::create(&path).expect("a file");
         while file.write_all(&[0; 4096]).is_ok() {}

@@ -26,6 +26,7 @@ mod load;
 mod lost_caller;
 mod model_server;
 mod models;
+mod out_folder;
 mod partition;
 mod poison;
 mod readme;

@@ -316,7 +316,7 @@ async fn put_files(app: &App, caller: &Caller, view: &TaskView, out: &Path) -> a
     Ok(())
 }
 
-/// Writes a file below `out`; what exists is never overwritten.
+/// Writes a file below `out`, whole or not at all; what exists is never overwritten.
 fn write_new(out: &Path, path: &str, bytes: &[u8]) -> anyhow::Result<()> {
     let relative = Path::new(path);
     let plain = relative.components().all(|part| matches!(part, std::path::Component::Normal(_)));
@@ -331,5 +331,31 @@ fn write_new(out: &Path, path: &str, bytes: &[u8]) -> anyhow::Result<()> {
     let made = fs::OpenOptions::new().write(true).create_new(true).open(&target);
     let mut file =
         made.with_context(|| format!("{} cannot be made; files are never overwritten", target.display()))?;
-    file.write_all(bytes).with_context(|| format!("{} cannot be written", target.display()))
+    let written = file.write_all(bytes);
+    if written.is_err() {
+        // What was made here is a half; that the writing failed is what is told.
+        let _removed = fs::remove_file(&target);
+    }
+    written.with_context(|| format!("{} cannot be written", target.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_in_a_folder_is_kept_and_nothing_is_put_outside() {
+        let out = tempfile::tempdir().unwrap();
+        let theirs = out.path().join("a.txt");
+        fs::write(&theirs, "mine").unwrap();
+        write_new(out.path(), "a.txt", b"new").unwrap_err();
+        assert_eq!(fs::read_to_string(&theirs).unwrap(), "mine");
+        write_new(out.path(), "a.txt/b.txt", b"new").unwrap_err();
+        write_new(out.path(), "deep/b.txt", b"new").unwrap();
+        assert_eq!(fs::read_to_string(out.path().join("deep/b.txt")).unwrap(), "new");
+        for outside in ["", "../b.txt", "deep/../../b.txt", "/tmp/octollm-b.txt"] {
+            write_new(&out.path().join("in"), outside, b"new").unwrap_err();
+        }
+        assert!(!out.path().join("in").exists());
+    }
 }

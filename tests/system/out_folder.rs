@@ -1,0 +1,113 @@
+//! `octollm run --out` with a folder that cannot take the files: what may have been paid for is not lost.
+
+use crate::{full_disk::SmallDisk, server::program};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+/// A text that is longer than an output shows, so that its whole is a file of the task.
+fn long_text() -> String {
+    (0..20_000).map(|n| format!("line {n}\n")).collect()
+}
+
+/// Runs in `here`, with files for `out`.
+fn run(here: &Path, out: &Path) -> Output {
+    let notes = here.join("notes.txt");
+    fs::write(&notes, long_text()).expect("a file");
+    Command::new(program())
+        .args(["run", &format!("read {}", notes.display()), "--out"])
+        .arg(out)
+        .current_dir(here)
+        .env_clear()
+        .env("HOME", here)
+        .output()
+        .expect("the program starts")
+}
+
+/// What lies in a folder and below it, by path.
+fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else {
+                let name = entry.strip_prefix(folder).expect("it lies below").to_owned();
+                found.insert(name, fs::read_to_string(&entry).expect("text"));
+            }
+        }
+    }
+    found
+}
+
+/// The folder that the run has made of its own accord in `here`.
+fn own(here: &Path) -> Option<PathBuf> {
+    let mut names = fs::read_dir(here).expect("a folder").map(|entry| entry.expect("an entry").path());
+    names
+        .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("octollm-task_")))
+}
+
+/// The run has failed over `out`, says so, and its files lie whole in a folder of its own.
+fn are_saved(here: &Path, output: &Output, out: &Path) -> BTreeMap<PathBuf, String> {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let own = own(here).expect("a folder octollm-<task id>");
+    let name = own.file_name().expect("a name").to_string_lossy().into_owned();
+    assert!(said.contains("error: ") && said.contains(&out.display().to_string()), "{said}");
+    assert!(said.contains(&format!("1 file in {name}")), "{said}");
+    let saved = files(&own);
+    assert_eq!(saved.values().collect::<Vec<_>>(), [&long_text()]);
+    saved
+}
+
+#[test]
+fn a_folder_that_takes_the_files_gets_them_and_no_other_does() {
+    let here = tempfile::tempdir().expect("a folder");
+    let out = here.path().join("out");
+    let output = run(here.path(), &out);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(files(&out).into_values().collect::<Vec<_>>(), [long_text()]);
+    assert_eq!(own(here.path()), None);
+}
+
+/// Nobody can make a folder there, whoever they are.
+#[test]
+fn a_folder_that_cannot_be_made_costs_no_file() {
+    let here = tempfile::tempdir().expect("a folder");
+    let out = Path::new("/proc/self/no-such-folder");
+    are_saved(here.path(), &run(here.path(), out), out);
+}
+
+#[test]
+fn a_folder_that_has_such_a_file_keeps_its_own() {
+    let here = tempfile::tempdir().expect("a folder");
+    let out = here.path().join("out");
+    run(here.path(), &out);
+    let (name, _) = files(&out).pop_first().expect("a file");
+    fs::write(out.join(&name), "mine").expect("a file");
+    let saved = are_saved(here.path(), &run(here.path(), &out), &out);
+    assert_eq!(saved.keys().collect::<Vec<_>>(), [&name]);
+    assert_eq!(files(&out).into_values().collect::<Vec<_>>(), ["mine"]);
+}
+
+#[test]
+fn a_full_disk_costs_no_file_and_keeps_no_half_of_one() {
+    let here = tempfile::tempdir().expect("a folder");
+    let out = here.path().join("out");
+    fs::create_dir(&out).expect("a folder");
+    let Some(disk) = SmallDisk::over(out.clone()) else {
+        println!("not tried: mounting a small disk takes root");
+        return;
+    };
+    let filler = disk.fill();
+    // Space for the beginning of the file.
+    let full = fs::OpenOptions::new().write(true).open(&filler).expect("the file");
+    full.set_len(full.metadata().expect("a file").len() - 64 * 1024).expect("it is cut");
+    are_saved(here.path(), &run(here.path(), &out), &out);
+    fs::remove_file(filler).expect("the file");
+    assert_eq!(files(&out), BTreeMap::new());
+}
