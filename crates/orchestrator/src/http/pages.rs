@@ -15,7 +15,8 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// The store answers and this process takes work.
+/// The store answers and this process is not shutting down. It stays ready while a full disk lets nothing be
+/// written: accepts are answered 503 then and may be repeated, and what is read goes on.
 #[utoipa::path(
     get, path = "/readyz", tag = "health",
     responses(
