@@ -13,6 +13,7 @@ use octollm_contract::{ArmName, Millis, WorkerId};
 use std::{
     collections::BTreeSet,
     fs::{self, File},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -93,16 +94,46 @@ impl Place {
         fs::create_dir_all(&all).with_context(|| format!("{} cannot be made", all.display()))?;
         let all = fs::canonicalize(&all)?;
         // One at a time: a lock that is made and not held yet looks abandoned.
-        let turn =
-            File::create(all.join(".lock")).with_context(|| format!("{} cannot be used", all.display()))?;
-        turn.lock().with_context(|| format!("{} cannot be locked", all.display()))?;
+        let turn = Turn::take(&all)?;
         remove_abandoned(&all)?;
         let lock = all.join(format!("{worker}.lock"));
         let held = File::create_new(&lock).with_context(|| format!("{} cannot be made", lock.display()))?;
         held.try_lock().with_context(|| format!("{} cannot be locked", lock.display()))?;
         let scratch = all.join(worker.as_str());
         fs::create_dir(&scratch).with_context(|| format!("{} cannot be made", scratch.display()))?;
+        drop(turn);
         Ok(Place { scratch, lock, _held: held })
+    }
+}
+
+/// The right to make and remove places below a folder; it goes with its file, so that nothing is left of it.
+///
+/// Only who holds the lock on the file that has the name removes the name. Who has waited on a file that was
+/// removed meanwhile holds a lock that says nothing, and takes the file that has the name now.
+struct Turn {
+    path: PathBuf,
+    _held: File,
+}
+
+impl Turn {
+    fn take(all: &Path) -> anyhow::Result<Self> {
+        let path = all.join(".lock");
+        loop {
+            let held = File::create(&path).with_context(|| format!("{} cannot be used", all.display()))?;
+            held.lock().with_context(|| format!("{} cannot be locked", all.display()))?;
+            let file = held.metadata().with_context(|| format!("{} cannot be used", all.display()))?;
+            let has_the_name = |named: fs::Metadata| (named.dev(), named.ino()) == (file.dev(), file.ino());
+            if fs::metadata(&path).is_ok_and(has_the_name) {
+                return Ok(Turn { path, _held: held });
+            }
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // While it is held. What stays is an empty file that the next turn takes.
+        let _removed = fs::remove_file(&self.path);
     }
 }
 
@@ -143,6 +174,7 @@ fn remove_abandoned(all: &Path) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     #[test]
     fn a_place_is_its_workers_and_goes_with_it() {
@@ -161,8 +193,27 @@ mod tests {
         let third = Place::take(data.path(), &one).unwrap();
         assert!(!abandoned.exists() && second.scratch.is_dir());
         drop((second, third));
-        let left: Vec<_> =
-            fs::read_dir(data.path().join("arms")).unwrap().flatten().map(|e| e.file_name()).collect();
-        assert_eq!(left, [".lock"]);
+        assert_eq!(fs::read_dir(data.path().join("arms")).unwrap().count(), 0);
+    }
+
+    /// The file goes with each turn, and still there is one at a time: also for those who have waited on a file
+    /// that is gone.
+    #[test]
+    fn turns_are_taken_one_at_a_time_and_leave_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = AtomicU32::new(0);
+        std::thread::scope(|threads| {
+            for _ in 0..8 {
+                threads.spawn(|| {
+                    for _ in 0..200 {
+                        let _turn = Turn::take(folder.path()).unwrap();
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two have a turn");
+                        std::thread::yield_now();
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }
