@@ -22,7 +22,9 @@ pub(super) fn summary(call: &ToolCall, inputs: &BTreeMap<InputName, Reference>) 
             None => format!("Find files in {path}"),
         },
         ToolCall::ReadFile { paths: of, first_lines, last_lines } => match (first_lines, last_lines) {
+            (Some(1), _) => format!("Read the first line of {}", paths(of)),
             (Some(n), _) => format!("Read the first {n} lines of {}", paths(of)),
+            (None, Some(1)) => format!("Read the last line of {}", paths(of)),
             (None, Some(n)) => format!("Read the last {n} lines of {}", paths(of)),
             (None, None) => format!("Read {}", paths(of)),
         },
@@ -81,5 +83,23 @@ pub(super) fn verb(call: &ToolCall) -> &'static str {
         ToolCall::Compare { .. } => "compare",
         ToolCall::HttpFetch { .. } => "fetch",
         ToolCall::Shell { .. } | ToolCall::ShellString { .. } => "run",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_is_a_line_and_more_are_lines() {
+        let of = |first_lines, last_lines| {
+            let paths = Arg::Given(vec!["/a".to_owned(), "/b".to_owned()]);
+            summary(&ToolCall::ReadFile { paths, first_lines, last_lines }, &BTreeMap::new())
+        };
+        assert_eq!(of(Some(1), None), "Read the first line of /a, /b");
+        assert_eq!(of(Some(2), None), "Read the first 2 lines of /a, /b");
+        assert_eq!(of(None, Some(1)), "Read the last line of /a, /b");
+        assert_eq!(of(None, Some(10)), "Read the last 10 lines of /a, /b");
+        assert_eq!(of(None, None), "Read /a, /b");
     }
 }
