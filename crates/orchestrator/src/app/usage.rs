@@ -144,7 +144,10 @@ fn period(from: Option<Day>, to: Option<Day>, today: Day) -> Result<Period, Usag
         return invalid(format!("{from} lies after the last day, {to}"));
     }
     if from <= to.before(FIGURES_KEPT) {
-        return invalid(format!("at most {FIGURES_KEPT} days are shown at once, and as many are kept"));
+        let (first, last) = (to.before(FIGURES_KEPT - 1), to);
+        return invalid(format!(
+            "of {FIGURES_KEPT} days at once, {first} is the first one up to {last}; as many are kept"
+        ));
     }
     Ok(Period { from, to })
 }
@@ -237,6 +240,8 @@ mod tests {
             let refused = of(Some(from), to);
             assert!(matches!(refused, Err(UsageError::Invalid { field: "from", .. })), "{from}");
         }
+        let refused = of(Some("0001-01-01"), None).unwrap_err().to_string();
+        assert!(refused.contains("2025-10-23 is the first one up to 2026-11-26"), "{refused}");
     }
 
     #[test]
