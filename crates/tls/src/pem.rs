@@ -13,7 +13,7 @@ use std::{fmt, sync::Arc};
 pub enum BadPem {
     /// The text is broken.
     #[error("it is not PEM: {0}")]
-    NotPem(String),
+    NotPem(&'static str),
     /// There is no certificate in it.
     #[error("it holds no certificate (-----BEGIN CERTIFICATE-----)")]
     NoCertificate,
@@ -71,7 +71,7 @@ impl Identity {
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| {
             BadIdentity::Key(match error {
                 Error::NoItemsFound => BadPem::NoKey,
-                error => BadPem::NotPem(error.to_string()),
+                error => BadPem::NotPem(broken(&error)),
             })
         })?;
         match CertifiedKey::from_der(chain, key, &provider()) {
@@ -110,8 +110,20 @@ pub enum BadIdentity {
 
 fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, BadPem> {
     let all: Result<Vec<_>, Error> = CertificateDer::pem_slice_iter(text).collect();
-    let all = all.map_err(|error| BadPem::NotPem(error.to_string()))?;
+    let all = all.map_err(|error| BadPem::NotPem(broken(&error)))?;
     if all.is_empty() { Err(BadPem::NoCertificate) } else { Ok(all) }
+}
+
+/// What is broken, in words that hold nothing of the text: it may be a key.
+fn broken(error: &Error) -> &'static str {
+    match error {
+        Error::MissingSectionEnd { .. } => "a section has no end (-----END …-----)",
+        Error::IllegalSectionStart { .. } => {
+            "a line that begins a section (-----BEGIN …) does not end with -----"
+        }
+        Error::Base64Decode(_) => "a section holds something else than base64",
+        _ => "it cannot be read",
+    }
 }
 
 #[cfg(test)]
@@ -134,13 +146,17 @@ mod tests {
         for (certificate, key, wanted) in [
             ("", key.as_str(), "it holds no certificate"),
             (&certificate, "", "it holds no private key"),
-            (cut, &key, "it is not PEM"),
-            (&certificate, cut, "it is not PEM"),
+            (cut, &key, "it is not PEM: a section has no end"),
+            (&certificate, &key[..key.len() / 2], "it is not PEM: a section has no end"),
+            (&certificate, &key.replacen('M', "*", 1), "it is not PEM: a section holds something else"),
+            (&certificate, &key.replacen("KEY-----", "KEY secret", 1), "it is not PEM: a line that begins"),
             (&certificate, &certificate, "it holds no private key"),
             (&certificate, &other, "does not belong to the certificate"),
         ] {
             let error = Identity::from_pem(certificate.as_bytes(), key.as_bytes()).err().unwrap();
             assert!(error.to_string().contains(wanted), "{wanted}: {error}");
+            // Neither as it is nor as numbers.
+            assert!(!error.to_string().contains("secret") && !error.to_string().contains('['), "{error}");
         }
     }
 
