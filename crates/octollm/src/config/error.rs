@@ -32,6 +32,18 @@ pub(crate) enum ConfigError {
         /// The nearest one that exists.
         nearest: Option<String>,
     },
+    /// A setting that another one needs is not set.
+    #[error("{key} is not set (variable {variable}), and {needed_by}; it is {meaning}")]
+    NotSet {
+        /// The setting.
+        key: &'static str,
+        /// Its variable.
+        variable: &'static str,
+        /// What it means.
+        meaning: String,
+        /// What needs it.
+        needed_by: String,
+    },
     /// A value cannot be read.
     #[error("{origin}: {key} = {value:?}: {why}")]
     Invalid {

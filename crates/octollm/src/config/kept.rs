@@ -2,7 +2,7 @@
 
 use super::{
     ConfigError, Sources,
-    settings::{given, invalid, optional, parsed},
+    settings::{given, invalid, missing, optional, parsed},
 };
 use octollm_artefacts::{Bucket, Keys, S3};
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ pub(super) fn kept(sources: &Sources) -> Result<Option<Kept>, ConfigError> {
     let needed = |key: &'static str| match optional(sources, key) {
         Some(text) if text.chars().all(|c| c.is_ascii_graphic()) => Ok(text.to_owned()),
         Some(_) => Err(invalid(sources, key, "it holds a space or something that is no letter".into())),
-        None => Err(invalid(sources, key, format!("it is empty, and {bucket} needs it"))),
+        None => Err(missing(sources, key, format!("{bucket} needs it"))),
     };
     let keys = Keys { access: needed("s3_access_key")?, secret: needed("s3_secret_key")? };
     let (endpoint, region) = (given(sources, "s3_endpoint")?, needed("s3_region")?);

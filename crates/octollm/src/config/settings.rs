@@ -240,6 +240,22 @@ pub(super) fn invalid(sources: &Sources, key: &'static str, why: String) -> Conf
     ConfigError::Invalid { origin: origin.clone(), key, value, why }
 }
 
+/// A setting is empty that is needed, for the reason that `needed_by` tells.
+pub(super) fn missing(sources: &Sources, key: &'static str, needed_by: String) -> ConfigError {
+    let setting = SETTINGS.iter().find(|setting| setting.key == key);
+    match (sources.get(key).1, setting) {
+        // Where it stands empty is the place to look at.
+        (Origin::File(_) | Origin::Variable(_) | Origin::Flag(_), _) | (Origin::Default, None) => {
+            invalid(sources, key, format!("it is empty, and {needed_by}"))
+        }
+        (Origin::Default, Some(setting)) => {
+            let (first, rest) = setting.meaning.split_at(1);
+            let meaning = format!("{}{rest}", first.to_lowercase());
+            ConfigError::NotSet { key, variable: setting.variable, meaning, needed_by }
+        }
+    }
+}
+
 pub(super) fn optional<'a>(sources: &'a Sources, key: &'static str) -> Option<&'a str> {
     Some(sources.get(key).0).filter(|text| !text.is_empty())
 }

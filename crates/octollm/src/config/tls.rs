@@ -5,7 +5,7 @@
 
 use super::{
     ConfigError, Sources,
-    settings::{invalid, optional},
+    settings::{invalid, missing, optional},
 };
 use octollm_client::http::Tls;
 use octollm_tls::{Authorities, BadIdentity, Identity, Trust};
@@ -91,8 +91,8 @@ impl Pair {
         match (Named::of(sources, certificate), Named::of(sources, key)) {
             (Some(certificate), Some(key)) => Ok(Some(Pair { certificate, key })),
             (None, None) => Ok(None),
-            (Some(_), None) => Err(invalid(sources, key, format!("it is empty, and {certificate} is set"))),
-            (None, Some(_)) => Err(invalid(sources, certificate, format!("it is empty, and {key} is set"))),
+            (Some(_), None) => Err(missing(sources, key, format!("{certificate} is set"))),
+            (None, Some(_)) => Err(missing(sources, certificate, format!("{key} is set"))),
         }
     }
 
@@ -184,7 +184,12 @@ mod tests {
         assert!(PortTls::public(&sources(&[])).unwrap().is_none());
         assert!(PortTls::public(&sources(&[certificate, key])).unwrap().is_some());
         let error = PortTls::public(&sources(&[certificate])).unwrap_err().to_string();
-        assert!(error.contains("tls_key"), "{error}");
+        assert_eq!(
+            error,
+            "tls_key is not set (variable OCTOLLM_TLS_KEY), and tls_certificate is set; it is a PEM file: the private key of tls_certificate"
+        );
+        let error = PortTls::public(&sources(&[certificate, ("tls_key", "")])).unwrap_err().to_string();
+        assert_eq!(error, "flag --tls-key: tls_key = \"\": it is empty, and tls_certificate is set");
         let (certificate, key) = (("internal_tls_certificate", "/c"), ("internal_tls_key", "/k"));
         let error = PortTls::internal(&sources(&[certificate, key])).unwrap_err().to_string();
         assert!(error.contains("internal_listen"), "{error}");
