@@ -10,7 +10,7 @@ mod tables;
 
 pub(crate) use person::Person;
 pub(crate) use progress::Progress;
-pub(crate) use tables::{closing, config, task, task_list};
+pub(crate) use tables::{Asked, closing, config, task, task_list};
 
 use octollm_screen::text::neutralise;
 use std::{

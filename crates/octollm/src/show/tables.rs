@@ -3,10 +3,10 @@
 use crate::config::{SETTINGS, Shown, Sources, shown_url};
 use octollm_contract::{
     Cost,
-    api::{TaskPage, TaskView},
+    api::{TaskPage, TaskStatus, TaskView},
 };
 use serde_json::Value;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 /// Every setting with its value, its origin and its meaning.
 pub(crate) fn config(sources: &Sources) -> String {
@@ -130,8 +130,8 @@ pub(crate) fn task(view: &TaskView) -> String {
     text
 }
 
-/// A page of tasks.
-pub(crate) fn task_list(page: &TaskPage) -> String {
+/// A page of tasks, of those that `asked` tells.
+pub(crate) fn task_list(page: &TaskPage, asked: &Asked) -> String {
     let mut text = String::new();
     for task in &page.tasks {
         let reason = task.reason.as_deref().map_or(String::new(), |reason| format!(" ({reason})"));
@@ -148,9 +148,32 @@ pub(crate) fn task_list(page: &TaskPage) -> String {
         let _infallible = writeln!(text, "more: --cursor {cursor}");
     }
     if page.tasks.is_empty() {
-        text.push_str("no tasks\n");
+        let _infallible = writeln!(text, "no tasks{asked}");
     }
     text
+}
+
+/// Which tasks a list was asked for; as words behind "no tasks", so that nobody takes an empty page for an
+/// empty server.
+pub(crate) struct Asked {
+    /// With this status.
+    pub(crate) status: Option<TaskStatus>,
+    /// With a step that failed as poison.
+    pub(crate) poison: bool,
+    /// Behind another page.
+    pub(crate) goes_on: bool,
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = self.status.map(|status| format!("with the status {}", status.as_str()));
+        let poison = self.poison.then(|| "with a step that killed its workers three times".to_owned());
+        let goes_on = self.goes_on.then(|| "behind that cursor".to_owned());
+        for (place, words) in [status, poison, goes_on].into_iter().flatten().enumerate() {
+            write!(f, "{}{words}", if place == 0 { " " } else { ", " })?;
+        }
+        Ok(())
+    }
 }
 
 /// The start of a text that has one line and nothing that moves a cursor.
@@ -178,6 +201,16 @@ mod tests {
             "timestamps": { "accepted_at": "2026-01-01T00:00:00Z" },
         });
         closing(&serde_json::from_value(view).expect("a task"))
+    }
+
+    #[test]
+    fn an_empty_list_says_what_it_was_asked_for() {
+        let none = TaskPage { tasks: Vec::new(), next_cursor: None };
+        let shown = |status, poison, goes_on| task_list(&none, &Asked { status, poison, goes_on });
+        assert_eq!(shown(None, false, false), "no tasks\n");
+        assert_eq!(shown(Some(TaskStatus::Failed), false, false), "no tasks with the status failed\n");
+        let all = "no tasks with the status queued, with a step that killed its workers three times, behind that cursor\n";
+        assert_eq!(shown(Some(TaskStatus::Queued), true, true), all);
     }
 
     /// P5, P10: what calls in vain may have cost is not given as paid, and a simulation is named.

@@ -4,7 +4,7 @@ use super::{Usage, runtime};
 use crate::{
     cli::{Server, Submit, TaskVerb},
     config::Named,
-    show::{self, Progress},
+    show::{self, Asked, Progress},
 };
 use anyhow::Context;
 use octollm_client::http::{Client, ClientError, Tls};
@@ -61,7 +61,8 @@ pub(super) fn task(server: &Server, verb: TaskVerb) -> anyhow::Result<ExitCode> 
                 if server.json {
                     show::line(&serde_json::to_string(&page)?);
                 } else {
-                    show::text(&show::task_list(&page));
+                    let asked = Asked { status, poison, goes_on: cursor.is_some() };
+                    show::text(&show::task_list(&page, &asked));
                 }
                 Ok(ExitCode::SUCCESS)
             }
@@ -147,7 +148,9 @@ fn passes(error: &ClientError) -> bool {
         ClientError::Problem { problem, .. } => {
             matches!(problem.known_kind(), Some(ProblemKind::Overloaded | ProblemKind::Unavailable))
         }
-        ClientError::Unreadable { .. } => false,
+        ClientError::OtherScheme { .. } | ClientError::TurnedAway(_) | ClientError::Unreadable { .. } => {
+            false
+        }
     }
 }
 
