@@ -171,3 +171,12 @@ fn a_bad_log_filter_is_refused_before_anything_starts() {
         assert!(text(&out.stderr).contains("environment OCTOLLM_LOG: log = "), "{}", text(&out.stderr));
     }
 }
+
+/// P6: what is not fetched without leave says how leave is given.
+#[test]
+fn a_host_of_ones_own_network_is_refused_with_the_flag_that_grants_it() {
+    let out = octollm(&["run", "fetch http://127.0.0.1:9/"]);
+    assert_eq!(out.status.code(), Some(1));
+    let said = text(&out.stderr);
+    assert!(said.contains("--allow-host 127.0.0.1") && said.contains("--private-host"), "{said}");
+}

@@ -99,6 +99,13 @@ fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
+/// Where a host is granted that a step may not connect to. One in brackets would be no word of a shell.
+fn to_grant(host: &str) -> String {
+    format!(
+        "`octollm run` takes --allow-host {host}, and a server's key is made with --host or --private-host"
+    )
+}
+
 /// One request, to an address that was checked.
 async fn ask(
     url: &Url,
@@ -118,7 +125,10 @@ async fn ask(
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let granted: Vec<&NetworkGrant> = capability.hosts.iter().filter(|g| g.host.covers(host, port)).collect();
     if granted.is_empty() {
-        return Err(Undone::for_good(format!("connecting to {host}:{port} is not granted to this step")));
+        return Err(Undone::for_good(format!(
+            "connecting to {host}:{port} is not granted to this step; {}",
+            to_grant(host)
+        )));
     }
     let private = granted.iter().any(|grant| grant.private);
     let addresses = match host.parse::<IpAddr>() {
@@ -131,7 +141,8 @@ async fn ask(
     // One bad address spoils the name: which one would be used is not for the name to choose.
     if let Some(own) = addresses.iter().find(|address| !private && !address::is_public(**address)) {
         return Err(Undone::for_good(format!(
-            "{host} leads to {own}, which is not a public address, and the step was not granted that"
+            "{host} leads to {own}, which is not a public address, and the step was not granted that; {}",
+            to_grant(host)
         )));
     }
     if addresses.is_empty() {
