@@ -172,6 +172,31 @@ fn a_bad_log_filter_is_refused_before_anything_starts() {
     }
 }
 
+/// Whoever sets a flag by its variable may say yes in any word, and is told by its name of what is none.
+#[test]
+fn a_flags_variable_takes_a_yes_in_any_word() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = |json: &str| {
+        Command::new(program())
+            .args(["run", "Count the files in /tmp"])
+            .env_clear()
+            .env("HOME", folder.path())
+            .env("OCTOLLM_JSON", json)
+            .output()
+            .expect("the program starts")
+    };
+    for (json, is_json) in [("1", true), ("yes", true), ("true", true), ("0", false), ("no", false)] {
+        let out = run(json);
+        assert_eq!(out.status.code(), Some(0), "{json}: {}", text(&out.stderr));
+        assert_eq!(text(&out.stdout).starts_with('{'), is_json, "{json}: {}", text(&out.stdout));
+    }
+    for json in ["", "maybe"] {
+        let out = run(json);
+        assert_eq!(out.status.code(), Some(2), "{json}");
+        assert!(text(&out.stderr).contains("OCTOLLM_JSON takes"), "{}", text(&out.stderr));
+    }
+}
+
 /// P6: what is not fetched without leave says how leave is given.
 #[test]
 fn a_host_of_ones_own_network_is_refused_with_the_flag_that_grants_it() {

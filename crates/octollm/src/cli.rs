@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use octollm_access::HostPort;
 use octollm_contract::{KeyId, MicroUsd, Priority, TaskId, api::TaskStatus};
+use octollm_operate::truth;
 use std::{net::SocketAddr, path::PathBuf};
 
 /// Runs LLM agent tasks on your own machines and keeps its promises about latency, cost and
@@ -98,7 +99,7 @@ pub(crate) struct Run {
     /// What is wanted, in plain English: "Count the lines of all .rs files in ./src".
     pub(crate) goal: String,
     /// One JSON object a line instead of text: the events, and last the task as the API gives it.
-    #[arg(long, env = "OCTOLLM_JSON")]
+    #[arg(long, env = "OCTOLLM_JSON", value_parser = truth("OCTOLLM_JSON"))]
     pub(crate) json: bool,
     /// An OpenAI-compatible model server, such as http://127.0.0.1:11434/v1 (variable
     /// OCTOLLM_MODEL_URL; key: OCTOLLM_MODEL_KEY).
@@ -165,7 +166,7 @@ pub(crate) struct LlmSim {
     #[arg(long, env = "OCTOLLM_SIM_LOG", value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
     /// Keep all that was asked in the log: for tests of what reaches a provider.
-    #[arg(long, env = "OCTOLLM_SIM_LOG_QUESTIONS")]
+    #[arg(long, env = "OCTOLLM_SIM_LOG_QUESTIONS", value_parser = truth("OCTOLLM_SIM_LOG_QUESTIONS"))]
     pub(crate) log_questions: bool,
 }
 
@@ -188,7 +189,7 @@ pub(crate) struct Server {
     #[arg(long, global = true, env = "OCTOLLM_KEY", value_name = "KEY", hide_env_values = true)]
     pub(crate) key: Option<String>,
     /// One JSON object a line instead of text.
-    #[arg(long, global = true, env = "OCTOLLM_JSON")]
+    #[arg(long, global = true, env = "OCTOLLM_JSON", value_parser = truth("OCTOLLM_JSON"))]
     pub(crate) json: bool,
 }
 
@@ -201,7 +202,7 @@ pub(crate) enum TaskVerb {
         /// The task.
         id: TaskId,
         /// Wait for its end, up to a minute.
-        #[arg(long, env = "OCTOLLM_WAIT")]
+        #[arg(long, env = "OCTOLLM_WAIT", value_parser = truth("OCTOLLM_WAIT"))]
         wait: bool,
     },
     /// Follow a task's events to its end. Exit code 0 if it completed, 1 otherwise.
@@ -215,7 +216,7 @@ pub(crate) enum TaskVerb {
         #[arg(long, env = "OCTOLLM_LIST_STATUS", value_parser = status)]
         status: Option<TaskStatus>,
         /// Only tasks with a step that killed its workers three times.
-        #[arg(long, env = "OCTOLLM_LIST_POISON")]
+        #[arg(long, env = "OCTOLLM_LIST_POISON", value_parser = truth("OCTOLLM_LIST_POISON"))]
         poison: bool,
         /// At most so many.
         #[arg(long, env = "OCTOLLM_LIST_LIMIT", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=200))]
@@ -265,7 +266,7 @@ pub(crate) struct Submit {
     #[arg(long, value_name = "KEY")]
     pub(crate) idempotency_key: Option<String>,
     /// Follow it to its end.
-    #[arg(long, env = "OCTOLLM_WATCH")]
+    #[arg(long, env = "OCTOLLM_WATCH", value_parser = truth("OCTOLLM_WATCH"))]
     pub(crate) watch: bool,
 }
 

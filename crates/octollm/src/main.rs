@@ -122,6 +122,24 @@ mod tests {
         assert_eq!((faults, unused), (Vec::new(), Vec::new()));
     }
 
+    /// Clap's own reading of a flag's variable takes `true` and `false` alone, and does not name it.
+    #[test]
+    fn the_variable_of_every_flag_takes_a_yes_in_any_word() {
+        fn check(command: &clap::Command, faults: &mut Vec<String>) {
+            let flags = command.get_arguments().filter(|argument| !argument.get_action().takes_values());
+            for flag in flags.filter(|flag| flag.get_env().is_some()) {
+                // Only clap's own knows which words there can be.
+                if flag.get_value_parser().possible_values().is_some() {
+                    faults.push(format!("{} {}", command.get_name(), flag.get_id()));
+                }
+            }
+            command.get_subcommands().for_each(|inner| check(inner, faults));
+        }
+        let mut faults = Vec::new();
+        check(&Cli::command(), &mut faults);
+        assert_eq!(faults, Vec::<String>::new());
+    }
+
     #[test]
     fn options_of_inner_verbs_are_known_variables() {
         let known = option_variables(&Cli::command());

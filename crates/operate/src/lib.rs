@@ -11,6 +11,9 @@
 
 pub mod files;
 pub mod scale;
+mod truth;
+
+pub use truth::truth;
 
 use std::io::{Read, Write};
 use std::time::SystemTime;

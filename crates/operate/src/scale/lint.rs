@@ -10,7 +10,7 @@ use octollm_scaling::read::Sources;
 
 use super::manifests::gather;
 use crate::files::STANDARD_INPUT;
-use crate::{Console, Exit};
+use crate::{Console, Exit, truth};
 
 /// Arguments of `scale lint`.
 #[derive(Debug, clap::Args)]
@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Format::Text, env = "OCTOLLM_SCALE_FORMAT")]
     pub format: Format,
     /// Write the corrections that keep the meaning into the files; the report is of what remains.
-    #[arg(long, env = "OCTOLLM_SCALE_FIX")]
+    #[arg(long, env = "OCTOLLM_SCALE_FIX", value_parser = truth("OCTOLLM_SCALE_FIX"))]
     pub fix: bool,
     /// Say what a rule is about, with an example, instead of linting.
     #[arg(long, value_name = "RULE", conflicts_with_all = ["files", "fix"], env = "OCTOLLM_SCALE_EXPLAIN")]
