@@ -2,8 +2,8 @@
 
 use crate::{Authorities, Identity, http_protocols, provider};
 use rustls::{
-    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, SignatureScheme,
-    WantsVerifier,
+    AlertDescription, CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, Error,
+    SignatureScheme, WantsVerifier,
     client::{
         WantsClientCert, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -34,6 +34,57 @@ pub enum Trust {
 #[derive(Debug, thiserror::Error)]
 #[error("no server can be trusted")]
 pub struct NoTrust(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+/// The alerts of a server that does not let a client in.
+const TURN_AWAY: [AlertDescription; 10] = [
+    AlertDescription::HandshakeFailure,
+    AlertDescription::NoCertificate,
+    AlertDescription::BadCertificate,
+    AlertDescription::UnsupportedCertificate,
+    AlertDescription::CertificateRevoked,
+    AlertDescription::CertificateExpired,
+    AlertDescription::CertificateUnknown,
+    AlertDescription::UnknownCA,
+    AlertDescription::AccessDenied,
+    AlertDescription::CertificateRequired,
+];
+
+/// What TLS knows of a connection that came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The other side speaks no TLS.
+    NoTls,
+    /// The other side ended the handshake, such as over the certificate that it was shown, or for want of one.
+    /// It has read nothing of what was sent.
+    TurnedAway,
+}
+
+/// The fault that an error tells of, itself or in what caused it.
+#[must_use]
+pub fn fault(error: &(dyn std::error::Error + 'static)) -> Option<Fault> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        match error.downcast_ref() {
+            Some(Error::InvalidMessage(_)) => return Some(Fault::NoTls),
+            Some(Error::AlertReceived(alert)) if TURN_AWAY.contains(alert) => return Some(Fault::TurnedAway),
+            // HTTP/2 keeps the words of an error alone.
+            None if error.is::<std::io::Error>() => {
+                let words = error.to_string();
+                if TURN_AWAY.iter().any(|alert| Error::AlertReceived(*alert).to_string() == words) {
+                    return Some(Fault::TurnedAway);
+                }
+            }
+            Some(_) | None => {}
+        }
+        // What an I/O error holds is no source of it; only what caused that would be.
+        let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match held {
+            Some(held) => Some(held),
+            None => error.source(),
+        };
+    }
+    None
+}
 
 /// How HTTP connects; HTTP/2 where the server speaks it.
 pub fn http_client(trust: &Trust, shown: Option<&Identity>) -> Result<ClientConfig, NoTrust> {

@@ -11,7 +11,7 @@ mod client;
 mod pem;
 mod server;
 
-pub use client::{NoTrust, Trust, http_client, postgres_client};
+pub use client::{Fault, NoTrust, Trust, fault, http_client, postgres_client};
 pub use pem::{Authorities, BadIdentity, BadPem, Identity};
 pub use server::{BadClients, http_server};
 

@@ -9,7 +9,7 @@
 use super::{
     homes::Homes,
     think::thinking,
-    transport::{ANSWER_WITHIN, BadBase, ClientError, Tls, Transport, answered, body},
+    transport::{ANSWER_WITHIN, BadBase, ClientError, Tls, Transport, body},
 };
 use crate::{
     Beat, Completion, Grant, LeaseAsk, LeaseError, Leases, PROTOCOL_VERSION, ThinkAsk, ThinkError, Thinking,
@@ -72,7 +72,7 @@ impl Orchestrators {
     }
 
     /// Sends what `build` makes of a step to where it was leased, or to the first orchestrator after it
-    /// that a connection can be made to.
+    /// that lets a connection in.
     async fn send(
         &self,
         token: &StepToken,
@@ -81,8 +81,10 @@ impl Orchestrators {
         let (home, mut refused) = (self.home(token), None);
         for turn in 0..self.all.len() {
             let at = (home + turn) % self.all.len();
-            match answered(build(&self.all[at])).await {
-                Err(ClientError::Unreachable(error)) if error.is_connect() => refused = Some(error),
+            let transport = &self.all[at];
+            match transport.answered(build(transport)).await {
+                // It has heard nothing.
+                Err(error) if error.was_never_sent() => refused = Some(error),
                 answer => {
                     if turn > 0 {
                         self.homes.heard(token, at, Instant::now());
@@ -91,7 +93,7 @@ impl Orchestrators {
                 }
             }
         }
-        Err(ClientError::Unreachable(refused.expect("there is at least one orchestrator")))
+        Err(refused.expect("there is at least one orchestrator"))
     }
 }
 
@@ -118,10 +120,18 @@ impl HttpLeases {
     }
 
     /// A call with the arm's key, at one place.
-    fn ask(&self, at: usize, path: &str, within: Duration, body: &(impl Serialize + Sync)) -> RequestBuilder {
+    async fn asked(
+        &self,
+        at: usize,
+        path: &str,
+        within: Duration,
+        body: &(impl Serialize + Sync),
+    ) -> Result<Response, ClientError> {
         let transport = &self.orchestrators.all[at];
         let request = transport.request(Method::POST, &["internal", "v1", path], &[], &self.key.reveal());
-        request.header(PROTOCOL_HEADER, PROTOCOL_VERSION.to_string()).timeout(within).json(body)
+        let request =
+            request.header(PROTOCOL_HEADER, PROTOCOL_VERSION.to_string()).timeout(within).json(body);
+        transport.answered(request).await
     }
 
     /// A call with a step's token.
@@ -163,7 +173,7 @@ impl HttpLeases {
 
     /// One heartbeat at one orchestrator.
     async fn beat_at(&self, at: usize, ask: &HeartbeatAsk) -> Result<Vec<Beat>, LeaseError> {
-        let answer = answered(self.ask(at, "heartbeat", BEAT_WITHIN, ask)).await.map_err(lease_error)?;
+        let answer = self.asked(at, "heartbeat", BEAT_WITHIN, ask).await.map_err(lease_error)?;
         let beats: Vec<Beat> = body(answer).await.map_err(lease_error)?;
         if beats.len() == ask.tokens.len() {
             Ok(beats)
@@ -209,7 +219,7 @@ impl Leases for HttpLeases {
         // Asked at one place only: a wish for steps that two heard would bring twice as many.
         let within = ask.wait.to_duration() + ANSWER_WITHIN;
         let asked = async {
-            let answer = answered(self.ask(at, "lease", within, &ask)).await.map_err(lease_error)?;
+            let answer = self.asked(at, "lease", within, &ask).await.map_err(lease_error)?;
             body::<Vec<Grant>>(answer).await.map_err(lease_error)
         };
         match asked.await {
@@ -349,9 +359,10 @@ fn lease_error(error: ClientError) -> LeaseError {
             )
             | None => LeaseError::Refused(problem),
         },
-        ClientError::Unreachable(_) | ClientError::Unreadable { .. } => {
-            LeaseError::Unreachable(Box::new(error))
-        }
+        ClientError::Unreachable(_)
+        | ClientError::OtherScheme { .. }
+        | ClientError::TurnedAway(_)
+        | ClientError::Unreadable { .. } => LeaseError::Unreachable(Box::new(error)),
     }
 }
 

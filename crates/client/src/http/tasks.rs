@@ -2,7 +2,7 @@
 
 use super::{
     events::Events,
-    transport::{ANSWER_WITHIN, BadBase, ClientError, SeenWord, Tls, Transport, answered_with, body},
+    transport::{ANSWER_WITHIN, BadBase, ClientError, SeenWord, Tls, Transport, body},
 };
 use crate::wire::{KeyAsk, KeyList, KeyMade};
 use bytes::Bytes;
@@ -126,7 +126,7 @@ impl Client {
 
     /// The answer; what it says that was seen is kept.
     pub(super) async fn answered(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        answered_with(request, |response| self.seen.learn_of(response)).await
+        self.transport.answered_with(request, |response| self.seen.learn_of(response)).await
     }
 
     async fn read<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {

@@ -1,7 +1,7 @@
 //! One request, one answer: the wire errors of a call in the caller's terms.
 
 use octollm_contract::{Millis, Problem};
-use octollm_tls::{Identity, NoTrust, Trust};
+use octollm_tls::{Fault, Identity, NoTrust, Trust, fault};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
 use serde::de::DeserializeOwned;
 use std::{
@@ -31,6 +31,20 @@ pub enum ClientError {
     /// No answer came. What was asked may have happened.
     #[error("the server cannot be reached")]
     Unreachable(#[source] reqwest::Error),
+    /// Nothing was asked: the port speaks with or without TLS, the other way than the address says.
+    #[error("{}", with_scheme(.scheme))]
+    OtherScheme {
+        /// How the address must begin.
+        scheme: &'static str,
+        /// What happened.
+        source: reqwest::Error,
+    },
+    /// Nothing was asked: the server closed the connection to an arm that shows a certificate.
+    #[error(
+        "the server closed the connection before it read anything; it may not accept the certificate that it was \
+         shown (setting arm_tls_certificate)"
+    )]
+    TurnedAway(#[source] reqwest::Error),
     /// An answer came that this version cannot read.
     #[error("the server's answer cannot be read ({status}): {body}")]
     Unreadable {
@@ -39,6 +53,53 @@ pub enum ClientError {
         /// How it begins.
         body: String,
     },
+}
+
+impl ClientError {
+    /// Whether the server has heard nothing of what was asked: it can be asked elsewhere at once.
+    pub(super) fn was_never_sent(&self) -> bool {
+        match self {
+            ClientError::Unreachable(error) => error.is_connect(),
+            ClientError::OtherScheme { .. } | ClientError::TurnedAway(_) => true,
+            ClientError::Problem { .. } | ClientError::Unreadable { .. } => false,
+        }
+    }
+}
+
+fn with_scheme(scheme: &str) -> &'static str {
+    match scheme {
+        "https" => "the server's answer is no HTTP; if it speaks TLS, its address begins with https://",
+        _ => "the server speaks no TLS; its address begins with http://",
+    }
+}
+
+/// Why no answer came, as far as can be told. `shows`: a certificate of our own.
+pub(super) fn unanswered(source: reqwest::Error, shows: bool) -> ClientError {
+    let over_tls = source.url().is_some_and(|url| url.scheme() == "https");
+    let http = http_error(&source);
+    match fault(&source) {
+        Some(Fault::NoTls) => ClientError::OtherScheme { scheme: "http", source },
+        Some(Fault::TurnedAway) if shows => ClientError::TurnedAway(source),
+        _ if !over_tls && http.is_some_and(hyper::Error::is_parse) => {
+            ClientError::OtherScheme { scheme: "https", source }
+        }
+        // In TLS 1.3 a client may think that it is in before its certificate was looked at.
+        _ if over_tls && shows && http.is_some_and(|error| error.is_closed() || error.is_canceled()) => {
+            ClientError::TurnedAway(source)
+        }
+        Some(Fault::TurnedAway) | None => ClientError::Unreachable(source),
+    }
+}
+
+fn http_error(error: &reqwest::Error) -> Option<&hyper::Error> {
+    let mut next = std::error::Error::source(error);
+    while let Some(error) = next {
+        if let Some(http) = error.downcast_ref() {
+            return Some(http);
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// No address of a server.
@@ -128,6 +189,8 @@ impl SeenWord {
 pub(super) struct Transport {
     http: reqwest::Client,
     base: Url,
+    /// A certificate of our own.
+    shows: bool,
 }
 
 impl Transport {
@@ -137,6 +200,7 @@ impl Transport {
             "https" => (&tls.trust, tls.shown.as_ref()),
             _ => (&Trust::Nobody, None),
         };
+        let shows = shown.is_some();
         let tls = octollm_tls::http_client(trust, shown);
         let tls = tls.map_err(|error| BadBase::NoTrust(base.to_owned(), error))?;
         // No proxy: a key travels with every request, and goes to the server that was named.
@@ -152,7 +216,33 @@ impl Transport {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(BadBase::Client)?;
-        Ok(Transport { http, base: url })
+        Ok(Transport { http, base: url, shows })
+    }
+
+    /// The answer to a request of this transport.
+    pub(super) async fn answered(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        self.answered_with(request, |_| {}).await
+    }
+
+    /// The same; `look` sees the answer before it is known whether it is a problem.
+    pub(super) async fn answered_with(
+        &self,
+        request: RequestBuilder,
+        look: impl FnOnce(&Response),
+    ) -> Result<Response, ClientError> {
+        let response = request.send().await.map_err(|error| unanswered(error, self.shows))?;
+        look(&response);
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let seconds = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after = seconds.and_then(|text| text.parse().ok()).map(Millis::from_secs);
+        let body = response.bytes().await.map_err(ClientError::Unreachable)?;
+        match serde_json::from_slice(&body) {
+            Ok(problem) => Err(ClientError::Problem { problem, retry_after }),
+            Err(_) => Err(unreadable(status, &body)),
+        }
     }
 
     /// A request to the path made of `segments`, with `query`, each part escaped.
@@ -171,30 +261,6 @@ impl Transport {
             url.query_pairs_mut().extend_pairs(query);
         }
         self.http.request(method, url).bearer_auth(secret).timeout(ANSWER_WITHIN)
-    }
-}
-
-pub(super) async fn answered(request: RequestBuilder) -> Result<Response, ClientError> {
-    answered_with(request, |_| {}).await
-}
-
-/// The same; `look` sees the answer before it is known whether it is a problem.
-pub(super) async fn answered_with(
-    request: RequestBuilder,
-    look: impl FnOnce(&Response),
-) -> Result<Response, ClientError> {
-    let response = request.send().await.map_err(ClientError::Unreachable)?;
-    look(&response);
-    let status = response.status();
-    if status.is_success() {
-        return Ok(response);
-    }
-    let seconds = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let retry_after = seconds.and_then(|text| text.parse().ok()).map(Millis::from_secs);
-    let body = response.bytes().await.map_err(ClientError::Unreachable)?;
-    match serde_json::from_slice(&body) {
-        Ok(problem) => Err(ClientError::Problem { problem, retry_after }),
-        Err(_) => Err(unreadable(status, &body)),
     }
 }
 
