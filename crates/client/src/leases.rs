@@ -11,6 +11,7 @@ use octollm_contract::{
 use octollm_plan::{Brief, InputName, InputValue, Plan, PlanStep, StepOutput};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// The version of the lease protocol that this code speaks. A worker sends it with every call; the
 /// orchestrator serves it and the one before ([`PROTOCOL_OLDEST`]), so that servers are brought to
@@ -80,19 +81,22 @@ pub trait Leases: Send + Sync + 'static {
 }
 
 /// A wish for steps.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LeaseAsk {
     /// Who asks.
+    #[schema(value_type = String)]
     pub worker: WorkerId,
     /// For which arms.
     pub arms: Vec<ArmName>,
     /// What each of them can be asked for on this worker's machine, for people to see.
     #[serde(default)]
+    #[schema(value_type = BTreeMap<String, Vec<String>>)]
     pub tools: BTreeMap<ArmName, Vec<String>>,
     /// At most so many.
     pub most: u16,
     /// How long to wait for the first, in milliseconds.
+    #[schema(value_type = u64)]
     pub wait: Millis,
 }
 

@@ -19,17 +19,19 @@ pub const UNKNOWN_ARTEFACTS: &str = "artefacts";
 pub const PROTOCOL_HEADER: &str = "octollm-protocol";
 
 /// `POST /internal/v1/heartbeat`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeartbeatAsk {
     /// Who beats.
+    #[schema(value_type = String)]
     pub worker: WorkerId,
     /// For which leases.
+    #[schema(value_type = Vec<String>)]
     pub tokens: Vec<StepToken>,
 }
 
 /// `POST /internal/v1/step/checkpoint`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointReport {
     /// Where the step is.
@@ -58,7 +60,7 @@ impl From<CompletionV1> for Completion {
 }
 
 /// `POST /internal/v1/step/fail`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FailReport {
     /// What happened.

@@ -77,7 +77,7 @@ impl FromRequest<Serving> for Done {
 /// Ask for steps; the answer comes when there is one, or after the wait.
 #[utoipa::path(
     post, path = "/internal/v1/lease", tag = "leases",
-    request_body(content = serde_json::Value, description = "`octollm_client` says what is in it"),
+    request_body = LeaseAsk,
     responses(
         (status = 200, description = "Steps, each with the token that opens it; none when none came"),
         Problems,
@@ -104,7 +104,7 @@ pub(super) async fn lease(
 /// Say that steps are being worked on; what is to be done with each stands in the answer.
 #[utoipa::path(
     post, path = "/internal/v1/heartbeat", tag = "leases",
-    request_body(content = serde_json::Value, description = "`octollm_client` says what is in it"),
+    request_body = HeartbeatAsk,
     responses(
         (status = 200, description = "One answer for each token, in their order"),
         Problems,
@@ -127,7 +127,7 @@ pub(super) async fn heartbeat(
 /// Save where a step is.
 #[utoipa::path(
     post, path = "/internal/v1/step/checkpoint", tag = "leases",
-    request_body(content = serde_json::Value, description = "`octollm_client` says what is in it"),
+    request_body = CheckpointReport,
     responses(
         (status = 204, description = "Saved"),
         Problems,
@@ -167,7 +167,7 @@ pub(super) async fn complete(
 /// Report a failure.
 #[utoipa::path(
     post, path = "/internal/v1/step/fail", tag = "leases",
-    request_body(content = serde_json::Value, description = "`octollm_client` says what is in it"),
+    request_body = FailReport,
     responses(
         (status = 204, description = "Recorded, once"),
         Problems,

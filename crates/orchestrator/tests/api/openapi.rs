@@ -1,8 +1,11 @@
 //! The documents: their routes, scopes and open pages, as text that a reviewer reads.
 
-use crate::harness::{Octo, request};
+use crate::harness::{Octo, ask, request};
+use octollm_client::wire::{CheckpointReport, FailReport, HeartbeatAsk};
+use octollm_contract::Millis;
 use octollm_orchestrator::http::Port;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 #[tokio::test]
 async fn the_documents_list_the_routes_of_each_port_with_their_scopes() {
@@ -45,10 +48,10 @@ async fn the_documents_list_the_routes_of_each_port_with_their_scopes() {
     get /problems/{slug} open
     get /readyz open
     ");
-    let both: std::collections::BTreeSet<String> = public.into_iter().chain(internal).collect();
+    let both: BTreeSet<String> = public.into_iter().chain(internal).collect();
     let whole = octo.raw(&request("GET", "/openapi.json", None, "", b"")).await.json();
     assert_eq!(whole["openapi"], "3.1.0");
-    assert_eq!(routes(whole).into_iter().collect::<std::collections::BTreeSet<_>>(), both);
+    assert_eq!(routes(whole).into_iter().collect::<BTreeSet<_>>(), both);
     octo.stop().await;
 }
 
@@ -64,6 +67,41 @@ fn routes(document: Value) -> Vec<String> {
         operations.as_object().unwrap().iter().map(one).collect::<Vec<_>>()
     };
     paths.iter().flat_map(of).collect()
+}
+
+/// Whoever writes a worker of another language finds what it has to send: the shape has the fields that are sent.
+#[tokio::test]
+async fn the_document_shows_what_a_worker_sends() {
+    let octo = Octo::start().await;
+    let internal = octo.document(Port::Internal).await;
+    let token: octollm_access::StepToken = serde_json::from_value("token".into()).unwrap();
+    let beat = HeartbeatAsk { worker: "a".parse().unwrap(), tokens: vec![token] };
+    let saved = CheckpointReport { state: Value::Null, artefacts: Vec::new() };
+    let failed = FailReport { message: String::new(), retryable: true };
+    for (path, sent) in [
+        ("lease", serde_json::to_value(ask(Millis::ZERO)).unwrap()),
+        ("heartbeat", serde_json::to_value(beat).unwrap()),
+        ("step/checkpoint", serde_json::to_value(saved).unwrap()),
+        ("step/fail", serde_json::to_value(failed).unwrap()),
+    ] {
+        let body = &internal["paths"][format!("/internal/v1/{path}")]["post"]["requestBody"];
+        let name = body["content"]["application/json"]["schema"]["$ref"].as_str().unwrap();
+        let shape = &internal["components"]["schemas"][name.rsplit('/').next().unwrap()];
+        let shown: BTreeSet<&String> = shape["properties"].as_object().unwrap().keys().collect();
+        assert_eq!(shown, sent.as_object().unwrap().keys().collect(), "{path}");
+        for (field, value) in sent.as_object().unwrap() {
+            let kind = match value {
+                Value::Null => continue,
+                Value::Bool(_) => "boolean",
+                Value::Number(_) => "integer",
+                Value::String(_) => "string",
+                Value::Array(_) => "array",
+                Value::Object(_) => "object",
+            };
+            assert_eq!(shape["properties"][field]["type"], kind, "{path}: {field}");
+        }
+    }
+    octo.stop().await;
 }
 
 #[tokio::test]
