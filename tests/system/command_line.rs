@@ -205,3 +205,33 @@ fn a_host_of_ones_own_network_is_refused_with_the_flag_that_grants_it() {
     let said = text(&out.stderr);
     assert!(said.contains("--allow-host 127.0.0.1") && said.contains("--private-host"), "{said}");
 }
+
+/// What tasks came to is shown as a table for people, and as the API gives it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn usage_shows_what_tasks_came_to() {
+    let octo = crate::server::Octo::start(&[]);
+    let api = octo.client();
+    let usage = |more: &[&str]| {
+        let server = ["usage", "--key", crate::server::ADMIN, "--url", &api.url("")];
+        let out = octollm(&server.into_iter().chain(more.iter().copied()).collect::<Vec<_>>());
+        (out.status.code(), text(&out.stdout), text(&out.stderr))
+    };
+    let (code, shown, said) = usage(&[]);
+    assert!(code == Some(0) && shown.ends_with(": nothing ended\n"), "{shown} {said}");
+    api.ended(&api.submit(&serde_json::json!({"goal": "Count the files in /tmp"})).await).await;
+    let (code, shown, said) = usage(&[]);
+    assert_eq!(code, Some(0), "{said}");
+    let lines: Vec<&str> = shown.lines().collect();
+    assert!(lines[1].starts_with("day ") && lines[1].ends_with("US dollars"), "{shown}");
+    let cells: Vec<&str> = lines[2].split_whitespace().collect();
+    assert_eq!(cells[1..], ["default", "1", "0", "0", "0", "0", "0.00"], "{shown}");
+    let (code, shown, said) = usage(&["--by-arm"]);
+    assert!(code == Some(0) && shown.contains("\nexecutor "), "{shown} {said}");
+    let (_, page, _) = usage(&["--json"]);
+    let page: Value = serde_json::from_str(&page).expect("JSON");
+    assert_eq!(page["days"][0]["tasks"]["completed"], 1, "{page}");
+    // The server's word on days that it has not, and ours on what is no day.
+    let (code, _, said) = usage(&["--from", "0001-01-01"]);
+    assert!(code == Some(1) && said.contains("is the first one up to"), "{said}");
+    assert_eq!(usage(&["--to", "today"]).0, Some(2));
+}

@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use octollm_access::HostPort;
-use octollm_contract::{KeyId, MicroUsd, Priority, TaskId, api::TaskStatus};
+use octollm_contract::{Day, KeyId, MicroUsd, Priority, TaskId, api::TaskStatus};
 use octollm_operate::truth;
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -55,6 +55,11 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: KeysVerb,
     },
+    /// What the tasks of a server came to and what their model calls cost, day by day.
+    ///
+    /// A key of an admin of the tenant default shows all tenants, every other its own. Days are days of UTC;
+    /// the figures are kept for 400 of them.
+    Usage(UsageOf),
     /// What the scaling manifests of a cluster will do: lint, explain, recommend, conformance.
     Scale {
         #[command(subcommand)]
@@ -270,6 +275,21 @@ pub(crate) struct Submit {
     pub(crate) watch: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct UsageOf {
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// How the steps of each arm ended, over all days together.
+    #[arg(long, env = "OCTOLLM_USAGE_BY_ARM", value_parser = truth("OCTOLLM_USAGE_BY_ARM"))]
+    pub(crate) by_arm: bool,
+    /// The first day, such as 2026-11-01. Default: 30 days are shown.
+    #[arg(long, env = "OCTOLLM_USAGE_FROM", value_name = "DAY")]
+    pub(crate) from: Option<Day>,
+    /// The last day. Default: today.
+    #[arg(long, env = "OCTOLLM_USAGE_TO", value_name = "DAY")]
+    pub(crate) to: Option<Day>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysVerb {
     /// Make a key; it is shown once.
@@ -365,6 +385,32 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_usage_says_what_it_shows() {
+        let mut command = Cli::command();
+        let usage = command.find_subcommand_mut("usage").unwrap().clone();
+        // Neither what stands in the environment nor how wide a terminal is is of the help.
+        let mut usage = usage.mut_args(|argument| argument.hide_env(true)).term_width(100);
+        let help = usage.render_help().to_string();
+        insta::assert_snapshot!(help, @"
+        What the tasks of a server came to and what their model calls cost, day by day
+
+        Usage: usage [OPTIONS]
+
+        Options:
+              --url <URL>   Where the server is [default: http://127.0.0.1:8410]
+              --ca <FILE>   A PEM file of certificates: an https server is believed only if one of them has
+                            signed its. Default: those that the system trusts
+              --key <KEY>   The key to call it with. Give it by the variable: arguments are visible to
+                            everyone
+              --json        One JSON object a line instead of text
+              --by-arm      How the steps of each arm ended, over all days together
+              --from <DAY>  The first day, such as 2026-11-01. Default: 30 days are shown
+              --to <DAY>    The last day. Default: today
+          -h, --help        Print help (see more with '--help')
+        ");
     }
 
     /// P5: whoever can limit what a goal costs here can limit it at a server, in the same words.

@@ -8,8 +8,11 @@ use crate::wire::{KeyAsk, KeyList, KeyMade};
 use bytes::Bytes;
 use octollm_access::ApiKey;
 use octollm_contract::{
-    Component, IdempotencyKey, KeyId, Millis, TaskId,
-    api::{ArmView, ScalingView, SubmitTask, TaskAccepted, TaskInput, TaskPage, TaskStatus, TaskView},
+    Component, Day, IdempotencyKey, KeyId, Millis, TaskId,
+    api::{
+        ArmView, ArmsUsage, ScalingView, SubmitTask, TaskAccepted, TaskInput, TaskPage, TaskStatus, TaskView,
+        UsagePage,
+    },
 };
 use reqwest::{Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
@@ -104,6 +107,23 @@ impl Client {
         self.read(self.request(Method::GET, &["arms"])).await
     }
 
+    /// A page of what tasks came to and what model calls cost, by day, from the first of `days` to the last;
+    /// the server's own choice where one is absent.
+    pub async fn usage(
+        &self,
+        days: (Option<Day>, Option<Day>),
+        cursor: Option<&str>,
+    ) -> Result<UsagePage, ClientError> {
+        let mut query = between(days);
+        query.extend(cursor.map(|cursor| ("cursor", cursor.to_owned())));
+        self.read(self.with_query(Method::GET, &["usage"], &query)).await
+    }
+
+    /// How the steps of each arm ended in these days.
+    pub async fn arms_usage(&self, days: (Option<Day>, Option<Day>)) -> Result<ArmsUsage, ClientError> {
+        self.read(self.with_query(Method::GET, &["arms", "usage"], &between(days))).await
+    }
+
     /// The signal that a component scales on.
     pub async fn scaling(&self, component: Component) -> Result<ScalingView, ClientError> {
         self.read(self.request(Method::GET, &["scaling", component.as_str()])).await
@@ -145,4 +165,9 @@ impl Client {
         let whole: Vec<&str> = ["api", "v1"].into_iter().chain(segments.iter().copied()).collect();
         self.seen.told(self.transport.request(method, &whole, query, &self.key.reveal()))
     }
+}
+
+fn between((from, to): (Option<Day>, Option<Day>)) -> Vec<(&'static str, String)> {
+    let day = |name: &'static str, day: Option<Day>| day.map(|day| (name, day.to_string()));
+    day("from", from).into_iter().chain(day("to", to)).collect()
 }

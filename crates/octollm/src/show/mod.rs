@@ -7,10 +7,12 @@
 mod person;
 mod progress;
 mod tables;
+mod usage;
 
 pub(crate) use person::Person;
 pub(crate) use progress::Progress;
 pub(crate) use tables::{Asked, closing, config, task, task_list};
+pub(crate) use usage::{usage_by_arm, usage_by_day};
 
 use octollm_screen::text::neutralise;
 use std::{

@@ -11,6 +11,7 @@ mod run;
 mod serve;
 mod signals;
 mod task;
+mod usage;
 mod worker;
 
 use crate::{
@@ -59,6 +60,7 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Db { verb: DbVerb::Migrate } => db::migrate(&config),
         Verb::Task { server, verb } => task::task(&server, verb),
         Verb::Keys { server, verb } => keys::keys(&server, verb),
+        Verb::Usage(of) => usage::usage(&of),
         Verb::Scale { verb } => {
             let (mut input, mut out, mut err) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
             let mut console = octollm_operate::Console {
@@ -91,6 +93,7 @@ fn flags(verb: &Verb) -> Vec<(&'static str, String)> {
         Verb::Run(run) => vec![("model_url", run.model.clone()), ("model", run.model_name.clone())],
         Verb::Task { .. }
         | Verb::Keys { .. }
+        | Verb::Usage(_)
         | Verb::Scale { .. }
         | Verb::Db { .. }
         | Verb::LlmSim(_)

@@ -73,6 +73,19 @@ async fn each_key_sees_its_own_tenants_days_and_who_runs_the_system_sees_all() {
     let reply = octo.call("GET", "/api/v1/usage?tenant=default", Some(&octo.stranger.reveal()), b"").await;
     assert_eq!((reply.status, reply.field().as_str()), (403, "tenant"));
 
+    // The client's own way to them.
+    let client = octo.client(&octo.user);
+    let page = client.usage((None, None), None).await.unwrap();
+    let last = page.days.last().unwrap();
+    let ended: u64 = page.days.iter().map(|day| day.tasks.completed + day.tasks.cancelled).sum();
+    assert_eq!((last.tenant.as_str(), ended, &page.next_cursor), ("default", 2, &None));
+    let one = client.usage((Some(page.from), Some(page.from)), None).await.unwrap();
+    assert_eq!((one.from, one.to, one.days.len()), (page.from, page.from, 0));
+    let behind = format!("{}.zzz", page.to);
+    assert_eq!(client.usage((None, None), Some(&behind)).await.unwrap().days, []);
+    let arms = client.arms_usage((Some(page.from), Some(page.to))).await.unwrap();
+    assert_eq!((arms.from, arms.to, arms.arms[0].done), (page.from, page.to, 1));
+
     let cancelled = async |key: &ApiKey| {
         let page = get(&octo, "/api/v1/arms/usage", key).await;
         assert!(page["as_of"].as_str().unwrap() >= page["to"].as_str().unwrap());
