@@ -26,4 +26,4 @@ pub use named::named;
 pub use output::{Body, InputValue, NoValue, Provenance, StepOutput, compose};
 pub use step::{BadPlanName, InputName, Instruction, Plan, PlanStep, Reference, StepName, ValueType};
 pub use terms::{Terms, Unusable};
-pub use tool::{Arg, CountWhat, FindKind, HashKind, SizeBound, SortBy, ToolCall, ToolName};
+pub use tool::{Arg, ChangedOn, CountWhat, FindKind, HashKind, SizeBound, SortBy, ToolCall, ToolName};

@@ -52,6 +52,9 @@ pub enum ToolCall {
         /// Not changed within this time.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         older_than: Option<Millis>,
+        /// Changed on these days of the calendar.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        changed: Option<ChangedOn>,
         /// Its size.
         #[serde(default)]
         size: SizeBound,
@@ -274,6 +277,21 @@ pub enum SortBy {
     Newest,
     /// Longest unchanged first.
     Oldest,
+}
+
+/// Days of the calendar, as they are when the step runs: by the clock and in the time zone of the
+/// machine that runs it, from midnight to midnight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangedOn {
+    /// The day on which the step runs.
+    Today,
+    /// The day before it.
+    Yesterday,
+    /// Either.
+    SinceYesterday,
+    /// Any earlier day than that on which the step runs.
+    BeforeToday,
 }
 
 /// Bounds on a size in bytes; both ends count as inside.

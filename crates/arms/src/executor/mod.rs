@@ -20,7 +20,7 @@ mod tools;
 mod walk;
 pub(crate) mod workspace;
 
-use crate::{Arm, Undone, Work};
+use crate::{Arm, Undone, Work, clock};
 use async_trait::async_trait;
 use octollm_client::Completion;
 use octollm_contract::{ArmName, Millis};
@@ -172,6 +172,7 @@ impl Executor {
                     reach,
                     stop: Stop(stop.clone()),
                     now: work.started,
+                    zone: clock::zone(),
                     inputs,
                     workspace: folder.map(PathBuf::from),
                 };

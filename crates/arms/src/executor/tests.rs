@@ -12,7 +12,8 @@ use octollm_contract::{
     names::{DATA_FOLDER_DATABASE, DATA_FOLDER_LOCK, DATA_FOLDER_WITHOUT_DATABASE},
 };
 use octollm_plan::{
-    Arg, CountWhat, FindKind, HashKind, InputName, Instruction, SizeBound, SortBy, StepOutput, ToolCall,
+    Arg, ChangedOn, CountWhat, FindKind, HashKind, InputName, Instruction, SizeBound, SortBy, StepOutput,
+    ToolCall,
 };
 use octollm_sandbox::Kernel;
 use std::{
@@ -20,6 +21,7 @@ use std::{
     os::unix::{ffi::OsStrExt as _, fs::symlink},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -104,6 +106,7 @@ fn find(path: &str, name: Option<&str>) -> ToolCall {
         kind: FindKind::File,
         newer_than: None,
         older_than: None,
+        changed: None,
         size: SizeBound::default(),
         sort: SortBy::Name,
         limit: None,
@@ -161,15 +164,32 @@ async fn finds_fit_every_condition() {
     let output = site.run(find(&folder, Some("*.log"))).await;
     assert_eq!(output.text, format!("{}\n{}\n", site.path("d/.y.log"), site.path("x.log")));
     assert_eq!(output.number, Some(2));
-    let ToolCall::Find { path, name, max_depth, kind, newer_than, older_than, sort, limit, .. } =
+    let ToolCall::Find { path, name, max_depth, kind, newer_than, older_than, changed, sort, limit, .. } =
         find(&folder, None)
     else {
         unreachable!()
     };
     let size = SizeBound { at_least: Some(1000), at_most: None };
-    let large = ToolCall::Find { path, name, max_depth, kind, newer_than, older_than, size, sort, limit };
+    let large =
+        ToolCall::Find { path, name, max_depth, kind, newer_than, older_than, changed, size, sort, limit };
     assert_eq!(site.run(large).await.paths, Some(vec![site.path("x.log")]));
     assert!(site.run(find(&folder, Some("*.rs"))).await.text.starts_with("nothing found below"));
+}
+
+#[tokio::test]
+async fn days_of_the_calendar_are_those_of_the_step() {
+    let site = Site::new();
+    let (new, old) = (site.write("new", "x"), site.write("old", "x"));
+    let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    fs::File::options().write(true).open(&old).unwrap().set_modified(long_ago).unwrap();
+    // Midnight may pass between the writing and the step: today would not do.
+    for (days, found) in [(ChangedOn::SinceYesterday, new), (ChangedOn::BeforeToday, old)] {
+        let mut call = find(&site.path(""), if days == ChangedOn::BeforeToday { Some("old") } else { None });
+        if let ToolCall::Find { changed, .. } = &mut call {
+            *changed = Some(days);
+        }
+        assert_eq!(site.run(call).await.paths, Some(vec![found]), "{days:?}");
+    }
 }
 
 #[tokio::test]

@@ -219,11 +219,7 @@ impl Build<'_> {
         words: &str,
         depth: Depth,
     ) -> Result<(), NotUnderstood> {
-        let plain = e.newer_than.is_none()
-            && e.older_than.is_none()
-            && e.size.is_none()
-            && e.sort.is_none()
-            && e.limit.is_none();
+        let plain = !e.is_aged() && e.size.is_none() && e.sort.is_none() && e.limit.is_none();
         if kind == FindKind::Folder || e.hidden.is_some() {
             return Err(NotUnderstood::unclear(words, "only files hold a text"));
         }
@@ -329,8 +325,7 @@ impl Build<'_> {
             FindKind::Folder => &[CountWhat::Folders],
             FindKind::Any => &[CountWhat::Files, CountWhat::Folders],
         };
-        let simple =
-            e.newer_than.is_none() && e.older_than.is_none() && e.size.is_none() && e.hidden != Some(false);
+        let simple = !e.is_aged() && e.size.is_none() && e.hidden != Some(false);
         if simple {
             let paths = self.folders(&e.places, words)?;
             let roots: BTreeSet<String> = paths.iter().cloned().collect();

@@ -160,7 +160,14 @@ pub(super) fn clauses(goal: &str, tokens: &[Token], place: &Place) -> Result<Vec
             if matches!(placed.clause, Clause::Count { .. }) {
                 return c.attempt(count::again);
             }
-            if matches!(placed.clause, Clause::Fetch(_)) { c.attempt(fetch::again) } else { None }
+            if matches!(placed.clause, Clause::Fetch(_)) {
+                return c.attempt(fetch::again);
+            }
+            let find = matches!(placed.clause, Clause::Find(_));
+            if find || matches!(placed.clause, Clause::List(_)) {
+                return c.last_resort(|c| list::again(c, find));
+            }
+            None
         });
         let first = found.is_empty();
         let clause = again.or_else(|| clause(&mut c));

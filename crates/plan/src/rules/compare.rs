@@ -72,7 +72,7 @@ fn same_pair(c: &mut Cursor<'_>) -> Option<Clause> {
     let asked = c.accept(&["are", "do"]);
     let (left, right) = pair(c, &["and"], true)?;
     let said = match asked {
-        true => c.accept(&["differ", "match"]),
+        true => c.accept(&["differ", "match", "have the same content", "have the same contents"]),
         false => c.choose(&[("are", false), ("differ", true), ("match", true)])?,
     };
     (said || c.accept(SAME)).then_some(Clause::Compare(left, right))

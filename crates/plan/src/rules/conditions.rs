@@ -7,7 +7,7 @@ use super::entries::{Entries, WHICH_ARE, set};
 use super::search;
 use super::token::Kind;
 use super::words::{self, IN, duration, last_duration, number, size};
-use crate::SizeBound;
+use crate::{ChangedOn, SizeBound};
 use octollm_contract::Millis;
 
 /// A condition on the entry itself.
@@ -17,6 +17,9 @@ pub(super) fn quality(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
             Age::Newer => set(&mut e.newer_than, length),
             Age::Older => set(&mut e.older_than, length),
         };
+    }
+    if let Some(days) = c.attempt(days) {
+        return set(&mut e.changed, days);
     }
     if let Some(bound) = c.attempt(size_bound) {
         e.size = Some(both(e.size, bound)?);
@@ -64,6 +67,16 @@ fn without_unit(c: &mut Cursor<'_>) -> Option<&'static str> {
     // "10,000 MB" is a number in two halves.
     let ends = c.peek().is_none_or(|t| matches!(t.kind, Kind::Semicolon | Kind::Stop | Kind::Newline));
     (ends || c.clone().accept(IN)).then_some(why)
+}
+
+/// "modified today", "not changed today".
+fn days(c: &mut Cursor<'_>) -> Option<ChangedOn> {
+    if c.accept(UNCHANGED) {
+        return c.accept(&["today"]).then_some(ChangedOn::BeforeToday);
+    }
+    c.accept(WHICH_ARE);
+    c.need(CHANGED)?;
+    c.choose(DAYS)
 }
 
 fn age(c: &mut Cursor<'_>) -> Option<(Age, Millis)> {
@@ -281,6 +294,14 @@ pub(super) const NAMES: &Table<Name> = &[
     ("whose name begins with", Name::Beginning),
     ("whose names start with", Name::Beginning),
     ("whose names begin with", Name::Beginning),
+    ("with names starting with", Name::Beginning),
+    ("with a name starting with", Name::Beginning),
+    ("with names beginning with", Name::Beginning),
+    ("with a name beginning with", Name::Beginning),
+    ("with names ending in", Name::Ending),
+    ("with names ending with", Name::Ending),
+    ("with a name ending in", Name::Ending),
+    ("with a name ending with", Name::Ending),
     ("whose name contains", Name::Holding),
     ("whose names contain", Name::Holding),
     ("with names containing", Name::Holding),
@@ -415,6 +436,16 @@ pub(super) const WITHIN_LAST: &[&str] = &[
     "within",
     "for the last",
     "for the past",
+];
+/// Days of the calendar, behind "changed".
+pub(super) const DAYS: &Table<ChangedOn> = &[
+    ("today", ChangedOn::Today),
+    ("since midnight", ChangedOn::Today),
+    ("yesterday", ChangedOn::Yesterday),
+    ("since yesterday", ChangedOn::SinceYesterday),
+    ("today or yesterday", ChangedOn::SinceYesterday),
+    ("yesterday or today", ChangedOn::SinceYesterday),
+    ("before today", ChangedOn::BeforeToday),
 ];
 pub(super) const UNCHANGED: &[&str] = &[
     "not modified",

@@ -170,9 +170,15 @@ fn named_count(c: &mut Cursor<'_>) -> Option<Clause> {
 }
 
 fn wc(c: &mut Cursor<'_>) -> Option<Clause> {
-    let what = c.choose(WC)?;
+    let what = match c.choose(WC) {
+        Some(what) => vec![what],
+        None => {
+            c.need(&["wc"])?;
+            vec![CountWhat::Lines, CountWhat::Words, CountWhat::Bytes]
+        }
+    };
     let of = whom::files(c)?;
-    Some(Clause::Count { what: vec![what], of })
+    Some(Clause::Count { what, of })
 }
 
 /// "how many .log files are in /var/log?", "how many files does /tmp hold?"

@@ -46,7 +46,7 @@ impl<'t> Cursor<'t> {
             Kind::Quoted => false,
             Kind::Comma | Kind::Semicolon | Kind::Stop | Kind::Newline => true,
         });
-        let plain = token.text.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));
+        let plain = token.text.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '/'));
         let led = announced.kind == Kind::Word && before.contains(&announced.lower.as_str());
         (plain && led && ends && !named::is_grammar(token)).then_some(token.text.as_str())
     }
@@ -183,7 +183,9 @@ impl<'t> Cursor<'t> {
             if token.kind != Kind::Word {
                 return None;
             }
-            match left.strip_prefix(token.lower.as_bytes())?.split_first() {
+            // `-L` is another option than `-l`.
+            let word = if left.first() == Some(&b'-') { &token.text } else { &token.lower };
+            match left.strip_prefix(word.as_bytes())?.split_first() {
                 None => return Some(words),
                 Some((b' ', rest)) => left = rest,
                 Some(_) => return None,

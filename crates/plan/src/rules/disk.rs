@@ -64,7 +64,17 @@ pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
 }
 
 fn du(c: &mut Cursor<'_>) -> Option<Clause> {
-    c.need(&["du", "du -sh", "du -s", "disk usage of", "disk usage for", "disk use of", "measure"])?;
+    c.need(&[
+        "du",
+        "du -sh",
+        "du -hs",
+        "du -h",
+        "du -s",
+        "disk usage of",
+        "disk usage for",
+        "disk use of",
+        "measure",
+    ])?;
     whom::anything(c).map(|of| Clause::DiskUse { of })
 }
 

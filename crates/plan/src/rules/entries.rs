@@ -5,11 +5,12 @@
 
 use super::conditions::{is_ending, is_glob, quality, whole};
 use super::cursor::{Cursor, Table};
+use super::extent::{HIDDEN, ONLY, RECURSION};
 use super::named::{self, Named};
 use super::search::Sought;
-use super::token::{Kind, is_url};
+use super::token::Kind;
 use super::words::{IN, number};
-use crate::{FindKind, SizeBound, SortBy};
+use crate::{ChangedOn, FindKind, SizeBound, SortBy};
 use octollm_contract::Millis;
 
 /// What a noun means.
@@ -32,6 +33,7 @@ pub(super) struct Entries {
     pub(super) name: Option<String>,
     pub(super) newer_than: Option<Millis>,
     pub(super) older_than: Option<Millis>,
+    pub(super) changed: Option<ChangedOn>,
     pub(super) size: Option<SizeBound>,
     pub(super) containing: Option<Sought>,
     pub(super) sort: Option<SortBy>,
@@ -43,6 +45,13 @@ pub(super) struct Entries {
     pub(super) one: bool,
     /// What to say instead of a condition that may mean two things.
     pub(super) unclear: Option<&'static str>,
+}
+
+impl Entries {
+    /// Whether there is a condition on the time of the last change.
+    pub(super) fn is_aged(&self) -> bool {
+        self.newer_than.is_some() || self.older_than.is_some() || self.changed.is_some()
+    }
 }
 
 pub(super) const NOUNS: &Table<Noun> = &[
@@ -66,6 +75,7 @@ pub(super) const NOUNS: &Table<Noun> = &[
     ("entries", Noun::Any),
     ("items", Noun::Any),
     ("everything", Noun::Any),
+    ("anything", Noun::Any),
 ];
 
 const LIST_OF: &[&str] = &[
@@ -103,7 +113,10 @@ pub(super) const SORTED: &Table<SortBy> = &[
     ("by name", SortBy::Name),
     ("alphabetically", SortBy::Name),
     ("in alphabetical order", SortBy::Name),
+    ("in order of name", SortBy::Name),
     ("by size", SortBy::Largest),
+    ("in order of size", SortBy::Largest),
+    ("in order of date", SortBy::Newest),
     ("by size largest first", SortBy::Largest),
     ("by size descending", SortBy::Largest),
     ("by size in descending order", SortBy::Largest),
@@ -128,6 +141,24 @@ pub(super) const SORTED: &Table<SortBy> = &[
     ("from newest to oldest", SortBy::Newest),
     ("oldest first", SortBy::Oldest),
     ("from oldest to newest", SortBy::Oldest),
+];
+/// Keys that say no direction, and their order from low to high; without a direction it is the other.
+const KEYS: &Table<SortBy> = &[
+    ("by size", SortBy::Smallest),
+    ("in order of size", SortBy::Smallest),
+    ("by date", SortBy::Oldest),
+    ("in order of date", SortBy::Oldest),
+    ("by time", SortBy::Oldest),
+    ("by modification time", SortBy::Oldest),
+    ("by modification date", SortBy::Oldest),
+    ("by date modified", SortBy::Oldest),
+];
+/// Whether from low to high.
+const DIRECTIONS: &Table<bool> = &[
+    ("ascending", true),
+    ("in ascending order", true),
+    ("descending", false),
+    ("in descending order", false),
 ];
 const SORT_VERBS: &[&str] = &[
     "sorted",
@@ -217,101 +248,6 @@ const LYING: &[&str] = &[
     "exist",
 ];
 
-pub(super) const RECURSION: &Table<bool> = &[
-    ("recursively", true),
-    ("recursive", true),
-    ("including subfolders", true),
-    ("including subdirectories", true),
-    ("including all subfolders", true),
-    ("including all subdirectories", true),
-    ("including its subfolders", true),
-    ("including its subdirectories", true),
-    ("and subfolders", true),
-    ("and subdirectories", true),
-    ("and its subfolders", true),
-    ("and its subdirectories", true),
-    ("and all its subfolders", true),
-    ("and all its subdirectories", true),
-    ("and all subfolders", true),
-    ("and all subdirectories", true),
-    ("and everything below", true),
-    ("and everything below it", true),
-    ("and below", true),
-    ("with subfolders", true),
-    ("with subdirectories", true),
-    ("in all subfolders", true),
-    ("in all subdirectories", true),
-    ("at any depth", true),
-    ("at all levels", true),
-    ("not recursively", false),
-    ("non-recursively", false),
-    ("without subfolders", false),
-    ("without subdirectories", false),
-    ("excluding subfolders", false),
-    ("excluding subdirectories", false),
-    ("not including subfolders", false),
-    ("not including subdirectories", false),
-    ("not in subfolders", false),
-    ("not in subdirectories", false),
-    ("at the top level", false),
-    ("at the top level only", false),
-    ("top level only", false),
-];
-
-pub(super) const HIDDEN: &Table<bool> = &[
-    ("including hidden files", true),
-    ("including the hidden files", true),
-    ("including hidden ones", true),
-    ("including the hidden ones", true),
-    ("including hidden", true),
-    ("including hidden entries", true),
-    ("including hidden files and folders", true),
-    ("including dotfiles", true),
-    ("with hidden files", true),
-    ("with hidden ones", true),
-    ("with dotfiles", true),
-    ("even hidden ones", true),
-    ("even the hidden ones", true),
-    ("and hidden files", true),
-    ("hidden ones too", true),
-    ("hidden files too", true),
-    ("hidden or not", true),
-    ("without hidden files", false),
-    ("without hidden ones", false),
-    ("excluding hidden files", false),
-    ("excluding hidden ones", false),
-    ("except hidden files", false),
-    ("except hidden ones", false),
-    ("not including hidden files", false),
-    ("but not hidden files", false),
-    ("but not hidden ones", false),
-    ("but not the hidden ones", false),
-];
-
-pub(super) const ONLY: &Table<FindKind> = &[
-    ("only files", FindKind::File),
-    ("files only", FindKind::File),
-    ("only the files", FindKind::File),
-    ("but only files", FindKind::File),
-    ("but only the files", FindKind::File),
-    ("without folders", FindKind::File),
-    ("without directories", FindKind::File),
-    ("excluding folders", FindKind::File),
-    ("excluding directories", FindKind::File),
-    ("but not folders", FindKind::File),
-    ("but not directories", FindKind::File),
-    ("but no folders", FindKind::File),
-    ("but no directories", FindKind::File),
-    ("not folders", FindKind::File),
-    ("not directories", FindKind::File),
-    ("only folders", FindKind::Folder),
-    ("only directories", FindKind::Folder),
-    ("folders only", FindKind::Folder),
-    ("directories only", FindKind::Folder),
-    ("but only folders", FindKind::Folder),
-    ("but only directories", FindKind::Folder),
-];
-
 const ONE_OR_ALL: &str = "say \"the … file\" for one, or \"the … files\" for all of them in that order";
 
 /// Reads a description. Its places may be empty; the caller knows whether one is needed.
@@ -325,6 +261,9 @@ pub(super) fn entries(c: &mut Cursor<'_>) -> Option<Entries> {
             c.accept(DETERMINER);
         }
         while before_noun(c, &mut e).is_some() {}
+        let ending = if each && e.name.is_none() { c.attempt(ending_in_place) } else { None };
+        let ended = ending.is_some();
+        e.name = e.name.or(ending);
         let ordered = e.sort.is_some() && e.limit.is_none();
         let noun_from = c.at();
         match c.choose(NOUNS) {
@@ -338,7 +277,9 @@ pub(super) fn entries(c: &mut Cursor<'_>) -> Option<Entries> {
             // "find *.log in /var/log", "find Cargo.toml in /src": a name needs no noun.
             None => {
                 e.noun = Noun::Any;
-                if e.name.is_none() {
+                if ended {
+                    e.noun = Noun::Files;
+                } else if e.name.is_none() {
                     e.name = Some(whole(&c.word(named::is_bare_file)?.text));
                 }
                 if e.only.is_some() {
@@ -359,37 +300,15 @@ pub(super) fn entries(c: &mut Cursor<'_>) -> Option<Entries> {
         after_noun(c, &mut e);
         // "a file in /tmp" is one of many, and nobody said which.
         let told = e.name.is_some() || e.limit.is_some() || e.containing.is_some();
-        let told = told || e.size.is_some() || e.newer_than.is_some() || e.older_than.is_some();
+        let told = told || e.size.is_some() || e.is_aged();
         (each || !one || told).then_some(e)
     })
 }
 
-/// `src/*.rs`, `*.txt`, `src/**/*.rs`: a path with a pattern for a name, as a shell has it.
-pub(super) fn globbed(c: &mut Cursor<'_>, only: Option<FindKind>) -> Option<Entries> {
-    let token = c.take(|t| {
-        t.text.contains('*') && (t.kind == Kind::Word || (t.kind == Kind::Quoted && t.text.contains('/')))
-    })?;
-    let (folder, name) = match token.text.rsplit_once('/') {
-        Some(("", name)) => ("/", name),
-        Some((folder, name)) => (folder, name),
-        None => (".", token.text.as_str()),
-    };
-    let (folder, recursive) = match folder.strip_suffix("**") {
-        Some("") => (".", true),
-        Some(above) => (above, true),
-        None => (folder, false),
-    };
-    let plain = !folder.contains(['*', '?', '[', '\n', ' ']) && !is_url(folder);
-    // A bare `*` leaves out what is hidden, as a listing does.
-    let name = if name == "*" { None } else { Some(name).filter(|name| is_glob(name)).map(Some)? };
-    plain.then(|| Entries {
-        noun: Noun::Any,
-        only,
-        name: name.map(str::to_owned),
-        recursive: Some(recursive),
-        places: vec![Named { path: folder.to_owned(), called: named::Called::Folder }],
-        ..Entries::default()
-    })
+/// "every .iso in /srv": an ending needs no noun there.
+fn ending_in_place(c: &mut Cursor<'_>) -> Option<String> {
+    let token = c.word(|t| is_ending(&t.text))?;
+    c.clone().accept(IN).then(|| format!("*{}", token.text))
 }
 
 /// Reads the conditions that may follow a noun or a place, as many as there are.
@@ -489,14 +408,20 @@ fn condition(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
         return set(&mut e.sort, order);
     }
     let order = c.attempt(|c| {
-        c.accept(SORT_VERBS);
+        // "in order of size" is one phrase, "in order by size" is two.
+        if c.clone().choose(SORTED).is_none() {
+            c.accept(SORT_VERBS);
+        }
+        let key = c.clone().choose(KEYS);
         let order = c.choose(SORTED)?;
-        // "by date, newest first" says the same twice.
-        c.attempt(|c| {
+        // "by date, newest first" says the same twice, "by date, oldest first" says the direction.
+        let direction = c.attempt(|c| {
             c.punctuation(Kind::Comma);
-            c.choose(SORTED).filter(|again| *again == order)
+            let turned =
+                key.and_then(|ascending| c.choose(DIRECTIONS).map(|up| if up { ascending } else { order }));
+            turned.or_else(|| c.choose(SORTED).filter(|again| *again == order || key == Some(*again)))
         });
-        Some(order)
+        Some(direction.unwrap_or(order))
     });
     if let Some(order) = order {
         return set(&mut e.sort, order);

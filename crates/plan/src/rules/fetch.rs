@@ -2,12 +2,29 @@
 
 use super::clause::Clause;
 use super::cursor::Cursor;
+use super::read::QUESTIONS;
 use super::token::{Kind, Token, is_url};
 use super::words::SHOW;
 
 pub(super) const FETCH: &[&str] = &[
-    "fetch", "fetch me", "download", "retrieve", "curl", "request", "load", "read", "open", "visit", "pull",
-    "grab", "cat", "http get", "get",
+    "fetch",
+    "fetch me",
+    "download",
+    "retrieve",
+    "curl",
+    "request",
+    "load",
+    "read",
+    "open",
+    "visit",
+    "pull",
+    "grab",
+    "cat",
+    "wget",
+    "make a get request to",
+    "send a get request to",
+    "http get",
+    "get",
 ];
 const PAGES: &[&str] = &[
     "page",
@@ -43,10 +60,16 @@ pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
     if let Some(clause) = c.attempt(answered) {
         return Some(clause);
     }
+    // "What is URL?" does not ask for what it answers; "what is at URL?" does.
+    let asked = c.clone().accept(QUESTIONS);
     if !c.accept(FETCH) {
         c.need(SHOW)?;
     }
+    let from = c.at();
     while c.accept(PAGES) || c.accept(&["at", "from", "on", "behind", "found at"]) {}
+    if asked && c.at() == from {
+        return None;
+    }
     let token = c.take(|t| matches!(t.kind, Kind::Word | Kind::Quoted) && is_address(t))?;
     Some(Clause::Fetch(token.text.clone()))
 }

@@ -1,9 +1,10 @@
 //! "List the files in FOLDER", "find *.log in FOLDER", "what is in FOLDER?", `ls FOLDER`.
 
 use super::clause::Clause;
-use super::conditions::{CHANGED, WITHIN_LAST, whole};
+use super::conditions::{CHANGED, DAYS, WITHIN_LAST, whole};
 use super::cursor::Cursor;
 use super::entries::{self, Entries};
+use super::globbed::globbed;
 use super::named::{self, Called, looks};
 use super::search;
 use super::token::Kind;
@@ -33,6 +34,7 @@ pub(super) const FIND: &[&str] = &[
     "look for",
     "discover",
     "where is",
+    "where's",
     "where are",
     "where can i find",
     "are there",
@@ -69,7 +71,7 @@ const CONTENTS: &[&str] = &[
     "in",
     "whatever is in",
 ];
-const LS_OPTIONS: &str = "aARtSlh1Fp";
+const LS_OPTIONS: &str = "aARtSrlh1Fp";
 const ASKED: &[&str] = &[
     "what is in",
     "what's in",
@@ -147,6 +149,12 @@ fn quoted_name(c: &mut Cursor<'_>) -> Option<Entries> {
     })
 }
 
+/// "… and the 3 oldest files in /var", behind another listing or search.
+pub(super) fn again(c: &mut Cursor<'_>, find: bool) -> Option<Clause> {
+    let e = entries::entries(c).filter(|e| !e.places.is_empty()).map(Box::new)?;
+    Some(if find { Clause::Find(e) } else { Clause::List(e) })
+}
+
 /// "the 5 largest files in /tmp", "top 10 largest files in /tmp" as a goal's first words: a number
 /// of files and where they are leaves nothing to do but show them.
 pub(super) fn without_verb(c: &mut Cursor<'_>) -> Option<Clause> {
@@ -173,12 +181,12 @@ fn searched(c: &mut Cursor<'_>) -> Option<Clause> {
 fn listed(c: &mut Cursor<'_>) -> Option<Clause> {
     let mut e = Entries { noun: entries::Noun::Any, ..Entries::default() };
     if c.accept(&["ls", "dir"]) {
-        while options(c, &mut e).is_some() {}
+        while c.attempt(|c| options(c, &mut e)).is_some() {}
     } else {
         c.need(LIST)?;
     }
     // `ls src/*` would show what lies in the folders, too.
-    if let Some(found) = c.attempt(|c| entries::globbed(c, None).filter(|found| found.name.is_some())) {
+    if let Some(found) = c.attempt(|c| globbed(c, None).filter(|found| found.name.is_some())) {
         let (name, places) = (found.name, found.places);
         let mut e = Entries { name, places, recursive: e.recursive.or(found.recursive), ..e };
         entries::after_noun(c, &mut e);
@@ -197,17 +205,30 @@ fn options(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
     let token = c.word(|t| {
         t.text.strip_prefix('-').is_some_and(|o| !o.is_empty() && o.chars().all(|o| LS_OPTIONS.contains(o)))
     })?;
-    for option in token.text.chars() {
+    // `r` turns the order that another option says, wherever it stands.
+    let (last, others): (Vec<char>, Vec<char>) = token.text.chars().partition(|option| *option == 'r');
+    for option in others.into_iter().chain(last) {
         match option {
             'a' | 'A' => e.hidden = Some(true),
             'R' => e.recursive = Some(true),
             't' => e.sort = Some(SortBy::Newest),
             'S' => e.sort = Some(SortBy::Largest),
+            'r' => e.sort = Some(reversed(e.sort?)?),
             // `-l`, `-h`, `-1`, `-F`, `-p`: how an entry is shown.
             _ => {}
         }
     }
     Some(())
+}
+
+fn reversed(order: SortBy) -> Option<SortBy> {
+    match order {
+        SortBy::Newest => Some(SortBy::Oldest),
+        SortBy::Oldest => Some(SortBy::Newest),
+        SortBy::Largest => Some(SortBy::Smallest),
+        SortBy::Smallest => Some(SortBy::Largest),
+        SortBy::Name => None,
+    }
 }
 
 /// "show the contents of PATH", "what is in PATH": a file is read, a folder is listed.
@@ -262,14 +283,17 @@ fn changed(c: &mut Cursor<'_>) -> Option<Clause> {
         c.need(IN)?;
         named::several(c, named::folder)
     };
-    let age = |c: &mut Cursor<'_>| {
+    let when = |c: &mut Cursor<'_>| {
+        if let Some(changed) = c.choose(DAYS) {
+            return Some(Entries { changed: Some(changed), ..Entries::default() });
+        }
         c.need(WITHIN_LAST)?;
-        last_duration(c)
+        last_duration(c).map(|length| Entries { newer_than: Some(length), ..Entries::default() })
     };
-    let (places, newer_than) = match c.attempt(age) {
+    let (places, e) = match c.attempt(when) {
         // Without a place the refusal says what is missing.
-        Some(newer_than) => (c.attempt(place).unwrap_or_default(), newer_than),
-        None => (place(c)?, age(c)?),
+        Some(e) => (c.attempt(place).unwrap_or_default(), e),
+        None => (place(c)?, when(c)?),
     };
-    Some(Clause::Find(Box::new(Entries { places, newer_than: Some(newer_than), ..Entries::default() })))
+    Some(Clause::Find(Box::new(Entries { places, ..e })))
 }

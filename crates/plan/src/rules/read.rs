@@ -30,7 +30,8 @@ const CONTENTS: &[&str] = &[
 const EDGES: &Table<bool> =
     &[("first", true), ("top", true), ("last", false), ("bottom", false), ("final", false)];
 
-const QUESTIONS: &[&str] = &[
+/// Ask what something is; what is in it is asked with more words.
+pub(super) const QUESTIONS: &[&str] = &[
     "what is",
     "what are",
     "what's",

@@ -2,8 +2,8 @@
 
 use super::cursor::Table;
 use super::{
-    argv, clause, conditions, count, disk, entries, fetch, hash, list, named, place::Place, plan, read, run,
-    search, whom, words,
+    argv, clause, conditions, count, disk, entries, extent, fetch, hash, list, named, place::Place, plan,
+    read, run, search, whom, words,
 };
 use crate::Instruction;
 use std::fmt::Write;
@@ -41,6 +41,7 @@ const KINDS: &[Kind] = &[
             "find files in /tmp modified in the last 2 days",
             "find files in /etc containing 'localhost'",
             "find the 3 newest files in /var/log",
+            "find files in ~/notes changed today",
         ],
     },
     Kind {
@@ -69,7 +70,8 @@ const KINDS: &[Kind] = &[
     Kind {
         title: "Search in text",
         says: "Shows the lines that hold a text; in a folder, those of all files below it. The text stands in quotes or after \"the \
-               word\"; a single plain word may stand bare after \"search for\".",
+               word\"; a single plain word may stand bare after \"search for\" and \"mention\", one that is written as in a program \
+               (`TODO`, `max_retries`) also after \"containing\". The pattern of `grep` is a basic regular expression.",
         begins: &[search::SEARCH],
         examples: &[
             "search for 'timeout' in /var/log/syslog ignoring case",
@@ -179,22 +181,27 @@ fn calls(goal: &str, here: &Place) -> Vec<String> {
 
 fn conditions(page: &mut String) {
     page.push_str("\n## Conditions on files and folders\n\n");
-    page.push_str("Each kind at most once. A length of time counts back from the start of the step; a file's age is that of its last change.\n\n");
+    page.push_str("Each kind at most once, a size once for each end. A length of time counts back from the start of the step; a file's age is that of its last change.\n\n");
     row(page, "Nouns", entries::NOUNS);
     row(page, "Kinds, by the ending of the name", entries::KINDS);
     row(page, "Names", conditions::NAMES);
-    row(page, "Only", entries::ONLY);
+    row(page, "Only", extent::ONLY);
     row(page, "Order and number, before the noun (`5 largest`)", entries::ORDERS);
     row(page, "Order, behind", entries::SORTED);
     row(page, "Size", conditions::SIZES);
     row(page, "Age", conditions::AGES);
     row(page, "Age, with `old` or `ago` behind", conditions::AGES_OLD);
     list(page, "Changed", conditions::CHANGED);
+    row(
+        page,
+        "Changed on days of the calendar, which are those of the machine that runs the step",
+        conditions::DAYS,
+    );
     list(page, "Changed within", conditions::WITHIN_LAST);
     list(page, "Unchanged for", conditions::UNCHANGED);
     list(page, "Text in files, in quotes", search::HOLDING);
-    row(page, "Folders below", entries::RECURSION);
-    row(page, "Hidden entries", entries::HIDDEN);
+    row(page, "Folders below", extent::RECURSION);
+    row(page, "Hidden entries", extent::HIDDEN);
     row(page, "Upper and lower case in a search", search::CASE);
     row(page, "What is counted", count::THINGS);
     row(page, "Digests", hash::FUNCTIONS);
@@ -215,10 +222,11 @@ fn paths(page: &mut String) {
     page.push_str(
         "A path is a word with a slash, one that begins with `~`, `.` or `..`; a bare name counts as a file when it has one of the \
          endings below, and any name counts in quotes behind \"the file\" or \"the folder\", and bare behind \
-         \"the file named\". Spaces are escaped with a \
+         \"the file named\"; `octollm run` knows what lies in the current folder by its bare name where a folder or a place to \
+         search is named. The name at a path's end may have a `*` where files are meant (`src/*.rs`, `src/**/*.rs`). Spaces are escaped with a \
          backslash or stand in quotes (`'`, `\"`, `` ` ``). Relative paths start from the folder in which `octollm run` was started; \
          `octollm serve` refuses them. Paths with slashes that end in no such ending (`client/server`) are written `./client/server` \
-         when they are read, hashed or compared.\n\n",
+         when they are read, hashed or compared, and everywhere when nothing of the first name lies in the current folder.\n\n",
     );
     list(page, "Endings of file names", named::ENDINGS);
     row(page, "Pointing back", whom::EARLIER);

@@ -148,7 +148,7 @@ pub(super) const PROGRAMS: &[&str] = &[
 pub(super) const ENGLISH_PROGRAMS: &[&str] = &[
     "date", "file", "free", "find", "make", "sort", "cut", "who", "w", "sleep", "true", "false", "go",
     "node", "host", "id", "env", "cat", "head", "tail", "top", "which", "cal", "less", "more", "touch",
-    "tree", "test", "time", "yes", "arch", "groups", "last", "locale", "nl", "paste", "split", "sync", "tee",
+    "tree", "time", "yes", "arch", "groups", "last", "locale", "nl", "paste", "split", "sync", "tee",
     "users", "watch", "zip",
 ];
 

@@ -47,7 +47,7 @@ pub(super) fn kind_of(e: &Entries, depth: Depth, used: Use, words: &str) -> Resu
 
 /// No condition that only `find` knows.
 pub(super) fn is_plain(e: &Entries) -> bool {
-    e.name.is_none() && e.newer_than.is_none() && e.older_than.is_none() && e.size.is_none()
+    e.name.is_none() && !e.is_aged() && e.size.is_none()
 }
 
 pub(super) fn find_or_list(
@@ -85,6 +85,7 @@ pub(super) fn find_or_list(
         kind,
         newer_than: e.newer_than,
         older_than: e.older_than,
+        changed: e.changed,
         size: e.size.unwrap_or_default(),
         sort: e.sort.unwrap_or_default(),
         limit: e.limit,

@@ -312,9 +312,9 @@ fn lines(c: &mut Cursor<'_>) -> Option<Clause> {
     finish(c, sought, of)
 }
 
-/// "find 'x' in FILE".
+/// "find 'x' in FILE", "is 'x' in FILE?"
 fn find_text(c: &mut Cursor<'_>) -> Option<Clause> {
-    c.need(&["find", "locate"])?;
+    c.need(&["find", "locate", "is"])?;
     let told = c.clone().choose(TEXT).is_some();
     let mut sought = marked(c).filter(|s| !s.pattern.contains('*') || s.regex)?;
     case(c, &mut sought);

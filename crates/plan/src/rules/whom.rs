@@ -3,6 +3,7 @@
 
 use super::cursor::{Cursor, Table};
 use super::entries::{self, Entries};
+use super::globbed;
 use super::named::{self, Named};
 use super::token::Kind;
 use crate::FindKind;
@@ -133,7 +134,7 @@ fn whom(
         c.attempt_from(|c| literal(c)),
         c.attempt_from(|c| contents_of(c, one)),
         c.attempt_from(earlier),
-        c.attempt_from(|c| entries::globbed(c, only)).map(|(after, e)| (after, Whom::Entries(Box::new(e)))),
+        c.attempt_from(|c| globbed::globbed(c, only)).map(|(after, e)| (after, Whom::Entries(Box::new(e)))),
     ];
     let (after, whom) = readings.into_iter().flatten().max_by_key(|(after, _)| after.at())?;
     *c = after;

@@ -11,8 +11,9 @@ use crate::{
         walk::{DEPTH_MAX, Range, walk},
     },
 };
-use octollm_contract::Millis;
-use octollm_plan::{FindKind, SizeBound, SortBy};
+use jiff::{ToSpan, tz::TimeZone};
+use octollm_contract::{Millis, Timestamp};
+use octollm_plan::{ChangedOn, FindKind, SizeBound, SortBy};
 
 pub(super) struct Wish {
     pub(super) name: Option<String>,
@@ -20,6 +21,7 @@ pub(super) struct Wish {
     pub(super) kind: FindKind,
     pub(super) newer_than: Option<Millis>,
     pub(super) older_than: Option<Millis>,
+    pub(super) changed: Option<ChangedOn>,
     pub(super) size: SizeBound,
     pub(super) sort: SortBy,
     pub(super) limit: Option<u32>,
@@ -31,6 +33,7 @@ pub(super) fn find(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
     let moment =
         |age: Millis| site.now.as_millis().saturating_sub(i64::try_from(age.get()).unwrap_or(i64::MAX));
     let (after, before) = (wish.newer_than.map(moment), wish.older_than.map(moment));
+    let days = wish.changed.map(|days| Days::of(days, site.now, &site.zone)).transpose()?;
     let sized = wish.size.at_least.is_some() || wish.size.at_most.is_some();
     let mut rows: Vec<Row> = Vec::new();
     let range = Range { depth: wish.max_depth.unwrap_or(DEPTH_MAX).clamp(1, DEPTH_MAX), hidden: true };
@@ -39,6 +42,7 @@ pub(super) fn find(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
             && glob.as_ref().is_none_or(|glob| glob.fits(entry.name()))
             && after.is_none_or(|after| entry.modified() >= after)
             && before.is_none_or(|before| entry.modified() < before)
+            && days.as_ref().is_none_or(|days| days.hold(entry.modified()))
             // Only files have a size that means something to people.
             && (!sized || entry.kind == Kind::File)
             && wish.size.at_least.is_none_or(|least| entry.bytes() >= least)
@@ -81,4 +85,86 @@ pub(super) fn find(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
         number: Some(total),
         ..Found::default()
     })
+}
+
+/// From one midnight to another, in milliseconds.
+struct Days {
+    /// Inside.
+    from: Option<i64>,
+    /// Outside.
+    until: i64,
+}
+
+impl Days {
+    fn of(days: ChangedOn, now: Timestamp, zone: &TimeZone) -> Result<Self, Undone> {
+        let midnight = |ahead: i64| midnight(now, ahead, zone);
+        Ok(match days {
+            ChangedOn::Today => Days { from: Some(midnight(0)?), until: midnight(1)? },
+            ChangedOn::Yesterday => Days { from: Some(midnight(-1)?), until: midnight(0)? },
+            ChangedOn::SinceYesterday => Days { from: Some(midnight(-1)?), until: midnight(1)? },
+            ChangedOn::BeforeToday => Days { from: None, until: midnight(0)? },
+        })
+    }
+
+    fn hold(&self, moment: i64) -> bool {
+        self.from.is_none_or(|from| moment >= from) && moment < self.until
+    }
+}
+
+/// When the day begins that is `ahead` days after that of `now`. A day may have no midnight, where
+/// the clocks are set forward: it begins with its first moment then.
+fn midnight(now: Timestamp, ahead: i64, zone: &TimeZone) -> Result<i64, Undone> {
+    let begins = || -> Result<i64, jiff::Error> {
+        let today =
+            jiff::Timestamp::from_millisecond(now.as_millis())?.to_zoned_datetime(zone.clone()).date();
+        let noon = today.checked_add(ahead.days())?.at(12, 0, 0, 0).to_zoned_datetime(zone.clone())?;
+        Ok(noon.start_of_day()?.timestamp().as_millisecond())
+    };
+    begins().map_err(|_| Undone::for_good("this machine's clock names no day of the calendar"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use octollm_plan::ChangedOn::{BeforeToday, SinceYesterday, Today, Yesterday};
+
+    fn at(text: &str) -> i64 {
+        text.parse::<jiff::Timestamp>().unwrap().as_millisecond()
+    }
+
+    fn days(zone: &str, now: &str) -> impl Fn(ChangedOn, &str) -> bool {
+        let zone = TimeZone::get(zone).unwrap();
+        let now = Timestamp::from_millis(at(now));
+        move |days, moment| Days::of(days, now, &zone).unwrap().hold(at(moment))
+    }
+
+    #[test]
+    fn a_day_lasts_from_local_midnight_to_local_midnight() {
+        let held = days("Europe/Berlin", "2026-11-26T00:30:00+01:00");
+        for (moment, today, yesterday) in [
+            ("2026-11-27T00:00:00+01:00", false, false),
+            ("2026-11-26T23:59:59+01:00", true, false),
+            ("2026-11-26T00:00:00+01:00", true, false),
+            ("2026-11-25T23:59:59+01:00", false, true),
+            ("2026-11-25T00:00:00+01:00", false, true),
+            ("2026-11-24T23:59:59+01:00", false, false),
+        ] {
+            assert_eq!(held(Today, moment), today, "{moment}");
+            assert_eq!(held(Yesterday, moment), yesterday, "{moment}");
+            assert_eq!(held(SinceYesterday, moment), today || yesterday, "{moment}");
+            assert_eq!(held(BeforeToday, moment), moment < "2026-11-26", "{moment}");
+        }
+    }
+
+    #[test]
+    fn a_day_on_which_the_clocks_change_is_whole() {
+        // 23 hours long.
+        let held = days("Europe/Berlin", "2026-03-30T10:00:00+02:00");
+        assert!(held(Yesterday, "2026-03-29T00:00:00+01:00"));
+        assert!(!held(Yesterday, "2026-03-28T23:59:59+01:00"));
+        // Its midnight is skipped: it begins at one.
+        let held = days("Africa/Cairo", "2026-04-24T10:00:00+03:00");
+        assert!(held(Today, "2026-04-24T01:00:00+03:00"));
+        assert!(held(Yesterday, "2026-04-23T23:59:59+02:00"));
+    }
 }

@@ -15,6 +15,7 @@ mod write_file;
 
 use super::{Stop, outcome::Found, paths_of, reach::Reach};
 use crate::Undone;
+use jiff::tz::TimeZone;
 use octollm_contract::Timestamp;
 use octollm_plan::{Arg, FindKind, InputName, InputValue, SortBy, ToolCall};
 use serde_json::{Value, json};
@@ -28,6 +29,8 @@ pub(super) struct Site {
     pub(super) reach: Reach,
     pub(super) stop: Stop,
     pub(super) now: Timestamp,
+    /// Where days of the calendar begin.
+    pub(super) zone: TimeZone,
     pub(super) inputs: BTreeMap<InputName, InputValue>,
     pub(super) workspace: Option<PathBuf>,
 }
@@ -38,8 +41,20 @@ pub(super) fn run(call: ToolCall, site: &Site) -> Result<Found, Undone> {
         ToolCall::List { path, hidden, recursive, kind, sort, limit } => {
             list::list(site, &path, &list::Wish { hidden, recursive, kind, sort, limit })
         }
-        ToolCall::Find { path, name, max_depth, kind, newer_than, older_than, size, sort, limit } => {
-            let wish = find::Wish { name, max_depth, kind, newer_than, older_than, size, sort, limit };
+        ToolCall::Find {
+            path,
+            name,
+            max_depth,
+            kind,
+            newer_than,
+            older_than,
+            changed,
+            size,
+            sort,
+            limit,
+        } => {
+            let wish =
+                find::Wish { name, max_depth, kind, newer_than, older_than, changed, size, sort, limit };
             find::find(site, &path, &wish)
         }
         ToolCall::ReadFile { paths, first_lines, last_lines } => {
