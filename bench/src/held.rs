@@ -2,7 +2,7 @@
 
 use crate::{
     figures::Sample,
-    postgres::{claim_and_complete, connect, fresh, order, server, store},
+    postgres::{claim_and_complete, connect, fresh, order, runtime, server, store},
 };
 use octollm_store::{Tasks, postgres::PostgresStore};
 use std::{
@@ -18,8 +18,7 @@ const HELD_FOR: Duration = Duration::from_secs(120);
 const SWEEP_EVERY: Duration = Duration::from_secs(3);
 
 pub(crate) fn run() -> anyhow::Result<()> {
-    let server = server()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let (server, runtime) = (server()?, runtime()?);
     let url = fresh(&server, &runtime)?;
     runtime.block_on(held_open(&url))
 }

@@ -12,6 +12,7 @@ mod idle;
 mod latency;
 mod load;
 mod overhead;
+mod peers;
 mod postgres;
 mod processes;
 mod raw;
@@ -37,9 +38,10 @@ usage: cargo xtask bench [NAME…]
   latency-postgres
              the 202 over PostgreSQL as in latency, against a bare commit there
   waiting    statements and processor time with 100 workers that wait, over PostgreSQL
+  peers      accepts and life cycles on PostgreSQL beside pg-boss and graphile-worker (only by name: npm brings them)
   start      from a built binary to the first answer of `run`
 
-Without names: all of them.
+Without names: all but those that download something.
 ";
 
 type Bench = fn() -> anyhow::Result<()>;
@@ -55,9 +57,13 @@ const BENCHES: &[(&str, Bench)] = &[
     ("held", held::run),
     ("latency-postgres", latency::on_postgres),
     ("waiting", waiting::run),
+    (ONLY_BY_NAME, peers::run),
     ("start", start::run),
     ("thinking", thinking::run),
 ];
+
+/// It downloads what it compares with.
+const ONLY_BY_NAME: &str = "peers";
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
@@ -66,7 +72,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     for (name, bench) in BENCHES {
-        if wanted.is_empty() || wanted.iter().any(|w| w == name) {
+        if (wanted.is_empty() && *name != ONLY_BY_NAME) || wanted.iter().any(|w| w == name) {
             println!("\n== {name}");
             if let Err(error) = bench() {
                 println!("{name} failed: {error:#}");

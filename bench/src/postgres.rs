@@ -21,21 +21,21 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use tokio::runtime::Runtime;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
 /// Callers at once: as many as with the embedded store, and somewhat more than the bare loop has in flight.
 const CALLERS: [u32; 2] = [64, 256];
-const ACCEPTS: u32 = 64_000;
-const CYCLES: u32 = 20_000;
-const OUTPUT: &str = r#"{"text":"a.txt\nb.txt\nc.txt","data":{"entries":3},"artefacts":[]}"#;
-const REQUEST: &str = r#"{"goal":"List the files in /tmp/folder","priority":"medium"}"#;
+pub(crate) const ACCEPTS: u32 = 64_000;
+pub(crate) const CYCLES: u32 = 20_000;
+pub(crate) const OUTPUT: &str = r#"{"text":"a.txt\nb.txt\nc.txt","data":{"entries":3},"artefacts":[]}"#;
+pub(crate) const REQUEST: &str = r#"{"goal":"List the files in /tmp/folder","priority":"medium"}"#;
 const PLAN: &str = r#"{"criteria":[],"planner":"rules"}"#;
 const SPEC: &str = r#"{"arm":"executor","tool":"list","arguments":{"path":"/tmp/folder"},"capability":{"read_roots":["/tmp/folder"]}}"#;
 
 pub(crate) fn run() -> anyhow::Result<()> {
-    let server = server()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let (server, runtime) = (server()?, runtime()?);
     for round in 1..=2 {
         let url = fresh(&server, &runtime)?;
         let bare = runtime.block_on(bare_accepts(&url, ACCEPTS, 100, 2))?;
@@ -68,6 +68,16 @@ pub(crate) fn run() -> anyhow::Result<()> {
     runtime.block_on(hints(&url))
 }
 
+/// The server of all benches on PostgreSQL: what is committed is on the disk.
+pub(crate) fn server() -> anyhow::Result<Server> {
+    let settings = ["fsync = on", "synchronous_commit = on", "shared_buffers = 512MB", "max_wal_size = 4GB"];
+    Ok(Server::start(&settings)?)
+}
+
+pub(crate) fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
 /// From the answer to an accept at one orchestrator to the hint at another.
 async fn hints(url: &str) -> anyhow::Result<()> {
     let (one, other) = (store(url).await?, store(url).await?);
@@ -86,12 +96,7 @@ async fn hints(url: &str) -> anyhow::Result<()> {
 }
 
 /// A new database with the schema; its URL.
-/// A server of its own, as it is for all of these.
-pub(crate) fn server() -> anyhow::Result<Server> {
-    Ok(Server::start(&["fsync = on", "shared_buffers = 512MB", "max_wal_size = 4GB"])?)
-}
-
-pub(crate) fn fresh(server: &Server, runtime: &tokio::runtime::Runtime) -> anyhow::Result<String> {
+pub(crate) fn fresh(server: &Server, runtime: &Runtime) -> anyhow::Result<String> {
     let url = server.url(&server.database()?);
     runtime.block_on(octollm_store::postgres::migrate(&url.parse()?))?;
     server.sql("postgres", "CHECKPOINT")?;
@@ -237,7 +242,7 @@ pub(crate) async fn bare_commits(url: &str, count: u32) -> anyhow::Result<Vec<Du
     Ok(all)
 }
 
-async fn bare_cycles(url: &str, count: u32, batch: u32) -> anyhow::Result<f64> {
+pub(crate) async fn bare_cycles(url: &str, count: u32, batch: u32) -> anyhow::Result<f64> {
     let bare = Bare::new(url).await?;
     let began = Instant::now();
     for _ in 0..count / batch {
@@ -288,7 +293,7 @@ pub(crate) fn order(n: u32, client: u32, clock: &dyn Clock) -> Order {
     }
 }
 
-async fn store_accepts(url: &str, callers: u32) -> anyhow::Result<f64> {
+pub(crate) async fn store_accepts(url: &str, callers: u32) -> anyhow::Result<f64> {
     let store = store(url).await?;
     let clock = store.clock();
     let began = Instant::now();
@@ -340,7 +345,7 @@ pub(crate) async fn claim_and_complete(store: &PostgresStore, most: u32) -> anyh
     Ok((count, took))
 }
 
-async fn store_cycles(url: &str, batch: u32) -> anyhow::Result<f64> {
+pub(crate) async fn store_cycles(url: &str, batch: u32) -> anyhow::Result<f64> {
     let store = store(url).await?;
     let clock = store.clock();
     let began = Instant::now();
