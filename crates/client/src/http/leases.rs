@@ -4,7 +4,8 @@
 //! or is going away; a step is reported on where it was leased, and elsewhere only when nothing
 //! was sent because no connection could be made, so that a report is never sent twice by this layer.
 //! A heartbeat, which may be sent twice, is sent to the next orchestrator when one does not answer
-//! soon: one that is away costs no step its lease (P1). Who answers is reported to from then on.
+//! soon: one that is away costs no step its lease (P1). So is an artefact. Who answers is reported to from
+//! then on.
 
 use super::{
     homes::Homes,
@@ -17,7 +18,7 @@ use crate::{
     wire::{ArtefactPut, CheckpointReport, FailReport, HeartbeatAsk, PROTOCOL_HEADER, ReleaseReport},
 };
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
 use octollm_access::{ApiKey, StepToken};
 use octollm_contract::{ContentHash, Document, Millis, ProblemKind, WorkerId, model::WaitsFor};
@@ -33,8 +34,11 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// Large artefacts take their time.
-const ARTEFACT_WITHIN: Duration = Duration::from_secs(120);
+/// An orchestrator from which nothing of an artefact comes for so long is passed over: artefacts may be
+/// sent and asked for twice.
+const ARTEFACT_SILENCE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
+/// A large one takes its time on its way there, of which nothing is heard.
+const UPLOAD_BYTES_PER_SECOND: u32 = 1 << 20;
 /// No answer of a model takes longer than a step may.
 const THINKING_MAX: Duration = Duration::from_secs(3600);
 /// The gateway begins to answer at once; what it says may take long.
@@ -149,6 +153,34 @@ impl HttpLeases {
             with(request.header(PROTOCOL_HEADER, PROTOCOL_VERSION.to_string()))
         };
         self.orchestrators.send(token, build).await
+    }
+
+    /// What is asked of a step goes to the next orchestrator from now on.
+    fn pass_over(&self, token: &StepToken) {
+        let Orchestrators { all, homes, .. } = self.orchestrators.as_ref();
+        homes.heard(token, (self.orchestrators.home(token) + 1) % all.len(), Instant::now());
+    }
+
+    /// An artefact from where the step is at home; how long nothing was heard, if that was too long.
+    async fn fetched(
+        &self,
+        token: &StepToken,
+        hash: &str,
+    ) -> Result<Result<Bytes, ClientError>, tokio::time::error::Elapsed> {
+        let way = ["artefacts", hash];
+        let asked = self.of_step(Method::GET, &way, token, |request| request.timeout(THINKING_MAX));
+        let mut response = match timeout(ARTEFACT_SILENCE, asked).await? {
+            Ok(response) => response,
+            Err(error) => return Ok(Err(error)),
+        };
+        let mut whole = BytesMut::new();
+        loop {
+            match timeout(ARTEFACT_SILENCE, response.chunk()).await? {
+                Ok(Some(chunk)) => whole.extend_from_slice(&chunk),
+                Ok(None) => return Ok(Ok(whole.freeze())),
+                Err(error) => return Ok(Err(ClientError::Unreachable(error))),
+            }
+        }
     }
 
     /// A report that ends the lease, if it is heard.
@@ -296,13 +328,25 @@ impl Leases for HttpLeases {
     }
 
     async fn put_artefact(&self, token: &StepToken, bytes: Bytes) -> Result<ContentHash, LeaseError> {
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let within = ARTEFACT_SILENCE + Duration::from_secs((length / UPLOAD_BYTES_PER_SECOND).into());
         let with = |request: RequestBuilder| {
-            let request = request.timeout(ARTEFACT_WITHIN);
+            let request = request.timeout(within);
             request.header(header::CONTENT_TYPE, "application/octet-stream").body(bytes.clone())
         };
-        let answer = self.of_step(Method::POST, &["artefacts"], token, with).await.map_err(lease_error)?;
-        let put: ArtefactPut = body(answer).await.map_err(lease_error)?;
-        Ok(put.sha256)
+        let mut turns = self.orchestrators.all.len();
+        loop {
+            turns -= 1;
+            match self.of_step(Method::POST, &["artefacts"], token, with).await {
+                Err(ClientError::Unreachable(error)) if error.is_timeout() && turns > 0 => {
+                    self.pass_over(token)
+                }
+                answer => {
+                    let put: ArtefactPut = body(answer.map_err(lease_error)?).await.map_err(lease_error)?;
+                    return Ok(put.sha256);
+                }
+            }
+        }
     }
 
     async fn think(&self, token: &StepToken, ask: ThinkAsk) -> Result<Thinking, ThinkError> {
@@ -325,10 +369,15 @@ impl Leases for HttpLeases {
 
     async fn get_artefact(&self, token: &StepToken, hash: ContentHash) -> Result<Bytes, LeaseError> {
         let hash = hash.to_string();
-        let with = |request: RequestBuilder| request.timeout(ARTEFACT_WITHIN);
-        let response = self.of_step(Method::GET, &["artefacts", &hash], token, with).await;
-        let response = response.map_err(lease_error)?;
-        response.bytes().await.map_err(|error| LeaseError::Unreachable(Box::new(error)))
+        let mut turns = self.orchestrators.all.len();
+        loop {
+            turns -= 1;
+            match self.fetched(token, &hash).await {
+                Ok(answer) => return answer.map_err(lease_error),
+                Err(silence) if turns == 0 => return Err(LeaseError::Unreachable(Box::new(silence))),
+                Err(_silence) => self.pass_over(token),
+            }
+        }
     }
 }
 

@@ -100,3 +100,65 @@ async fn steps_that_nobody_answers_for_leave_the_others_answered() {
         Err(LeaseError::Unreachable(_))
     ));
 }
+
+/// It answers every request with this body, once all of it has come.
+async fn says(body: &'static str) -> String {
+    let (listener, base) = hangs().await;
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+                stream.read_buf(&mut request).await.unwrap();
+            }
+            let head =
+                format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+            stream.write_all((head + body).as_bytes()).await.unwrap();
+        }
+    });
+    base
+}
+
+/// P1: one orchestrator that stands still keeps no step from its artefacts, neither when it takes the
+/// connection and says nothing nor when it stops in the middle.
+#[tokio::test]
+async fn artefacts_are_asked_for_at_the_next_when_one_says_nothing() {
+    let (_open, stopped) = hangs().await;
+    let (half_open, half) = hangs().await;
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        loop {
+            let (mut stream, _) = half_open.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+                stream.read_buf(&mut request).await.unwrap();
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf").await.unwrap();
+            kept.push(stream);
+        }
+    });
+    let leases = leases_of(&[stopped, half, says("the whole").await]);
+    let its = token("its");
+    leases.orchestrators.homes.settle([&its], 0, Instant::now());
+    let hash = ContentHash::of(b"the whole");
+    let got = timeout(4 * BEAT_FOR, leases.get_artefact(&its, hash)).await.expect("in time").unwrap();
+    assert_eq!((&got[..], leases.orchestrators.homes.of(&its)), (&b"the whole"[..], Some(2)));
+}
+
+/// The same of what is handed over; where nobody answers, that is said.
+#[tokio::test]
+async fn artefacts_are_handed_over_to_the_next_when_one_says_nothing() {
+    let (_open, stopped) = hangs().await;
+    let hash = ContentHash::of(b"it");
+    let answer = format!("{{\"sha256\":\"{hash}\"}}").leak();
+    let leases = leases_of(&[stopped.clone(), says(answer).await]);
+    let its = token("its");
+    leases.orchestrators.homes.settle([&its], 0, Instant::now());
+    let put = timeout(4 * BEAT_FOR, leases.put_artefact(&its, Bytes::from_static(b"it"))).await;
+    assert_eq!(put.expect("in time").unwrap(), hash);
+    let nobody = leases_of(&[stopped]);
+    let put = timeout(4 * BEAT_FOR, nobody.put_artefact(&its, Bytes::from_static(b"it"))).await;
+    assert!(matches!(put.expect("in time"), Err(LeaseError::Unreachable(_))));
+    let got = timeout(4 * BEAT_FOR, nobody.get_artefact(&its, hash)).await.expect("in time");
+    assert!(matches!(got, Err(LeaseError::Unreachable(_))));
+}

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 /// A line has at most so many bytes: a whole tool call, and then some.
 const LINE_BYTES_MAX: usize = 16 << 20;
-/// The gateway sends an empty line every fifteen seconds; silence means that it is gone.
-const SILENCE_MAX: Duration = Duration::from_secs(45);
+/// The gateway sends an empty line every five seconds, one of the version before every fifteen; silence means
+/// that it is gone, or stands still.
+const SILENCE_MAX: Duration = Duration::from_secs(20);
 
 /// The pieces that `response` brings.
 pub(super) fn thinking(response: Response) -> Thinking {

@@ -32,7 +32,7 @@ const RELEASE_BYTES_MAX: usize = 64 << 10;
 /// An artefact has at most so many bytes over HTTP.
 const ARTEFACT_BYTES_MAX: usize = 64 << 20;
 /// How often an answer that has nothing to tell shows that it is alive.
-const ALIVE_EVERY: Duration = Duration::from_secs(15);
+const ALIVE_EVERY: Duration = Duration::from_secs(5);
 
 /// Which version of the protocol the worker speaks: see [`PROTOCOL_VERSION`].
 pub(super) struct Spoken;
