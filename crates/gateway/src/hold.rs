@@ -6,6 +6,7 @@
 
 use crate::{
     Inner, SETTLED_WITHIN, lock,
+    receipt::is_presumed,
     route::{Route, Seat},
     run::SOON,
     worth::{fits_without_holds, worst_case},
@@ -110,10 +111,15 @@ pub(crate) async fn hold(
                 let why = format!("other calls of the task hold what is left of its budget ({over})");
                 return Err(ThinkLine::Busy { retry_after: SOON, waits_for: WaitsFor::Siblings, why }.into());
             }
-            Others::No if ask.max_output_tokens > least => {
+            Others::No { .. } if ask.max_output_tokens > least => {
                 ask.max_output_tokens = (ask.max_output_tokens / 2).max(least);
             }
-            Others::No => return Err(ThinkLine::OverBudget(over).into()),
+            Others::No { presumed: 0 } => return Err(ThinkLine::OverBudget(over).into()),
+            Others::No { presumed } => {
+                let calls = if presumed == 1 { "one call counts" } else { "some calls count" };
+                let why = "for whoever made it is gone and nobody knows what it used";
+                return Err(ThinkLine::OverBudget(format!("{over}; {calls} as spent whole, {why}")).into());
+            }
         }
     }
 }
@@ -137,7 +143,8 @@ enum Others {
     Settle,
     /// They are under way, and without them the question would fit.
     Hold,
-    No,
+    /// They do not; so many were never settled and count as spent.
+    No { presumed: usize },
 }
 
 async fn others(gateway: &Inner, claims: &StepClaims, least: Spent) -> Result<Others, ThinkLine> {
@@ -147,7 +154,9 @@ async fn others(gateway: &Inner, claims: &StepClaims, least: Spent) -> Result<Ot
     let record = gateway.parts.store.task(claims.step.task, &TenantScope::System).await;
     let record = record.map_err(|error| ThinkLine::Away(error.to_string()))?.ok_or(ThinkLine::Lost)?;
     let hold = !record.task.holds.is_empty() && fits_without_holds(&record.task.ledger, least);
-    Ok(if hold { Others::Hold } else { Others::No })
+    let receipts = record.steps.iter().flat_map(|step| &step.receipts);
+    let presumed = receipts.filter(|receipt| is_presumed(&receipt.body)).count();
+    Ok(if hold { Others::Hold } else { Others::No { presumed } })
 }
 
 /// Holds durably, and says when the task's time is over. The same hold again changes nothing, so a

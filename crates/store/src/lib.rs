@@ -436,7 +436,7 @@ pub struct Receipt {
     pub number: u32,
     /// The call.
     pub call: CallId,
-    /// What is to be known; JSON `{"presumed":true}` when nobody said.
+    /// What is to be known; JSON that begins with `{"presumed":true` when nobody said.
     pub body: Document,
 }
 

@@ -2,6 +2,7 @@
 //! its caller died, at its worst case; nothing else is charged; no task spends above its limits.
 
 use super::{Order, Seen, Verdict, must};
+use crate::store::PRESUMED;
 use octollm_contract::{CallId, Cost, Document, MicroUsd, StepId, TaskId};
 use octollm_lifecycle::{Limit, Spent};
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,7 +95,7 @@ pub(super) fn check(orders: &[Order<'_>], accepted: &[Option<TaskId>], seen: &[S
 /// A receipt charges its call, once.
 fn charge(call: CallId, story: Option<&mut Story>, body: &Document) -> Verdict {
     let story = story.ok_or_else(|| format!("P5: {call} is charged and was never held by its step"))?;
-    let paid = if body.as_str() == r#"{"presumed":true}"# {
+    let paid = if body.as_str().starts_with(PRESUMED) {
         must(!story.settled, || format!("P5: {call} was settled and counts as never settled"))?;
         story.worst
     } else {

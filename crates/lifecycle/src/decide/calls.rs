@@ -5,10 +5,16 @@
 
 use super::{Draft, Kept, KeptAs};
 use crate::{HOLDS_MAX, Hold, HoldError, Refusal, Spent};
-use octollm_contract::{CallId, ContentHash, Document, LeaseToken};
+use octollm_contract::{CallId, ContentHash, Cost, Document, LeaseToken};
+use serde::Serialize;
 
-/// The receipt of a call that nobody has settled.
-const PRESUMED: &str = r#"{"presumed":true}"#;
+/// The receipt of a call that nobody has settled: all that was held for it is charged.
+#[derive(Serialize)]
+struct Presumed {
+    presumed: bool,
+    cost_usd: Cost,
+    tokens: u64,
+}
 
 impl Draft {
     pub(super) fn hold(
@@ -68,7 +74,8 @@ impl Draft {
     pub(super) fn presume(&mut self, gone: impl Fn(&Hold) -> bool) {
         let gone: Vec<Hold> = self.task.holds.iter().copied().filter(gone).collect();
         for hold in gone {
-            let receipt = Document::from_json(PRESUMED);
+            let receipt = Presumed { presumed: true, cost_usd: hold.cost, tokens: hold.tokens };
+            let receipt = Document::of(&receipt).expect("a receipt is JSON");
             self.settle(hold.call, hold.worst(), &receipt, &[])
                 .expect("an open hold can be settled at what it holds");
         }

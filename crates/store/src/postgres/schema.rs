@@ -116,6 +116,12 @@ async fn migrate_alone(client: &mut Client) -> Result<Schema, OpenError> {
             Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
                 waits += 1;
                 transaction.rollback().await?;
+                if waits == 4 {
+                    tracing::warn!(
+                        schema = version + 1,
+                        "a session keeps a table that must change; waiting for it"
+                    );
+                }
                 if waits >= TABLE_ATTEMPTS {
                     return Err(OpenError::Kept { migration: version + 1, error: Backend::new(error) });
                 }

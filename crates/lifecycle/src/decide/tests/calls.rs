@@ -139,9 +139,10 @@ fn calls_of_a_lost_caller_count_as_spent_at_their_worst_case() {
     let changes = driver.ask(&Command::CallerLost(LostCalls::All)).unwrap();
     assert_eq!(used(&driver), [(0, 80), (0, 30)]);
     let receipts: Vec<_> = changes.kept.iter().map(|kept| (kept.as_, kept.document.as_str())).collect();
-    let presumed =
-        |n, spent| (KeptAs::Receipt { call: call(n), number: u32::from(n), spent }, r#"{"presumed":true}"#);
-    assert_eq!(receipts, [presumed(1, spent(50, 20)), presumed(2, spent(30, 10))]);
+    let presumed = |n, spent, body| (KeptAs::Receipt { call: call(n), number: u32::from(n), spent }, body);
+    let first = r#"{"presumed":true,"cost_usd":"0.00005","tokens":20}"#;
+    let second = r#"{"presumed":true,"cost_usd":"0.00003","tokens":10}"#;
+    assert_eq!(receipts, [presumed(1, spent(50, 20), first), presumed(2, spent(30, 10), second)]);
     assert_eq!(driver.ask(&settle(1, spent(1, 1))), Err(Refusal::NoSuchHold), "late, and not believed");
     assert!(driver.ask(&Command::CallerLost(LostCalls::All)).unwrap().is_empty());
 }

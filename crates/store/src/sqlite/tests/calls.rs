@@ -132,7 +132,7 @@ async fn the_start_of_the_one_orchestrator_settles_what_the_last_one_held() {
     assert_eq!((lost.presumed, lost.lapsed, lost.tasks), (2, 0, 1), "its workers may have outlived it");
     assert_eq!(bench.ledger(id).await, [0, 50, 0, 500]);
     let receipt = bench.store.receipt(claimed.step, 2).await.unwrap();
-    assert_eq!(receipt, Some(Document::from_json(r#"{"presumed":true}"#)));
+    assert_eq!(receipt, Some(Document::from_json(r#"{"presumed":true,"cost_usd":"0.00002","tokens":200}"#)));
     let rest = bench.store.take_over(crate::Gone::All).await.unwrap();
     assert_eq!((rest.presumed, rest.lapsed, rest.tasks), (0, 1, 1));
 }
