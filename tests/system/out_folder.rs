@@ -111,3 +111,44 @@ fn a_full_disk_costs_no_file_and_keeps_no_half_of_one() {
     fs::remove_file(filler).expect("the file");
     assert_eq!(files(&out), BTreeMap::new());
 }
+
+/// Nobody can make a folder where the run stands: the files go among the temporary ones, and the goal was
+/// reached.
+#[test]
+fn a_working_folder_that_takes_nothing_costs_no_file() {
+    let here = tempfile::tempdir().expect("a folder");
+    let notes = here.path().join("notes.txt");
+    fs::write(&notes, long_text()).expect("a file");
+    let output = Command::new(program())
+        .args(["run", &format!("read {}", notes.display())])
+        .current_dir("/proc")
+        .env_clear()
+        .env("HOME", here.path())
+        .env("TMPDIR", here.path())
+        .output()
+        .expect("the program starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let own = own(here.path()).expect("a folder octollm-<task id>");
+    assert!(said.contains(&format!("1 file in {}", own.display())), "{said}");
+    assert_eq!(files(&own).into_values().collect::<Vec<_>>(), [long_text()]);
+}
+
+/// P10: `~` is never a folder that nobody named.
+#[test]
+fn a_home_that_is_no_whole_path_is_none() {
+    let here = tempfile::tempdir().expect("a folder");
+    for home in ["", "relative"] {
+        let output = Command::new(program())
+            .args(["run", "list ~"])
+            .current_dir(here.path())
+            .env_clear()
+            .env("HOME", home)
+            .env("TMPDIR", here.path())
+            .output()
+            .expect("the program starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains("home folder"), "{home:?}: {said}");
+        assert_eq!(fs::read_dir(here.path()).expect("a folder").count(), 0, "nothing is made");
+    }
+}

@@ -19,14 +19,19 @@ use std::{
     sync::Arc,
 };
 
+/// The user's home folder. One that is empty or relative is none: `~` would mean a folder that nobody named.
+pub(super) fn home() -> Option<PathBuf> {
+    std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute())
+}
+
 /// The data folder that the configuration names or implies.
 pub(super) fn folder(config: &Config) -> anyhow::Result<PathBuf> {
     if let Some(folder) = &config.data {
         return Ok(folder.clone());
     }
-    let base = match (std::env::var_os("XDG_DATA_HOME"), std::env::var_os("HOME")) {
+    let base = match (std::env::var_os("XDG_DATA_HOME"), home()) {
         (Some(data), _) if !data.is_empty() => PathBuf::from(data),
-        (_, Some(home)) if !home.is_empty() => PathBuf::from(home).join(".local/share"),
+        (_, Some(home)) => home.join(".local/share"),
         _ => anyhow::bail!("there is no home folder; name a data folder with --data or OCTOLLM_DATA"),
     };
     Ok(base.join("octollm"))

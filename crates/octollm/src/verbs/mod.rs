@@ -11,6 +11,7 @@ mod run;
 mod serve;
 mod signals;
 mod task;
+mod temporary;
 mod usage;
 mod worker;
 

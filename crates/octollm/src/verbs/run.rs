@@ -1,6 +1,6 @@
 //! `octollm run`: the whole stack in this process, for one goal.
 
-use super::{Usage, data, log, models, runtime, signals};
+use super::{Usage, data, log, models, runtime, signals, temporary};
 use crate::{
     cli::Run,
     config::Config,
@@ -37,7 +37,11 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 pub(super) fn run(run: Run, config: &Config) -> anyhow::Result<ExitCode> {
     log::configured(config)?;
-    let place = Place { home: std::env::var("HOME").ok(), cwd: cwd(), entries: entries() };
+    let place = Place {
+        home: data::home().and_then(|home| home.into_os_string().into_string().ok()),
+        cwd: cwd(),
+        entries: entries(),
+    };
     let has_model = !config.model_servers.is_empty();
     if run.max_cost.is_some() && !has_model {
         let why = "--max-cost: no model is configured, so there is nothing to limit; leave it out";
@@ -56,7 +60,7 @@ pub(super) fn run(run: Run, config: &Config) -> anyhow::Result<ExitCode> {
         }
         Err(why) => return Ok(refused(&why.to_string(), run.json)),
     };
-    let temporary = temporary()?;
+    let temporary = temporary::folder()?;
     let (folder, durability) = match run.data.as_ref().or(config.data.as_ref()) {
         Some(folder) => (folder.clone(), Durability::Full),
         None => (temporary.path().join("data"), Durability::Process),
@@ -81,21 +85,6 @@ pub(super) fn run(run: Run, config: &Config) -> anyhow::Result<ExitCode> {
     let code = code?;
     removed.context("the temporary folder cannot be removed")?;
     Ok(code)
-}
-
-/// A folder that is removed at the end: not among the files of `/tmp`, which goals speak of.
-fn temporary() -> anyhow::Result<tempfile::TempDir> {
-    let cache = match (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
-        (Some(cache), _) if !cache.is_empty() => Some(PathBuf::from(cache)),
-        (_, Some(home)) if !home.is_empty() => Some(PathBuf::from(home).join(".cache")),
-        _ => None,
-    };
-    let make = |folder: &Path| tempfile::Builder::new().prefix(".octollm-run-").tempdir_in(folder);
-    let cached = cache.and_then(|cache| fs::create_dir_all(&cache).and_then(|()| make(&cache)).ok());
-    match cached {
-        Some(folder) => Ok(folder),
-        None => make(&std::env::temp_dir()).context("no temporary folder can be made"),
-    }
 }
 
 fn cwd() -> Option<String> {
@@ -290,18 +279,43 @@ async fn conclude(app: &App, caller: &Caller, view: &TaskView, run: &Run) -> any
     }
     let files = view.result.as_ref().map_or(&[][..], |result| &result.artefacts);
     if !files.is_empty() {
-        let own = PathBuf::from(format!("octollm-{}", view.task_id));
-        let out = run.out.as_ref().unwrap_or(&own);
-        let put = put_files(app, caller, view, out).await;
-        if let (Err(why), true) = (&put, *out != own) {
-            // They may have been paid for, and the data folder goes with this process.
-            show::note(&format!("error: {why:#}"));
-            put_files(app, caller, view, &own).await?;
-            return Ok(ExitCode::from(1));
-        }
-        put?;
+        return Ok(match put_somewhere(app, caller, view, run.out.as_deref()).await? {
+            Put::WhereItWasWanted => code,
+            Put::Elsewhere => ExitCode::from(1),
+        });
     }
     Ok(code)
+}
+
+/// Where files were put.
+enum Put {
+    /// Where `--out` says, or without it anywhere.
+    WhereItWasWanted,
+    /// Not where `--out` says.
+    Elsewhere,
+}
+
+/// Puts the task's files below `out`, else into a folder of their own here, else among the temporary files:
+/// they may have been paid for, and the data folder goes with this process.
+async fn put_somewhere(
+    app: &App,
+    caller: &Caller,
+    view: &TaskView,
+    out: Option<&Path>,
+) -> anyhow::Result<Put> {
+    let own = PathBuf::from(format!("octollm-{}", view.task_id));
+    let last = std::env::temp_dir().join(&own);
+    if let Some(out) = out {
+        match put_files(app, caller, view, out).await {
+            Ok(()) => return Ok(Put::WhereItWasWanted),
+            Err(why) => show::note(&format!("error: {why:#}")),
+        }
+    }
+    if let Err(why) = put_files(app, caller, view, &own).await {
+        show::note(&format!("{why:#}"));
+        put_files(app, caller, view, &last).await?;
+    }
+    Ok(if out.is_some() { Put::Elsewhere } else { Put::WhereItWasWanted })
 }
 
 /// Puts the task's files below `out`, and says so.
