@@ -42,7 +42,7 @@ pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
             let (pattern, regex) = match syntax {
                 _ if spoken => (token.text.clone(), false),
                 Syntax::Fixed => (token.text.clone(), false),
-                Syntax::Extended => (token.text.clone(), true),
+                Syntax::Extended => (extended(&token.text)?, true),
                 Syntax::Basic => basic(&token.text)?,
             };
             Sought { regex, ..search::sought(&pattern, false)? }
@@ -62,6 +62,40 @@ fn is_known(token: &Token) -> bool {
         && options.chars().all(|option| matches!(option, 'i' | 'E' | 'F' | 'r' | 'R' | 'n' | 'H'))
 }
 
+/// An extended regular expression, whose syntax is that of the `regex` crate but for what is left out here.
+fn extended(pattern: &str) -> Option<String> {
+    if pattern.starts_with(['*', '+', '?', '{'])
+        || ["\\", "(?", "{,", "(*"].iter().any(|other| pattern.contains(other))
+    {
+        return None;
+    }
+    let (mut regex, mut rest) = (String::new(), pattern);
+    while let Some(c) = rest.chars().next() {
+        rest = rest.strip_prefix(c)?;
+        match c {
+            '[' => rest = class(rest, &mut regex)?,
+            other => regex.push(other),
+        }
+    }
+    Some(regex)
+}
+
+/// A class whose `[` has been read; what is behind it. Those that the `regex` crate reads in another way, with
+/// escapes, classes within and operations on classes, are left out.
+fn class<'p>(rest: &'p str, regex: &mut String) -> Option<&'p str> {
+    let skipped = rest.len() - rest.trim_start_matches('^').len();
+    // A `]` that comes first stands for itself.
+    let end = rest.char_indices().skip(skipped + 1).find(|(_, c)| *c == ']')?.0;
+    let inner = &rest[..end];
+    if skipped > 1 || inner.contains(['[', '&', '~', ']', '\\']) || inner.contains("--") {
+        return None;
+    }
+    regex.push('[');
+    regex.push_str(inner);
+    regex.push(']');
+    Some(&rest[end + 1..])
+}
+
 /// A basic regular expression in the syntax of the `regex` crate, and whether it is more than a
 /// plain text. Escapes are left out: what they mean differs from one `grep` to another.
 fn basic(pattern: &str) -> Option<(String, bool)> {
@@ -75,19 +109,7 @@ fn basic(pattern: &str) -> Option<(String, bool)> {
         rest = rest.strip_prefix(c)?;
         match c {
             '\\' => return None,
-            '[' => {
-                let skipped = rest.len() - rest.trim_start_matches('^').len();
-                // A `]` that comes first stands for itself; classes within classes are left out.
-                let end = rest.char_indices().skip(skipped + 1).find(|(_, c)| *c == ']')?.0;
-                let inner = &rest[..end];
-                if skipped > 1 || inner.contains(['[', '&', '~', ']']) {
-                    return None;
-                }
-                regex.push('[');
-                regex.push_str(inner);
-                regex.push(']');
-                rest = &rest[end + 1..];
-            }
+            '[' => rest = class(rest, &mut regex)?,
             '^' if first => regex.push('^'),
             '$' if rest.is_empty() => regex.push('$'),
             '*' if !matches!(regex.as_str(), "" | "^") => regex.push('*'),
@@ -124,5 +146,17 @@ mod tests {
         for (pattern, meant) in cases {
             assert_eq!(basic(pattern), meant.map(|(text, regex)| (text.to_owned(), regex)), "{pattern}");
         }
+    }
+
+    /// What the `regex` crate reads in another way than `grep` is refused.
+    #[test]
+    fn classes_and_groups_that_mean_something_else_here_are_left_out() {
+        for pattern in [r"[\d]", "[+--]", "[a&&b]", "[[:digit:]]", "[]a]"] {
+            assert_eq!((basic(pattern), extended(pattern)), (None, None), "{pattern}");
+        }
+        for pattern in ["(?i)a", r"\d", "a{,3}", "*a", "(*a)"] {
+            assert_eq!(extended(pattern), None, "{pattern}");
+        }
+        assert_eq!(extended("^(a|b)+[0-9]{2}$").as_deref(), Some("^(a|b)+[0-9]{2}$"));
     }
 }
