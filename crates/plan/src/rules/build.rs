@@ -4,6 +4,8 @@
 //! Promises: a step that works on what another found may read what the other may read and
 //! nothing else; what a word points back to is never chosen among several.
 
+mod pointed;
+
 use super::NotUnderstood;
 use super::argv;
 use super::back::{About, From, Target, Topic, found, name};
@@ -18,7 +20,7 @@ use super::url;
 use super::whom::{Earlier, Whom};
 use crate::{
     Arg, CountWhat, FindKind, InputName, Instruction, MAX_STEPS, Plan, PlanStep, Reference, StepName,
-    ToolCall, ValueType,
+    ToolCall,
 };
 use octollm_access::{Capability, NetworkGrant};
 use octollm_contract::ArmName;
@@ -438,85 +440,6 @@ impl Build<'_> {
         self.topic =
             Topic { files: About::Nothing, output: Some((step, BTreeSet::new())), output_is_it: true };
         Ok(())
-    }
-
-    /// A step of a tool that takes paths or a text, for each thing it is pointed at.
-    fn each(
-        &mut self,
-        of: &Whom,
-        words: &str,
-        call: impl Fn(Option<Arg<Vec<String>>>, Option<Arg<String>>) -> ToolCall,
-    ) -> Result<(), NotUnderstood> {
-        for target in self.targets(of, words)? {
-            let exact = !matches!(call(None, None), ToolCall::Hash { .. });
-            match &target.from {
-                From::Paths(_) | From::PathsOf(_) => {
-                    let (arg, inputs) = target.paths();
-                    self.step(call(Some(arg), None), inputs, reads(target.roots), Use::Shown);
-                }
-                From::Text(text) => {
-                    self.step(
-                        call(None, Some(Arg::Given(text.clone()))),
-                        BTreeMap::new(),
-                        Capability::default(),
-                        Use::Shown,
-                    );
-                }
-                // The text of an output is for people and may be cut: its digest would be one of nothing.
-                From::TextOf(_) if !exact => {
-                    return Err(NotUnderstood::unclear(
-                        words,
-                        "only files and quoted texts are hashed, not the output of a step",
-                    ));
-                }
-                From::TextOf(step) => {
-                    let input = name::<InputName>("text");
-                    let from = Reference { step: step.clone(), output: ValueType::Text };
-                    self.step(
-                        call(None, Some(Arg::Input(input.clone()))),
-                        BTreeMap::from([(input, from)]),
-                        Capability::default(),
-                        Use::Shown,
-                    );
-                }
-            }
-        }
-        if let Whom::Named(named) = of {
-            self.topic = Topic { files: About::Named(self.resolve_all(named)?), ..Topic::default() };
-        }
-        Ok(())
-    }
-
-    fn paths_only(&mut self, of: &Whom, words: &str) -> Result<Vec<Target>, NotUnderstood> {
-        let targets = self.targets(of, words)?;
-        let paths = targets.iter().all(|t| matches!(t.from, From::Paths(_) | From::PathsOf(_)));
-        if let (false, Whom::Named(_) | Whom::Entries(_) | Whom::Literal(_) | Whom::Earlier(..)) = (paths, of)
-        {
-            return Err(NotUnderstood::unclear(words, "this needs files, and what came before is a text"));
-        }
-        if let Whom::Named(named) = of {
-            self.topic = Topic { files: About::Named(self.resolve_all(named)?), ..Topic::default() };
-        }
-        Ok(targets)
-    }
-
-    fn targets(&mut self, of: &Whom, words: &str) -> Result<Vec<Target>, NotUnderstood> {
-        match of {
-            Whom::Named(named) => {
-                let paths = self.resolve_all(named)?;
-                Ok(vec![Target { roots: paths.iter().cloned().collect(), from: From::Paths(paths) }])
-            }
-            Whom::Literal(text) => {
-                Ok(vec![Target { from: From::Text(text.clone()), roots: BTreeSet::new() }])
-            }
-            Whom::Entries(e) => {
-                self.entries(e, words, Depth::Own, Use::Inside)?;
-                // "the largest file" is one.
-                let earlier = if e.limit == Some(1) { Earlier::One } else { Earlier::Many };
-                self.topic.earlier(earlier, words)
-            }
-            Whom::Earlier(earlier, said) => self.topic.earlier(*earlier, said),
-        }
     }
 }
 
