@@ -1,0 +1,91 @@
+//! What a step leaves in its workspace, and programs in their locked room.
+
+use super::{Site, read};
+use crate::Undone;
+use octollm_artefacts::Manifest;
+use octollm_plan::{Arg, Instruction, ToolCall};
+use octollm_sandbox::Kernel;
+use std::sync::Arc;
+
+/// A written file is in the manifest that the next step starts from.
+#[tokio::test]
+async fn a_workspace_goes_from_step_to_step() {
+    let mut site = Site::new();
+    let write = |path: &str| ToolCall::WriteFile { path: path.into(), content: Arg::Given("text".into()) };
+    assert!(site.refused(write("a")).await.contains("no capability"));
+    site.capability.writes_workspace = true;
+    let output = site.run(write("d/a.txt")).await;
+    assert_eq!(output.artefacts[0].path, "d/a.txt");
+    let manifest = output.workspace.expect("a new manifest");
+    let bytes = site.leases.artefact(manifest).unwrap();
+    assert_eq!(Manifest::from_bytes(&bytes).unwrap().files().count(), 1);
+    for bad in ["../x", "/etc/x", "", "a/", "octollm-output/x"] {
+        assert!(site.refused(write(bad)).await.contains("not a path inside"), "{bad}");
+    }
+    let mut next = site.work(read(&["d/a.txt"]));
+    Arc::get_mut(&mut next.grant).unwrap().workspace = Some(manifest);
+    assert_eq!(site.perform(next).await.unwrap().text, "text\n");
+}
+
+fn shell(argv: &[&str], any_exit: bool) -> ToolCall {
+    ToolCall::Shell { argv: argv.iter().map(|a| (*a).to_owned()).collect(), stdin: None, any_exit }
+}
+
+/// P6: programs run in the locked room, with the granted roots and nothing else to read.
+#[tokio::test]
+async fn a_program_runs_in_the_room_or_is_refused() {
+    let mut site = Site::new();
+    assert!(site.refused(shell(&["cat", "x"], false)).await.contains("no capability to run \"cat\""));
+    site.capability.commands = ["cat".to_owned(), "false".to_owned(), "sleep".to_owned()].into();
+    let path = site.write("seen", "from the root");
+    if let Err(lacking) = Kernel::probe().can_lock() {
+        let said = site.refused(shell(&["cat", &path], false)).await;
+        assert!(said.contains("programs are refused on this machine"), "{said} {lacking}");
+        return;
+    }
+    let output = site.run(shell(&["cat", &path], false)).await;
+    assert_eq!((output.text.as_str(), output.exit_code), ("from the root", Some(0)));
+    let secret = site.folder.path().join("closed/secret");
+    let said = site.refused(shell(&["cat", secret.to_str().unwrap()], false)).await;
+    assert!(said.contains("cat ended with exit code 1") && !said.contains("the secret"), "{said}");
+    let output = site.run(shell(&["false"], true)).await;
+    assert_eq!((output.text.as_str(), output.exit_code), ("(exit code 1)\n", Some(1)));
+    let work = site.work(shell(&["sleep", "60"], false));
+    let cancel = work.cancel.clone();
+    let (done, ()) = tokio::join!(site.perform(work), async { cancel.cancel() });
+    assert_eq!(done.unwrap_err(), Undone::Stopped);
+    site.capability.shell = true;
+    site.capability.writes_workspace = true;
+    let script = ToolCall::ShellString { script: "echo hi > made; cat made".into(), any_exit: false };
+    let output = site.run(script).await;
+    assert_eq!((output.text.as_str(), output.artefacts[0].path.as_str()), ("hi\n", "made"));
+}
+
+/// What a goal's command leaves in its folder is the task's.
+#[tokio::test]
+async fn the_files_of_a_command_are_artefacts() {
+    if Kernel::probe().can_lock().is_err() {
+        return; // programs are refused here, which the test above checks
+    }
+    let mut site = Site::new();
+    let plan = octollm_plan::rules::plan("run the command touch a.txt", &Default::default()).unwrap();
+    let Instruction::Tool(call) = plan.steps[0].instruction.clone() else { panic!("{plan:?}") };
+    site.capability = plan.steps[0].capability.clone();
+    let output = site.run(call).await;
+    let paths: Vec<&str> = output.artefacts.iter().map(|artefact| artefact.path.as_str()).collect();
+    assert_eq!((paths, output.workspace.is_some()), (vec!["a.txt"], true));
+}
+
+/// P10: of an output that was not kept whole it is not said that all of it was.
+#[tokio::test]
+async fn what_a_room_dropped_is_told() {
+    if Kernel::probe().can_lock().is_err() {
+        return; // programs are refused here, which a test above checks
+    }
+    let mut site = Site::new();
+    site.capability.commands = ["head".to_owned()].into();
+    let output = site.run(shell(&["head", "-c", "9000000", "/dev/zero"], false)).await;
+    assert!(output.text.contains("not all that there was"), "{}", &output.text[output.text.len() - 200..]);
+    assert_eq!(output.data["stdout_bytes"], 9_000_000);
+    assert_eq!(output.value(octollm_plan::ValueType::Text), None);
+}
