@@ -10,6 +10,7 @@ mod kept;
 mod models;
 mod role;
 mod settings;
+mod shown;
 mod source;
 mod tls;
 
@@ -17,7 +18,8 @@ pub(crate) use error::ConfigError;
 pub(crate) use kept::Kept;
 pub(crate) use models::{ModelServer, ServerKey, shown_url};
 pub(crate) use role::Role;
-pub(crate) use settings::{Config, SETTINGS, Shown, WorkerGroup};
+pub(crate) use settings::{Config, SETTINGS, WorkerGroup};
+pub(crate) use shown::Shown;
 pub(crate) use source::{Origin, Sources};
 pub(crate) use tls::{ArmTls, Named, PortTls};
 
