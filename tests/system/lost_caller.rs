@@ -1,12 +1,13 @@
-//! An orchestrator that is killed while a model answers it (P1, P5).
+//! An orchestrator that is killed, or stands still, while a model answers it (P1, P5).
 
 use crate::{
     fleet::{Fleet, here},
     fleet_budget::PRESUMED,
     model_server::Sim,
-    server::{PATIENCE, wait_until},
+    server::{Octo, PATIENCE, kill, wait_until},
 };
 use octollm_testkit::postgres::shared;
+use rustix::process::Signal;
 use serde_json::json;
 use std::time::Instant;
 
@@ -14,6 +15,16 @@ use std::time::Instant;
 /// one counts it as spent, and the task goes on and ends within a minute.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_died_with_its_orchestrator_holds_its_task_up_for_less_than_a_minute() {
+    goes_on_after(|orchestrator| orchestrator.kill_server()).await;
+}
+
+/// The same of one that stands still and holds its connections open: its arm does not wait for it for long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_of_an_orchestrator_that_stands_still_holds_its_task_up_for_less_than_a_minute() {
+    goes_on_after(|orchestrator| kill(orchestrator.pid(), Signal::STOP)).await;
+}
+
+async fn goes_on_after(fault: impl FnOnce(&mut Octo)) {
     let name = shared().database().expect("a database");
     let sql = |sql: &str| shared().sql(&name, sql).expect("an answer");
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -30,7 +41,7 @@ async fn a_call_that_died_with_its_orchestrator_holds_its_task_up_for_less_than_
     let id = first.submit(&json!({ "goal": "Analyze security of a web application" })).await;
     wait_until("a call is under way", || (sql("SELECT count(*) FROM octollm.hold") == "1").then_some(()));
     fleet.orchestrators[1].start_again();
-    fleet.orchestrators[0].kill_server();
+    fault(&mut fleet.orchestrators[0]);
     let dead_since = Instant::now();
     drop(slow);
     let _quick = Sim::start_at(&listen, &[], folder.path());
@@ -40,7 +51,7 @@ async fn a_call_that_died_with_its_orchestrator_holds_its_task_up_for_less_than_
     assert_eq!(sql("SELECT count(*) FROM octollm.hold"), "0");
     assert_eq!(sql(PRESUMED), "1", "{task:#}");
     println!(
-        "ended {:?} after the kill, {} attempts",
+        "ended {:?} after the fault, {} attempts",
         dead_since.elapsed(),
         task["steps"][0]["deliveries"]["attempts"]
     );
