@@ -211,7 +211,8 @@ impl Gateway {
     }
 
     /// Begins no call any more, and waits for those under way to end and to be settled; after
-    /// `within` the process may go, and what is left counts as spent, at the next start or once this process is known to be dead.
+    /// `within` the process may go, and what is left counts as spent, at the next start or once this process
+    /// is known to be dead.
     pub async fn drain(&self, within: Duration) {
         self.0.draining.store(true, Ordering::Release);
         let mut settled = self.0.settled.subscribe();

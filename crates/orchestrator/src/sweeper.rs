@@ -5,8 +5,8 @@
 //! twice: expiry is a command like any other. What it finds between states is counted; the
 //! count is zero in healthy runs.
 //!
-//! Whoever sweeps also ends what processes that died were asking, and sums up the notes of what has ended, when a sweep has seen some: a slice
-//! between two sweeps, so that neither holds up the other.
+//! Whoever sweeps also ends what processes that died were asking, and sums up the notes of what has ended,
+//! when a sweep has seen some: a slice between two sweeps, so that neither holds up the other.
 
 use crate::App;
 use octollm_contract::Millis;

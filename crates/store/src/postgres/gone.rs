@@ -2,8 +2,9 @@
 //!
 //! Each process that shares the database counts up a row of its own for as long as it lives. Whoever
 //! sweeps looks at the counts of those that have calls under way: one that stands still over several looks,
-//! while no further call begins, belongs to a process that is dead, and its calls count as spent. A look is one that the database
-//! answered, so a time in which nobody reached it makes nobody dead; and counts are compared, not clocks.
+//! while no further call begins, belongs to a process that is dead, and its calls count as spent. A look is
+//! one that the database answered, so a time in which nobody reached it makes nobody dead; and counts are
+//! compared, not clocks.
 //!
 //! A process that only stood still is taken for dead as well. What it settles later is refused: the charge
 //! is then too high, never too low.
@@ -17,7 +18,7 @@ use super::{
     news::News,
     rows,
 };
-use crate::{Swept, columns::word};
+use crate::{Clock as _, Swept, columns::word};
 use octollm_contract::{CallId, Millis, TaskId, Timestamp, WorkerId};
 use octollm_lifecycle::{Changes, Command, LostCalls, StepState, Task};
 use std::{
@@ -71,9 +72,6 @@ impl Watch {
                 Some(was) if was.sign == sign => was.still.saturating_add(1),
                 Some(_) | None => 0,
             };
-            if still == STILL_MAX {
-                tracing::warn!(%caller, "a process has died with model calls under way; they count as spent");
-            }
             (caller, Standing { sign, still })
         });
         self.seen = seen.collect();
@@ -136,8 +134,7 @@ pub(super) async fn bury(
     let watch = || watch.lock().unwrap_or_else(PoisonError::into_inner);
     let (client, sql) = (&link.client, &link.sql);
     let mut swept = Swept::default();
-    let told = client.query_one(&sql.moment, &[]).await.map_err(Fault::before)?;
-    let now = link.clock.moment(rows::get(&told, 0)?);
+    let now = link.clock.now();
     if !watch().is_due(now) {
         return Ok(swept);
     }
@@ -162,6 +159,7 @@ pub(super) async fn bury(
         let call = CallId::from_bytes(rows::get::<Uuid>(&row, 1)?.into_bytes());
         calls.entry(rows::task_id(&row, 0)?).or_default().insert(call);
     }
+    tracing::warn!(?callers, tasks = calls.len(), "processes have died with model calls under way");
     let left = calls
         .into_iter()
         .map(|(task, calls)| (task, Left { workers: BTreeSet::new(), calls: Some(LostCalls::These(calls)) }));
