@@ -75,9 +75,9 @@ fn test() -> Result<(), String> {
     needs::install()?;
     arrows::check()?;
     tidy::check()?;
-    // The whole-system tests start the program itself.
-    cargo(["build", "--locked", "--package", "octollm"])?;
-    run(Command::new(cargo_path())
+    // The whole-system tests start the program itself. Built with the tests, it shares their dependencies.
+    cargo(["build", "--locked", "--workspace", "--lib", "--bins", "--tests"])?;
+    run(cargo_command()
         .args(["test", "--locked", "--workspace", "--lib", "--bins", "--tests"])
         .env(LAWS_SEED, env::var(LAWS_SEED).unwrap_or_else(|_| "1".into())))?;
     cargo(["test", "--locked", "--workspace", "--doc"])
@@ -90,7 +90,7 @@ const LAWS_SEED: &str = "PROPTEST_RNG_SEED";
 fn lint() -> Result<(), String> {
     cargo(["fmt", "--all", "--check"])?;
     cargo(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
-    run(Command::new(cargo_path())
+    run(cargo_command()
         .args(["doc", "--locked", "--workspace", "--no-deps"])
         .env("RUSTDOCFLAGS", "-D warnings"))
 }
@@ -109,14 +109,14 @@ fn soak() -> Result<(), String> {
     };
     let schedules = (minutes * 50_000).to_string();
     sim(&["--schedules".into(), schedules])?;
-    run(Command::new(cargo_path())
+    run(cargo_command()
         .args(["test", "--locked", "--workspace", "--lib", "--test", "*"])
         .args(["--exclude", "octollm-tests", "--no-fail-fast"])
         .env_remove(LAWS_SEED)
         .env("OCTOLLM_TEST_SOAK_MINUTES", minutes.to_string())
         .env("PROPTEST_CASES", (minutes * 500).to_string()))?;
     cargo(["build", "--locked", "--package", "octollm"])?;
-    run(Command::new(cargo_path())
+    run(cargo_command()
         .args(["test", "--locked", "--package", "octollm-tests", "--", "--nocapture"])
         .env("OCTOLLM_TEST_SOAK_MINUTES", minutes.to_string()))
 }
@@ -129,7 +129,21 @@ fn bench(rest: &[String]) -> Result<(), String> {
 }
 
 fn cargo<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(arguments: I) -> Result<(), String> {
-    run(Command::new(cargo_path()).args(arguments))
+    run(cargo_command().args(arguments))
+}
+
+/// Cargo as one's shell would start it. Without what it says to a program that it runs about that program's
+/// package: build scripts that look at it would run again, and what depends on them be compiled again, each
+/// time that one command follows the other.
+fn cargo_command() -> Command {
+    let mut command = Command::new(cargo_path());
+    for (name, _) in env::vars_os() {
+        let told = |prefix| name.to_str().is_some_and(|name| name.starts_with(prefix));
+        if told("CARGO_PKG_") || told("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    command
 }
 
 fn cargo_path() -> String {
