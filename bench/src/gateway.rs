@@ -2,11 +2,13 @@
 //! latency, asked directly and asked as a step asks, over HTTP through an orchestrator. In one run, by
 //! turns, at half of what the slower of the two can do.
 //!
-//! Two gateways: over a store in memory, which commits nothing, and over SQLite with durable holds.
+//! Two gateways: over stores in memory, which commit nothing, and over SQLite and a folder, with durable
+//! holds and answers.
 
 use crate::{accepts, figures::Sample, figures::rate, raw, server::program};
 use anyhow::Context;
 use futures_util::StreamExt as _;
+use object_store::memory::InMemory;
 use octollm_access::{Policy, Role};
 use octollm_artefacts::Artefacts;
 use octollm_client::{Grant, LeaseAsk, Leases as _, ThinkAsk, http::HttpLeases};
@@ -27,7 +29,6 @@ use octollm_store::{
 };
 use std::{
     io::{BufRead as _, BufReader},
-    path::Path,
     process::{Child, Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
@@ -38,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 const CALLERS: u32 = 8;
 /// A caller asks for one step after another: no step of a real task asks a thousand questions.
 const STEPS: u32 = 64;
+const ARTEFACT_BYTES_MAX: u64 = 1 << 20;
 const FOR: Duration = Duration::from_secs(6);
 /// A model that answers at once.
 const SCRIPT: &str = r#"
@@ -63,10 +65,12 @@ pub(crate) fn run() -> anyhow::Result<()> {
         let folder = tempfile::Builder::new().prefix("octollm-bench-").tempdir_in(".")?;
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
         let memory = Arc::new(MemoryStore::new(clock.clone(), entropy.clone()));
-        let without = Way::through_a_gateway(&sim, memory, &folder.path().join("memory")).await?;
+        let answers = Artefacts::over(Arc::new(InMemory::new()), ARTEFACT_BYTES_MAX);
+        let without = Way::through_a_gateway(&sim, memory, answers).await?;
         let sqlite = folder.path().join("sqlite");
         let sqlite = SqliteStore::open(&sqlite, clock, entropy, Options::default())?;
-        let durable = Way::through_a_gateway(&sim, Arc::new(sqlite), &folder.path().join("durable")).await?;
+        let answers = Artefacts::in_folder(&folder.path().join("artefacts"), ARTEFACT_BYTES_MAX)?;
+        let durable = Way::through_a_gateway(&sim, Arc::new(sqlite), answers).await?;
         let direct = Way::direct(&sim)?;
         compare("without commits", &direct, &without).await?;
         let first = compare("with durable holds", &direct, &durable).await?;
@@ -163,9 +167,12 @@ impl Way {
     }
 
     /// An orchestrator over `store` on a port of its own, and leased steps for each caller.
-    async fn through_a_gateway(sim: &Sim, store: Arc<dyn Store>, artefacts: &Path) -> anyhow::Result<Self> {
+    async fn through_a_gateway(
+        sim: &Sim,
+        store: Arc<dyn Store>,
+        artefacts: Artefacts,
+    ) -> anyhow::Result<Self> {
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
-        let artefacts = Artefacts::in_folder(artefacts, 1 << 20)?;
         let gateway = Gateway::new(GatewayParts {
             store: Arc::clone(&store),
             artefacts: artefacts.clone(),

@@ -33,6 +33,8 @@ const RELEASE_BYTES_MAX: usize = 64 << 10;
 const ARTEFACT_BYTES_MAX: usize = 64 << 20;
 /// How often an answer that has nothing to tell shows that it is alive.
 const ALIVE_EVERY: Duration = Duration::from_secs(5);
+/// So many pieces of an answer share a frame at most.
+const LINES_AT_ONCE_MAX: usize = 64;
 
 /// Which version of the protocol the worker speaks: see [`PROTOCOL_VERSION`].
 pub(super) struct Spoken;
@@ -228,10 +230,14 @@ pub(super) async fn think(
         Err(ThinkError::Lost) => return Err(LeaseError::Lost.into()),
         Err(error) => Box::pin(stream::once(async { Err(error) })),
     };
-    let lines = thinking.map(|said| {
-        let mut line = serde_json::to_vec(&ThinkLine::from(said)).unwrap_or_default();
-        line.push(b'\n');
-        Bytes::from(line)
+    // What has come together is one frame: each of its own would be written, sent and woken for alone.
+    let lines = thinking.ready_chunks(LINES_AT_ONCE_MAX).map(|said| {
+        let mut lines = Vec::new();
+        for said in said {
+            lines.extend(serde_json::to_vec(&ThinkLine::from(said)).unwrap_or_default());
+            lines.push(b'\n');
+        }
+        Bytes::from(lines)
     });
     let mut alive = tokio::time::interval_at(Instant::now() + ALIVE_EVERY, ALIVE_EVERY);
     let alive =
