@@ -21,7 +21,7 @@ impl<'a> From<&'a StepState> for StepRow<'a> {
         match state {
             StepState::Blocked => plain("blocked"),
             StepState::Ready { from } => StepRow { at: Some(*from), ..plain("ready") },
-            StepState::Leased(_) => plain("leased"),
+            StepState::Leased(_) => plain(StepRow::LEASED),
             StepState::Done => plain("done"),
             StepState::Failed(failure) => StepRow {
                 reason: Some(failure.reason.as_str()),
@@ -35,6 +35,9 @@ impl<'a> From<&'a StepState> for StepRow<'a> {
 }
 
 impl StepRow<'_> {
+    /// The state of a step that has a row in `lease`.
+    pub(crate) const LEASED: &'static str = "leased";
+
     /// The state; `lease` is the step's row in `lease`, if there is one.
     pub(crate) fn read(self, lease: Option<Lease>) -> Result<StepState, Unreadable> {
         let state = match self.state {
@@ -42,7 +45,7 @@ impl StepRow<'_> {
             "ready" => StepState::Ready {
                 from: self.at.ok_or_else(|| unreadable("moment of a ready step", "nothing"))?,
             },
-            "leased" => {
+            Self::LEASED => {
                 let lease = lease.ok_or_else(|| unreadable("lease of a leased step", "nothing"))?;
                 return Ok(StepState::Leased(lease));
             }

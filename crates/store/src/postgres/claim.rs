@@ -22,7 +22,10 @@ use octollm_contract::{ArmName, Document, LeaseToken, Priority, StepId, TenantId
 use octollm_lifecycle::{Command, Dice, StepState, fair};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio_postgres::Row;
 
@@ -31,7 +34,7 @@ const TENANTS_AT_ONCE: usize = 64;
 /// A claim looks at so many groups of tenants at most.
 const GROUPS_MAX: usize = 16;
 /// A claim gives out at most so many steps.
-const CLAIM_MAX: usize = 256;
+const CLAIM_MAX: usize = 1024;
 /// So many rows of each queue are read beyond those that are wanted.
 const BEYOND: usize = 32;
 
@@ -39,6 +42,8 @@ pub(super) struct ClaimWork {
     pub(super) shared: Arc<Shared>,
     /// Where the last claim for an arm stopped looking for tenants.
     pub(super) rotation: Mutex<HashMap<ArmName, String>>,
+    /// The last claim saw steps of several tenants.
+    pub(super) several: AtomicBool,
 }
 
 impl Work for ClaimWork {
@@ -87,7 +92,12 @@ struct Claiming<'a> {
     link: &'a Link,
     asks: &'a [&'a Wanted],
     now: Timestamp,
-    running: BTreeMap<TenantId, u32>,
+    /// How many steps of each tenant were at work; absent until there are several tenants to choose among.
+    running: Option<BTreeMap<TenantId, u32>>,
+    /// There were several tenants to choose among.
+    several: bool,
+    /// How many of each this claim has given out.
+    granted: BTreeMap<TenantId, u32>,
     rounds: Vec<Round>,
     /// What was read in advance for the first look.
     heads: Option<Vec<Vec<Row>>>,
@@ -119,7 +129,9 @@ impl<'a> Claiming<'a> {
             link,
             asks,
             now: Timestamp::from_millis(0),
-            running: BTreeMap::new(),
+            running: None,
+            several: false,
+            granted: BTreeMap::new(),
             rounds,
             heads: None,
             waiting: Vec::new(),
@@ -128,20 +140,19 @@ impl<'a> Claiming<'a> {
             orphans: Vec::new(),
             beaten: false,
         };
-        let (_, told, leased, heads) = tokio::try_join!(
+        // Where there were several tenants, there are mostly several again.
+        let several = work.several.load(Ordering::Relaxed);
+        let (_, told, running, heads) = tokio::try_join!(
             biased;
             async { client.batch_execute("BEGIN").await.map_err(Fault::before) },
             async { client.query_one(&sql.moment, &[]).await.map_err(Fault::before) },
-            async { client.query(&sql.running, &[]).await.map_err(Fault::before) },
+            async { if several { running(link).await.map(Some) } else { Ok(None) } },
             claiming.heads(),
         )?;
         // One moment for all of it: a clock set back in between must not make a ready step look early.
         claiming.now = link.clock.moment(rows::get(&told, 0)?);
         claiming.heads = Some(heads);
-        for row in &leased {
-            let count = u32::try_from(rows::get::<i64>(row, 1)?).unwrap_or(u32::MAX);
-            claiming.running.insert(columns::word("tenant", rows::get(row, 0)?)?, count);
-        }
+        claiming.running = running;
         Ok(claiming)
     }
 
@@ -256,7 +267,7 @@ impl<'a> Claiming<'a> {
     /// with those in line.
     async fn choose_and_lease(&mut self) -> Result<bool, Fault> {
         let mut picks: Vec<(usize, Waiting)> = Vec::new();
-        let mut running = self.running.clone();
+        let mut at_work = self.at_work().await?;
         for ask in 0..self.asks.len() {
             let arms = &self.asks[ask].arms;
             let candidates: Vec<fair::Candidate> = self
@@ -265,11 +276,15 @@ impl<'a> Claiming<'a> {
                 .filter(|waiting| arms.contains(&waiting.arm))
                 .map(|waiting| waiting.candidate.clone())
                 .collect();
-            for step in fair::choose(&candidates, &running, self.left(ask), self.now) {
-                let at = self.waiting.iter().position(|waiting| waiting.candidate.step == step);
-                let waiting = self.waiting.swap_remove(at.expect("a candidate is chosen once"));
-                let at_work = running.entry(waiting.candidate.tenant.clone()).or_insert(0);
-                *at_work = at_work.saturating_add(1);
+            let chosen = fair::choose(&candidates, &at_work, self.left(ask), self.now);
+            let turns: HashMap<StepId, usize> = chosen.into_iter().zip(0..).collect();
+            let waiting = std::mem::take(&mut self.waiting).into_iter();
+            let (mut chosen, rest): (Vec<_>, Vec<_>) =
+                waiting.partition(|waiting| turns.contains_key(&waiting.candidate.step));
+            self.waiting = rest;
+            chosen.sort_by_key(|waiting| turns.get(&waiting.candidate.step));
+            for waiting in chosen {
+                add_one(&mut at_work, &waiting.candidate.tenant);
                 picks.push((ask, waiting));
             }
         }
@@ -290,6 +305,24 @@ impl<'a> Claiming<'a> {
             self.lease(ask, &waiting);
         }
         Ok(self.left_in_all() > 0)
+    }
+
+    /// How many steps of each tenant are at work. Where all that waits is one tenant's it makes no difference,
+    /// and those at work are not counted, which takes the longer the more they are.
+    async fn at_work(&mut self) -> Result<BTreeMap<TenantId, u32>, Fault> {
+        let mut tenants = self.waiting.iter().map(|waiting| &waiting.candidate.tenant);
+        let first = tenants.next();
+        let several = tenants.any(|tenant| Some(tenant) != first);
+        self.several |= several;
+        if several && self.running.is_none() {
+            self.running = Some(running(self.link).await?);
+        }
+        let mut at_work = self.running.clone().unwrap_or_default();
+        for (tenant, more) in &self.granted {
+            let count = at_work.entry(tenant.clone()).or_insert(0);
+            *count = count.saturating_add(*more);
+        }
+        Ok(at_work)
     }
 
     fn lease(&mut self, ask: usize, waiting: &Waiting) {
@@ -313,8 +346,7 @@ impl<'a> Claiming<'a> {
             Command::Claim { place: step.place, worker: wanted.worker.clone(), token, ttl: wanted.ttl };
         // A claim rolls no dice.
         if draft.decide(&command, self.now, Dice(0)).is_ok() {
-            let at_work = self.running.entry(waiting.candidate.tenant.clone()).or_insert(0);
-            *at_work = at_work.saturating_add(1);
+            add_one(&mut self.granted, &waiting.candidate.tenant);
             self.grants[ask].push((step, token));
         } else {
             // It was claimed or ended since the queue was read, or its row there is wrong; the row is
@@ -327,6 +359,7 @@ impl<'a> Claiming<'a> {
     /// Writes the leases and reads what the workers need, in one round trip.
     async fn commit(self) -> Result<(Vec<Claims>, News), Fault> {
         let link = self.link;
+        self.work.several.store(self.several, Ordering::Relaxed);
         let mut news = News::default();
         let mut writes = Writes::of(&self.drafts, self.link.process, &mut news);
         for (step, arm, since) in &self.orphans {
@@ -415,6 +448,23 @@ impl<'a> Claiming<'a> {
             checkpoint: paper.and_then(|paper| paper.checkpoint.clone()),
             answer: paper.and_then(|paper| paper.answer.clone()),
         })
+    }
+}
+
+/// How many steps of each tenant are at work.
+async fn running(link: &Link) -> Result<BTreeMap<TenantId, u32>, Fault> {
+    let leased = link.client.query(&link.sql.running, &[]).await.map_err(Fault::before)?;
+    let counts = leased.iter().map(|row| {
+        let count = u32::try_from(rows::get::<i64>(row, 1)?).unwrap_or(u32::MAX);
+        Ok((columns::word("tenant", rows::get(row, 0)?)?, count))
+    });
+    counts.collect()
+}
+
+fn add_one(counts: &mut BTreeMap<TenantId, u32>, tenant: &TenantId) {
+    match counts.get_mut(tenant) {
+        Some(count) => *count = count.saturating_add(1),
+        None => drop(counts.insert(tenant.clone(), 1)),
     }
 }
 

@@ -77,8 +77,9 @@ impl Drafts {
     }
 }
 
-/// Locks tasks and reads them; one round trip, and a second when one of them has called a model.
-/// The moment is read after the locks are held. `begin`: the transaction begins with it.
+/// Locks tasks and reads them; one round trip, and a second for what few tasks have: accounts of model
+/// calls, and, of those that are left out when they are busy, leases. The moment is read after the locks
+/// are held. `begin`: the transaction begins with it.
 pub(super) async fn load(
     link: &Link,
     ids: &[TaskId],
@@ -87,35 +88,54 @@ pub(super) async fn load(
 ) -> Result<(Timestamp, Drafts), Fault> {
     let (client, sql) = (&link.client, &link.sql);
     let keys: Vec<Uuid> = ids.iter().copied().map(rows::uuid).collect();
-    let lock = match busy {
-        Busy::Wait => &sql.lock,
-        Busy::Skip => &sql.lock_free,
+    // Whoever waits mostly reports to a lease. Whoever does not is about to give one out, and few tasks
+    // have other steps at work.
+    let (lock, reporting) = match busy {
+        Busy::Wait => (&sql.lock, keys.as_slice()),
+        Busy::Skip => (&sql.lock_free, [].as_slice()),
     };
     let began = async { if begin { client.batch_execute("BEGIN").await } else { Ok(()) } };
-    let (_, tasks, told, steps, leases) = tokio::try_join!(
+    let rows_of = async |statement, of: &[Uuid]| {
+        if of.is_empty() { Ok(Vec::new()) } else { client.query(statement, &[&of]).await }
+    };
+    let (_, tasks, told, steps, mut leases) = tokio::try_join!(
         biased;
         began,
         async { client.query(lock, &[&keys]).await },
         async { client.query_one(&sql.moment, &[]).await },
         async { client.query(&sql.steps, &[&keys]).await },
-        async { client.query(&sql.leases, &[&keys]).await },
+        rows_of(&sql.leases, reporting),
     )
     .map_err(Fault::before)?;
     let now = link.clock.moment(rows::get(&told, 0)?);
-    let mut counted = Vec::new();
-    let mut drafts = Drafts::default();
-    let (steps, leases) = (by_task(&steps)?, by_task(&leases)?);
+    let steps = by_task(&steps)?;
+    let (mut counted, mut leased) = (Vec::new(), Vec::new());
     for row in &tasks {
         let id = rows::task_id(row, 0)?;
-        let none = Vec::new();
-        let steps = steps.get(&id).unwrap_or(&none);
-        let leases = leases.get(&id).unwrap_or(&none);
-        let read = read(row, steps, leases).map(|(task, has_ledger)| {
-            if has_ledger {
-                counted.push(rows::uuid(id));
-            }
-            let counted = has_ledger;
-            Draft {
+        // What cannot be read is found out below, for its task alone.
+        if rows::is_counted(row).unwrap_or(false) {
+            counted.push(rows::uuid(id));
+        }
+        if busy == Busy::Skip
+            && steps.get(&id).is_some_and(|steps| steps.iter().any(|row| rows::is_leased(row, 1)))
+        {
+            leased.push(rows::uuid(id));
+        }
+    }
+    let (ledgers, holds, more) = tokio::try_join!(
+        biased;
+        rows_of(&sql.ledgers, &counted),
+        rows_of(&sql.holds, &counted),
+        rows_of(&sql.leases, &leased),
+    )
+    .map_err(Fault::before)?;
+    leases.extend(more);
+    let leases = by_task(&leases)?;
+    let mut drafts = Drafts::default();
+    for row in &tasks {
+        let id = rows::task_id(row, 0)?;
+        let read =
+            read(row, rows_of_task(&steps, id), rows_of_task(&leases, id)).map(|(task, counted)| Draft {
                 before: task,
                 counted,
                 after: None,
@@ -123,19 +143,10 @@ pub(super) async fn load(
                 kept: Vec::new(),
                 plan: None,
                 tally: Tally::default(),
-            }
-        });
+            });
         drafts.tasks.insert(id, read);
     }
-    if !counted.is_empty() {
-        let (ledgers, holds) = tokio::try_join!(
-            biased;
-            async { client.query(&sql.ledgers, &[&counted]).await },
-            async { client.query(&sql.holds, &[&counted]).await },
-        )
-        .map_err(Fault::before)?;
-        count(&mut drafts, &ledgers, &holds)?;
-    }
+    count(&mut drafts, &ledgers, &holds)?;
     Ok((now, drafts))
 }
 
@@ -145,6 +156,10 @@ fn by_task(found: &[Row]) -> Result<HashMap<TaskId, Vec<&Row>>, Fault> {
         by_task.entry(rows::task_id(row, 0)?).or_default().push(row);
     }
     Ok(by_task)
+}
+
+fn rows_of_task<'m, 'r>(found: &'m HashMap<TaskId, Vec<&'r Row>>, id: TaskId) -> &'m [&'r Row] {
+    found.get(&id).map_or(&[], Vec::as_slice)
 }
 
 fn read(row: &Row, steps: &[&Row], leases: &[&Row]) -> Result<(Task, bool), Fault> {

@@ -172,6 +172,13 @@ impl<W: Work> Owner<W> {
     async fn serve(mut self, mut queue: mpsc::Receiver<Job<W>>) {
         let mut jobs = Vec::with_capacity(BATCH_MAX);
         while queue.recv_many(&mut jobs, BATCH_MAX).await > 0 {
+            // Whoever asks together is mostly still asking: one turn of the runtime, and they share the batch.
+            tokio::task::yield_now().await;
+            while jobs.len() < BATCH_MAX
+                && let Ok(job) = queue.try_recv()
+            {
+                jobs.push(job);
+            }
             while !jobs.is_empty() {
                 let mut batch = self.next_batch(&mut jobs);
                 batch.retain(|job| {

@@ -214,7 +214,11 @@ impl PostgresStore {
         let ear = ear.await.map_err(opened)?;
         let of = || Arc::clone(&shared);
         let (accepts, accepting) = Lane::start(Accepts::default(), first, "octollm accepts", of());
-        let work = ClaimWork { shared: of(), rotation: std::sync::Mutex::default() };
+        let work = ClaimWork {
+            shared: of(),
+            rotation: std::sync::Mutex::default(),
+            several: std::sync::atomic::AtomicBool::default(),
+        };
         let (claims, claiming) = Lane::start(work, claims, "octollm claims", of());
         let work = Decides { shared: of() };
         let (decides, deciding) = Lane::start(work, decides, "octollm reports", of());

@@ -119,7 +119,17 @@ pub(super) fn read_task(row: &Row) -> Result<(Task, bool), Fault> {
         holds: Vec::new(),
         ledger: Ledger::granting(Budget::UNLIMITED),
     };
-    Ok((task, get(row, 18)?))
+    Ok((task, is_counted(row)?))
+}
+
+/// Whether a task, read as for [`read_task`], has a row of its accounts.
+pub(super) fn is_counted(row: &Row) -> Result<bool, Fault> {
+    get(row, 18)
+}
+
+/// Whether a step, read as for [`read_step`], has a row of its lease; not where that cannot be read.
+pub(super) fn is_leased(row: &Row, first: usize) -> bool {
+    get::<&str>(row, first + 6).is_ok_and(|state| state == StepRow::LEASED)
 }
 
 /// Reads the columns of a ledger, `first` being the money granted.
