@@ -1,6 +1,6 @@
 //! What the gateway adds to a call of a model: the same questions to `octollm llm-sim` without any
 //! latency, asked directly and asked as a step asks, over HTTP through an orchestrator. In one run, by
-//! turns, at half of what the slower of the two can do.
+//! turns, at half and at an eighth of what the slower of the two can do.
 //!
 //! Two gateways: over stores in memory, which commit nothing, and over SQLite and a folder, with durable
 //! holds and answers.
@@ -72,26 +72,33 @@ pub(crate) fn run() -> anyhow::Result<()> {
         let answers = Artefacts::in_folder(&folder.path().join("artefacts"), ARTEFACT_BYTES_MAX)?;
         let durable = Way::through_a_gateway(&sim, Arc::new(sqlite), answers).await?;
         let direct = Way::direct(&sim)?;
-        compare("without commits", &direct, &without).await?;
-        let first = compare("with durable holds", &direct, &durable).await?;
-        let ratio = first.at(950).as_secs_f64() / commit.at(950).as_secs_f64();
-        println!(
-            "with durable holds, P95 to the first token is {ratio:.1} × the commit's (wanted: at most 4)"
-        );
-        Ok(())
+        compare("without commits", &direct, &without, None).await?;
+        compare("with durable holds", &direct, &durable, Some(&commit)).await
     })
 }
 
-/// The figures of both ways at half of the gateway's capacity; the gateway's times to first tokens.
-async fn compare(name: &str, direct: &Way, gateway: &Way) -> anyhow::Result<Sample> {
+/// The figures of both ways at shares of the gateway's capacity.
+async fn compare(name: &str, direct: &Way, gateway: &Way, commit: Option<&Sample>) -> anyhow::Result<()> {
     let capacity = gateway.capacity().await?;
-    let half = capacity / 2.0;
-    println!("\n{name}: {capacity:.0} calls/s at most with {CALLERS} callers; at {half:.0}/s:");
+    println!("\n{name}: {capacity:.0} calls/s at most with {CALLERS} callers");
+    for (share, of) in [("half", 2.0), ("an eighth", 8.0)] {
+        println!("at {share} of it, {:.0}/s:", capacity / of);
+        let first = compare_at(capacity / of, direct, gateway).await?;
+        if let Some(commit) = commit {
+            let ratio = first.at(950).as_secs_f64() / commit.at(950).as_secs_f64();
+            println!("  P95 to the first token is {ratio:.1} × the bare commit's (wanted: at most 4)");
+        }
+    }
+    Ok(())
+}
+
+/// The figures of both ways at so many calls/s; the gateway's times to first tokens.
+async fn compare_at(rate: f64, direct: &Way, gateway: &Way) -> anyhow::Result<Sample> {
     let (mut firsts, mut wholes) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
     // In turn, so that a slower minute of the machine meets both.
     for _ in 0..2 {
         for (at, way) in [direct, gateway].into_iter().enumerate() {
-            let (first, whole) = way.at(half).await?;
+            let (first, whole) = way.at(rate).await?;
             firsts[at].extend(first);
             wholes[at].extend(whole);
         }
