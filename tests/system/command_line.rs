@@ -61,6 +61,44 @@ fn json_lines_end_with_the_task() {
     assert_eq!(lines.last().expect("a line")["status"], "completed");
 }
 
+/// P8: whoever asked for JSON is told in JSON how it ended, whatever went wrong; the exit code is the same.
+#[test]
+fn a_failure_is_a_line_of_json_for_whoever_asked_for_it() {
+    let key = crate::server::ADMIN;
+    // Nothing listens there.
+    let away = ["--key", key, "--url", "http://127.0.0.1:9"];
+    let to_a_server = |verb: &[&'static str]| verb.iter().copied().chain(away).collect::<Vec<_>>();
+    let cases = [
+        (vec!["run", "x", "--max-time", "soon"], 2, "usage", "--max-time"),
+        (vec!["run", "count the files in /tmp", "--max-cost", "1"], 2, "usage", "--max-cost"),
+        (vec!["task", "list"], 2, "usage", "OCTOLLM_KEY"),
+        (
+            vec!["--config", "/nowhere/o.toml", "run", "count the files in /tmp"],
+            2,
+            "configuration",
+            "/nowhere",
+        ),
+        (vec!["run", "count the files in /tmp", "--data", "/proc/none"], 1, "failed", "/proc/none"),
+        (vec!["run", "List the countries in Europe"], 1, "refused", "OCTOLLM_MODEL_URL"),
+        (to_a_server(&["task", "list"]), 1, "unreachable", "--url"),
+        (to_a_server(&["task", "submit", "count the files in /tmp"]), 1, "unreachable", "--url"),
+        (to_a_server(&["keys", "list"]), 1, "unreachable", "--url"),
+        (to_a_server(&["usage"]), 1, "unreachable", "--url"),
+    ];
+    for (arguments, code, reason, named) in cases {
+        let plain = octollm(&arguments);
+        assert_eq!(plain.status.code(), Some(code), "{arguments:?}: {}", text(&plain.stderr));
+        assert!(plain.stdout.is_empty(), "{arguments:?}: {}", text(&plain.stdout));
+        let out = octollm(&[&arguments[..], &["--json"]].concat());
+        let (line, said) = (text(&out.stdout), text(&out.stderr));
+        assert_eq!((out.status.code(), line.lines().count()), (Some(code), 1), "{arguments:?}: {line}{said}");
+        let line: Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(line["error"]["reason"], reason, "{arguments:?}");
+        let message = line["error"]["message"].as_str().expect("a message");
+        assert!(message.contains(named), "{arguments:?}: {message}");
+    }
+}
+
 #[test]
 fn wrong_usage_exits_2_and_a_failed_goal_exits_1_with_the_reason() {
     assert_eq!(octollm(&["run"]).status.code(), Some(2));

@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use octollm_access::HostPort;
 use octollm_contract::{Day, KeyId, MicroUsd, Priority, TaskId, api::TaskStatus};
 use octollm_operate::truth;
-use std::{net::SocketAddr, path::PathBuf};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
 /// Runs LLM agent tasks on your own machines and keeps its promises about latency, cost and
 /// lost work while it scales.
@@ -99,11 +99,36 @@ pub(crate) enum Verb {
     Worker,
 }
 
+impl Verb {
+    /// Whether whoever called reads JSON.
+    pub(crate) fn json(&self) -> bool {
+        match self {
+            Verb::Run(run) => run.json,
+            Verb::Task { server, .. } | Verb::Keys { server, .. } => server.json,
+            Verb::Usage(of) => of.server.json,
+            Verb::Serve(_)
+            | Verb::Scale { .. }
+            | Verb::LlmSim(_)
+            | Verb::Db { .. }
+            | Verb::Config { .. }
+            | Verb::Completions { .. }
+            | Verb::Worker => false,
+        }
+    }
+}
+
+/// The same of a command line that could not be read.
+pub(crate) fn named_json(mut arguments: impl Iterator<Item = OsString>, variable: Option<OsString>) -> bool {
+    let variable = variable.and_then(|text| truth("OCTOLLM_JSON")(text.to_str()?).ok());
+    variable == Some(true) || arguments.any(|argument| argument == "--json")
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// What is wanted, in plain English: "Count the lines of all .rs files in ./src".
     pub(crate) goal: String,
-    /// One JSON object a line instead of text: the events, and last the task as the API gives it.
+    /// One JSON object a line instead of text: the events, and last the task as the API gives it. A run
+    /// that fails otherwise ends with a line {"error": {"reason": …, "message": …}}.
     #[arg(long, env = "OCTOLLM_JSON", value_parser = truth("OCTOLLM_JSON"))]
     pub(crate) json: bool,
     /// An OpenAI-compatible model server, such as http://127.0.0.1:11434/v1 (variable
@@ -193,7 +218,7 @@ pub(crate) struct Server {
     /// The key to call it with. Give it by the variable: arguments are visible to everyone.
     #[arg(long, global = true, env = "OCTOLLM_KEY", value_name = "KEY", hide_env_values = true)]
     pub(crate) key: Option<String>,
-    /// One JSON object a line instead of text.
+    /// One JSON object a line instead of text; {"error": {"reason": …, "message": …}} if it fails.
     #[arg(long, global = true, env = "OCTOLLM_JSON", value_parser = truth("OCTOLLM_JSON"))]
     pub(crate) json: bool,
 }
@@ -394,7 +419,7 @@ mod tests {
         // Neither what stands in the environment nor how wide a terminal is is of the help.
         let mut usage = usage.mut_args(|argument| argument.hide_env(true)).term_width(100);
         let help = usage.render_help().to_string();
-        insta::assert_snapshot!(help, @"
+        insta::assert_snapshot!(help, @r#"
         What the tasks of a server came to and what their model calls cost, day by day
 
         Usage: usage [OPTIONS]
@@ -405,12 +430,13 @@ mod tests {
                             signed its. Default: those that the system trusts
               --key <KEY>   The key to call it with. Give it by the variable: arguments are visible to
                             everyone
-              --json        One JSON object a line instead of text
+              --json        One JSON object a line instead of text; {"error": {"reason": …, "message":
+                            …}} if it fails
               --by-arm      How the steps of each arm ended, over all days together
               --from <DAY>  The first day, such as 2026-11-01. Default: 30 days are shown
               --to <DAY>    The last day. Default: today
           -h, --help        Print help (see more with '--help')
-        ");
+        "#);
     }
 
     /// P5: whoever can limit what a goal costs here can limit it at a server, in the same words.

@@ -19,12 +19,22 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     few_pages();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => {
+            // Help is asked for and no error.
+            if said.use_stderr() && cli::named_json(std::env::args_os(), std::env::var_os("OCTOLLM_JSON")) {
+                show::misread(&said.to_string());
+            }
+            said.exit()
+        }
+    };
+    let json = cli.verb.json();
     match verbs::dispatch(cli) {
         Ok(_) if show::output_was_lost() => ExitCode::from(1),
         Ok(code) => code,
         Err(error) => {
-            show::failure(&error);
+            show::failure(&error, json);
             ExitCode::from(if error.is::<config::ConfigError>() || error.is::<verbs::Usage>() {
                 2
             } else {

@@ -4,11 +4,13 @@
 //! there: what people read is neutralised, and output is when it goes to a terminal. What is piped is
 //! as it is.
 
+mod ended;
 mod person;
 mod progress;
 mod tables;
 mod usage;
 
+pub(crate) use ended::{ended, failure, misread};
 pub(crate) use person::Person;
 pub(crate) use progress::Progress;
 pub(crate) use tables::{Asked, closing, config, task, task_list};
@@ -20,19 +22,6 @@ use std::{
     io::{IsTerminal, Write},
     sync::atomic::{AtomicBool, Ordering},
 };
-
-/// Prints an error with all its causes, and nothing twice.
-pub(crate) fn failure(error: &anyhow::Error) {
-    let mut text = format!("error: {error}");
-    for cause in error.chain().skip(1) {
-        let cause = cause.to_string();
-        if !text.contains(&cause) {
-            text.push_str("\n  because: ");
-            text.push_str(&cause);
-        }
-    }
-    note(&text);
-}
 
 /// A line for people, on standard error.
 pub(crate) fn note(text: &str) {

@@ -98,10 +98,7 @@ fn entries() -> BTreeSet<String> {
 }
 
 fn refused(why: &str, json: bool) -> ExitCode {
-    if json {
-        show::line(&serde_json::json!({"error": {"reason": "refused", "message": why}}).to_string());
-    }
-    show::note(&format!("refused: {why}"));
+    show::ended("refused", why, json);
     ExitCode::from(1)
 }
 
@@ -154,10 +151,11 @@ async fn reach(
     sweeper.stop().await;
     let code = conclude(app, &caller, &view, run).await?;
     let Some(question) = unanswered else { return Ok(code) };
-    show::note(&format!(
+    let asks = format!(
         "the task asks, and nobody can answer here: {question}\n\
          Put the answer into the goal, or run it where standard input is a terminal."
-    ));
+    );
+    show::ended("unanswered", &asks, run.json);
     Ok(ExitCode::from(1))
 }
 
