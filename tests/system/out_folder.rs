@@ -112,26 +112,92 @@ fn a_full_disk_costs_no_file_and_keeps_no_half_of_one() {
     assert_eq!(files(&out), BTreeMap::new());
 }
 
+/// Runs a goal without `--out` in `cwd`; what it makes of its own accord may lie in `here` alone.
+fn run_uninvited(cwd: &Path, here: &Path, arguments: &[&str]) -> Output {
+    Command::new(program())
+        .arg("run")
+        .args(arguments)
+        .current_dir(cwd)
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env("HOME", here)
+        .env("TMPDIR", here)
+        .output()
+        .expect("the program starts")
+}
+
 /// Nobody can make a folder where the run stands: the files go among the temporary ones, and the goal was
 /// reached.
 #[test]
 fn a_working_folder_that_takes_nothing_costs_no_file() {
     let here = tempfile::tempdir().expect("a folder");
-    let notes = here.path().join("notes.txt");
-    fs::write(&notes, long_text()).expect("a file");
-    let output = Command::new(program())
-        .args(["run", &format!("read {}", notes.display())])
-        .current_dir("/proc")
-        .env_clear()
-        .env("HOME", here.path())
-        .env("TMPDIR", here.path())
-        .output()
-        .expect("the program starts");
+    let output = run_uninvited(Path::new("/proc"), here.path(), &["run `touch made.txt`"]);
     let said = String::from_utf8_lossy(&output.stderr);
+    if said.contains("landlock") {
+        println!("this kernel has no rooms: {said}");
+        return;
+    }
     assert_eq!(output.status.code(), Some(0), "{said}");
     let own = own(here.path()).expect("a folder octollm-<task id>");
     assert!(said.contains(&format!("1 file in {}", own.display())), "{said}");
-    assert_eq!(files(&own).into_values().collect::<Vec<_>>(), [long_text()]);
+    assert_eq!(files(&own).into_keys().collect::<Vec<_>>(), [Path::new("made.txt")]);
+}
+
+/// A goal that only reads leaves nothing where it was said: who reads the output gets all of it.
+#[test]
+fn a_long_output_goes_whole_to_whoever_reads_it_and_into_no_file() {
+    let (here, apart) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let notes = here.path().join("notes.txt");
+    fs::write(&notes, long_text()).expect("a file");
+    let goal = format!("read {}", notes.display());
+    let left = || {
+        let mut left: Vec<PathBuf> = [here.path(), apart.path()]
+            .iter()
+            .flat_map(|folder| files(folder).into_keys())
+            .filter(|path| !path.starts_with(".cache"))
+            .collect();
+        left.retain(|path| path != Path::new("notes.txt"));
+        left
+    };
+    let output = run_uninvited(here.path(), apart.path(), &[&goal]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!((String::from_utf8_lossy(&output.stdout).as_ref(), left()), (long_text().as_str(), vec![]));
+    let output = run_uninvited(here.path(), apart.path(), &[&goal, "--json"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    let task: serde_json::Value = serde_json::from_str(said.lines().last().expect("a line")).expect("JSON");
+    assert_eq!(task["result"]["text"], long_text());
+    // Of several steps each one's is whole.
+    let output = run_uninvited(here.path(), apart.path(), &[&format!("{goal} and then {goal}")]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!((said.matches("line 19999\n").count(), left()), (2, vec![]), "{}", said.len());
+}
+
+/// A terminal is shown a beginning, and is told where all of it is: not in the working folder.
+#[test]
+fn a_long_output_on_a_terminal_is_a_beginning_and_a_file_among_the_temporary_ones() {
+    let (here, apart) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    fs::write(here.path().join("notes.txt"), long_text()).expect("a file");
+    // `script` gives its command a terminal of its own.
+    let run = format!("{} run 'read ./notes.txt'", program().display());
+    let output = Command::new("script")
+        .args(["-qec", &run, "/dev/null"])
+        .current_dir(here.path())
+        .env("HOME", apart.path())
+        .env("TMPDIR", apart.path())
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("util-linux has script");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let shown: String = said.chars().rev().take(600).collect::<Vec<_>>().into_iter().rev().collect();
+    assert!(
+        output.status.success() && said.contains("line 100\r") && !said.contains("line 19999"),
+        "{shown}"
+    );
+    assert_eq!(files(here.path()).into_keys().collect::<Vec<_>>(), [Path::new("notes.txt")]);
+    let own = own(apart.path()).expect("a folder octollm-<task id>");
+    let (kept, text) = files(&own).pop_first().expect("a file");
+    assert!(said.contains(&format!("all of the output is in {}", own.join(kept).display())), "{shown}");
+    assert_eq!(text, long_text());
 }
 
 /// P10: `~` is never a folder that nobody named.

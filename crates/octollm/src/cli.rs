@@ -150,7 +150,9 @@ pub(crate) struct Run {
     /// Keep the task in this data folder. Without it a temporary one is used and removed.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// Where files that the task makes go; never overwrites. Default: octollm- and the id of the task.
+    /// Where files that the task makes go; never overwrites. Default: octollm- and the id of the task, only
+    /// for files that its steps have made: an output that is long goes whole to a pipe, and a terminal is
+    /// shown its beginning and where among the temporary files all of it is.
     #[arg(long, env = "OCTOLLM_OUT", value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 }

@@ -25,7 +25,7 @@ mod workers;
 
 pub use app::{
     App, Caller, CreatedKey, HOME_TENANT, KeyError, NewKey, ParsePlaceError, Parts, ReadError, RingKeeper,
-    Settings, SteerError, SubmitError, UsageAsk, UsageError, UsagePlace,
+    Settings, SteerError, SubmitError, UsageAsk, UsageError, UsagePlace, WholeResult,
 };
 pub use leases::LocalLeases;
 pub use retention::{Retention, RetentionSettings};

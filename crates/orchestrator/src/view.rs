@@ -59,6 +59,12 @@ fn result(record: &TaskRecord, outputs: &[Option<StepOutput>]) -> Result<Option<
     Ok(Some(compose(&result_outputs(record, outputs)?)))
 }
 
+/// The outputs that a task's result is made of; none before it has one.
+pub(crate) fn results(record: &TaskRecord) -> Result<Vec<StepOutput>, Unreadable> {
+    let TaskState::Completed { .. } = record.task.state else { return Ok(Vec::new()) };
+    Ok(result_outputs(record, &outputs(record)?)?.into_iter().cloned().collect())
+}
+
 fn result_outputs<'a>(
     record: &TaskRecord,
     outputs: &'a [Option<StepOutput>],

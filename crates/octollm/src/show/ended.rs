@@ -30,8 +30,13 @@ pub(crate) fn failure(error: &anyhow::Error, json: bool) {
 pub(crate) fn ended(reason: &str, message: &str, json: bool) {
     note(&if reason == "refused" { format!("refused: {message}") } else { message.to_owned() });
     if json {
-        line(&of(reason, message).to_string());
+        line(&ending(reason, message));
     }
+}
+
+/// The line for programs alone.
+pub(crate) fn ending(reason: &str, message: &str) -> String {
+    of(reason, message).to_string()
 }
 
 /// Tells of a command line that was not understood; `said` is the parser's word on it.

@@ -10,7 +10,7 @@ mod progress;
 mod tables;
 mod usage;
 
-pub(crate) use ended::{ended, failure, misread};
+pub(crate) use ended::{ended, ending, failure, misread};
 pub(crate) use person::Person;
 pub(crate) use progress::Progress;
 pub(crate) use tables::{Asked, closing, config, task, task_list};
@@ -49,7 +49,12 @@ fn written(outcome: std::io::Result<()>) {
 
 /// The text as it goes to standard output.
 fn for_output(text: &str) -> Cow<'_, str> {
-    if std::io::stdout().is_terminal() { neutralise(text) } else { Cow::Borrowed(text) }
+    if output_on_terminal() { neutralise(text) } else { Cow::Borrowed(text) }
+}
+
+/// Output is looked at, and not read by a program.
+pub(crate) fn output_on_terminal() -> bool {
+    std::io::stdout().is_terminal()
 }
 
 /// A line of output.

@@ -10,7 +10,7 @@ use anyhow::Context;
 use octollm_arms::{Arm, Coder, Executor, ExecutorSettings, Judge, Planner, Worker, WorkerSettings};
 use octollm_contract::{
     Millis, Priority, TaskId,
-    api::{Awaited, Budget, SubmitTask, TaskStatus, TaskView},
+    api::{ArtefactView, Awaited, Budget, SubmitTask, TaskStatus, TaskView},
 };
 use octollm_orchestrator::{App, Caller, LocalLeases, SteerError, Sweeper};
 use octollm_plan::rules::{self, Place};
@@ -149,7 +149,7 @@ async fn reach(
     // What the last calls cost is known now.
     let view = app.task(&caller, task).await?;
     sweeper.stop().await;
-    let code = conclude(app, &caller, &view, run).await?;
+    let code = conclude(app, &caller, view, run).await?;
     let Some(question) = unanswered else { return Ok(code) };
     let asks = format!(
         "the task asks, and nobody can answer here: {question}\n\
@@ -251,9 +251,15 @@ async fn follow(
 
 /// Prints the result or the reason, then puts files where they belong: what the task found is
 /// not lost when a file cannot be written.
-async fn conclude(app: &App, caller: &Caller, view: &TaskView, run: &Run) -> anyhow::Result<ExitCode> {
+async fn conclude(app: &App, caller: &Caller, mut view: TaskView, run: &Run) -> anyhow::Result<ExitCode> {
+    let whole = app.whole_result(caller, view.task_id).await?;
+    // Whoever looks at a terminal is shown a beginning; what a program reads is all there is.
+    let shown_cut = !run.json && show::output_on_terminal();
+    if let Some(result) = view.result.as_mut().filter(|_| !shown_cut) {
+        result.text = whole.text;
+    }
     if run.json {
-        show::line(&serde_json::to_string(view)?);
+        show::line(&serde_json::to_string(&view)?);
     }
     let code = match (&view.result, &view.error) {
         (Some(result), _) => {
@@ -272,17 +278,27 @@ async fn conclude(app: &App, caller: &Caller, view: &TaskView, run: &Run) -> any
             ExitCode::from(INTERRUPTED)
         }
     };
-    if let Some(closing) = show::closing(view).filter(|_| !run.json) {
+    if let Some(closing) = show::closing(&view).filter(|_| !run.json) {
         show::note(&closing);
     }
-    let files = view.result.as_ref().map_or(&[][..], |result| &result.artefacts);
-    if !files.is_empty() {
-        return Ok(match put_somewhere(app, caller, view, run.out.as_deref()).await? {
-            Put::WhereItWasWanted => code,
-            Put::Elsewhere => ExitCode::from(1),
-        });
+    let (texts, mut files) = (whole.texts, whole.files);
+    if run.out.is_some() {
+        files.extend(texts);
+    } else if shown_cut && !texts.is_empty() {
+        // Nobody has asked for a file in the working folder.
+        let folder = std::env::temp_dir().join(own_folder(&view));
+        put_files(app, caller, &view, &texts, &folder).await?;
+        let texts: Vec<String> =
+            texts.iter().map(|text| folder.join(&text.path).display().to_string()).collect();
+        show::note(&format!("all of the output is in {}", texts.join(" and ")));
     }
-    Ok(code)
+    if files.is_empty() {
+        return Ok(code);
+    }
+    Ok(match put_somewhere(app, caller, &view, &files, run).await? {
+        Put::WhereItWasWanted => code,
+        Put::Elsewhere => ExitCode::from(1),
+    })
 }
 
 /// Where files were put.
@@ -293,38 +309,63 @@ enum Put {
     Elsewhere,
 }
 
-/// Puts the task's files below `out`, else into a folder of their own here, else among the temporary files:
-/// they may have been paid for, and the data folder goes with this process.
+/// The name of the folder that is made for a task's files.
+fn own_folder(view: &TaskView) -> PathBuf {
+    PathBuf::from(format!("octollm-{}", view.task_id))
+}
+
+/// Puts the task's files where `--out` says, else into a folder of their own here, else among the temporary
+/// files: they may have been paid for, and the data folder goes with this process.
 async fn put_somewhere(
     app: &App,
     caller: &Caller,
     view: &TaskView,
-    out: Option<&Path>,
+    files: &[ArtefactView],
+    run: &Run,
 ) -> anyhow::Result<Put> {
-    let own = PathBuf::from(format!("octollm-{}", view.task_id));
-    let last = std::env::temp_dir().join(&own);
-    if let Some(out) = out {
-        match put_files(app, caller, view, out).await {
-            Ok(()) => return Ok(Put::WhereItWasWanted),
-            Err(why) => show::note(&format!("error: {why:#}")),
+    let told = |folder: &Path| {
+        let plural = if files.len() == 1 { "" } else { "s" };
+        show::note(&format!("{} file{plural} in {}", files.len(), folder.display()));
+    };
+    let mut missed = None;
+    if let Some(out) = &run.out {
+        match put_files(app, caller, view, files, out).await {
+            Ok(()) => {
+                told(out);
+                return Ok(Put::WhereItWasWanted);
+            }
+            Err(why) => {
+                show::note(&format!("error: {why:#}"));
+                missed = Some(why);
+            }
         }
     }
-    if let Err(why) = put_files(app, caller, view, &own).await {
+    let mut folder = own_folder(view);
+    if let Err(why) = put_files(app, caller, view, files, &folder).await {
         show::note(&format!("{why:#}"));
-        put_files(app, caller, view, &last).await?;
+        folder = std::env::temp_dir().join(folder);
+        put_files(app, caller, view, files, &folder).await?;
     }
-    Ok(if out.is_some() { Put::Elsewhere } else { Put::WhereItWasWanted })
+    told(&folder);
+    let Some(why) = missed else { return Ok(Put::WhereItWasWanted) };
+    if run.json {
+        show::line(&show::ending("failed", &format!("{why:#}; the files are in {}", folder.display())));
+    }
+    Ok(Put::Elsewhere)
 }
 
-/// Puts the task's files below `out`, and says so.
-async fn put_files(app: &App, caller: &Caller, view: &TaskView, out: &Path) -> anyhow::Result<()> {
-    let files = view.result.as_ref().map_or(&[][..], |result| &result.artefacts);
+/// Puts files of the task below `folder`.
+async fn put_files(
+    app: &App,
+    caller: &Caller,
+    view: &TaskView,
+    files: &[ArtefactView],
+    folder: &Path,
+) -> anyhow::Result<()> {
     for file in files {
         let bytes = app.artefact(caller, Seen::NOTHING, view.task_id, &file.path).await?;
-        write_new(out, &file.path, &bytes)?;
+        write_new(folder, &file.path, &bytes)?;
     }
-    let plural = if files.len() == 1 { "" } else { "s" };
-    show::note(&format!("{} file{plural} in {}", files.len(), out.display()));
     Ok(())
 }
 

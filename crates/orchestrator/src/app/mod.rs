@@ -13,7 +13,7 @@ mod usage;
 
 pub use caller::Caller;
 pub use keys::{CreatedKey, HOME_TENANT, KeyError, NewKey};
-pub use read::ReadError;
+pub use read::{ReadError, WholeResult};
 pub(crate) use ring::NotOpened;
 pub use ring::RingKeeper;
 pub use steer::SteerError;

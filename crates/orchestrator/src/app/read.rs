@@ -9,8 +9,9 @@ use bytes::Bytes;
 use octollm_artefacts::GetError;
 use octollm_contract::{
     Millis, TaskId,
-    api::{EventView, TaskPage, TaskView},
+    api::{ArtefactView, EventView, TaskPage, TaskView},
 };
+use octollm_plan::{Body, compose};
 use octollm_store::{Freshness, Listing, ReplicaView, Seen, StoreError, TaskRecord, Watch};
 
 /// A page of a list has at most so many tasks.
@@ -33,6 +34,17 @@ pub enum ReadError {
     /// A document of the task cannot be read by this version.
     #[error("what is stored of the task cannot be read")]
     Unreadable(#[source] serde_json::Error),
+}
+
+/// A task's result with nothing cut, and its files apart by what they are for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WholeResult {
+    /// `result.text`, with all of what stands there as a beginning.
+    pub text: String,
+    /// Those of `result.artefacts` that only hold what did not fit into texts.
+    pub texts: Vec<ArtefactView>,
+    /// The others: what the task's steps have made.
+    pub files: Vec<ArtefactView>,
 }
 
 impl App {
@@ -168,6 +180,30 @@ impl App {
             }
         };
         self.parts.artefacts.get(hash).await.map_err(ReadError::Artefact)
+    }
+
+    /// The result of a task with nothing cut; an empty one before the task has completed.
+    pub async fn whole_result(&self, caller: &Caller, id: TaskId) -> Result<WholeResult, ReadError> {
+        let record = self.record(caller, Freshness::Latest, id).await?;
+        let mut outputs = view::results(&record).map_err(ReadError::Unreadable)?;
+        let mut whole = WholeResult::default();
+        for output in &mut outputs {
+            let body = match &output.body {
+                Some(Body::Whole(kept)) => Some(*kept),
+                Some(Body::Text(_) | Body::Partial) | None => None,
+            };
+            for kept in [body, output.whole_text].into_iter().flatten() {
+                // Behind the files of the workspace, of which one may have the same bytes.
+                let place = output.artefacts.iter().rposition(|file| file.sha256 == kept);
+                whole.texts.extend(place.map(|place| output.artefacts.remove(place)));
+            }
+            if let Some(kept) = output.whole_text {
+                let text = self.parts.artefacts.get(kept).await.map_err(ReadError::Artefact)?;
+                output.text = String::from_utf8_lossy(&text).into_owned();
+            }
+        }
+        let composed = compose(&outputs.iter().collect::<Vec<_>>());
+        Ok(WholeResult { text: composed.text, files: composed.artefacts, ..whole })
     }
 
     /// What the caller has seen, for it to send with its next reads, perhaps to another orchestrator;
