@@ -8,7 +8,7 @@
 use crate::{
     Bounds, CallError, Phase, anthropic,
     draft::{Draft, Wrong},
-    openai,
+    lenient, openai,
     sse::{BadStream, Decoder, Event},
 };
 use futures_util::Stream;
@@ -96,16 +96,18 @@ pub(crate) enum Reader {
 
 impl Reader {
     pub(crate) fn event(self, data: &str, draft: &mut Draft) -> Result<(), Wrong> {
+        let data = lenient::document(data);
         match self {
-            Reader::OpenAi => openai::event(data, draft),
-            Reader::Anthropic => anthropic::event(data, draft),
+            Reader::OpenAi => openai::event(&data, draft),
+            Reader::Anthropic => anthropic::event(&data, draft),
         }
     }
 
     pub(crate) fn whole(self, body: &str, draft: &mut Draft) -> Result<(), Wrong> {
+        let body = lenient::document(body);
         match self {
-            Reader::OpenAi => openai::whole(body, draft),
-            Reader::Anthropic => anthropic::whole(body, draft),
+            Reader::OpenAi => openai::whole(&body, draft),
+            Reader::Anthropic => anthropic::whole(&body, draft),
         }
     }
 }
@@ -218,7 +220,6 @@ impl Answering {
                     _ if self.draft.has_ended() => Ok(()),
                     Ok(()) => Ok(()),
                     Err(BadStream::TooLong) => Err(Wrong::TooLarge { what: "bytes in a line", limit }),
-                    Err(error @ BadStream::NotUtf8) => Err(Wrong::Malformed(error.to_string())),
                 }
             }
         }
@@ -244,10 +245,7 @@ impl Answering {
         match std::mem::replace(&mut self.body, Body::Unseen) {
             Body::Unseen => {}
             Body::Whole(body) => {
-                let read = match std::str::from_utf8(&body) {
-                    Ok(body) => self.reader.whole(body, &mut self.draft),
-                    Err(_) => Err(Wrong::Malformed("it is not UTF-8".to_owned())),
-                };
+                let read = self.reader.whole(&lenient::text(&body), &mut self.draft);
                 return read.map_err(|wrong| self.draft.error(wrong));
             }
             Body::Events(decoder) => {
@@ -339,6 +337,30 @@ mod tests {
     }
 
     const READERS: [Reader; 2] = [Reader::OpenAi, Reader::Anthropic];
+
+    /// P5: what is no text costs its place in the answer and no more: usage is read as if it were some.
+    #[test]
+    fn what_is_no_text_is_replaced_in_both_apis() {
+        let said = |reader: Reader, escape: &str| {
+            let mut draft = draft();
+            for data in sound(reader, "a HALF b", "{\"x\": \"HALF\"}") {
+                reader.event(&data.to_string().replace("HALF", escape), &mut draft).unwrap();
+            }
+            draft.end().unwrap();
+            std::iter::from_fn(|| draft.pop()).collect::<Vec<Chunk>>()
+        };
+        for reader in READERS {
+            assert_eq!(said(reader, "\\ud83d"), said(reader, "\u{fffd}"));
+        }
+    }
+
+    #[test]
+    fn the_name_of_the_server_s_model_hides_nothing() {
+        let mut draft = draft();
+        draft.begin(Some("m\u{202e} (lin\u{200b}e)\n\u{7}"), false);
+        let Some(Chunk::Begun { model, .. }) = draft.pop() else { panic!() };
+        assert_eq!(model, "m<U+202E> (line) <U+0007>");
+    }
 
     proptest! {
         #[test]

@@ -1,6 +1,7 @@
 //! Why a call of a model brought no whole answer: one variant for each thing the caller can do.
 
 use octollm_contract::{Millis, model::Usage};
+use octollm_screen::text::neutralise;
 
 /// How much of what a server said is kept.
 pub(crate) const SAID_CHARS_MAX: usize = 500;
@@ -175,8 +176,8 @@ impl CallError {
     }
 }
 
-/// A server's words for people: bounded, without control characters.
+/// A server's words for people: bounded, on one line, with nothing hidden in them.
 pub(crate) fn said(text: &str) -> String {
-    let clean = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
-    clean.take(SAID_CHARS_MAX).collect()
+    let clean = neutralise(text.trim());
+    clean.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SAID_CHARS_MAX).collect()
 }

@@ -19,6 +19,7 @@ mod count;
 mod draft;
 mod error;
 mod key;
+mod lenient;
 mod openai;
 mod provider;
 pub mod quirks;

@@ -5,6 +5,8 @@
 //! from the standard in one thing: what stands at the end without its empty line is an event
 //! ([`Decoder::end`]), because servers leave the line out; whoever reads it must expect half of one.
 
+use crate::lenient;
+
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -20,9 +22,6 @@ pub enum BadStream {
     /// More bytes in one line or event than are taken.
     #[error("a line or an event of the stream is too long")]
     TooLong,
-    /// A line that is not UTF-8.
-    #[error("a line of the stream is not UTF-8")]
-    NotUtf8,
 }
 
 /// Reads a stream.
@@ -75,7 +74,8 @@ impl Decoder {
     pub fn end(mut self) -> Option<Event> {
         let mut events = Vec::new();
         // A last line that is cut inside a character is nothing.
-        if !self.line.is_empty() && self.line_ended(&mut events).is_err() {
+        let cut = std::str::from_utf8(&self.line).is_err();
+        if cut || (!self.line.is_empty() && self.line_ended(&mut events).is_err()) {
             self.data = None;
         }
         self.dispatch()
@@ -83,9 +83,12 @@ impl Decoder {
 
     fn line_ended(&mut self, events: &mut Vec<Event>) -> Result<(), BadStream> {
         let line = std::mem::take(&mut self.line);
-        let line = std::str::from_utf8(&line).map_err(|_| BadStream::NotUtf8)?;
-        let line =
-            if std::mem::replace(&mut self.begun, true) { line } else { line.trim_start_matches('\u{feff}') };
+        let line = lenient::text(&line);
+        let line = if std::mem::replace(&mut self.begun, true) {
+            line.as_ref()
+        } else {
+            line.trim_start_matches('\u{feff}')
+        };
         if line.is_empty() {
             events.extend(self.dispatch());
             return Ok(());
@@ -146,11 +149,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_or_not_utf8_is_refused() {
+    fn what_is_too_long_is_refused_and_what_is_not_utf8_is_replaced() {
         assert_eq!(read(&[&[b'x'; 1001]]), Err(BadStream::TooLong));
         assert_eq!(read(&[&[b'x'; 600], &[b'x'; 600]]), Err(BadStream::TooLong));
         assert_eq!(read(&[b"data: 0123456789\n".repeat(100).as_slice()]), Err(BadStream::TooLong));
-        assert_eq!(read(&[b"data: \xff\n"]), Err(BadStream::NotUtf8));
+        assert_eq!(read(&[b"data: a\xff\n"]), Ok(vec![event("", "a\u{fffd}")]));
     }
 
     proptest! {

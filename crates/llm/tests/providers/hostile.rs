@@ -73,6 +73,13 @@ fn tool(arguments: &str) -> String {
     format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"tool_calls\":[{call}]}}}}]}}\n\n")
 }
 
+/// The same with a byte in its text that no UTF-8 has.
+fn not_utf8(step: Step) -> Step {
+    let Step::Send(bytes) = step else { return step };
+    let at = bytes.windows(2).position(|two| two == b"Hi");
+    Step::Send(at.map_or(bytes.clone(), |at| [&bytes[..=at], b"\xff", &bytes[at + 1..]].concat()))
+}
+
 /// Each case: what the server sends, and what comes of it.
 #[tokio::test]
 async fn every_hostile_answer_has_one_bounded_end() {
@@ -103,6 +110,9 @@ async fn every_hostile_answer_has_one_bounded_end() {
             Step::Send(b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\xc3".to_vec()),
         ]),
         ("not UTF-8", vec![Step::Send(head("200 OK", "")), Step::Send(b"data: \xff\xfe\n\n".to_vec())]),
+        ("half a pair of escapes", events(&good.replace("Hi", "H\\ud800i"))),
+        ("half a pair in a whole answer", status("200 OK", json, r#"{"choices":[{"message":{"content":"H\udc00i"},"finish_reason":"stop"}],"usage":{"prompt_tokens":2,"completion_tokens":1}}"#)),
+        ("a text with bytes that are none", big(good.clone()).into_iter().map(not_utf8).collect()),
         ("no [DONE]", events(&good.replace(DONE, ""))),
         ("[DONE] twice and more after it", events(&[&good, DONE, &piece("more")].concat())),
         ("[DONE] without its empty line", events(good.trim_end())),
@@ -159,7 +169,10 @@ async fn every_hostile_answer_has_one_bounded_end() {
     cut after text → Cut: the model server's answer broke off: it closed before its end; costs at least the estimate
     cut inside an event → Cut: the model server's answer broke off: it closed before its end; costs at least the estimate
     cut inside a character → Cut: the model server's answer broke off: it closed before its end; costs at least the estimate
-    not UTF-8 → Malformed: the model server's answer cannot be read: a line of the stream is not UTF-8; may cost all
+    not UTF-8 → Malformed: the model server's answer cannot be read: not a completion: expected value at line 1 column 1; may cost all
+    half a pair of escapes → ok: "H�i" 0 calls, Stop, Exact in 2 out 1
+    half a pair in a whole answer → ok: "H�i" 0 calls, Stop, Exact in 2 out 1
+    a text with bytes that are none → ok: "H�i" 0 calls, Stop, Exact in 2 out 1
     no [DONE] → ok: "Hi" 0 calls, Stop, Exact in 2 out 1
     [DONE] twice and more after it → ok: "Hi" 0 calls, Stop, Exact in 2 out 1
     [DONE] without its empty line → ok: "Hi" 0 calls, Stop, Exact in 2 out 1
