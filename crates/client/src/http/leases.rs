@@ -10,7 +10,7 @@
 use super::{
     homes::Homes,
     think::thinking,
-    transport::{ANSWER_WITHIN, BadBase, ClientError, Tls, Transport, body},
+    transport::{BadBase, ClientError, Tls, Transport, body},
 };
 use crate::{
     Beat, Completion, Grant, LeaseAsk, LeaseError, Leases, PROTOCOL_VERSION, ThinkAsk, ThinkError, Thinking,
@@ -47,6 +47,10 @@ const THINKING_BEGINS_WITHIN: Duration = Duration::from_secs(15);
 const BEAT_WITHIN: Duration = Duration::from_millis(900);
 /// One heartbeat is sent to so many orchestrators at most, the next one to those after them.
 const BEAT_TURNS_MAX: usize = 3;
+/// An orchestrator that has not answered a report by then, or a wish for steps so long after its wait,
+/// stands still: for its store it waits ten seconds at most. The report is repeated where the step is beaten
+/// by then.
+const REPLY_WITHIN: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 12 });
 const BUSY: Millis = Millis::from_secs(1);
 
 /// A worker's way to its orchestrators: its arm key for asking, a step's token for reporting.
@@ -149,7 +153,8 @@ impl HttpLeases {
         let whole: Vec<&str> =
             ["internal", "v1", "step"].into_iter().chain(segments.iter().copied()).collect();
         let build = |transport: &Transport| {
-            let request = transport.request(method.clone(), &whole, &[], token.reveal());
+            let request =
+                transport.request(method.clone(), &whole, &[], token.reveal()).timeout(REPLY_WITHIN);
             with(request.header(PROTOCOL_HEADER, PROTOCOL_VERSION.to_string()))
         };
         self.orchestrators.send(token, build).await
@@ -249,7 +254,7 @@ impl Leases for HttpLeases {
     async fn lease(&self, ask: LeaseAsk) -> Result<Vec<Grant>, LeaseError> {
         let at = self.orchestrators.asking.load(Ordering::Relaxed);
         // Asked at one place only: a wish for steps that two heard would bring twice as many.
-        let within = ask.wait.to_duration() + ANSWER_WITHIN;
+        let within = ask.wait.to_duration() + REPLY_WITHIN;
         let asked = async {
             let answer = self.asked(at, "lease", within, &ask).await.map_err(lease_error)?;
             body::<Vec<Grant>>(answer).await.map_err(lease_error)

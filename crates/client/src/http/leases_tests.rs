@@ -162,3 +162,34 @@ async fn artefacts_are_handed_over_to_the_next_when_one_says_nothing() {
     let got = timeout(4 * BEAT_FOR, nobody.get_artefact(&its, hash)).await.expect("in time");
     assert!(matches!(got, Err(LeaseError::Unreachable(_))));
 }
+
+/// P1: a worker that waits for steps at an orchestrator that stands still asks another one.
+#[tokio::test]
+async fn steps_are_asked_for_at_the_next_when_one_stands_still() {
+    let (_open, stopped) = hangs().await;
+    let leases = leases_of(&[stopped, says("[]").await]);
+    let ask = LeaseAsk {
+        worker: "w1".parse().unwrap(),
+        arms: vec![],
+        tools: BTreeMap::new(),
+        most: 1,
+        wait: Millis::from_secs(1),
+    };
+    let given_up = timeout(2 * BEAT_FOR, leases.lease(ask.clone())).await.expect("in time");
+    assert!(matches!(given_up, Err(LeaseError::Unreachable(_))), "{given_up:?}");
+    let next = timeout(BEAT_FOR, leases.lease(ask)).await.expect("in time");
+    assert!(next.unwrap().is_empty());
+}
+
+/// P1: a report that an orchestrator which stands still has taken is repeated where the step is beaten.
+#[tokio::test]
+async fn reports_go_to_the_next_when_one_says_nothing() {
+    let (_open, stopped) = hangs().await;
+    let leases = leases_of(&[stopped, says("null").await]);
+    let its = token("its");
+    leases.orchestrators.homes.settle([&its], 0, Instant::now());
+    let said = timeout(2 * BEAT_FOR, leases.fail(&its, "why".into(), true)).await.expect("in time");
+    assert!(matches!(said, Err(LeaseError::Unreachable(_))), "{said:?}");
+    leases.orchestrators.homes.heard(&its, 1, Instant::now());
+    timeout(BEAT_FOR, leases.fail(&its, "why".into(), true)).await.expect("in time").unwrap();
+}
