@@ -76,12 +76,25 @@ words! {
         ArmsRead = "arms:read",
         /// Create, list and revoke keys.
         KeysManage = "keys:manage",
-        /// Read the scaling signals.
+        /// Read the scaling signals; only keys of the operator's own tenant have it.
         ScalingRead = "scaling:read",
-        /// Read the metrics.
+        /// Read the metrics; only keys of the operator's own tenant have it.
         MetricsRead = "metrics:read",
         /// Lease steps and report on them.
         Lease = "lease",
+    }
+}
+
+impl Scope {
+    /// Whether it shows what is counted over all tenants (P7).
+    #[must_use]
+    pub const fn shows_all_tenants(self) -> bool {
+        match self {
+            Scope::ScalingRead | Scope::MetricsRead => true,
+            Scope::TasksWrite | Scope::TasksRead | Scope::ArmsRead | Scope::KeysManage | Scope::Lease => {
+                false
+            }
+        }
     }
 }
 

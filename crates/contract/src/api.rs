@@ -418,8 +418,10 @@ pub struct ArmView {
     pub tools: Vec<String>,
     /// Workers that leased or beat within the last minute.
     pub workers: u32,
-    /// Steps at work now.
-    pub running: u32,
+    /// Steps at work now, of all tenants; only for keys that see them all: of admins and operators of the
+    /// tenant `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<u32>,
 }
 
 /// `GET /scaling/{component}`: one truth over all tenants, for autoscalers.

@@ -1,5 +1,6 @@
 //! On whose behalf something is asked.
 
+use super::keys::HOME_TENANT;
 use octollm_access::{KeyRecord, Policy, Role, Scope, TenantScope};
 use octollm_contract::{KeyId, TenantId};
 use std::{collections::BTreeSet, sync::Arc};
@@ -37,6 +38,22 @@ impl Caller {
     pub fn scope(&self) -> TenantScope {
         TenantScope::Only(self.tenant.clone())
     }
+
+    /// Whose figures the caller sees (P7).
+    pub(super) fn figures(&self) -> TenantScope {
+        let at_home = self.tenant.as_str() == HOME_TENANT;
+        match self.role {
+            Role::Admin | Role::Operator if at_home => TenantScope::System,
+            Role::Admin | Role::Operator | Role::User | Role::Arm => self.scope(),
+        }
+    }
+}
+
+/// Those of the scopes that a key of this tenant may have: what is counted over all tenants is shown to
+/// the operator's own alone (P7).
+pub(super) fn scopes_in(tenant: &TenantId, mut scopes: BTreeSet<Scope>) -> BTreeSet<Scope> {
+    scopes.retain(|scope| tenant.as_str() == HOME_TENANT || !scope.shows_all_tenants());
+    scopes
 }
 
 impl From<&KeyRecord> for Caller {
@@ -45,7 +62,7 @@ impl From<&KeyRecord> for Caller {
             key: Some(record.id.clone()),
             role: record.role,
             tenant: record.tenant.clone(),
-            scopes: record.scopes.clone(),
+            scopes: scopes_in(&record.tenant, record.scopes.clone()),
             policy: Arc::new(record.policy.clone()),
         }
     }

@@ -5,7 +5,7 @@
 //! admins may make keys for every tenant and for arms, may grant any policy (the machine is
 //! theirs), and see and revoke all keys.
 
-use super::{App, Caller};
+use super::{App, Caller, caller::scopes_in};
 use octollm_access::{ApiKey, Capability, KeyRecord, Policy, Role, Scope, TenantScope, Verifier};
 use octollm_contract::{KeyId, TenantId};
 use octollm_store::StoreError;
@@ -246,7 +246,7 @@ impl App {
             let detail = format!("only a key of the tenant {HOME_TENANT} makes keys of other tenants");
             return Err(KeyError::BeyondMaker { field: "tenant", detail });
         }
-        let scopes = scopes(maker, new.role, new.scopes)?;
+        let scopes = scopes(maker, new.role, &tenant, new.scopes)?;
         let policy = new.policy.unwrap_or_else(|| (*maker.policy).clone());
         if !is_operator(maker) {
             within(&maker.policy, &policy)
@@ -279,14 +279,19 @@ fn keys_of(caller: &Caller) -> TenantScope {
     if is_operator(caller) { TenantScope::System } else { caller.scope() }
 }
 
-fn scopes(maker: &Caller, role: Role, asked: Option<BTreeSet<Scope>>) -> Result<BTreeSet<Scope>, KeyError> {
-    let of_role = role.scopes();
+fn scopes(
+    maker: &Caller,
+    role: Role,
+    tenant: &TenantId,
+    asked: Option<BTreeSet<Scope>>,
+) -> Result<BTreeSet<Scope>, KeyError> {
+    let of_role = scopes_in(tenant, role.scopes());
     let mut grantable = maker.scopes.clone();
     if is_operator(maker) {
         grantable.insert(Scope::Lease);
     }
     if let Some(beyond) = asked.iter().flatten().find(|scope| !of_role.contains(scope)) {
-        let detail = format!("a key of the role {role} cannot have {beyond}");
+        let detail = format!("a key of the role {role} in the tenant {tenant} cannot have {beyond}");
         return Err(KeyError::Invalid { field: "scopes", detail });
     }
     if let Some(beyond) = asked.iter().flatten().find(|scope| !grantable.contains(scope)) {

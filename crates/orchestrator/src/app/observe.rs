@@ -1,6 +1,7 @@
 //! What an operator and an autoscaler see: the arms, and what waits for each.
 
-use super::App;
+use super::{App, Caller};
+use octollm_access::TenantScope;
 use octollm_contract::{
     ArmName, Component, Timestamp,
     api::{ArmView, ScalingView},
@@ -8,16 +9,20 @@ use octollm_contract::{
 use octollm_store::{Backlog, StoreError};
 
 impl App {
-    /// The arms that can be asked for anything now, and who is at work for them.
-    pub async fn arms(&self) -> Result<Vec<ArmView>, StoreError> {
+    /// The arms that can be asked for anything now, who is at work for them, and for whoever may see all
+    /// tenants how many steps are (P7).
+    pub async fn arms(&self, caller: &Caller) -> Result<Vec<ArmView>, StoreError> {
         let mut arms = Vec::with_capacity(ArmName::ALL.len());
         for name in ArmName::ALL.iter().copied() {
-            let backlog = self.parts.store.backlog(name).await?;
+            let running = match caller.figures() {
+                TenantScope::System => Some(self.parts.store.backlog(name).await?.leased),
+                TenantScope::Only(_) => None,
+            };
             arms.push(ArmView {
                 name,
                 tools: self.workers.tools(name, self.now()),
                 workers: self.workers.seen_lately(name, self.now()),
-                running: u32::try_from(backlog.leased).unwrap_or(u32::MAX),
+                running: running.map(|steps| u32::try_from(steps).unwrap_or(u32::MAX)),
             });
         }
         Ok(arms)

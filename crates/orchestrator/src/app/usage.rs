@@ -4,7 +4,7 @@
 //! all; an operator only what is summed over all of them.
 
 use super::{App, Caller, keys::HOME_TENANT};
-use octollm_access::{Role, TenantScope};
+use octollm_access::TenantScope;
 use octollm_contract::{
     ArmName, Cost, Day, Millis, TenantId,
     api::{ArmUsage, ArmsUsage, CallsSettled, TasksEnded, UsageDay, UsagePage},
@@ -87,7 +87,7 @@ impl App {
     /// seen `told`.
     pub async fn usage(&self, caller: &Caller, told: Seen, ask: UsageAsk) -> Result<UsagePage, UsageError> {
         let period = period(ask.from, ask.to, Day::of(self.now()))?;
-        let scope = match (visible(caller), ask.tenant) {
+        let scope = match (caller.figures(), ask.tenant) {
             (scope, None) => scope,
             (scope, Some(tenant)) if scope.allows(&tenant) => TenantScope::Only(tenant),
             (TenantScope::Only(_) | TenantScope::System, Some(_)) => return Err(UsageError::OtherTenant),
@@ -118,21 +118,12 @@ impl App {
     ) -> Result<ArmsUsage, UsageError> {
         let period = period(from, to, Day::of(self.now()))?;
         let fresh = self.sights.since(caller, told);
-        let (counted, seen) = self.parts.store.usage_sums(fresh, &visible(caller), period).await?;
+        let (counted, seen) = self.parts.store.usage_sums(fresh, &caller.figures(), period).await?;
         self.sights.learn(caller, seen);
         let Counted { as_of, figures: sums } = counted;
         let of = |name: &ArmName| sums.get(&Subject::Steps(*name)).map(|figures| arm(*name, figures));
         let arms = ArmName::ALL.iter().filter_map(of).collect();
         Ok(ArmsUsage { from: period.from, to: period.to, as_of, arms })
-    }
-}
-
-/// Whose figures a caller sees.
-fn visible(caller: &Caller) -> TenantScope {
-    let at_home = caller.tenant.as_str() == HOME_TENANT;
-    match caller.role {
-        Role::Admin | Role::Operator if at_home => TenantScope::System,
-        Role::Admin | Role::Operator | Role::User | Role::Arm => caller.scope(),
     }
 }
 
@@ -217,7 +208,7 @@ fn calls(figures: &Figures) -> CallsSettled {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use octollm_access::Policy;
+    use octollm_access::{Policy, Role};
     use octollm_contract::MicroUsd;
 
     fn day(text: &str) -> Day {
@@ -274,7 +265,7 @@ mod tests {
             let tenant: TenantId = tenant.parse().unwrap();
             let caller = Caller { role, tenant: tenant.clone(), ..Caller::local(Policy::default()) };
             let wanted = if all { TenantScope::System } else { TenantScope::Only(tenant) };
-            assert_eq!(visible(&caller), wanted, "{role}");
+            assert_eq!(caller.figures(), wanted, "{role}");
         }
     }
 

@@ -11,7 +11,8 @@ use octollm_contract::{
     api::{ArmView, ScalingView},
 };
 
-/// The arms, what each can be asked, and who is at work for it.
+/// The arms, what each can be asked, and who is at work for it. How many steps are at work is shown to
+/// admins and operators of the tenant `default`: it is counted over all tenants.
 #[utoipa::path(
     get, path = "/api/v1/arms", tag = "observe",
     responses(
@@ -22,9 +23,9 @@ use octollm_contract::{
 )]
 pub(super) async fn arms(
     State(serving): State<Serving>,
-    _: Authed<ArmsRead>,
+    Authed(caller, _): Authed<ArmsRead>,
 ) -> Result<Answer<Vec<ArmView>>, Refused> {
-    Ok(Answer(serving.app.arms().await?))
+    Ok(Answer(serving.app.arms(&caller).await?))
 }
 
 /// The signal that a component scales on: one truth over all tenants. For the orchestrator,

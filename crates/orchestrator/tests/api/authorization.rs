@@ -1,8 +1,9 @@
 //! Every route of the OpenAPI documents, with every kind of key (P7).
 
 use crate::harness::{Octo, request};
-use octollm_access::{Scope, SigningKey, StepClaims};
+use octollm_access::{KeyRecord, Policy, Role, Scope, SigningKey, StepClaims};
 use octollm_client::{Leases as _, PROTOCOL_VERSION, wire::PROTOCOL_HEADER};
+use octollm_orchestrator::{Caller, NewKey};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -138,6 +139,35 @@ async fn check_step(octo: &Octo, method: &str, path: &str) {
     octo.leases().fail(&token, "enough".into(), false).await.unwrap();
     let over = call(Some(token.reveal())).await;
     assert_eq!((over.status, over.kind().as_str()), (409, "lease-lost"), "{method} {path} after its lease");
+}
+
+/// P7: what is counted over all tenants is shown to no key of another tenant than the operator's own, also
+/// not to one that was stored with the scope for it; and none is made that says it had it.
+#[tokio::test]
+async fn what_is_counted_over_all_tenants_is_shown_to_no_tenant() {
+    let octo = Octo::start().await;
+    let new = NewKey {
+        role: Role::Operator,
+        tenant: Some("elsewhere".parse().unwrap()),
+        scopes: None,
+        policy: None,
+        label: String::new(),
+    };
+    let made = octo.app.create_key(&Caller::local(Policy::default()), new).await.unwrap();
+    assert_eq!(made.record.scopes, [Scope::ArmsRead].into());
+    let before = KeyRecord { scopes: Role::Operator.scopes(), ..made.record };
+    assert_eq!(Caller::from(&before).scopes, [Scope::ArmsRead].into());
+    for path in ["/metrics", "/api/v1/scaling/executor"] {
+        for (key, status) in
+            [(&octo.stranger, 403), (&made.key, 403), (&octo.operator, 200), (&octo.admin, 200)]
+        {
+            assert_eq!(octo.call("GET", path, Some(&key.reveal()), b"").await.status, status, "{path}");
+        }
+    }
+    let body = br#"{"role":"operator","tenant":"elsewhere","scopes":["metrics:read"]}"#;
+    let reply = octo.call("POST", "/api/v1/keys", Some(&octo.admin.reveal()), body).await;
+    assert_eq!((reply.status, reply.field().as_str()), (400, "scopes"), "{reply:?}");
+    octo.stop().await;
 }
 
 /// P7: another tenant's task is not seen, not steered, and looks like one that never was.

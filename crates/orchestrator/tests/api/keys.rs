@@ -51,7 +51,7 @@ async fn who_waits_while_the_key_is_revoked_is_given_no_step_and_no_event() {
         octollm_client::LeaseAsk { worker: "worker-2".parse().unwrap(), ..ask(Millis::from_secs(60)) };
     let leasing = tokio::spawn(async move { leases.lease(other).await });
     let at_work = async || {
-        let arms = octo.app.arms().await.unwrap();
+        let arms = octo.app.arms(&Caller::local(Policy::default())).await.unwrap();
         arms.iter().find(|arm| arm.name == ArmName::Executor).map_or(0, |arm| arm.workers)
     };
     within(async {

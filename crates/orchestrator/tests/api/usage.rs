@@ -7,6 +7,22 @@ use octollm_plan::StepOutput;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+/// P7: how many steps are at work, of all tenants, is told to nobody but who runs the system.
+#[tokio::test]
+async fn steps_at_work_are_shown_to_who_sees_all_tenants_and_to_nobody_else() {
+    let octo = Octo::start().await;
+    octo.submit().await;
+    let _at_work = octo.lease().await;
+    for (key, shown) in
+        [(&octo.admin, Some(1)), (&octo.operator, Some(1)), (&octo.user, None), (&octo.stranger, None)]
+    {
+        let arms = get(&octo, "/api/v1/arms", key).await;
+        let executor = arms.as_array().unwrap().iter().find(|arm| arm["name"] == "executor").unwrap();
+        assert_eq!(executor.get("running").and_then(Value::as_u64), shown, "{executor}");
+    }
+    octo.stop().await;
+}
+
 async fn get(octo: &Octo, path: &str, key: &ApiKey) -> Value {
     let reply = octo.call("GET", path, Some(&key.reveal()), b"").await;
     assert_eq!(reply.status, 200, "{path}: {reply:?}");
