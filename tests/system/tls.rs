@@ -142,6 +142,36 @@ async fn a_server_of_one_machine_speaks_tls_with_its_clients() {
     assert_eq!(octo.terminate(), Some(0));
 }
 
+/// P1: a renewed certificate is shown to whoever connects, without a restart; as long as only one of its files
+/// is there, the old one is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewed_certificate_is_shown_without_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = Files(folder.path());
+    let (old, new) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let (certificate, key) = files.pair("server", &old.sign(&["127.0.0.1"]).unwrap());
+    let octo = Octo::start_with(
+        &["--role", "orchestrator"],
+        &[("OCTOLLM_TLS_CERTIFICATE", certificate.as_str()), ("OCTOLLM_TLS_KEY", key.as_str())],
+    );
+    let health = octo.client().url("/healthz");
+    let believes =
+        async |authority: &Authority| http(&trusting(authority), None).get(&health).send().await.is_ok();
+    assert!(believes(&old).await && !believes(&new).await);
+    let renewed = new.sign(&["127.0.0.1"]).unwrap();
+    files.write("server.pem", &renewed.certificate);
+    let half = "does not belong to the certificate; what was read before is shown on";
+    wait_until("half of it is noticed", || octo.log().contains(half).then_some(()));
+    assert!(believes(&old).await && !believes(&new).await);
+    files.write("server.key", &renewed.key);
+    let began = std::time::Instant::now();
+    while !believes(&new).await {
+        assert!(began.elapsed() < crate::server::PATIENCE, "the new one is not shown: {}", octo.log());
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert!(!believes(&old).await);
+}
+
 /// P8: a file that cannot be used is said with its setting, and nothing is started.
 #[test]
 fn a_certificate_that_cannot_be_used_is_named_at_the_start() {

@@ -21,7 +21,7 @@ pub(crate) use role::Role;
 pub(crate) use settings::{Config, SETTINGS, WorkerGroup};
 pub(crate) use shown::Shown;
 pub(crate) use source::{Origin, Sources};
-pub(crate) use tls::{ArmTls, Named, PortTls};
+pub(crate) use tls::{ArmTls, BadFile, Named, PortTls, TlsFiles};
 
 /// Whether a setting has this variable.
 pub(crate) fn is_variable(name: &str) -> bool {

@@ -9,7 +9,7 @@ use super::{
 };
 use octollm_client::http::Tls;
 use octollm_tls::{Authorities, BadIdentity, Identity, Trust};
-use std::{fs::File, io::Read as _, path::Path};
+use std::{fmt, fs::File, io::Read as _, path::Path};
 use tokio_rustls::rustls::ServerConfig;
 
 /// No file of certificates is larger; a device may be endless.
@@ -34,6 +34,14 @@ pub(crate) struct Pair {
 pub(crate) struct PortTls {
     shown: Pair,
     clients: Option<Named>,
+}
+
+/// What the files of a port hold: a key among it.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct TlsFiles {
+    /// The certificate, and its key.
+    shown: (Vec<u8>, Vec<u8>),
+    clients: Option<Vec<u8>>,
 }
 
 /// What an arm trusts and shows.
@@ -78,7 +86,11 @@ impl Named {
     }
 
     pub(crate) fn authorities(&self) -> Result<Authorities, BadFile> {
-        Authorities::from_pem(&self.read()?).map_err(|error| self.bad(error))
+        self.authorities_in(&self.read()?)
+    }
+
+    fn authorities_in(&self, pem: &[u8]) -> Result<Authorities, BadFile> {
+        Authorities::from_pem(pem).map_err(|error| self.bad(error))
     }
 }
 
@@ -96,9 +108,12 @@ impl Pair {
         }
     }
 
-    fn load(&self) -> Result<Identity, BadFile> {
-        let (certificate, key) = (self.certificate.read()?, self.key.read()?);
-        Identity::from_pem(&certificate, &key).map_err(|bad| match bad {
+    fn read(&self) -> Result<(Vec<u8>, Vec<u8>), BadFile> {
+        Ok((self.certificate.read()?, self.key.read()?))
+    }
+
+    fn identity(&self, (certificate, key): &(Vec<u8>, Vec<u8>)) -> Result<Identity, BadFile> {
+        Identity::from_pem(certificate, key).map_err(|bad| match bad {
             BadIdentity::Certificate(why) => self.certificate.bad(why),
             BadIdentity::Key(why) => self.key.bad(why),
         })
@@ -131,12 +146,25 @@ impl PortTls {
         }
     }
 
-    /// Reads the files.
-    pub(crate) fn load(&self) -> Result<ServerConfig, BadFile> {
-        let shown = self.shown.load()?;
-        let clients = self.clients.as_ref().map(Named::authorities).transpose()?;
+    pub(crate) fn read(&self) -> Result<TlsFiles, BadFile> {
+        let shown = self.shown.read()?;
+        Ok(TlsFiles { shown, clients: self.clients.as_ref().map(Named::read).transpose()? })
+    }
+
+    /// What is made of the files.
+    pub(crate) fn config(&self, files: &TlsFiles) -> Result<ServerConfig, BadFile> {
+        let shown = self.shown.identity(&files.shown)?;
+        let clients = self.clients.as_ref().zip(files.clients.as_ref());
+        let clients = clients.map(|(named, pem)| named.authorities_in(pem)).transpose()?;
         octollm_tls::http_server(&shown, clients.as_ref())
             .map_err(|error| self.clients.as_ref().unwrap_or(&self.shown.certificate).bad(error))
+    }
+}
+
+/// The certificate is named.
+impl fmt::Display for PortTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown.certificate.path)
     }
 }
 
@@ -163,7 +191,8 @@ impl ArmTls {
             Some(named) => Trust::Only(named.authorities()?),
             None => Trust::System,
         };
-        Ok(Tls { trust, shown: self.shown.as_ref().map(Pair::load).transpose()? })
+        let shown = self.shown.as_ref().map(|pair| pair.identity(&pair.read()?)).transpose()?;
+        Ok(Tls { trust, shown })
     }
 }
 

@@ -7,6 +7,7 @@ mod keys;
 mod llm_sim;
 mod log;
 mod models;
+mod renewal;
 mod run;
 mod serve;
 mod signals;

@@ -2,7 +2,7 @@
 //! folder, or in a database that other orchestrators use, too. All in one, the supervisor of the worker
 //! processes as well.
 
-use super::{data, drawn, log, models, runtime, signals, worker::Order};
+use super::{data, drawn, log, models, renewal, runtime, signals, worker::Order};
 use crate::{
     config::{Config, PortTls, Role, WorkerGroup},
     show,
@@ -173,13 +173,13 @@ struct Listeners {
 impl Listeners {
     async fn bind(config: &Config) -> anyhow::Result<Self> {
         let bind = async |address: SocketAddr, setting: &str, tls: Option<&PortTls>| {
-            let tls = tls.map(PortTls::load).transpose()?;
+            let tls = tls.cloned().map(renewal::watched).transpose()?;
             let bound = TcpListener::bind(address).await;
             let bound =
                 bound.with_context(|| format!("{address} cannot be listened on (setting {setting})"))?;
             let address = bound.local_addr()?;
             let entrance = match tls {
-                Some(tls) => Entrance::Tls(bound, Arc::new(tls)),
+                Some(shown) => Entrance::Tls(bound, shown),
                 None => Entrance::Plain(bound),
             };
             anyhow::Ok((address, entrance))

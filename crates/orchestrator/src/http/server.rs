@@ -27,7 +27,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
     time::Instant,
 };
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
@@ -80,8 +80,8 @@ impl Default for ServerSettings {
 pub enum Entrance {
     /// As they are.
     Plain(TcpListener),
-    /// After a TLS handshake, in which HTTP/2 may be agreed on.
-    Tls(TcpListener, Arc<ServerConfig>),
+    /// After a TLS handshake, in which HTTP/2 may be agreed on; each by what is shown when it begins.
+    Tls(TcpListener, watch::Receiver<Arc<ServerConfig>>),
 }
 
 /// The HTTP server.
@@ -102,9 +102,9 @@ impl Server {
         closed: CancellationToken,
     ) -> BoxFuture<'static, ()> {
         Box::pin(async move {
-            let (listener, acceptor) = match entrance {
+            let (listener, shown) = match entrance {
                 Entrance::Plain(listener) => (listener, None),
-                Entrance::Tls(listener, config) => (listener, Some(TlsAcceptor::from(config))),
+                Entrance::Tls(listener, shown) => (listener, Some(shown)),
             };
             let service = TowerToHyperService::new(super::router(
                 Arc::clone(&app),
@@ -130,12 +130,13 @@ impl Server {
                 };
                 let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
                     // Words would be no TLS.
-                    if acceptor.is_none() {
+                    if shown.is_none() {
                         refuse(&stream);
                     }
                     continue;
                 };
-                let (service, watcher, acceptor) = (service.clone(), graceful.watcher(), acceptor.clone());
+                let acceptor = shown.as_ref().map(|shown| TlsAcceptor::from(Arc::clone(&shown.borrow())));
+                let (service, watcher) = (service.clone(), graceful.watcher());
                 let (http1, http2, failures) =
                     (Arc::clone(&http1), Arc::clone(&http2), Arc::clone(&failures));
                 let (draining, head_within) = (app.draining.clone(), settings.head_within);

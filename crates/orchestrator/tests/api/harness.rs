@@ -128,7 +128,7 @@ impl Octo {
         let address = listener.local_addr().unwrap();
         let (app, metrics) = (Arc::clone(&self.app), Metrics::new(Arc::default()));
         let until = self.shutdown.clone();
-        let entrance = Entrance::Tls(listener, Arc::new(tls));
+        let entrance = Entrance::Tls(listener, tokio::sync::watch::channel(Arc::new(tls)).1);
         tokio::spawn(Server::serve(entrance, app, metrics, Port::Whole, settings, until));
         address
     }
