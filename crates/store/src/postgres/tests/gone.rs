@@ -114,31 +114,47 @@ async fn the_long_gone_are_forgotten() {
 /// a migration for long.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_migration_comes_past_who_reads() {
-    let database = Database::new();
-    drop(database.store().await);
-    database.sql(UNDO);
-    let (client, connection) =
-        tokio_postgres::connect(&super::shared().url(&database.name), tokio_postgres::NoTls).await.unwrap();
-    let connection = tokio::spawn(connection);
-    client.batch_execute("BEGIN; SELECT count(*) FROM octollm.hold").await.unwrap();
+    let (database, reader) = read_before_the_last_migration().await;
     let target = database.target();
     let migrating = tokio::spawn(async move { super::super::migrate(&target).await });
     // Whoever comes behind the migration while it waits is let through, and the reader may go on.
     let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'octollm.hold'::regclass";
     let began = std::time::Instant::now();
-    while client.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+    while reader.client.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) == 0 {
         assert!(began.elapsed().as_secs() < 30, "the migration does not even begin");
     }
     database.sql("SELECT count(*) FROM octollm.hold");
-    client.batch_execute("COMMIT").await.unwrap();
+    reader.client.batch_execute("COMMIT").await.unwrap();
     assert_eq!(migrating.await.unwrap().unwrap().migrated, 1);
-    drop(client);
-    connection.await.unwrap().unwrap();
+    reader.goes().await;
 }
 
 /// Who keeps the table for good is named to whoever waits in vain; nothing is half done.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_migration_that_waits_in_vain_says_for_what() {
+    let (database, reader) = read_before_the_last_migration().await;
+    let told = super::super::migrate(&database.target()).await.unwrap_err().to_string();
+    assert!(told.contains("a session keeps a table") && told.contains("pg_stat_activity"), "{told}");
+    assert_eq!(database.sql("SELECT max(version) FROM octollm.migration"), "3");
+    reader.goes().await;
+    database.store().await;
+}
+
+/// A session that keeps a table.
+struct Reader {
+    client: tokio_postgres::Client,
+    connection: tokio::task::JoinHandle<Result<(), tokio_postgres::Error>>,
+}
+
+impl Reader {
+    async fn goes(self) {
+        drop(self.client);
+        self.connection.await.unwrap().unwrap();
+    }
+}
+
+/// A database before the last migration, and who keeps the table that this one changes.
+async fn read_before_the_last_migration() -> (Database, Reader) {
     let database = Database::new();
     drop(database.store().await);
     database.sql(UNDO);
@@ -146,12 +162,7 @@ async fn a_migration_that_waits_in_vain_says_for_what() {
         tokio_postgres::connect(&super::shared().url(&database.name), tokio_postgres::NoTls).await.unwrap();
     let connection = tokio::spawn(connection);
     client.batch_execute("BEGIN; SELECT count(*) FROM octollm.hold").await.unwrap();
-    let told = super::super::migrate(&database.target()).await.unwrap_err().to_string();
-    assert!(told.contains("a session keeps a table") && told.contains("pg_stat_activity"), "{told}");
-    assert_eq!(database.sql("SELECT max(version) FROM octollm.migration"), "3");
-    drop(client);
-    connection.await.unwrap().unwrap();
-    database.store().await;
+    (database, Reader { client, connection })
 }
 
 /// The database before the last migration.
