@@ -101,7 +101,12 @@ async fn client(
 }
 
 /// The task's id, repeating across restarts, each time at the next server; `None` when the server sheds load.
-async fn until_answered(servers: &[Api], mut turn: usize, body: &Value, key: &str) -> Option<String> {
+pub(crate) async fn until_answered(
+    servers: &[Api],
+    mut turn: usize,
+    body: &Value,
+    key: &str,
+) -> Option<String> {
     let began = Instant::now();
     loop {
         let api = &servers[turn % servers.len()];

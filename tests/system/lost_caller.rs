@@ -28,9 +28,9 @@ async fn goes_on_after(fault: impl FnOnce(&mut Octo)) {
     let name = shared().database().expect("a database");
     let sql = |sql: &str| shared().sql(&name, sql).expect("an answer");
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let listen = format!("127.0.0.1:{}", octollm_testkit::lasting_port().expect("a free port"));
+    let model = here();
     let never = ("first_token_ms = { fixed = 20 }", "first_token_ms = { fixed = 600000 }");
-    let slow = Sim::start_at(&listen, &[never], folder.path());
+    let slow = Sim::start_at(&model, &[never], folder.path());
     let variables = [("OCTOLLM_MODEL_URL", &*slow.model_url())];
     let places: Vec<(_, &[(&str, &str)])> = vec![(here(), &variables), (here(), &variables)];
     let mut fleet = Fleet::start(&shared().url(&name), &places).await;
@@ -44,7 +44,7 @@ async fn goes_on_after(fault: impl FnOnce(&mut Octo)) {
     fault(&mut fleet.orchestrators[0]);
     let dead_since = Instant::now();
     drop(slow);
-    let _quick = Sim::start_at(&listen, &[], folder.path());
+    let _quick = Sim::start_at(&model, &[], folder.path());
     let task = second.ended(&id).await;
     assert!(dead_since.elapsed() < PATIENCE, "P1: it took {:?}", dead_since.elapsed());
     assert_eq!(task["status"], "completed", "{task:#}");

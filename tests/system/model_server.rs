@@ -1,12 +1,12 @@
 //! The simulated model server as a process: the witness of what was asked and what was paid.
 
-use crate::server::{kill, program};
+use crate::server::{Stand, kill};
 use octollm_tls::Trust;
 use serde_json::Value;
 use std::{
     io::{BufRead as _, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
 };
 
 /// `octollm llm-sim`, which keeps what it was asked.
@@ -18,11 +18,11 @@ pub(crate) struct Sim {
 impl Sim {
     /// With the built-in script, `changed` in the places of its first text.
     pub(crate) fn start(changed: &[(&str, &str)], folder: &Path) -> Self {
-        Sim::start_at("127.0.0.1:0", changed, folder)
+        Sim::start_at(&Stand::here(0), changed, folder)
     }
 
-    /// The same, at this address.
-    pub(crate) fn start_at(listen: &str, changed: &[(&str, &str)], folder: &Path) -> Self {
+    /// The same, at a place of its own.
+    pub(crate) fn start_at(stand: &Stand, changed: &[(&str, &str)], folder: &Path) -> Self {
         let built_in = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/llm/src/sim/default.toml");
         let mut script = std::fs::read_to_string(built_in).expect("the built-in script");
         for (from, to) in changed {
@@ -31,10 +31,10 @@ impl Sim {
         }
         let path = folder.join("script.toml");
         std::fs::write(&path, script).expect("the script is written");
-        let mut process = Command::new(program())
-            .args(["llm-sim", "--listen", listen, "--log-questions", "--script"])
+        let mut process = stand
+            .program()
+            .args(["llm-sim", "--listen", &stand.address, "--log-questions", "--script"])
             .arg(path)
-            .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

@@ -1,25 +1,17 @@
 //! Orchestrators and arms on networks of their own that are cut and healed at random (P1–P3).
-//!
-//! The test runs itself again in a network namespace, which is the hub: database, clients, a bridge. Each
-//! orchestrator and each arm has a namespace with one cable to that bridge. All of them end with the
-//! processes that hold them.
 
 use crate::{
     chance::Chance,
     fleet::{Arm, Fleet, LEASE, faults_for},
     fleet_kills::all_end,
     kill::{self, Clients},
+    networks::{Cut, HUB, Host, hub, on_its_own},
     poison::holds,
-    server::{PATIENCE, Stand, wait_until},
+    server::{PATIENCE, wait_until},
 };
 use octollm_testkit::postgres::Server;
-use std::{
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-/// Set where the test is inside.
-const INSIDE: &str = "OCTOLLM_TEST_INSIDE";
 const THIS: &str = "partition::every_accepted_task_ends_once_whoever_is_cut_off";
 
 /// What is under way is what a cut meets: half of the steps take a while.
@@ -31,28 +23,7 @@ const LAPSED: &str = "SELECT count(*) FROM octollm.event WHERE kind = 'step.laps
 /// no step has two results, and when the networks are whole again every accepted task ends.
 #[test]
 fn every_accepted_task_ends_once_whoever_is_cut_off() {
-    if std::env::var_os(INSIDE).is_some() {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        return runtime.expect("a runtime").block_on(inside());
-    }
-    for kind in ["bridge", "veth"] {
-        if let Err(why) = run("unshare", &["--net", "ip", "link", "add", "octo", "type", kind]) {
-            println!("not tried: this machine allows no networks of one's own: {why}");
-            return;
-        }
-    }
-    let own = std::env::current_exe().expect("a test knows its own path");
-    // It dies with this one.
-    let ended = Command::new("setpriv")
-        .args(["--pdeathsig", "KILL", "unshare", "--net"])
-        .arg(own)
-        .args([THIS, "--exact", "--nocapture"])
-        .env(INSIDE, "yes")
-        .output()
-        .expect("it runs");
-    let said = [ended.stdout, ended.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
-    println!("{said}");
-    assert!(ended.status.success() && said.contains("tasks accepted"), "it failed inside: {}", ended.status);
+    on_its_own(THIS, "tasks accepted", inside);
 }
 
 async fn inside() {
@@ -99,114 +70,4 @@ async fn inside() {
     all_end(&servers[0], &told).await;
     let lapsed = kill::check(&servers, &told).await;
     println!("{lapsed} leases ran out");
-}
-
-/// The hub's address on the bridge.
-const HUB: &str = "10.213.0.1";
-
-fn hub() {
-    for line in
-        ["link set lo up", "link add octo type bridge", "addr add 10.213.0.1/24 dev octo", "link set octo up"]
-    {
-        must("ip", &line.split(' ').collect::<Vec<_>>());
-    }
-}
-
-/// A machine, as far as networks go: a namespace and a cable to the hub.
-struct Host {
-    holder: Child,
-    address: String,
-    /// The hub's end of the cable.
-    cable: String,
-}
-
-impl Host {
-    fn start(number: usize) -> Self {
-        // It ends with its input.
-        let holder = Command::new("unshare")
-            .args(["--net", "cat"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("it runs");
-        let host =
-            Host { holder, address: format!("10.213.0.{}", 10 + number), cable: format!("octo{number}") };
-        let of = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/net")).ok();
-        let pid = host.holder.id().to_string();
-        wait_until("it has left", || (of(&pid)? != of("self")?).then_some(()));
-        let cable = ["link", "add", &host.cable, "type", "veth", "peer", "name", "eth0", "netns", &pid];
-        must("ip", &cable);
-        must("ip", &["link", "set", &host.cable, "master", "octo", "up"]);
-        host.ip("link set lo up");
-        host.ip(&format!("addr add {}/24 dev eth0", host.address));
-        host.ip("link set eth0 up");
-        host
-    }
-
-    fn stand(&self, port: u16) -> Stand {
-        Stand { launcher: self.launcher(), address: format!("{}:{port}", self.address) }
-    }
-
-    fn launcher(&self) -> Vec<String> {
-        vec!["nsenter".to_owned(), format!("--net=/proc/{}/ns/net", self.holder.id())]
-    }
-
-    /// `ip` with these words, there.
-    fn ip(&self, line: &str) {
-        let launcher = self.launcher();
-        let words = [launcher[1].as_str(), "ip"].into_iter().chain(line.split(' '));
-        must(&launcher[0], &words.collect::<Vec<_>>());
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        drop(self.holder.stdin.take());
-        let _reaped = self.holder.wait();
-    }
-}
-
-/// A network that is not whole, for as long as this lives.
-enum Cut<'a> {
-    /// Nothing reaches it, nothing leaves it.
-    Whole(&'a Host),
-    /// What the first sends to the second is lost; the other way goes on.
-    OneWay(&'a Host, &'a Host),
-}
-
-impl<'a> Cut<'a> {
-    fn whole(host: &'a Host) -> Self {
-        must("ip", &["link", "set", &host.cable, "down"]);
-        Cut::Whole(host)
-    }
-
-    fn one_way(from: &'a Host, to: &'a Host) -> Self {
-        // It is looked up for each packet, and nearer than the network's own route.
-        from.ip(&format!("route add blackhole {}/32", to.address));
-        Cut::OneWay(from, to)
-    }
-}
-
-impl Drop for Cut<'_> {
-    fn drop(&mut self) {
-        match self {
-            Cut::Whole(host) => must("ip", &["link", "set", &host.cable, "up"]),
-            Cut::OneWay(from, to) => from.ip(&format!("route del blackhole {}/32", to.address)),
-        }
-    }
-}
-
-/// What it said when it failed.
-fn run(program: &str, words: &[&str]) -> Result<(), String> {
-    match Command::new(program).args(words).stdin(Stdio::null()).output() {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-        Err(error) => Err(format!("{program}: {error}")),
-    }
-}
-
-fn must(program: &str, words: &[&str]) {
-    if let Err(said) = run(program, words) {
-        panic!("{program} {words:?}: {said}");
-    }
 }

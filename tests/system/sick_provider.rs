@@ -3,7 +3,7 @@
 
 use crate::{
     model_server::Sim,
-    server::{Api, Octo, PATIENCE},
+    server::{Api, Octo, PATIENCE, Stand},
 };
 use serde_json::{Value, json};
 use std::{
@@ -96,7 +96,7 @@ async fn what_waits_for_a_dead_provider_is_done_when_it_comes_back() {
     let ids = submit_all(&api, &json!({ "goal": SORT })).await;
     handed_back(&api, &ids).await;
     is_not_held_up(&api, &ids).await;
-    let _sim = Sim::start_at(&address.to_string(), &[], folder.path());
+    let _sim = Sim::start_at(&Stand::here(address.port()), &[], folder.path());
     for id in &ids {
         let task = api.ended(id).await;
         assert_eq!(task["status"], "completed", "{task:#}");
