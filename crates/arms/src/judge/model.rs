@@ -69,10 +69,9 @@ pub(super) async fn judge(
         }
         again += 1;
         let told: String = void.iter().map(|(at, why)| format!("- criterion {}: {why}\n", at + 1)).collect();
-        let told = data(work, "what is void", &told, 4000);
+        let marked = data(work, "what is void", &told, 4000);
         talk.useful();
-        talk.add(Message::user(format!("{AGAIN}\n{told}"))).await?;
-        talk.save().await?;
+        talk.complain(format!("{AGAIN}\n{marked}"), &told).await?;
     }
     let findings = (0..sentences.len()).map(|at| {
         found.remove(&at).unwrap_or_else(|| Finding {

@@ -78,10 +78,9 @@ impl Arm for Planner {
                     crate::think::quoted(&said.text)
                 )));
             }
-            let faults = crate::think::data(&work, "what is wrong", &faults, FAULTS_BYTES);
+            let marked = crate::think::data(&work, "what is wrong", &faults, FAULTS_BYTES);
             talk.useful();
-            talk.add(Message::user(format!("{why}\n{faults}"))).await?;
-            talk.save().await?;
+            talk.complain(format!("{why}\n{marked}"), &faults).await?;
         }
     }
 }

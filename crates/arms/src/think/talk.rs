@@ -35,6 +35,8 @@ pub(crate) struct Talk<'w> {
     pub(crate) journal: Journal,
     messages: Vec<Message>,
     terms: ModelTerms,
+    /// What was wrong with the last answer, if this attempt has heard it.
+    fault: Option<String>,
 }
 
 /// What a question asks for beyond the conversation.
@@ -66,7 +68,8 @@ impl<'w> Talk<'w> {
     pub(crate) async fn begin(work: &'w Work, prompt: Prompt) -> Result<Self, Undone> {
         let terms = work.grant.models.first().cloned().ok_or_else(|| Undone::for_good(NO_MODEL))?;
         let journal = Journal::read(work.checkpoint().as_ref());
-        let mut talk = Talk { work, journal: journal.unwrap_or_default(), messages: Vec::new(), terms };
+        let journal = journal.unwrap_or_default();
+        let mut talk = Talk { work, journal, messages: Vec::new(), terms, fault: None };
         for hash in talk.journal.messages.clone() {
             let bytes = work.link.get(hash).await?;
             let unread = |e| Undone::for_good(format!("a saved message cannot be read: {e}"));
@@ -158,13 +161,19 @@ impl<'w> Talk<'w> {
                 quoted(said)
             )));
         }
-        self.add(Message::user(why)).await?;
-        self.save().await
+        self.complain(why.to_owned(), why).await
     }
 
     /// An answer was of use.
     pub(crate) fn useful(&mut self) {
         self.journal.useless = 0;
+    }
+
+    /// Tells the model in these words what is wrong with its answer; `fault` says it to people.
+    pub(crate) async fn complain(&mut self, words: String, fault: &str) -> Result<(), Undone> {
+        self.add(Message::user(words)).await?;
+        self.fault = Some(shown(fault.trim()));
+        self.save().await
     }
 
     /// Adds a message. It is kept by the next [`Talk::save`].
@@ -211,6 +220,7 @@ impl<'w> Talk<'w> {
             };
             match answer {
                 Ok(answer) => {
+                    self.fault = None;
                     self.journal.asked = number;
                     self.journal.failed = 0;
                     self.journal.waited.over();
@@ -251,10 +261,16 @@ impl<'w> Talk<'w> {
 }
 
 impl Talk<'_> {
-    /// Why no other question can be paid. Where providers have used up what was granted without an answer,
-    /// that is the cause, and the budget only what it ran into.
+    /// Why no other question can be paid. Where an answer was at fault, or providers have used up what was
+    /// granted without one, that is the cause, and the budget only what it ran into.
     fn over_budget(&self, why: &str) -> String {
-        let over = format!("the budget does not cover another question: {why}");
+        let faulty = match &self.fault {
+            Some(fault) => format!("; it was to mend the answer before, which could not be used: {fault}"),
+            // An earlier attempt knew what.
+            None if self.complains() => "; it was to mend the answer before, which could not be used".into(),
+            None => String::new(),
+        };
+        let over = format!("the budget does not cover another question: {why}{faulty}");
         match &self.journal.vain {
             Some(Vain { questions, last }) => format!(
                 "{over}; {questions} of {} questions brought no whole answer and had to be paid, the last of them: {last}",
@@ -262,6 +278,14 @@ impl Talk<'_> {
             ),
             None => over,
         }
+    }
+}
+
+impl Talk<'_> {
+    /// Whether the last thing said is what is wrong with an answer: nothing else is said to a model after
+    /// the two messages of the beginning but what its tools have found.
+    fn complains(&self) -> bool {
+        matches!(self.messages.get(2..), Some([.., Message::User { .. }]))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Bounds, Call, Form, Part, Prompt, Reply, Talk, Toolbox, converse,
-    scripted::{calls, thinking},
+    scripted::{calls, says, thinking},
     tool,
 };
 use crate::{Undone, Work};
@@ -62,6 +62,40 @@ async fn a_budget_that_failures_used_up_names_the_provider() {
     for part in ["200 tokens are needed", "2 of 2 questions", "provider farm: nothing came in 60 s"] {
         assert!(message.contains(part), "{part}: {message}");
     }
+}
+
+/// P5: who could not pay for the mending of an answer is told what was to be mended, too.
+#[tokio::test(start_paused = true)]
+async fn a_budget_that_does_not_cover_the_mending_names_the_fault() {
+    let brief = |answer: &str| {
+        let (work, leases) = thinking(ArmName::Executor, Instruction::Think("x".into()), vec![says(answer)]);
+        leases.next_thought(Err(ThinkError::OverBudget("200 tokens are needed, 10 are left".into())));
+        (work, leases)
+    };
+    let failed = |outcome: Result<_, Undone>| match outcome {
+        Err(Undone::Failed { message, retryable: false }) => message,
+        other => panic!("{other:?}"),
+    };
+    let (mut work, leases) = brief(" ");
+    let mut talk = Talk::begin(&work, prompt(&work)).await.unwrap();
+    let message = failed(talk.ask(&Form::default()).await.map(|said| said.text));
+    assert!(
+        message.contains("200 tokens are needed")
+            && message.contains("could not be used: Your answer was empty"),
+        "{message}"
+    );
+    // Another attempt goes on behind the complaint.
+    leases.next_thought(Err(ThinkError::OverBudget("200 tokens are needed, 10 are left".into())));
+    Arc::get_mut(&mut work.grant).unwrap().checkpoint = Some(leases.checkpoint_at(1).read().unwrap());
+    let mut talk = Talk::begin(&work, prompt(&work)).await.unwrap();
+    let message = failed(talk.ask(&Form::default()).await.map(|said| said.text));
+    assert!(message.ends_with("the answer before, which could not be used"), "{message}");
+    // A question that mends nothing names no fault.
+    let (work, _) = brief("useful");
+    let mut talk = Talk::begin(&work, prompt(&work)).await.unwrap();
+    talk.ask(&Form::default()).await.unwrap();
+    let message = failed(talk.ask(&Form::default()).await.map(|said| said.text));
+    assert!(!message.contains("could not be used"), "{message}");
 }
 
 /// P2: the worker fell between the act and its outcome; the next attempt stops and says so.
