@@ -199,7 +199,7 @@ fn conditions(page: &mut String) {
     );
     list(page, "Changed within", conditions::WITHIN_LAST);
     list(page, "Unchanged for", conditions::UNCHANGED);
-    list(page, "Text in files, in quotes", search::HOLDING);
+    row(page, "Text in files, in quotes", search::HOLDING);
     row(page, "Folders below", extent::RECURSION);
     row(page, "Hidden entries", extent::HIDDEN);
     row(page, "Upper and lower case in a search", search::CASE);

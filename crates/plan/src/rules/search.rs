@@ -48,42 +48,41 @@ const LINES: &[&str] = &[
     "every mention",
     "all the occurrences",
 ];
-pub(super) const HOLDING: &[&str] = &[
-    "containing",
-    "that contain",
-    "which contain",
-    "that contains",
-    "contain",
-    "contains",
-    "with",
-    "having",
-    "that have",
-    "that include",
-    "which include",
-    "including",
-    "that mention",
-    "which mention",
-    "mention",
-    "mentions",
-    "mentioning",
-    "matching",
-    "that match",
-    "which match",
+/// What a word for holding says of what is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holding {
+    /// It stands in the text, and not in a name.
+    Text,
+    /// The same, and it is a word.
+    Word,
+    /// It may be a pattern.
+    Pattern,
+    /// It may stand in a name as well.
+    Either,
+}
+
+pub(super) const HOLDING: &Table<Holding> = &[
+    ("containing", Holding::Text),
+    ("that contain", Holding::Text),
+    ("which contain", Holding::Text),
+    ("that contains", Holding::Text),
+    ("contain", Holding::Text),
+    ("contains", Holding::Text),
+    ("with", Holding::Either),
+    ("having", Holding::Either),
+    ("that have", Holding::Either),
+    ("that include", Holding::Text),
+    ("which include", Holding::Text),
+    ("including", Holding::Either),
+    ("that mention", Holding::Word),
+    ("which mention", Holding::Word),
+    ("mention", Holding::Word),
+    ("mentions", Holding::Word),
+    ("mentioning", Holding::Word),
+    ("matching", Holding::Pattern),
+    ("that match", Holding::Pattern),
+    ("which match", Holding::Pattern),
 ];
-/// Those that are said of a text only, and not of a name.
-const HOLDING_TEXT: &[&str] = &[
-    "containing",
-    "that contain",
-    "which contain",
-    "that contains",
-    "contain",
-    "contains",
-    "that include",
-    "which include",
-];
-/// What is mentioned is a word of the text.
-const MENTIONING: &[&str] = &["that mention", "which mention", "mention", "mentions", "mentioning"];
-const MATCHING: &[&str] = &["matching", "that match", "which match"];
 pub(super) const TEXT: &Table<bool> = &[
     ("the text", false),
     ("the string", false),
@@ -253,7 +252,7 @@ fn text_first(c: &mut Cursor<'_>) -> Option<Clause> {
     let how = c.choose(&[("case-insensitively", true), ("case insensitively", true), ("recursively", false)]);
     c.need(&["for", "up"])?;
     c.accept(LINES);
-    if !c.accept(HOLDING) {
+    if c.choose(HOLDING).is_none() {
         c.accept(&["of"]);
     }
     let mut sought = marked(c).or_else(|| bare(c, is_text))?;
@@ -272,7 +271,7 @@ fn place_first(c: &mut Cursor<'_>) -> Option<Clause> {
     c.accept(&["recursively"]);
     c.need(&["for"])?;
     c.accept(LINES);
-    if !c.accept(HOLDING) {
+    if c.choose(HOLDING).is_none() {
         c.accept(&["of"]);
     }
     let sought = marked(c).or_else(|| bare(c, is_text))?;
@@ -290,8 +289,8 @@ fn lines(c: &mut Cursor<'_>) -> Option<Clause> {
         c.need(&["in", "of", "from"])?;
         place(c)
     });
-    let matching = c.clone().accept(MATCHING);
-    let holding = c.accept(HOLDING);
+    let held = c.choose(HOLDING);
+    let (holding, matching) = (held.is_some(), held == Some(Holding::Pattern));
     if !holding {
         c.need(&["of", "for"])?;
     }
@@ -342,8 +341,10 @@ fn asked(c: &mut Cursor<'_>) -> Option<Clause> {
         c.need(&["check if", "check whether", "see if", "see whether", "tell me if", "tell me whether"])?;
     }
     let of = place(c)?;
-    let mentioned = c.accept(MENTIONING);
-    if !mentioned {
+    let mentioned = c.clone().choose(HOLDING) == Some(Holding::Word);
+    if mentioned {
+        c.choose(HOLDING)?;
+    } else {
         c.need(&["contain", "contains", "include", "includes", "have", "has"])?;
     }
     let sought = marked(c).or_else(|| bare(c, if mentioned { is_text } else { is_code }))?;
@@ -364,14 +365,13 @@ fn asked_where(c: &mut Cursor<'_>) -> Option<Clause> {
 /// "containing 'x'", as a condition on files; or what to say instead of "with 'x'", which may be
 /// said of the name.
 pub(super) fn containing(c: &mut Cursor<'_>) -> Option<Result<Sought, &'static str>> {
-    let mentioned = c.clone().accept(MENTIONING);
-    let of_text = mentioned || c.clone().accept(HOLDING_TEXT);
-    c.need(HOLDING)?;
+    let held = c.choose(HOLDING)?;
+    let of_text = matches!(held, Holding::Text | Holding::Word);
     let told = c.clone().choose(TEXT).is_some();
-    let mut sought = marked(c).or_else(|| match (mentioned, of_text) {
-        (true, _) => bare(c, is_text),
-        (false, true) => bare(c, is_code),
-        (false, false) => None,
+    let mut sought = marked(c).or_else(|| match held {
+        Holding::Word => bare(c, is_text),
+        Holding::Text => bare(c, is_code),
+        Holding::Pattern | Holding::Either => None,
     })?;
     if c.accept(&[
         "in the name",
