@@ -21,7 +21,8 @@ const KINDS: &[Kind] = &[
         title: "List a folder",
         says: "Shows the entries of the folder itself; `recursively` shows those below, too. In a plain listing \"files\" means \
                whatever lies in the folder, as with `ls`; \"only files\" leaves folders out, and so does a condition, an order, \
-               a number, or a later step that works on the files. Hidden entries are shown only when asked for.",
+               a number, or a later step that works on the files. Hidden entries are shown only when asked for. Folders alone \
+               are not put in order by size: \"Disk use\" says how much lies in each.",
         begins: &[list::LIST, words::SHOW],
         examples: &[
             "List the files in /tmp directory",

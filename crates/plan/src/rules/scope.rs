@@ -50,6 +50,10 @@ pub(super) fn is_plain(e: &Entries) -> bool {
     e.name.is_none() && !e.is_aged() && e.size.is_none()
 }
 
+/// What a file system says is the size of a folder is that of its list of names.
+const FOLDERS_BY_SIZE: &str = "folders are not put in order by what lies in them; \
+    say \"list the folders in … and show the disk usage of each\", or \"how big is …\" of one";
+
 pub(super) fn find_or_list(
     e: &Entries,
     path: String,
@@ -63,6 +67,9 @@ pub(super) fn find_or_list(
     }
     if e.size.is_some() && kind == FindKind::Folder {
         return Err(NotUnderstood::unclear(words, "a folder has no size of its own; say \"disk usage\""));
+    }
+    if kind == FindKind::Folder && matches!(e.sort, Some(SortBy::Largest | SortBy::Smallest)) {
+        return Err(NotUnderstood::unclear(words, FOLDERS_BY_SIZE));
     }
     if depth == Depth::Own && is_plain(e) {
         let hidden = e.hidden.unwrap_or(false);
