@@ -1,10 +1,9 @@
 //! Whether a failed call is made again, and when: a pure function.
 //!
-//! Promises: a call that may have been paid for is never repeated; a server's `Retry-After` is
-//! never undercut, and one that asks for more than [`RetryPolicy::wait_max`] ends the tries instead;
-//! otherwise full jitter: the wait is drawn evenly between nothing and a ceiling that doubles
-//! (Brooker, "Exponential Backoff And Jitter", AWS 2015). One layer retries: the one that holds the
-//! money.
+//! Promises: a call that may have been paid for is never repeated; the wait is full jitter, drawn evenly
+//! between nothing and a ceiling that doubles (Brooker, "Exponential Backoff And Jitter", AWS 2015); a
+//! server's `Retry-After` is never undercut and never shortens it, and one that asks for more than
+//! [`RetryPolicy::wait_max`] ends the tries instead. One layer retries: the one that holds the money.
 
 use crate::CallError;
 use octollm_contract::{Millis, Timestamp};
@@ -77,7 +76,8 @@ impl RetryPolicy {
         match asked {
             // The jitter comes on top: many that were told the same moment do not all come back then.
             Some(asked) if asked > self.wait_max => Next::Stop(Stop::TooLong(asked)),
-            Some(asked) => Next::Wait(Millis::new(asked.get().saturating_add(jitter.get() / 4))),
+            // A server that asks for no wait, however often, gets none the sooner.
+            Some(asked) => Next::Wait(jitter.max(Millis::new(asked.get().saturating_add(jitter.get() / 4)))),
             None => Next::Wait(jitter),
         }
     }
@@ -155,6 +155,14 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_asks_for_no_wait_is_asked_no_sooner() {
+        let policy = RetryPolicy::default();
+        for asked in [0, 1, 100].map(Millis::new) {
+            assert_eq!(policy.after(1, &limited(Some(asked)), u64::MAX), Next::Wait(policy.wait_first));
+        }
+    }
+
+    #[test]
     fn retry_after_is_read_as_seconds_or_as_a_date() {
         let now: Timestamp = "2026-11-25T18:00:00Z".parse().unwrap();
         for (text, wait) in [
@@ -182,6 +190,8 @@ mod tests {
             match policy.after(attempt, &limited(asked), dice) {
                 Next::Wait(wait) => {
                     prop_assert!(asked.is_none_or(|asked| wait >= asked));
+                    let Next::Wait(own) = policy.after(attempt, &limited(None), dice) else { panic!() };
+                    prop_assert!(wait >= own, "a server never shortens our own wait");
                     prop_assert!(wait.get() <= policy.wait_max.get() * 5 / 4);
                 }
                 Next::Stop(Stop::TooLong(long)) => prop_assert!(long > policy.wait_max),
