@@ -31,6 +31,8 @@ const PATIENCE_WITHOUT_ORCHESTRATOR: Duration = Duration::from_secs(75);
 /// How long a question that nobody takes is repeated in the step's slot; then the step is handed
 /// back until somebody may.
 const PATIENCE_WITH_MODELS: Duration = Duration::from_secs(2);
+/// The same for a provider that failed: it has been asked twice by then. Waits that grow are the step's.
+const PATIENCE_WITH_PROVIDERS: Duration = Duration::from_secs(1);
 /// An answer that takes longer is waited for without a slot.
 const QUICK: Duration = Duration::from_secs(2);
 
@@ -210,7 +212,9 @@ impl Link {
                 Err(ThinkError::Failed(why)) => return Err(NoAnswer::Failed(why)),
                 Err(ThinkError::Busy { retry_after, waits_for, why }) => {
                     let wait = pace.at_least(retry_after);
-                    if begun.elapsed() + wait > PATIENCE_WITH_MODELS {
+                    let patience =
+                        if waits_for.is_provider() { PATIENCE_WITH_PROVIDERS } else { PATIENCE_WITH_MODELS };
+                    if begun.elapsed() + wait > patience {
                         return Err(NoAnswer::Later { at_least: retry_after, waits_for, why });
                     }
                     wait
@@ -311,7 +315,7 @@ mod tests {
         let leases = UnreliableLeases::new();
         let mut half = answer("lost");
         half.truncate(2);
-        leases.next_thought(Err(busy(Millis::from_secs(1), "")));
+        leases.next_thought(Err(busy(Millis::new(500), "")));
         leases.next_thought(Ok(half));
         leases.next_thought(Ok(answer("yes")));
         let token = grant(0, ArmName::Coder, Instruction::Think("x".into())).token;
@@ -356,10 +360,12 @@ mod tests {
         let token = grant(0, ArmName::Coder, Instruction::Think("x".into())).token;
         let link = Link::new(leases.clone(), token);
         let ask = Ask::new("", vec![Message::user("?")], 10);
-        leases.next_thought(Err(busy(Millis::from_secs(15), "down")));
         let begun = Instant::now();
-        let Err(NoAnswer::Later { at_least, why, .. }) = link.think(1, &ask).await else { panic!() };
-        assert_eq!((at_least, why.as_str()), (Millis::from_secs(15), "down"));
+        for wait in [1, 15].map(Millis::from_secs) {
+            leases.next_thought(Err(busy(wait, "down")));
+            let Err(NoAnswer::Later { at_least, why, .. }) = link.think(1, &ask).await else { panic!() };
+            assert_eq!((at_least, why.as_str()), (wait, "down"));
+        }
         assert!(begun.elapsed() < Duration::from_secs(1));
         // Nor one that says "soon" again and again.
         for _ in 0..100 {

@@ -25,8 +25,11 @@ use octollm_llm::{
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// When a provider that failed is asked again, if it does not say.
-const LATER: Millis = Millis::from_secs(5);
+/// When a provider that failed is asked again, if it does not say, and the soonest if it does: each step
+/// waits twice as long each time, from this on.
+const SOONEST: Millis = Millis::from_secs(1);
+/// What is said to whoever has no time left: longer than anybody waits for a model in a slot.
+const TOO_LATE: Millis = Millis::from_secs(5);
 /// So long before the task's deadline, or an eighth of the time that is left, whoever waits is told what for:
 /// mostly enough to report it. Where it is not, the task fails for the deadline alone.
 const BEFORE_THE_DEADLINE: Duration = Duration::from_millis(500);
@@ -141,7 +144,7 @@ fn later(held: &Held, error: &CallError) -> Option<ThinkLine> {
         | CallError::TooLarge { .. }
         | CallError::Cut { .. } => return None,
     };
-    let (retry_after, why) = (asked.unwrap_or(LATER), held.route.said(&chain(error)));
+    let (retry_after, why) = (asked.unwrap_or(SOONEST).max(SOONEST), held.route.said(&chain(error)));
     Some(ThinkLine::Busy { retry_after, waits_for: WaitsFor::Provider, why })
 }
 
@@ -152,7 +155,7 @@ fn out_of_time(held: &Held, waited: Duration) -> ThinkLine {
     let why = format!(
         "no whole answer of {model} to question {number} came in {waited:.1} s, all that its task had left"
     );
-    ThinkLine::Busy { retry_after: LATER, waits_for: WaitsFor::Provider, why: held.route.said(&why) }
+    ThinkLine::Busy { retry_after: TOO_LATE, waits_for: WaitsFor::Provider, why: held.route.said(&why) }
 }
 
 /// What came of one try.

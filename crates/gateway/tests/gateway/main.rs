@@ -115,6 +115,19 @@ async fn what_was_not_paid_is_asked_again_and_what_was_is_not() {
     assert_eq!(bench.task().await.ledger.money().spent(), MicroUsd::new(38), "a refusal costs nothing");
 }
 
+/// P9: a provider that says "at once" each time, or nothing, is not asked at once each time.
+#[tokio::test(start_paused = true)]
+async fn whoever_is_refused_comes_back_in_a_second_at_the_soonest() {
+    for acts in [[Act::Limit(0), Act::Limit(0)], [Act::Down, Act::Down]] {
+        let bench = Bench::new("priced", dollars(10_000), acts.into()).await;
+        let Err(ThinkError::Busy { retry_after, waits_for, .. }) = bench.answer(1, "?").await else {
+            panic!()
+        };
+        assert_eq!((retry_after, waits_for), (Millis::from_secs(1), WaitsFor::Provider));
+        assert_eq!(bench.calls(), 2);
+    }
+}
+
 /// P5: a listener that went away finds its answer when it comes back, and nothing is paid twice.
 #[tokio::test(start_paused = true)]
 async fn a_call_outlives_its_listener() {
