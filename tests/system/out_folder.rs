@@ -200,6 +200,33 @@ fn a_long_output_on_a_terminal_is_a_beginning_and_a_file_among_the_temporary_one
     assert_eq!(text, long_text());
 }
 
+/// What steps have made is put before a text is that nobody asked for, and where that has no place nothing has
+/// failed.
+#[test]
+fn temporary_files_that_have_no_place_cost_no_file_of_a_step() {
+    let (here, apart) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    fs::write(here.path().join("notes.txt"), long_text()).expect("a file");
+    let run = format!("{} run 'run `touch made.txt` and then read ./notes.txt'", program().display());
+    let output = Command::new("script")
+        .args(["-qec", &run, "/dev/null"])
+        .current_dir(here.path())
+        .env("HOME", apart.path())
+        .env("TMPDIR", "/proc/self/no-such-folder")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("util-linux has script");
+    let said = String::from_utf8_lossy(&output.stdout);
+    if said.contains("landlock") {
+        println!("this kernel has no rooms: {said}");
+        return;
+    }
+    let shown: String = said.chars().rev().take(600).collect::<Vec<_>>().into_iter().rev().collect();
+    assert!(said.contains("all of the output is put nowhere: "), "{shown}");
+    let own = own(here.path()).expect("a folder octollm-<task id>");
+    assert_eq!(files(&own).into_keys().collect::<Vec<_>>(), [Path::new("made.txt")]);
+    assert!(output.status.success(), "{shown}");
+}
+
 /// P10: `~` is never a folder that nobody named.
 #[test]
 fn a_home_that_is_no_whole_path_is_none() {

@@ -10,9 +10,9 @@ use anyhow::Context;
 use octollm_arms::{Arm, Coder, Executor, ExecutorSettings, Judge, Planner, Worker, WorkerSettings};
 use octollm_contract::{
     Millis, Priority, TaskId,
-    api::{ArtefactView, Awaited, Budget, SubmitTask, TaskStatus, TaskView},
+    api::{ArtefactView, Awaited, Budget, SubmitTask, TaskResult, TaskStatus, TaskView},
 };
-use octollm_orchestrator::{App, Caller, LocalLeases, SteerError, Sweeper};
+use octollm_orchestrator::{App, Caller, LocalLeases, ReadError, SteerError, Sweeper, WholeResult};
 use octollm_plan::rules::{self, Place};
 use octollm_store::{Seen, sqlite::Durability};
 use std::{
@@ -250,14 +250,12 @@ async fn follow(
 }
 
 /// Prints the result or the reason, then puts files where they belong: what the task found is
-/// not lost when a file cannot be written.
+/// not lost when a file cannot be written or read.
 async fn conclude(app: &App, caller: &Caller, mut view: TaskView, run: &Run) -> anyhow::Result<ExitCode> {
-    let whole = app.whole_result(caller, view.task_id).await?;
     // Whoever looks at a terminal is shown a beginning; what a program reads is all there is.
     let shown_cut = !run.json && show::output_on_terminal();
-    if let Some(result) = view.result.as_mut().filter(|_| !shown_cut) {
-        result.text = whole.text;
-    }
+    let whole = app.whole_result(caller, view.task_id).await;
+    let (whole, unread) = whole_or_beginning(whole, view.result.as_mut(), shown_cut);
     if run.json {
         show::line(&serde_json::to_string(&view)?);
     }
@@ -281,24 +279,72 @@ async fn conclude(app: &App, caller: &Caller, mut view: TaskView, run: &Run) -> 
     if let Some(closing) = show::closing(&view).filter(|_| !run.json) {
         show::note(&closing);
     }
-    let (texts, mut files) = (whole.texts, whole.files);
+    if let Some(why) = unread {
+        put_readable(app, caller, &view, run).await?;
+        return Err(why);
+    }
+    let (mut texts, mut files) = (whole.texts, whole.files);
     if run.out.is_some() {
-        files.extend(texts);
-    } else if shown_cut && !texts.is_empty() {
-        // Nobody has asked for a file in the working folder.
+        files.append(&mut texts);
+    }
+    let put = if files.is_empty() {
+        Ok(Put::WhereItWasWanted)
+    } else {
+        put_somewhere(app, caller, &view, &files, run).await
+    };
+    if shown_cut && !texts.is_empty() {
+        // Nobody has asked for a file in the working folder, nor for this one: without it nothing has failed.
         let folder = std::env::temp_dir().join(own_folder(&view));
-        put_files(app, caller, &view, &texts, &folder).await?;
-        let texts: Vec<String> =
-            texts.iter().map(|text| folder.join(&text.path).display().to_string()).collect();
-        show::note(&format!("all of the output is in {}", texts.join(" and ")));
+        match put_files(app, caller, &view, &texts, &folder).await {
+            Ok(()) => {
+                let path = |text: &ArtefactView| folder.join(&text.path).display().to_string();
+                let texts: Vec<String> = texts.iter().map(path).collect();
+                show::note(&format!("all of the output is in {}", texts.join(" and ")));
+            }
+            Err(why) => show::note(&format!("all of the output is put nowhere: {why:#}")),
+        }
     }
-    if files.is_empty() {
-        return Ok(code);
-    }
-    Ok(match put_somewhere(app, caller, &view, &files, run).await? {
+    Ok(match put? {
         Put::WhereItWasWanted => code,
         Put::Elsewhere => ExitCode::from(1),
     })
+}
+
+/// The task's result with nothing cut, which `result` then shows unless it is `shown_cut`. When that cannot be
+/// read `result` keeps the beginning that it has, and why is given back.
+fn whole_or_beginning(
+    whole: Result<WholeResult, ReadError>,
+    result: Option<&mut TaskResult>,
+    shown_cut: bool,
+) -> (WholeResult, Option<anyhow::Error>) {
+    match (whole, result) {
+        (Ok(mut whole), Some(result)) if !shown_cut => {
+            result.text = std::mem::take(&mut whole.text);
+            (whole, None)
+        }
+        (Ok(whole), _) => (whole, None),
+        (Err(why), Some(_)) => {
+            let why = anyhow::Error::from(why).context("only the beginning of the output can be read");
+            (WholeResult::default(), Some(why))
+        }
+        // How the task ended is told, and there is nothing else to read.
+        (Err(_), None) => (WholeResult::default(), None),
+    }
+}
+
+/// Puts those files of the result that can be read; which cannot is told.
+async fn put_readable(app: &App, caller: &Caller, view: &TaskView, run: &Run) -> anyhow::Result<()> {
+    let mut files = Vec::new();
+    for file in view.result.iter().flat_map(|result| &result.artefacts) {
+        match app.artefact(caller, Seen::NOTHING, view.task_id, &file.path).await {
+            Ok(_) => files.push(file.clone()),
+            Err(why) => show::note(&format!("{} cannot be read: {why}", file.path)),
+        }
+    }
+    if !files.is_empty() {
+        put_somewhere(app, caller, view, &files, run).await?;
+    }
+    Ok(())
 }
 
 /// Where files were put.
@@ -395,6 +441,22 @@ fn write_new(out: &Path, path: &str, bytes: &[u8]) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What has been found, and may have been paid for, is shown as far as it can be read.
+    #[test]
+    fn an_output_that_cannot_be_read_whole_is_shown_as_far_as_it_can() {
+        let begun = || TaskResult { text: "the beginning".into(), ..TaskResult::default() };
+        let mut result = begun();
+        let (_, unread) = whole_or_beginning(Err(ReadError::NotFound), Some(&mut result), false);
+        assert_eq!(result, begun());
+        let unread = format!("{:#}", unread.expect("it is told"));
+        assert_eq!(unread, "only the beginning of the output can be read: there is nothing here");
+        let whole = || Ok(WholeResult { text: "the beginning and the end".into(), ..WholeResult::default() });
+        assert!(whole_or_beginning(whole(), Some(&mut result), true).1.is_none());
+        assert_eq!(result, begun(), "a terminal is shown the beginning");
+        assert!(whole_or_beginning(whole(), Some(&mut result), false).1.is_none());
+        assert_eq!(result.text, "the beginning and the end");
+    }
 
     #[test]
     fn what_lies_in_a_folder_is_kept_and_nothing_is_put_outside() {
