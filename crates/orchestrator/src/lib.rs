@@ -13,6 +13,7 @@
 //! Must not know: how a decision about a task is made, how a step is done, what a store is made of.
 
 mod app;
+mod approval;
 pub mod http;
 mod leases;
 mod planning;

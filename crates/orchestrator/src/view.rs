@@ -1,6 +1,6 @@
 //! From what the store keeps to what a client sees. No decision is made here.
 
-use crate::{planning, stored::PlanDocument};
+use crate::{approval, planning, stored::PlanDocument};
 use octollm_contract::{
     ArmName, Document, TaskId, Timestamp,
     api::{
@@ -134,7 +134,7 @@ fn asked_at(
         }
         Awaited::Approval => {
             let Some(kept) = record.steps.get(usize::from(place)) else { return Ok(None) };
-            format!("May this step start: {}", planning::document(kept, place)?.step.summary)
+            approval::question(&planning::document(kept, place)?.step)?
         }
     };
     Ok(Some((awaits, question)))

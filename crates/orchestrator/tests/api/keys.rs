@@ -190,3 +190,36 @@ async fn a_policy_that_cannot_be_honoured_makes_no_key() {
     assert_eq!(octo.client(&octo.admin).keys().await.unwrap(), before);
     octo.stop().await;
 }
+
+/// P6: whoever approves is shown what will run, in the task and in its event.
+#[tokio::test]
+async fn an_approval_shows_the_program_and_its_arguments() {
+    let octo = Octo::start().await;
+    let policy = Policy {
+        any_command: true,
+        approvals: [octollm_access::Approval::Command].into(),
+        ..Policy::default_admin()
+    };
+    let new = octollm_orchestrator::NewKey {
+        role: Role::User,
+        tenant: Some("default".parse().unwrap()),
+        scopes: None,
+        policy: Some(policy),
+        label: String::new(),
+    };
+    let key = octo.app.create_key(&Caller::local(Policy::default()), new).await.unwrap().key;
+    let client = octo.client(&key);
+    let task = client.submit(&wish("run `uname -a`"), None).await.unwrap().task_id;
+    let view = client.task(task).await.unwrap();
+    let question = view.question.expect("it waits for an approval");
+    assert!(question.contains(r#"calls shell {"argv":["uname","-a"]}"#), "{question}");
+    let mut events = client.events(task, 0).await.unwrap();
+    let asked = loop {
+        let event = within(events.next()).await.unwrap().unwrap();
+        if event.event == "task.waiting" {
+            break event;
+        }
+    };
+    assert_eq!(asked.data, json!({ "awaits": "approval", "question": question }));
+    octo.stop().await;
+}
