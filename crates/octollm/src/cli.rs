@@ -418,8 +418,9 @@ mod tests {
     fn the_help_of_usage_says_what_it_shows() {
         let mut command = Cli::command();
         let usage = command.find_subcommand_mut("usage").unwrap().clone();
-        // Neither what stands in the environment nor how wide a terminal is is of the help.
-        let mut usage = usage.mut_args(|argument| argument.hide_env(true)).term_width(100);
+        // Neither what stands in the environment nor how wide a terminal is is of the help; nor is how wide a
+        // build takes an ellipsis to be, by which one line would end at a hundred.
+        let mut usage = usage.mut_args(|argument| argument.hide_env(true)).term_width(120);
         let help = usage.render_help().to_string();
         insta::assert_snapshot!(help, @r#"
         What the tasks of a server came to and what their model calls cost, day by day
@@ -428,12 +429,10 @@ mod tests {
 
         Options:
               --url <URL>   Where the server is [default: http://127.0.0.1:8410]
-              --ca <FILE>   A PEM file of certificates: an https server is believed only if one of them has
-                            signed its. Default: those that the system trusts
-              --key <KEY>   The key to call it with. Give it by the variable: arguments are visible to
-                            everyone
-              --json        One JSON object a line instead of text; {"error": {"reason": …, "message":
-                            …}} if it fails
+              --ca <FILE>   A PEM file of certificates: an https server is believed only if one of them has signed its. Default:
+                            those that the system trusts
+              --key <KEY>   The key to call it with. Give it by the variable: arguments are visible to everyone
+              --json        One JSON object a line instead of text; {"error": {"reason": …, "message": …}} if it fails
               --by-arm      How the steps of each arm ended, over all days together
               --from <DAY>  The first day, such as 2026-11-01. Default: 30 days are shown
               --to <DAY>    The last day. Default: today
