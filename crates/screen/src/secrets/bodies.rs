@@ -136,6 +136,44 @@ pub(super) fn user_info(bytes: &[u8], from: usize) -> Option<usize> {
     has_password.then_some(from + length)
 }
 
+/// The value that follows when `name=` begins at `from`.
+fn pair(bytes: &[u8], from: usize) -> Option<usize> {
+    const NAME_MAX: usize = 64;
+    let of_name = |b: &&u8| Url.has(**b) || **b == b'.';
+    let name = bytes[from..].iter().take(NAME_MAX).take_while(of_name).count();
+    (name > 0 && bytes.get(from + name) == Some(&b'=')).then_some(from + name + 1)
+}
+
+/// Whether the pairs of a cookie header begin at `from`: the first has a value that is rather random than a
+/// word or code.
+pub(super) fn are_cookies(bytes: &[u8], from: usize) -> bool {
+    const LEAST: usize = 16;
+    const SEEN: usize = 128;
+    let Some(value) = pair(bytes, from) else { return false };
+    let seen = &bytes[..bytes.len().min(value + SEEN)];
+    let text = &seen[value..password_end(seen, value)];
+    // A mask has a bracket, so that what is masked once is not looked at again.
+    let is_code = text.iter().any(|b| matches!(b, b'(' | b'[' | b'{' | b'$'));
+    let has = |of: fn(&u8) -> bool| text.iter().any(of);
+    text.len() >= LEAST && !is_code && has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic)
+}
+
+/// The end of the pairs that begin at `from`.
+pub(super) fn cookies_end(bytes: &[u8], from: usize) -> usize {
+    let mut end = from;
+    loop {
+        end = password_end(bytes, end);
+        if bytes.get(end) != Some(&b';') {
+            return end;
+        }
+        let blank = usize::from(bytes.get(end + 1) == Some(&b' '));
+        match pair(bytes, end + 1 + blank) {
+            Some(value) => end = value,
+            None => return end,
+        }
+    }
+}
+
 /// What ends a password in a text: it may hold nearly everything.
 fn ends_password(b: u8) -> bool {
     b.is_ascii_whitespace()

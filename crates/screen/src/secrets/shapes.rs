@@ -41,6 +41,9 @@ enum Body {
     Header { least: usize },
     /// `user:password@`.
     UserInfo,
+    /// `=` or `:`, with quotes and blanks, then `name=value` pairs of which the first has a long value with
+    /// letters and digits; the pairs are secret.
+    Cookies,
 }
 
 /// A set of characters.
@@ -88,6 +91,11 @@ const fn capitals(anchor: &'static str) -> Shape {
         border: false,
         body: Body::Exactly { of: Class::Capital, count: 16 },
     }
+}
+
+/// Exactly so many, with a border before it: random letters need not have a digit among them.
+const fn exactly(anchor: &'static str, of: Class, count: usize) -> Shape {
+    Shape { kind: SecretKind::Provider, anchor, border: true, body: Body::Exactly { of, count } }
 }
 
 const fn named(kind: SecretKind, anchor: &'static str) -> Shape {
@@ -151,6 +159,7 @@ pub(super) const SHAPES: &[Shape] = &[
     run(Stripe, "rk_live_", Alnum, 16),
     run(Stripe, "rk_test_", Alnum, 16),
     run(Stripe, "whsec_", Token, 20),
+    exactly("hf_", Alnum, 34),
     wary(Provider, "hf_", Alnum, 30),
     wary(Provider, "gsk_", Alnum, 20),
     wary(Provider, "xai-", Alnum, 20),
@@ -167,10 +176,20 @@ pub(super) const SHAPES: &[Shape] = &[
     wary(Provider, "SG.", Token, 40),
     wary(Provider, "hvs.", Url, 20),
     wary(Provider, "hvb.", Url, 20),
+    exactly("key-", Hex, 32),
+    run(Provider, "ATATT3xFfGF0", Token, 40),
+    run(Provider, "NRAK-", Alnum, 27),
+    exactly("sbp_", Hex, 40),
+    run(Provider, "sq0atp-", Url, 22),
+    run(Provider, "sq0csp-", Url, 43),
+    wary(Provider, "fm2_", Token, 40),
+    exactly("secret_", Alnum, 43),
+    wary(Provider, "ntn_", Alnum, 40),
     other(Provider, ":AA", false, Body::BehindDigits { least: 31 }),
     // octo_<id>_<secret>: an id of at least one, a secret of at least 32.
     run(OctoLlm, "octo_", Url, 34),
     other(Jwt, "eyJ", true, Body::Jwt),
+    run(PrivateKey, "AGE-SECRET-KEY-1", Class::Capital, 50),
     other(PrivateKey, "-----BEGIN ", false, Body::Pem),
     other(PrivateKey, "-----END ", false, Body::PemEnd),
     named(Named, "x-api-key"),
@@ -183,8 +202,11 @@ pub(super) const SHAPES: &[Shape] = &[
     named(Named, "AccountKey"),
     header("bearer"),
     header("authorization: basic"),
+    header("authorization: bot"),
+    other(Named, "cookie", true, Body::Cookies),
     other(UrlPassword, "://", false, Body::UserInfo),
     password("password"),
+    password("passphrase"),
     password("passwd"),
     password("pwd"),
     password("secret"),
@@ -211,6 +233,7 @@ impl Shape {
             Body::Assigned { least } | Body::Header { least } => run_end(text, start, Token, least, headers),
             Body::Password => bodies::password_end(bytes, start),
             Body::UserInfo => bodies::user_info(bytes, start)?,
+            Body::Cookies => bodies::cookies_end(bytes, start),
         };
         Some(start..end)
     }
@@ -222,7 +245,7 @@ impl Shape {
         let end = at.checked_add(self.anchor.len()).filter(|end| *end <= bytes.len())?;
         let anchor = &bytes[at..end];
         let same = match self.body {
-            Body::Assigned { .. } | Body::Header { .. } | Body::Password => {
+            Body::Assigned { .. } | Body::Header { .. } | Body::Password | Body::Cookies => {
                 anchor.eq_ignore_ascii_case(self.anchor.as_bytes())
             }
             Body::Run { .. }
@@ -288,6 +311,7 @@ impl Shape {
                 (blanks > 0 && run(value, Token).len() >= least).then_some(value)
             }
             Body::UserInfo => bodies::user_info(bytes, end).map(|_| end),
+            Body::Cookies => bodies::value(bytes, end).filter(|value| bodies::are_cookies(bytes, *value)),
         }
     }
 
@@ -301,7 +325,8 @@ impl Shape {
             | Body::Assigned { .. }
             | Body::Password
             | Body::Header { .. }
-            | Body::UserInfo => false,
+            | Body::UserInfo
+            | Body::Cookies => false,
         }
     }
 }

@@ -8,6 +8,7 @@ fn samples() -> Vec<(SecretKind, String)> {
     use SecretKind::*;
     let mixed = "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0u1V2w3X4y5Z6";
     let upper = "A1B2C3D4E5F6G7H8";
+    let hex = "0123456789abcdef".repeat(2);
     vec![
         (OpenAi, format!("sk-{mixed}")),
         (OpenAi, format!("sk-proj-{mixed}_-{mixed}")),
@@ -26,6 +27,20 @@ fn samples() -> Vec<(SecretKind, String)> {
         (Stripe, format!("sk_live_{}", &mixed[..24])),
         (Stripe, format!("rk_live_{}", &mixed[..24])),
         (Provider, format!("hf_{}", &mixed[..34])),
+        (Provider, format!("hf_{}", &"qWertZuioPasDfghJklYxcvBnmQweRtzUioP"[..34])),
+        (Provider, format!("key-{hex}")),
+        (Provider, format!("ATATT3xFfGF0{mixed}_-{mixed}=1A2B3C4D")),
+        (Provider, format!("NRAK-{}", "ABCDEFGHIJKLMNOPQRSTUVWXYZABC".get(..27).unwrap())),
+        (Provider, format!("sbp_{hex}{}", &hex[..8])),
+        (Provider, format!("sq0atp-{}", &mixed[..22])),
+        (Provider, format!("sq0csp-{}", &mixed[..43])),
+        (Provider, format!("fm2_lJPECAAA/+{mixed}==")),
+        (Provider, format!("secret_{}", &mixed[..43])),
+        (Provider, format!("ntn_{}", &mixed[..46])),
+        (
+            PrivateKey,
+            format!("AGE-SECRET-KEY-1{}", "QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L".repeat(2).get(..58).unwrap()),
+        ),
         (Provider, format!("npm_{}", &mixed[..36])),
         (Provider, format!("hvs.{}", &mixed[..24])),
         (Provider, format!("hvb.{mixed}_-{mixed}")),
@@ -47,6 +62,12 @@ fn in_place() -> Vec<(SecretKind, &'static str, String, &'static str)> {
         (Aws, r#"{"SecretAccessKey": ""#, format!("{}/+", &mixed[..38]), r#""}"#),
         (Bearer, "Authorization: Bearer ", mixed.to_owned(), "\r\n"),
         (Bearer, "authorization: basic ", format!("{}==", &mixed[..30]), "\n"),
+        (Bearer, "Authorization: Bot ", format!("MTIz{}.GaBcDe.{mixed}", &mixed[..20]), "\n"),
+        (Provider, "FlyV1 ", format!("fm2_{mixed}{mixed}"), ",next"),
+        (Named, "Cookie: ", format!("a.sid=s%3A{mixed}; csrf=x1; theme=dark"), "\r\n"),
+        (Named, "Set-Cookie: ", format!("sid={mixed}; Path=/"), "; HttpOnly"),
+        (Named, r#""cookie": ""#, format!("sid={mixed}"), r#"""#),
+        (Named, "passphrase: ", "Sup3rS3cret!".to_owned(), "\n"),
         (Named, "X-Api-Key: ", mixed.to_owned(), "\n"),
         (Named, r#"\"api_key\": \""#, mixed.to_owned(), r#"\""#),
         (Named, "DB_PASSWORD=", "hunter22".to_owned(), "\n"),
@@ -105,6 +126,13 @@ fn what_is_no_secret_stays() {
         "at 12:AA and 123456:AAshort",
         "ends with -----END PRIVATE KEY-----",
         "abc\n-----END CERTIFICATE-----",
+        "hf_model_config.json, hf_hub_download(), hf_TransformersTokenizerFastConfiguration",
+        "key-value, key-0123456789abcdef, key-0123456789abcdef0123456789abcdef0123 is a longer digest",
+        "secret_santa_list and secret_of_the_old_clock, secret_key_base",
+        "NRAK-1, sbp_local, fm2_radio, ntn_news, AGE-SECRET-KEY-1 is how one begins, ATATT3xFfGF0 too",
+        "cookie: chocolate-chip-cookie-number-12, tough-cookie: 4.1.3, cookies = 12345678901234567890",
+        "Cookie: theme=dark; cookie = name=\"x\"; Set-Cookie: sid=${SESSION_COOKIE_VALUE_1}",
+        "passphrase: correct horse battery staple",
         "",
     ] {
         assert_eq!(mask(text).text, text);
@@ -188,6 +216,9 @@ fn hostile_text_takes_one_pass() {
         "\n-----END PRIVATE KEY-----",
         "-----END PRIVATE KEY",
         "123456:AA",
+        "cookie:",
+        "cookie:a=a1a1a1a1a1a1a1a1;",
+        "key-",
     ];
     for (first, part) in parts.iter().flat_map(|part| [("", part), ("sk-a1a1a1a1a1a1a1a1a1a1a1", part)]) {
         let text = format!("{first}{}", part.repeat((512 << 10) / part.len()));
