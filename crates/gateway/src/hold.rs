@@ -93,13 +93,13 @@ pub(crate) async fn hold(
                 let question = counted;
                 return Ok(Held { id, route, seat, ask, price, worst, number, deadline, question, masked });
             }
-            Err(ThinkLine::OverBudget(over)) => over,
-            Err(line @ ThinkLine::Away(_)) => {
+            Err(NotHeld::Surely(ThinkLine::OverBudget(over))) => over,
+            Err(NotHeld::Perhaps(line)) => {
                 let (question, deadline) = (counted, None);
                 let held = Held { id, route, seat, ask, price, worst, number, deadline, question, masked };
                 return Err(Unheld::InDoubt(Box::new(held), line));
             }
-            Err(line) => return Err(line.into()),
+            Err(NotHeld::Surely(line)) => return Err(line.into()),
         };
         match others(gateway, claims, worst_of(least)).await? {
             // What an earlier call has not used is about to become free.
@@ -159,6 +159,14 @@ async fn others(gateway: &Inner, claims: &StepClaims, least: Spent) -> Result<Ot
     Ok(if hold { Others::Hold } else { Others::No { presumed } })
 }
 
+/// Why a call is not known to be held, and what whoever asks is told.
+enum NotHeld {
+    Surely(ThinkLine),
+    /// An earlier try was in doubt, and what the last one says is true of a hold that is there, too: the
+    /// lease may have been lost in between.
+    Perhaps(ThinkLine),
+}
+
 /// Holds durably, and says when the task's time is over. The same hold again changes nothing, so a
 /// commit of unknown fate is repeated.
 async fn held(
@@ -167,17 +175,24 @@ async fn held(
     call: CallId,
     number: u32,
     worst: Spent,
-) -> Result<Option<Timestamp>, ThinkLine> {
+) -> Result<Option<Timestamp>, NotHeld> {
     let command = Command::Hold { place: claims.step.place, token: claims.lease, call, number, worst };
     let mut decided = decide(gateway, claims, command.clone()).await;
+    let mut in_doubt = false;
     for _ in 0..HOLD_AGAIN_MAX {
         if !matches!(decided, Err(ThinkLine::Away(_))) {
             break;
         }
+        in_doubt = true;
         sleep(HOLD_AGAIN).await;
         decided = decide(gateway, claims, command.clone()).await;
     }
-    decided
+    decided.map_err(|line| match line {
+        // What is held is not asked for its price again.
+        ThinkLine::OverBudget(_) | ThinkLine::Refused(_) => NotHeld::Surely(line),
+        line if in_doubt => NotHeld::Perhaps(line),
+        line => NotHeld::Surely(line),
+    })
 }
 
 async fn decide(

@@ -91,7 +91,11 @@ async fn kept(
         let why = format!("question {number} was under way when its orchestrator ended: {why}");
         return Ok(Some(Kept::Failure(why)));
     }
-    let receipt = last.and_then(|document| document.read::<Receipt>().ok());
+    let receipt = match last.map(|document| document.read::<Receipt>()).transpose() {
+        Ok(receipt) => receipt,
+        // Written by another version: whatever it says, the question may have been paid.
+        Err(error) => return Ok(Some(lost(claims, number, &error))),
+    };
     match receipt.filter(|receipt| receipt.asked == call.asked).map(|receipt| receipt.outcome) {
         Some(Outcome::Answered { answer, .. }) => match gateway.parts.artefacts.get(answer).await {
             Ok(bytes) => Ok(Some(

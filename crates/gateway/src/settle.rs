@@ -11,6 +11,7 @@ use crate::{
 };
 use bytes::Bytes;
 use octollm_access::{StepClaims, TenantScope};
+use octollm_artefacts::PutError;
 use octollm_client::ThinkLine;
 use octollm_contract::{CallId, ContentHash, Cost, Document, MicroUsd, Millis, model::Answer};
 use octollm_lifecycle::{Command, Refusal};
@@ -21,6 +22,8 @@ use tokio::time::sleep;
 /// A settlement is tried again after so long, for as long as the process lives.
 const SETTLE_AGAIN: Duration = Duration::from_millis(200);
 const SETTLE_AGAIN_MAX: Duration = Duration::from_secs(10);
+/// An answer is tried to be kept so often: its hold stands meanwhile.
+const KEEP_TRIES_MAX: u32 = 5;
 
 /// Says the last word and settles. Settling goes on until the store has taken it.
 pub(crate) async fn settle(gateway: &Inner, claims: &StepClaims, held: Held, call: &Call, ended: Ended) {
@@ -105,16 +108,23 @@ fn why(last_word: &ThinkLine) -> String {
     }
 }
 
+/// Keeps an answer for other attempts of the step, which else would take the next number and pay again.
 async fn keep(gateway: &Inner, answer: &Answer) -> Option<ContentHash> {
-    let bytes = serde_json::to_vec(answer).expect("an answer is JSON");
-    match gateway.parts.artefacts.put(Bytes::from(bytes)).await {
-        Ok(hash) => Some(hash),
-        Err(error) => {
-            // It was heard; only another attempt would have to ask again.
-            tracing::warn!(error = &error as &dyn std::error::Error, "an answer cannot be kept");
-            None
+    let bytes = Bytes::from(serde_json::to_vec(answer).expect("an answer is JSON"));
+    for tries in 1.. {
+        match gateway.parts.artefacts.put(bytes.clone()).await {
+            Ok(hash) => return Some(hash),
+            Err(PutError::Unconfirmed(error)) if tries < KEEP_TRIES_MAX => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "an answer cannot be kept now");
+                sleep(SETTLE_AGAIN * tries).await;
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "an answer is not kept");
+                return None;
+            }
         }
     }
+    None
 }
 
 impl Inner {

@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use octollm_access::{StepClaims, TenantScope};
 use octollm_client::{ThinkAsk, ThinkError, whole};
 use octollm_contract::{
-    CallId, Cost, MicroUsd, Millis,
+    CallId, Cost, Document, MicroUsd, Millis,
     model::{Ask, Chunk, Message, WaitsFor},
 };
 use octollm_gateway::Outcome;
@@ -359,6 +359,47 @@ async fn a_hold_in_doubt_is_given_back() {
     let task = bench.task().await;
     assert_eq!((task.holds.len(), task.ledger.cost()), (0, Cost::Known(MicroUsd::ZERO)));
     assert_eq!((bench.calls(), bench.answer(1, "?").await.unwrap().as_str()), (0, "anew"));
+}
+
+/// P5: a receipt of another version cannot be read, and may be that of a paid answer: nothing is asked.
+#[tokio::test]
+async fn a_question_with_a_receipt_that_nobody_here_can_read_is_not_asked_again() {
+    use octollm_store::Tasks as _;
+    let bench = Bench::new("priced", dollars(10_000), vec![Act::Say("anew")]).await;
+    let (step, token) = (bench.claims.step, bench.claims.lease);
+    let (call, spent) =
+        (CallId::from_bytes([7; 16]), Spent { cost: Cost::Known(MicroUsd::new(5)), tokens: 5 });
+    let receipt =
+        Document::from_json(r#"{"model": "priced", "outcome": {"postponed": "by a later version"}}"#);
+    for command in [
+        Command::Hold { place: step.place, token, call, number: 1, worst: spent },
+        Command::Settle { call, spent, receipt, artefacts: Vec::new() },
+    ] {
+        let directed = Directed { task: step.task, scope: TenantScope::System, command };
+        bench.store.decide(vec![directed]).await.remove(0).unwrap();
+    }
+    assert!(matches!(bench.answer(1, "?").await, Err(ThinkError::Failed(_))));
+    assert_eq!((bench.calls(), bench.answer(2, "?").await.unwrap().as_str()), (0, "anew"));
+}
+
+/// P5: what was held in doubt is given back, too, when the task is stopped before the hold is repeated.
+#[tokio::test(start_paused = true)]
+async fn a_hold_in_doubt_is_given_back_when_its_repetition_is_refused() {
+    use octollm_store::Tasks as _;
+    let bench = Bench::new("priced", dollars(10_000), vec![Act::Say("unasked")]).await;
+    bench.store.leave_unconfirmed(1);
+    let (asked, ()) = tokio::join!(bench.answer(1, "?"), async {
+        while bench.record().await.task.holds.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        let directed =
+            Directed { task: bench.claims.step.task, scope: TenantScope::System, command: Command::Cancel };
+        bench.store.decide(vec![directed]).await;
+    });
+    assert!(asked.is_err(), "{asked:?}");
+    let task = bench.task().await;
+    assert_eq!((task.holds.len(), task.ledger.cost()), (0, Cost::Known(MicroUsd::ZERO)));
+    assert_eq!(bench.calls(), 0);
 }
 
 /// P5: an orchestrator that is cut off from the store repeats a hold, and is taken for dead meanwhile: the
