@@ -47,10 +47,12 @@ const THINKING_BEGINS_WITHIN: Duration = Duration::from_secs(15);
 const BEAT_WITHIN: Duration = Duration::from_millis(900);
 /// One heartbeat is sent to so many orchestrators at most, the next one to those after them.
 const BEAT_TURNS_MAX: usize = 3;
-/// An orchestrator that has not answered a report by then, or a wish for steps so long after its wait,
-/// stands still: for its store it waits ten seconds at most. The report is repeated where the step is beaten
-/// by then.
+/// An orchestrator that has not answered a wish for steps so long after its wait stands still: it asks its
+/// store once, and waits ten seconds for it at most.
 const REPLY_WITHIN: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 12 });
+/// The same of a report, which takes longer to send, to settle the calls of and to store. It is repeated
+/// where the step is beaten by then.
+const REPORTED_WITHIN: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 25 });
 const BUSY: Millis = Millis::from_secs(1);
 
 /// A worker's way to its orchestrators: its arm key for asking, a step's token for reporting.
@@ -154,7 +156,7 @@ impl HttpLeases {
             ["internal", "v1", "step"].into_iter().chain(segments.iter().copied()).collect();
         let build = |transport: &Transport| {
             let request =
-                transport.request(method.clone(), &whole, &[], token.reveal()).timeout(REPLY_WITHIN);
+                transport.request(method.clone(), &whole, &[], token.reveal()).timeout(REPORTED_WITHIN);
             with(request.header(PROTOCOL_HEADER, PROTOCOL_VERSION.to_string()))
         };
         self.orchestrators.send(token, build).await
