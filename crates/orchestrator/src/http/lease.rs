@@ -234,7 +234,7 @@ pub(super) async fn think(
     let lines = thinking.ready_chunks(LINES_AT_ONCE_MAX).map(|said| {
         let mut lines = Vec::new();
         for said in said {
-            lines.extend(serde_json::to_vec(&ThinkLine::from(said)).unwrap_or_default());
+            lines.extend(serde_json::to_vec(&ThinkLine::from(said)).expect("a line is JSON"));
             lines.push(b'\n');
         }
         Bytes::from(lines)
