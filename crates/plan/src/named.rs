@@ -39,13 +39,36 @@ fn speaks_of_here(goal: &str) -> bool {
 
 /// The words of a goal without the punctuation around them; what stands in quotes is one.
 fn words(goal: &str) -> impl Iterator<Item = &str> {
-    let quoted = goal.split(['"', '`', '\'']).skip(1).step_by(2);
-    let plain = goal.split(|c: char| c.is_whitespace() || matches!(c, '"' | '`' | '\''));
+    let plain = goal.split(|c: char| c.is_whitespace() || is_quote(c));
     let bare = plain.map(|word| {
         let word = word.trim_start_matches(['(', '[', '<', ',', ';']);
         word.trim_end_matches([')', ']', '>', ',', ';', ':', '!', '?', '.'])
     });
-    quoted.chain(bare).filter(|word| !word.is_empty())
+    quoted(goal).into_iter().chain(bare).filter(|word| !word.is_empty())
+}
+
+/// What stands in quotes. They open before a word and close behind one, with the same character, so that
+/// an apostrophe is none.
+fn quoted(goal: &str) -> Vec<&str> {
+    let behind_a_word = |at: usize| goal[..at].chars().next_back().is_some_and(char::is_alphanumeric);
+    let before_a_word = |at: usize| goal[at + 1..].chars().next().is_some_and(char::is_alphanumeric);
+    let mut found = Vec::new();
+    let mut open: Option<(usize, char)> = None;
+    for (at, c) in goal.char_indices().filter(|(_, c)| is_quote(*c)) {
+        match open {
+            None if !behind_a_word(at) => open = Some((at + 1, c)),
+            Some((from, quote)) if quote == c && !before_a_word(at) => {
+                found.push(&goal[from..at]);
+                open = None;
+            }
+            None | Some(_) => {}
+        }
+    }
+    found
+}
+
+fn is_quote(c: char) -> bool {
+    matches!(c, '"' | '`' | '\'')
 }
 
 fn host(word: &str) -> Option<HostPort> {
@@ -108,7 +131,14 @@ mod tests {
             roots("Refactor x.py and ./src and/or nothing"),
             ["/home/me/work/src", "/home/me/work/x.py"]
         );
-        assert_eq!(roots("Summarise '~/a b.txt'"), ["/home/me/a b.txt"]);
+        for quoted in [
+            "Summarise '~/a b.txt'",
+            "Don't change anything; summarise '~/a b.txt'.",
+            "Summarise the users' notes in \"~/a b.txt\"",
+            "Don't; it's in `~/a b.txt`",
+        ] {
+            assert_eq!(roots(quoted), ["/home/me/a b.txt"], "{quoted}");
+        }
         assert_eq!(roots("What is in ../?"), ["/home/me"]);
         for here in [
             "Explain what this repo does",
