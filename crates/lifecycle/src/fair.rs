@@ -29,8 +29,8 @@ pub const AGING: Millis = Millis::from_secs(60);
 
 /// At most `wanted` of `candidates`, in the order in which they are to be handed out.
 ///
-/// `running` says how many steps of each tenant are leased now (absent: none). The answer
-/// does not depend on the order of `candidates`.
+/// `running` says how many steps of each tenant are leased now (absent: none); where all candidates are one
+/// tenant's it need not be known. The answer does not depend on the order of `candidates`.
 #[must_use]
 pub fn choose(
     candidates: &[Candidate],

@@ -8,7 +8,7 @@
 //! a transaction.
 
 use super::{
-    draft::{Busy, Drafts, load},
+    draft::{Busy, Drafts, Leases, load},
     fault::Fault,
     lane::{Done, Shared, Work},
     link::Link,
@@ -33,7 +33,8 @@ use tokio_postgres::Row;
 const TENANTS_AT_ONCE: usize = 64;
 /// A claim looks at so many groups of tenants at most.
 const GROUPS_MAX: usize = 16;
-/// A claim gives out at most so many steps.
+/// A claim gives out at most so many steps: more than a worker's poll asks for, so that whoever uses the
+/// store itself need not ask again.
 const CLAIM_MAX: usize = 1024;
 /// So many rows of each queue are read beyond those that are wanted.
 const BEYOND: usize = 32;
@@ -92,7 +93,7 @@ struct Claiming<'a> {
     link: &'a Link,
     asks: &'a [&'a Wanted],
     now: Timestamp,
-    /// How many steps of each tenant were at work; absent until there are several tenants to choose among.
+    /// How many steps of each tenant were at work before; absent until [`Claiming::at_work`] needs it.
     running: Option<BTreeMap<TenantId, u32>>,
     /// There were several tenants to choose among.
     several: bool,
@@ -268,22 +269,32 @@ impl<'a> Claiming<'a> {
     async fn choose_and_lease(&mut self) -> Result<bool, Fault> {
         let mut picks: Vec<(usize, Waiting)> = Vec::new();
         let mut at_work = self.at_work().await?;
-        for ask in 0..self.asks.len() {
-            let arms = &self.asks[ask].arms;
+        // Whose turn a step is does not depend on who does it: those who want the same arms choose together.
+        let mut wishes: Vec<(&[ArmName], Vec<usize>)> = Vec::new();
+        let all: &[&Wanted] = self.asks;
+        for (ask, wanted) in all.iter().enumerate() {
+            match wishes.iter_mut().find(|(arms, _)| *arms == wanted.arms.as_slice()) {
+                Some((_, asks)) => asks.push(ask),
+                None => wishes.push((&wanted.arms, vec![ask])),
+            }
+        }
+        for (arms, asks) in wishes {
             let candidates: Vec<fair::Candidate> = self
                 .waiting
                 .iter()
                 .filter(|waiting| arms.contains(&waiting.arm))
                 .map(|waiting| waiting.candidate.clone())
                 .collect();
-            let chosen = fair::choose(&candidates, &at_work, self.left(ask), self.now);
+            let takers = asks.iter().flat_map(|ask| std::iter::repeat_n(*ask, self.left(*ask)));
+            let takers: Vec<usize> = takers.collect();
+            let chosen = fair::choose(&candidates, &at_work, takers.len(), self.now);
             let turns: HashMap<StepId, usize> = chosen.into_iter().zip(0..).collect();
             let waiting = std::mem::take(&mut self.waiting).into_iter();
             let (mut chosen, rest): (Vec<_>, Vec<_>) =
                 waiting.partition(|waiting| turns.contains_key(&waiting.candidate.step));
             self.waiting = rest;
             chosen.sort_by_key(|waiting| turns.get(&waiting.candidate.step));
-            for waiting in chosen {
+            for (ask, waiting) in takers.into_iter().zip(chosen) {
                 add_one(&mut at_work, &waiting.candidate.tenant);
                 picks.push((ask, waiting));
             }
@@ -298,7 +309,7 @@ impl<'a> Claiming<'a> {
             .collect();
         if !missing.is_empty() {
             let missing: Vec<_> = missing.into_iter().collect();
-            let (_, more) = load(self.link, &missing, Busy::Skip, false).await?;
+            let (_, more) = load(self.link, &missing, Busy::Skip, Leases::WhereSome, false).await?;
             self.drafts.tasks.extend(more.tasks);
         }
         for (ask, waiting) in picks {
@@ -451,7 +462,7 @@ impl<'a> Claiming<'a> {
     }
 }
 
-/// How many steps of each tenant are at work.
+/// How many leases each tenant has.
 async fn running(link: &Link) -> Result<BTreeMap<TenantId, u32>, Fault> {
     let leased = link.client.query(&link.sql.running, &[]).await.map_err(Fault::before)?;
     let counts = leased.iter().map(|row| {

@@ -2,7 +2,7 @@
 //! transaction. And the system's own commands: expiry, workers and callers that are gone.
 
 use super::{
-    draft::{Busy, Drafts, load},
+    draft::{Busy, Drafts, Leases, load},
     fault::Fault,
     lane::{Done, Shared, Work},
     link::Link,
@@ -33,7 +33,7 @@ impl Work for Decides {
             return Ok(Done { answers: asks.iter().map(|_| Vec::new()).collect(), news: News::default() });
         }
         let ids: Vec<TaskId> = ids.into_iter().collect();
-        let (now, mut drafts) = load(link, &ids, Busy::Wait, true).await?;
+        let (now, mut drafts) = load(link, &ids, Busy::Wait, Leases::AtOnce, true).await?;
         let answers = asks
             .iter()
             .map(|commands| {

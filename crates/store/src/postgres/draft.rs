@@ -59,6 +59,15 @@ pub(super) enum Busy {
     Skip,
 }
 
+/// When the leases of tasks are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leases {
+    /// With the tasks: most of them have some.
+    AtOnce,
+    /// After them, where a step has one: few do.
+    WhereSome,
+}
+
 /// The tasks of a transaction by id; the error of one that cannot be read.
 #[derive(Default)]
 pub(super) struct Drafts {
@@ -78,33 +87,36 @@ impl Drafts {
 }
 
 /// Locks tasks and reads them; one round trip, and a second for what few tasks have: accounts of model
-/// calls, and, of those that are left out when they are busy, leases. The moment is read after the locks
-/// are held. `begin`: the transaction begins with it.
+/// calls, and leases where `leases` says so. The moment is read after the locks are held. `begin`: the
+/// transaction begins with it.
 pub(super) async fn load(
     link: &Link,
     ids: &[TaskId],
     busy: Busy,
+    leases: Leases,
     begin: bool,
 ) -> Result<(Timestamp, Drafts), Fault> {
     let (client, sql) = (&link.client, &link.sql);
     let keys: Vec<Uuid> = ids.iter().copied().map(rows::uuid).collect();
-    // Whoever waits mostly reports to a lease. Whoever does not is about to give one out, and few tasks
-    // have other steps at work.
-    let (lock, reporting) = match busy {
-        Busy::Wait => (&sql.lock, keys.as_slice()),
-        Busy::Skip => (&sql.lock_free, [].as_slice()),
+    let lock = match busy {
+        Busy::Wait => &sql.lock,
+        Busy::Skip => &sql.lock_free,
+    };
+    let at_once = match leases {
+        Leases::AtOnce => keys.as_slice(),
+        Leases::WhereSome => &[],
     };
     let began = async { if begin { client.batch_execute("BEGIN").await } else { Ok(()) } };
     let rows_of = async |statement, of: &[Uuid]| {
         if of.is_empty() { Ok(Vec::new()) } else { client.query(statement, &[&of]).await }
     };
-    let (_, tasks, told, steps, mut leases) = tokio::try_join!(
+    let (_, tasks, told, steps, mut found) = tokio::try_join!(
         biased;
         began,
         async { client.query(lock, &[&keys]).await },
         async { client.query_one(&sql.moment, &[]).await },
         async { client.query(&sql.steps, &[&keys]).await },
-        rows_of(&sql.leases, reporting),
+        rows_of(&sql.leases, at_once),
     )
     .map_err(Fault::before)?;
     let now = link.clock.moment(rows::get(&told, 0)?);
@@ -116,7 +128,7 @@ pub(super) async fn load(
         if rows::is_counted(row).unwrap_or(false) {
             counted.push(rows::uuid(id));
         }
-        if busy == Busy::Skip
+        if leases == Leases::WhereSome
             && steps.get(&id).is_some_and(|steps| steps.iter().any(|row| rows::is_leased(row, 1)))
         {
             leased.push(rows::uuid(id));
@@ -129,8 +141,8 @@ pub(super) async fn load(
         rows_of(&sql.leases, &leased),
     )
     .map_err(Fault::before)?;
-    leases.extend(more);
-    let leases = by_task(&leases)?;
+    found.extend(more);
+    let leases = by_task(&found)?;
     let mut drafts = Drafts::default();
     for row in &tasks {
         let id = rows::task_id(row, 0)?;

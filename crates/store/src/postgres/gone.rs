@@ -11,7 +11,7 @@
 
 use super::{
     decide::commit,
-    draft::{Busy, load},
+    draft::{Busy, Leases, load},
     fault::Fault,
     lane::Shared,
     link::Link,
@@ -179,7 +179,7 @@ async fn end(
 ) -> Result<(), Fault> {
     let ids: Vec<TaskId> = left.keys().copied().collect();
     for slice in ids.chunks(SLICE) {
-        let (now, mut drafts) = load(link, slice, busy, true).await?;
+        let (now, mut drafts) = load(link, slice, busy, Leases::AtOnce, true).await?;
         for (id, found) in &mut drafts.tasks {
             let Some(left) = left.get(id) else { continue };
             let draft = match found {

@@ -1,8 +1,9 @@
 //! A lane: one connection, its owner, and the queue before it.
 //!
 //! Callers put what they want into the queue and wait for the answer. The owner takes what is queued,
-//! does it in one transaction, and answers once it is committed; while it waits for the commit, the
-//! next batch gathers: one batch is in flight, nobody lingers. A caller who goes away changes nothing
+//! lets those who are about to ask do so (one turn of the runtime, no time), does all of it in one
+//! transaction, and answers once it is committed; while it waits for the commit, the next batch gathers:
+//! one batch is in flight. A caller who goes away changes nothing
 //! for the connection.
 //!
 //! When a transaction fails for what is in it, its halves are tried apart, down to the one request

@@ -3,7 +3,7 @@
 
 use super::{
     decide::commit,
-    draft::{Busy, Draft, Drafts, load},
+    draft::{Busy, Draft, Drafts, Leases, load},
     fault::{Fault, Stage},
     gone::{self, ended_leases},
     keys,
@@ -214,7 +214,7 @@ impl Upkeep {
         let due: BTreeSet<(Timestamp, TaskId)> = due.into_iter().map(|(id, at)| (at, id)).collect();
         let due: Vec<TaskId> = due.into_iter().take(most).map(|(_, id)| id).collect();
         if !due.is_empty() {
-            let (now, mut drafts) = load(link, &due, Busy::Wait, true).await?;
+            let (now, mut drafts) = load(link, &due, Busy::Wait, Leases::AtOnce, true).await?;
             let unreadable = self.expire(&due, &mut drafts, now, &mut swept);
             news.add(self.commit(link, &drafts, &unreadable, now).await?);
         }
@@ -385,7 +385,7 @@ impl Upkeep {
 
     async fn inspect(&self, link: &Link, ids: &[TaskId], swept: &mut Swept) -> Result<News, Fault> {
         // Whoever works on a task now keeps it in order.
-        let (now, mut drafts) = load(link, ids, Busy::Skip, true).await?;
+        let (now, mut drafts) = load(link, ids, Busy::Skip, Leases::AtOnce, true).await?;
         for (id, found) in &mut drafts.tasks {
             match found {
                 // What is due is swept as such, and counts against what a sweep may do.
