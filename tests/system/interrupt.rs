@@ -129,13 +129,15 @@ fn a_question_that_nobody_can_answer_ends_the_run() {
         let folder = run.folder.path().to_owned();
         let out = || std::fs::read_to_string(folder.join("out")).unwrap_or_default();
         wait_until("the run ends", || Some(()).filter(|()| !run.file("code").is_empty()));
-        let last = out().lines().last().unwrap_or_default().to_owned();
+        let printed = out();
         let (code, told) = run.ends();
         assert_eq!(code, "1", "{told}");
         assert!(told.contains("How many balls?") && told.contains("into the goal"), "{told}");
         if options.contains("--json") {
-            let task: serde_json::Value = serde_json::from_str(&last).expect("the task as JSON");
-            assert_eq!(task["status"], "cancelled");
+            let line = |line| serde_json::from_str::<serde_json::Value>(line).expect("a line of JSON");
+            let mut backwards = printed.lines().rev().map(line);
+            assert_eq!(backwards.next().expect("how it ended")["error"]["reason"], "unanswered");
+            assert_eq!(backwards.next().expect("the task")["status"], "cancelled");
         }
     }
 }
