@@ -172,21 +172,25 @@ fn a_long_output_goes_whole_to_whoever_reads_it_and_into_no_file() {
     assert_eq!((said.matches("line 19999\n").count(), left()), (2, vec![]), "{}", said.len());
 }
 
+/// `run` of a goal without quotes: `script` gives it a terminal of its own.
+fn run_on_a_terminal(goal: &str, here: &Path, home: &Path, temporary: &Path) -> Output {
+    let run = format!("{} run '{goal}'", program().display());
+    Command::new("script")
+        .args(["-qec", &run, "/dev/null"])
+        .current_dir(here)
+        .env("HOME", home)
+        .env("TMPDIR", temporary)
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("util-linux has script")
+}
+
 /// A terminal is shown a beginning, and is told where all of it is: not in the working folder.
 #[test]
 fn a_long_output_on_a_terminal_is_a_beginning_and_a_file_among_the_temporary_ones() {
     let (here, apart) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     fs::write(here.path().join("notes.txt"), long_text()).expect("a file");
-    // `script` gives its command a terminal of its own.
-    let run = format!("{} run 'read ./notes.txt'", program().display());
-    let output = Command::new("script")
-        .args(["-qec", &run, "/dev/null"])
-        .current_dir(here.path())
-        .env("HOME", apart.path())
-        .env("TMPDIR", apart.path())
-        .stdin(std::process::Stdio::null())
-        .output()
-        .expect("util-linux has script");
+    let output = run_on_a_terminal("read ./notes.txt", here.path(), apart.path(), apart.path());
     let said = String::from_utf8_lossy(&output.stdout);
     let shown: String = said.chars().rev().take(600).collect::<Vec<_>>().into_iter().rev().collect();
     assert!(
@@ -206,15 +210,8 @@ fn a_long_output_on_a_terminal_is_a_beginning_and_a_file_among_the_temporary_one
 fn temporary_files_that_have_no_place_cost_no_file_of_a_step() {
     let (here, apart) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     fs::write(here.path().join("notes.txt"), long_text()).expect("a file");
-    let run = format!("{} run 'run `touch made.txt` and then read ./notes.txt'", program().display());
-    let output = Command::new("script")
-        .args(["-qec", &run, "/dev/null"])
-        .current_dir(here.path())
-        .env("HOME", apart.path())
-        .env("TMPDIR", "/proc/self/no-such-folder")
-        .stdin(std::process::Stdio::null())
-        .output()
-        .expect("util-linux has script");
+    let goal = "run `touch made.txt` and then read ./notes.txt";
+    let output = run_on_a_terminal(goal, here.path(), apart.path(), Path::new("/proc/self/no-such-folder"));
     let said = String::from_utf8_lossy(&output.stdout);
     if said.contains("landlock") {
         println!("this kernel has no rooms: {said}");
