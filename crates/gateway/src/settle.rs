@@ -111,12 +111,14 @@ fn why(last_word: &ThinkLine) -> String {
 /// Keeps an answer for other attempts of the step, which else would take the next number and pay again.
 async fn keep(gateway: &Inner, answer: &Answer) -> Option<ContentHash> {
     let bytes = Bytes::from(serde_json::to_vec(answer).expect("an answer is JSON"));
-    for tries in 1.. {
+    let mut tries = 1;
+    loop {
         match gateway.parts.artefacts.put(bytes.clone()).await {
             Ok(hash) => return Some(hash),
             Err(PutError::Unconfirmed(error)) if tries < KEEP_TRIES_MAX => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "an answer cannot be kept now");
                 sleep(SETTLE_AGAIN * tries).await;
+                tries += 1;
             }
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "an answer is not kept");
@@ -124,7 +126,6 @@ async fn keep(gateway: &Inner, answer: &Answer) -> Option<ContentHash> {
             }
         }
     }
-    None
 }
 
 impl Inner {

@@ -279,9 +279,7 @@ impl Talk<'_> {
             None => over,
         }
     }
-}
 
-impl Talk<'_> {
     /// Whether the last thing said is what is wrong with an answer: nothing else is said to a model after
     /// the two messages of the beginning but what its tools have found.
     fn complains(&self) -> bool {

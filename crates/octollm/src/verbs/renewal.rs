@@ -20,8 +20,9 @@ pub(super) fn watched(port: PortTls) -> Result<watch::Receiver<Arc<ServerConfig>
         let mut told = None;
         while tokio::time::timeout(LOOK_EVERY, tell.closed()).await.is_err() {
             let (at, before) = (port.clone(), held.clone());
-            let looked = tokio::task::spawn_blocking(move || look(&at, &before)).await;
-            match looked.expect("reading files does not panic") {
+            // A runtime that is ending looks no more.
+            let Ok(looked) = tokio::task::spawn_blocking(move || look(&at, &before)).await else { return };
+            match looked {
                 Ok(None) => told = None,
                 Ok(Some((files, config))) => {
                     (held, told) = (files, None);

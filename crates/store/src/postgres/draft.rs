@@ -128,9 +128,8 @@ pub(super) async fn load(
         if rows::is_counted(row).unwrap_or(false) {
             counted.push(rows::uuid(id));
         }
-        if leases == Leases::WhereSome
-            && steps.get(&id).is_some_and(|steps| steps.iter().any(|row| rows::is_leased(row, 1)))
-        {
+        let any_leased = || rows_of_task(&steps, id).iter().any(|row| rows::is_leased(row, 1));
+        if leases == Leases::WhereSome && any_leased() {
             leased.push(rows::uuid(id));
         }
     }
