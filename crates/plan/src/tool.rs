@@ -32,8 +32,7 @@ pub enum ToolCall {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         limit: Option<u32>,
     },
-    /// Files below a folder that fit every condition given, those whose names begin with a
-    /// dot too.
+    /// Files below a folder that fit every condition given.
     Find {
         /// The folder.
         path: String,
@@ -43,6 +42,10 @@ pub enum ToolCall {
         /// Only so many levels deep: 1 is the folder's own entries. Absent: all levels.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_depth: Option<u32>,
+        /// Entries whose names begin with a dot, and what is below such folders, too; so when absent.
+        #[serde(default = "hidden_too", skip_serializing_if = "is_hidden_too")]
+        #[schema(default = true)]
+        hidden: bool,
         /// Only this kind of entry.
         #[serde(default)]
         kind: FindKind,
@@ -170,6 +173,15 @@ pub enum ToolCall {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         any_exit: bool,
     },
+}
+
+fn hidden_too() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_hidden_too(hidden: &bool) -> bool {
+    *hidden
 }
 
 /// An argument: given in the plan, or an input of the step.

@@ -20,10 +20,13 @@ fn here() -> Place {
 fn compact(step: &PlanStep) -> String {
     let Instruction::Tool(call) = &step.instruction else { panic!("the rules plan tools only") };
     let call = serde_json::to_value(call).unwrap();
-    let mut line = call["tool"].as_str().unwrap().to_owned();
+    let tool = call["tool"].as_str().unwrap().to_owned();
+    let mut line = tool.clone();
     for (name, value) in call["arguments"].as_object().unwrap() {
         let is_default = match value {
-            Value::Null | Value::Bool(false) => true,
+            Value::Null => true,
+            // A search sees hidden files where the call does not say otherwise.
+            Value::Bool(false) => (tool.as_str(), name.as_str()) != ("find", "hidden"),
             Value::Object(inner) => inner.is_empty(),
             Value::String(text) => {
                 matches!((name.as_str(), text.as_str()), ("kind", "any" | "sha256") | ("sort", "name"))

@@ -104,6 +104,7 @@ fn find(path: &str, name: Option<&str>) -> ToolCall {
         path: path.into(),
         name: name.map(str::to_owned),
         max_depth: None,
+        hidden: true,
         kind: FindKind::File,
         newer_than: None,
         older_than: None,
@@ -165,15 +166,16 @@ async fn finds_fit_every_condition() {
     let output = site.run(find(&folder, Some("*.log"))).await;
     assert_eq!(output.text, format!("{}\n{}\n", site.path("d/.y.log"), site.path("x.log")));
     assert_eq!(output.number, Some(2));
-    let ToolCall::Find { path, name, max_depth, kind, newer_than, older_than, changed, sort, limit, .. } =
-        find(&folder, None)
-    else {
-        unreachable!()
-    };
-    let size = SizeBound { at_least: Some(1000), at_most: None };
-    let large =
-        ToolCall::Find { path, name, max_depth, kind, newer_than, older_than, changed, size, sort, limit };
+    let mut large = find(&folder, None);
+    if let ToolCall::Find { size, .. } = &mut large {
+        *size = SizeBound { at_least: Some(1000), at_most: None };
+    }
     assert_eq!(site.run(large).await.paths, Some(vec![site.path("x.log")]));
+    let mut shown = find(&folder, Some("*.log"));
+    if let ToolCall::Find { hidden, .. } = &mut shown {
+        *hidden = false;
+    }
+    assert_eq!(site.run(shown).await.paths, Some(vec![site.path("x.log")]), "no names with a dot");
     assert!(site.run(find(&folder, Some("*.rs"))).await.text.starts_with("nothing found below"));
 }
 

@@ -211,9 +211,9 @@ fn described(name: ToolName) -> Tool {
             &["path"],
         ),
         ToolName::Find => (
-            "Files below a folder. `name` is a glob such as *.log; ages are milliseconds.",
+            "Files below a folder. `name` is a glob such as *.log; ages are milliseconds; `hidden` is true when absent.",
             json!({
-                "path": text, "name": text, "max_depth": number, "kind": kind, "newer_than": number,
+                "path": text, "name": text, "max_depth": number, "hidden": flag, "kind": kind, "newer_than": number,
                 "older_than": number, "sort": sort, "limit": number,
                 "size": { "type": "object", "properties": { "at_least": number, "at_most": number } }
             }),

@@ -13,7 +13,7 @@ use super::clause::{Clause, Part, Placed};
 use super::entries::{Entries, Noun};
 use super::named::{Called, Named, looks};
 use super::place::Place;
-use super::scope::{Depth, Use, find_or_list, kind_of, search_call};
+use super::scope::{Depth, Use, find_or_list, is_hidden_too, kind_of, search_call};
 use super::search::Sought;
 use super::summary::{summary, verb};
 use super::url;
@@ -198,7 +198,8 @@ impl Build<'_> {
         }
         let kind = kind_of(e, depth, used, words)?;
         if let Some(sought) = &e.containing {
-            return self.entries_containing(e, sought, places, kind, words, depth);
+            // Which files hold a text is what a search for it tells, whatever the verb.
+            return self.entries_containing(e, sought, places, kind, words, Depth::All);
         }
         let mut by = Vec::new();
         for path in places {
@@ -222,11 +223,11 @@ impl Build<'_> {
         depth: Depth,
     ) -> Result<(), NotUnderstood> {
         let plain = !e.is_aged() && e.size.is_none() && e.sort.is_none() && e.limit.is_none();
-        if kind == FindKind::Folder || e.hidden.is_some() {
+        if kind == FindKind::Folder {
             return Err(NotUnderstood::unclear(words, "only files hold a text"));
         }
         let all = e.recursive.unwrap_or(depth == Depth::All);
-        if plain && all {
+        if plain && all && is_hidden_too(e, depth) {
             let roots: BTreeSet<String> = places.iter().cloned().collect();
             let call = search_call(sought, Some(Arg::Given(places)), None, e.name.clone());
             let step = self.step(call, BTreeMap::new(), reads(roots.clone()), Use::Shown);
@@ -350,7 +351,9 @@ impl Build<'_> {
                 "folders are counted without conditions on age and size",
             ));
         }
-        self.entries(e, words, Depth::Own, Use::Inside)?;
+        // Like the counts of a folder's own entries, which the tool for counting makes.
+        let counted = Entries { hidden: Some(e.hidden.unwrap_or(true)), ..e.clone() };
+        self.entries(&counted, words, Depth::Own, Use::Inside)?;
         self.count_found(&Whom::Earlier(Earlier::Many, words.to_owned()), words)
     }
 

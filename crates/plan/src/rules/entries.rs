@@ -40,6 +40,10 @@ pub(super) struct Entries {
     pub(super) limit: Option<u32>,
     pub(super) recursive: Option<bool>,
     pub(super) hidden: Option<bool>,
+    /// "all files", "every folder": nothing is to be left out.
+    pub(super) every: bool,
+    /// The name is a pattern that stands in a path, as a shell has it.
+    pub(super) expanded: bool,
     pub(super) places: Vec<Named>,
     /// The noun is in the singular.
     pub(super) one: bool,
@@ -260,6 +264,7 @@ pub(super) fn entries(c: &mut Cursor<'_>) -> Option<Entries> {
         if !each {
             c.accept(DETERMINER);
         }
+        e.every = each;
         while before_noun(c, &mut e).is_some() {}
         let ending = if each && e.name.is_none() { c.attempt(ending_in_place) } else { None };
         let ended = ending.is_some();
@@ -269,6 +274,7 @@ pub(super) fn entries(c: &mut Cursor<'_>) -> Option<Entries> {
         match c.choose(NOUNS) {
             Some(noun) => {
                 e.noun = noun;
+                e.every |= c.since(noun_from).eq_ignore_ascii_case("everything");
                 if e.name.is_none() {
                     // "the file Cargo.toml"
                     e.name = c.word(named::is_bare_file).map(|t| whole(&t.text));
@@ -358,6 +364,9 @@ fn before_noun(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
     }
     if c.accept(&["empty"]) {
         return set(&mut e.size, SizeBound { at_least: None, at_most: Some(0) });
+    }
+    if c.accept(&["non-hidden", "visible"]) {
+        return set(&mut e.hidden, false);
     }
     if c.accept(&["hidden", "dot"]) {
         return set(&mut e.name, ".*".to_owned());

@@ -72,6 +72,13 @@ pub(super) const HIDDEN: &Table<bool> = &[
     ("but not hidden files", false),
     ("but not hidden ones", false),
     ("but not the hidden ones", false),
+    ("no hidden files", false),
+    ("but no hidden files", false),
+    ("also hidden ones", true),
+    ("also the hidden ones", true),
+    ("also hidden files", true),
+    ("with the hidden ones", true),
+    ("and hidden ones", true),
 ];
 
 pub(super) const ONLY: &Table<FindKind> = &[

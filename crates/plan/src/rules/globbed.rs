@@ -33,6 +33,7 @@ pub(super) fn globbed(c: &mut Cursor<'_>, only: Option<FindKind>) -> Option<Entr
         only,
         name: name.map(str::to_owned),
         recursive: Some(recursive),
+        expanded: true,
         places: vec![Named { path: folder.to_owned(), called: Called::Folder }],
         ..Entries::default()
     })

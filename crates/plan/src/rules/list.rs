@@ -46,12 +46,7 @@ const CONTENTS: &[&str] = &[
     "contents of",
     "the content of",
     "content of",
-    "all contents of",
     "the contents in",
-    "everything in",
-    "all contents in",
-    "everything inside",
-    "all the contents of",
     "what is in",
     "what's in",
     "what is inside",
@@ -65,11 +60,19 @@ const CONTENTS: &[&str] = &[
     "folder contents of",
     "a listing of",
     "the listing of",
+    "in",
+    "whatever is in",
+];
+/// The same, with nothing left out.
+const ALL_CONTENTS: &[&str] = &[
+    "all contents of",
+    "everything in",
+    "all contents in",
+    "everything inside",
+    "all the contents of",
     "everything that is in",
     "everything that's in",
     "all that is in",
-    "in",
-    "whatever is in",
 ];
 const LS_OPTIONS: &str = "aARtSrlh1Fp";
 const ASKED: &[&str] = &[
@@ -188,11 +191,17 @@ fn listed(c: &mut Cursor<'_>) -> Option<Clause> {
     // `ls src/*` would show what lies in the folders, too.
     if let Some(found) = c.attempt(|c| globbed(c, None).filter(|found| found.name.is_some())) {
         let (name, places) = (found.name, found.places);
-        let mut e = Entries { name, places, recursive: e.recursive.or(found.recursive), ..e };
+        let recursive = e.recursive.or(found.recursive);
+        // A shell, not `ls`, says which names fit: `ls -a *.log` shows no `.x.log`.
+        let mut e = Entries { name, places, recursive, expanded: true, hidden: None, ..e };
         entries::after_noun(c, &mut e);
         return Some(Clause::List(Box::new(e)));
     }
-    c.accept(CONTENTS);
+    if c.accept(ALL_CONTENTS) {
+        e.every = true;
+    } else {
+        c.accept(CONTENTS);
+    }
     e.places = named::several(c, named::folder)?;
     c.accept(&["contents", "content"]);
     entries::after_noun(c, &mut e);
@@ -234,9 +243,13 @@ fn reversed(order: SortBy) -> Option<SortBy> {
 /// "show the contents of PATH", "what is in PATH": a file is read, a folder is listed.
 fn shown(c: &mut Cursor<'_>) -> Option<Clause> {
     let does = c.accept(&["what does"]);
+    let mut every = false;
     if !does && !c.accept(ASKED) {
         c.need(SHOW)?;
-        c.need(CONTENTS)?;
+        every = c.accept(ALL_CONTENTS);
+        if !every {
+            c.need(CONTENTS)?;
+        }
     }
     let named = named::either(c)?;
     if does {
@@ -245,7 +258,7 @@ fn shown(c: &mut Cursor<'_>) -> Option<Clause> {
     if looks(&named) == Some(Called::File) || looks(&named).is_none() {
         return Some(Clause::Show(named));
     }
-    let mut e = Entries { noun: entries::Noun::Any, places: vec![named], ..Entries::default() };
+    let mut e = Entries { noun: entries::Noun::Any, places: vec![named], every, ..Entries::default() };
     entries::after_noun(c, &mut e);
     Some(Clause::List(Box::new(e)))
 }

@@ -21,7 +21,10 @@ const KINDS: &[Kind] = &[
         title: "List a folder",
         says: "Shows the entries of the folder itself; `recursively` shows those below, too. In a plain listing \"files\" means \
                whatever lies in the folder, as with `ls`; \"only files\" leaves folders out, and so does a condition, an order, \
-               a number, or a later step that works on the files. Hidden entries are shown only when asked for. Folders alone \
+               a number, or a later step that works on the files. Hidden entries are shown only when asked for: with \"all files\", \
+               \"every folder\" or \"everything\", with the words below, with `ls -a`, or by a name that begins with a dot; a pattern \
+               or an ending (`*.log`, \"all .log files\") fits no hidden name, as in a shell. A listing of the files that hold a text is a \
+               search, which looks into folders below and hidden files, too. Folders alone \
                are not put in order by size: \"Disk use\" says how much lies in each.",
         begins: &[list::LIST, words::SHOW],
         examples: &[
@@ -34,7 +37,8 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         title: "Find files",
-        says: "Searches the folder and all folders below it, hidden files too, by name, age, size and text.",
+        says: "Searches the folder and all folders below it, by name, age, size and text; hidden files too, \
+               unless it says \"without hidden files\".",
         begins: &[list::FIND],
         examples: &[
             "find all .log files in /var/log bigger than 10 MB",

@@ -50,6 +50,15 @@ pub(super) fn is_plain(e: &Entries) -> bool {
     e.name.is_none() && !e.is_aged() && e.size.is_none()
 }
 
+/// Whether hidden entries are meant. A search sees them and a listing does not, whatever its
+/// conditions, unless the goal says so, asks for all, or for names that begin with a dot; a
+/// shell's pattern fits none.
+pub(super) fn is_hidden_too(e: &Entries, depth: Depth) -> bool {
+    let named = e.name.as_ref().is_some_and(|name| name.starts_with('.'));
+    let searched = depth == Depth::All && !e.expanded;
+    e.hidden.unwrap_or(searched || named || (e.every && e.name.is_none()))
+}
+
 /// What a file system says is the size of a folder is that of its list of names.
 const FOLDERS_BY_SIZE: &str = "folders are not put in order by what lies in them; \
     say \"list the folders in … and show the disk usage of each\", or \"how big is …\" of one";
@@ -71,8 +80,8 @@ pub(super) fn find_or_list(
     if kind == FindKind::Folder && matches!(e.sort, Some(SortBy::Largest | SortBy::Smallest)) {
         return Err(NotUnderstood::unclear(words, FOLDERS_BY_SIZE));
     }
+    let hidden = is_hidden_too(e, depth);
     if depth == Depth::Own && is_plain(e) {
-        let hidden = e.hidden.unwrap_or(false);
         return Ok(ToolCall::List {
             path,
             hidden,
@@ -82,13 +91,11 @@ pub(super) fn find_or_list(
             limit: e.limit,
         });
     }
-    if e.hidden == Some(false) {
-        return Err(NotUnderstood::unclear(words, "a search by name, age or size sees hidden files too"));
-    }
     Ok(ToolCall::Find {
         path,
         name: e.name.clone(),
         max_depth: (!recursive).then_some(1),
+        hidden,
         kind,
         newer_than: e.newer_than,
         older_than: e.older_than,

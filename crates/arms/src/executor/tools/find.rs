@@ -17,7 +17,7 @@ use octollm_plan::{ChangedOn, FindKind, SizeBound, SortBy};
 
 pub(super) struct Wish {
     pub(super) name: Option<String>,
-    pub(super) max_depth: Option<u32>,
+    pub(super) range: Range,
     pub(super) kind: FindKind,
     pub(super) newer_than: Option<Millis>,
     pub(super) older_than: Option<Millis>,
@@ -25,6 +25,10 @@ pub(super) struct Wish {
     pub(super) size: SizeBound,
     pub(super) sort: SortBy,
     pub(super) limit: Option<u32>,
+}
+
+pub(super) fn range(max_depth: Option<u32>, hidden: bool) -> Range {
+    Range { depth: max_depth.unwrap_or(DEPTH_MAX).clamp(1, DEPTH_MAX), hidden }
 }
 
 pub(super) fn find(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone> {
@@ -36,8 +40,7 @@ pub(super) fn find(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
     let days = wish.changed.map(|days| Days::of(days, site.now, &site.zone)).transpose()?;
     let sized = wish.size.at_least.is_some() || wish.size.at_most.is_some();
     let mut rows: Vec<Row> = Vec::new();
-    let range = Range { depth: wish.max_depth.unwrap_or(DEPTH_MAX).clamp(1, DEPTH_MAX), hidden: true };
-    let tally = walk(folder, &path, range, &site.stop, &mut |entry| {
+    let tally = walk(folder, &path, wish.range, &site.stop, &mut |entry| {
         let fits = wants(wish.kind, entry.kind)
             && glob.as_ref().is_none_or(|glob| glob.fits(entry.name()))
             && after.is_none_or(|after| entry.modified() >= after)
@@ -64,9 +67,10 @@ pub(super) fn find(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
     let mut sheet = sheet.end();
     if total == 0 {
         sheet.remark(format!(
-            "nothing found below {} ({} looked at)",
+            "nothing found below {} ({} looked at{})",
             shown_path(&path),
-            counted(tally.seen, "entry")
+            counted(tally.seen, "entry"),
+            if wish.range.hidden { "" } else { "; names that begin with a dot are not shown" }
         ));
     } else if (rows.len() as u64) < total {
         sheet.remark(format!("(the first {} of {})", rows.len(), counted(total, "entry")));

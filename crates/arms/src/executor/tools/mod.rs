@@ -45,6 +45,7 @@ pub(super) fn run(call: ToolCall, site: &Site) -> Result<Found, Undone> {
             path,
             name,
             max_depth,
+            hidden,
             kind,
             newer_than,
             older_than,
@@ -53,8 +54,8 @@ pub(super) fn run(call: ToolCall, site: &Site) -> Result<Found, Undone> {
             sort,
             limit,
         } => {
-            let wish =
-                find::Wish { name, max_depth, kind, newer_than, older_than, changed, size, sort, limit };
+            let range = find::range(max_depth, hidden);
+            let wish = find::Wish { name, range, kind, newer_than, older_than, changed, size, sort, limit };
             find::find(site, &path, &wish)
         }
         ToolCall::ReadFile { paths, first_lines, last_lines } => {
