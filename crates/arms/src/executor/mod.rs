@@ -22,6 +22,7 @@ pub(crate) mod workspace;
 
 use crate::{Arm, Undone, Work, clock};
 use async_trait::async_trait;
+use octollm_access::Capability;
 use octollm_client::Completion;
 use octollm_contract::{ArmName, Millis};
 use octollm_plan::{Arg, InputName, InputValue, Instruction, PlanStep, StepOutput, ToolCall};
@@ -119,7 +120,9 @@ impl Executor {
         let (spec, tool) = (&work.grant.spec, tools::name(&call));
         let inputs = whole_inputs(work).await?;
         let wall = limits::of_a_step_s_program(work.grant.time_limit);
-        let found = self.run_tool(call, inputs, workspace.as_deref(), wall, work).await?;
+        let alone = runs_alone(&call, &spec.capability, workspace.as_deref());
+        let found = self.run_tool(call, inputs, workspace.as_deref(), wall, work).await;
+        let found = if alone { tools::shell::told_alone(found) } else { found }?;
         let committed = match workspace {
             Some(workspace) if spec.capability.writes_workspace => Some(workspace.commit(work).await?),
             Some(_) | None => None,
@@ -222,6 +225,26 @@ fn allowed(call: &ToolCall, spec: &PlanStep) -> Result<(), Undone> {
         | ToolCall::Compare { .. }
         | ToolCall::HttpFetch { .. } => Ok(()),
     }
+}
+
+/// Whether a program has nothing to read: an empty folder, and no path that was granted.
+fn runs_alone(call: &ToolCall, capability: &Capability, workspace: Option<&Workspace>) -> bool {
+    let program = match call {
+        ToolCall::Shell { argv, .. } => argv.first(),
+        ToolCall::ShellString { .. } => None,
+        ToolCall::List { .. }
+        | ToolCall::Find { .. }
+        | ToolCall::ReadFile { .. }
+        | ToolCall::WriteFile { .. }
+        | ToolCall::Count { .. }
+        | ToolCall::Search { .. }
+        | ToolCall::Hash { .. }
+        | ToolCall::DiskUse { .. }
+        | ToolCall::Compare { .. }
+        | ToolCall::HttpFetch { .. } => return false,
+    };
+    let itself = |root: &String| Some(root) == program;
+    workspace.is_some_and(Workspace::began_empty) && capability.read_roots.iter().all(itself)
 }
 
 /// A step gets a folder when it writes, runs a program, or reads relative paths of a

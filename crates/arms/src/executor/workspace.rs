@@ -107,6 +107,11 @@ impl Workspace {
         }
     }
 
+    /// Whether it held no file at the start, or when it was kept last.
+    pub(crate) fn began_empty(&self) -> bool {
+        self.from.files().len() == 0
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.folder.as_ref().expect("it is taken only by what ends the workspace").path()
     }

@@ -61,11 +61,34 @@ pub(super) fn split(command: &str) -> Result<Vec<String>, NotUnderstood> {
     }
 }
 
-/// Whether every argument of a program that is no option or number names a file.
-pub(super) fn takes_files(program: &str) -> bool {
-    let name = program.rsplit('/').next().unwrap_or(program);
-    FILE_PROGRAMS.contains(&name)
+/// A program's own name.
+fn name(program: &str) -> &str {
+    program.rsplit('/').next().unwrap_or(program)
 }
+
+/// Whether the argument at this place names a file or a folder, whatever it looks like.
+pub(super) fn takes_file(argv: &[String], at: usize) -> bool {
+    let is_option = |argument: &String| argument.starts_with(['-', '(', '!']);
+    let mut before = argv.iter().take(at).skip(1);
+    match argv.first().map_or("", |program| name(program)) {
+        // Its folders stand before its conditions.
+        "find" => !before.any(is_option),
+        // What is looked for stands before the files.
+        "grep" | "egrep" => {
+            let patterns = ["-e", "-f"];
+            !argv.iter().any(|argument| patterns.contains(&argument.as_str()))
+                && before.any(|argument| !is_option(argument))
+        }
+        program => FILE_PROGRAMS.contains(&program),
+    }
+}
+
+/// Whether a program is there to change the files that it is given.
+pub(super) fn changes_files(program: &str) -> bool {
+    CHANGING_PROGRAMS.contains(&name(program))
+}
+
+const CHANGING_PROGRAMS: &[&str] = &["rm", "rmdir", "mv", "chmod", "chown"];
 
 /// Programs whose arguments are files.
 pub(super) const FILE_PROGRAMS: &[&str] = &[
@@ -95,6 +118,11 @@ pub(super) const FILE_PROGRAMS: &[&str] = &[
     "readlink",
     "less",
     "more",
+    "tree",
+    "rm",
+    "rmdir",
+    "mv",
+    "cp",
 ];
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::clause::{Clause, Part, Placed};
 use super::entries::{Entries, Noun};
 use super::named::{Called, Named, looks};
 use super::place::Place;
+use super::refusal::cut;
 use super::scope::{Depth, Use, find_or_list, is_hidden_too, kind_of, search_call};
 use super::search::Sought;
 use super::summary::{summary, verb};
@@ -418,15 +419,24 @@ impl Build<'_> {
             argv[0] = self.place.resolve(&argv[0])?;
             roots.insert(argv[0].clone());
         }
-        let takes_files = argv::takes_files(&argv[0]);
-        for argument in argv.iter_mut().skip(1) {
+        let mut outside = false;
+        for at in 1..argv.len() {
+            let takes_file = argv::takes_file(&argv, at);
+            let argument = &mut argv[at];
             if argument.starts_with('/') {
                 roots.insert(self.place.resolve(argument)?);
-            } else if self.place.holds(argument, takes_files) {
+                outside = true;
+            } else if self.place.holds(argument, takes_file) {
                 // The program runs in the task's workspace, where the user's file is not.
                 *argument = self.place.resolve(argument)?;
                 roots.insert(argument.clone());
+                outside = true;
             }
+        }
+        // Else it would be told to have worked, in a folder where there is nothing to change.
+        let written = self.plan.steps.iter().any(|step| step.capability.writes_workspace);
+        if argv::changes_files(&argv[0]) && argv.len() > 1 && (outside || !written) {
+            return Err(NotUnderstood::ChangesFiles { command: cut(line, 120), program: argv[0].clone() });
         }
         let capability = Capability {
             read_roots: roots,

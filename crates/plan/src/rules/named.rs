@@ -176,7 +176,7 @@ fn has_path_form(token: &Token) -> bool {
 
 /// Of a path with slashes in it that does not begin as one (`src/main.rs`, but also `TCP/IP`):
 /// whether it is a path for certain.
-fn is_certain(text: &str) -> bool {
+pub(super) fn is_certain(text: &str) -> bool {
     let begins = text.starts_with(['/', '~', '.', '$']) || text.ends_with('/');
     begins || has_ending(text.rsplit('/').next().unwrap_or(text))
 }

@@ -23,16 +23,19 @@ pub struct Place {
 
 impl Place {
     /// Whether an argument of a command names something in the folder that relative paths start
-    /// from. A word without a dot or slash does only when the program `takes_files`: the `test`
-    /// of `cargo test` is no file, whatever lies there.
-    pub(super) fn holds(&self, argument: &str, takes_files: bool) -> bool {
+    /// from. A word without a dot or slash, and that folder itself, do only where the program
+    /// `takes_file`: the `test` of `cargo test` is no file, whatever lies there.
+    pub(super) fn holds(&self, argument: &str, takes_file: bool) -> bool {
         if argument.starts_with('-') || self.cwd.is_none() {
             return false;
+        }
+        if matches!(argument, "." | "./" | ".." | "../") {
+            return takes_file;
         }
         let within = argument.strip_prefix("./").unwrap_or(argument);
         let first = within.split('/').next().unwrap_or(within);
         within.starts_with("../")
-            || (self.entries.contains(first) && (takes_files || argument.contains(['.', '/'])))
+            || (self.entries.contains(first) && (takes_file || argument.contains(['.', '/'])))
     }
 
     /// Whether a relative path begins with the name of something that is known to lie here.
@@ -106,7 +109,7 @@ mod tests {
     fn an_argument_is_a_file_when_one_of_its_name_lies_there() {
         let entries = ["notes.txt", "src", "test", "Makefile"].map(str::to_owned).into();
         let here = Place { cwd: Some("/home/me/work".into()), entries, ..Place::default() };
-        for (argument, takes_files, holds) in [
+        for (argument, takes_file, holds) in [
             ("notes.txt", false, true),
             ("./notes.txt", false, true),
             ("src/main.rs", false, true),
@@ -116,8 +119,11 @@ mod tests {
             ("test", true, true),
             ("Makefile", true, true),
             ("-notes.txt", true, false),
+            (".", true, true),
+            (".", false, false),
+            ("..", true, true),
         ] {
-            assert_eq!(here.holds(argument, takes_files), holds, "{argument}");
+            assert_eq!(here.holds(argument, takes_file), holds, "{argument}");
         }
         assert!(!Place { cwd: None, ..here }.holds("notes.txt", true), "a server has no such folder");
     }

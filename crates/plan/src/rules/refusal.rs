@@ -81,6 +81,17 @@ pub enum NotUnderstood {
         /// What is wrong.
         why: &'static str,
     },
+    /// A command that would change files where it may change none.
+    #[error(
+        "the command {command:?} would change files, and a command may only read yours: it runs in an empty folder of \
+         the task's own. Run {program} yourself, or let an earlier command of the goal make what it shall change"
+    )]
+    ChangesFiles {
+        /// The command, cut at 120 characters.
+        command: String,
+        /// Its program.
+        program: String,
+    },
     /// A quote that is never closed.
     #[error("the quote at {from:?} is never closed")]
     UnclosedQuote {
@@ -126,6 +137,7 @@ impl NotUnderstood {
             | NotUnderstood::BadPath { .. }
             | NotUnderstood::BadUrl { .. }
             | NotUnderstood::BadCommand { .. }
+            | NotUnderstood::ChangesFiles { .. }
             | NotUnderstood::UnclosedQuote { .. }
             | NotUnderstood::UnseenCharacter(_)
             | NotUnderstood::Empty

@@ -7,6 +7,7 @@
 use super::clause::{AND, Clause, THEN};
 use super::cursor::Cursor;
 use super::named;
+use super::place::Place;
 use super::token::{Kind, Token};
 use super::words::SHOW;
 
@@ -288,7 +289,8 @@ fn bare(c: &mut Cursor<'_>, called: bool) -> Option<String> {
         if ahead.accept(THEN) || ahead.accept(AND.get(..3).unwrap_or_default()) {
             break;
         }
-        let Some(token) = c.take(|t| is_argument(t, english && first)) else { break };
+        let place = c.place();
+        let Some(token) = c.take(|t| is_argument(t, english && first, place)) else { break };
         first = first && token.text.starts_with('-');
     }
     let line = c.since(from).trim().to_owned();
@@ -304,13 +306,14 @@ fn is_path(text: &str) -> bool {
     text.starts_with("./") || text.starts_with("../") || (text.starts_with('/') && text.len() > 1)
 }
 
-fn is_argument(token: &Token, must_be_plain: bool) -> bool {
+fn is_argument(token: &Token, must_be_plain: bool, place: &Place) -> bool {
     match token.kind {
         Kind::Quoted | Kind::Semicolon => true,
         Kind::Word => {
             let plain = token.text.starts_with(['-', '+', '/', '.', '~'])
                 || token.text.starts_with(|f: char| f.is_ascii_digit())
-                || named::is_bare_file(token);
+                || named::is_bare_file(token)
+                || (token.text.contains('/') && (named::is_certain(&token.text) || place.knows(&token.text)));
             (plain || !must_be_plain || is_operator(&token.text)) && !SENTENCE.contains(&token.lower.as_str())
         }
         Kind::Comma | Kind::Stop | Kind::Newline => false,

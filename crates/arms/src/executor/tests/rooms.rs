@@ -61,6 +61,31 @@ async fn a_program_runs_in_the_room_or_is_refused() {
     assert_eq!((output.text.as_str(), output.artefacts[0].path.as_str()), ("hi\n", "made"));
 }
 
+/// P10: "it is empty" and "there is no such file" are no words about the folder of whoever asked.
+#[tokio::test]
+async fn a_program_that_could_read_nothing_is_told_to_have_run_in_an_empty_folder() {
+    if Kernel::probe().can_lock().is_err() {
+        return; // programs are refused here, which the test above checks
+    }
+    let mut site = Site::new();
+    site.capability.commands = ["ls".to_owned(), "cat".to_owned()].into();
+    let granted = site.run(shell(&["ls"], false)).await;
+    assert_eq!(
+        (granted.text.as_str(), granted.data.get("empty_folder")),
+        ("(the program said nothing)\n", None)
+    );
+    site.capability.read_roots.clear();
+    let output = site.run(shell(&["ls"], false)).await;
+    assert!(output.text.contains("in an empty folder of its own"), "{}", output.text);
+    assert_eq!(output.data["empty_folder"], true);
+    assert_eq!(
+        output.value(octollm_plan::ValueType::Text),
+        Some(octollm_plan::InputValue::Text(String::new()))
+    );
+    let said = site.refused(shell(&["cat", "notes.txt"], false)).await;
+    assert!(said.contains("No such file") && said.contains("in an empty folder of its own"), "{said}");
+}
+
 /// What a goal's command leaves in its folder is the task's.
 #[tokio::test]
 async fn the_files_of_a_command_are_artefacts() {

@@ -88,6 +88,29 @@ pub(crate) async fn run(
     })
 }
 
+/// What is said of a program that could read nothing of whoever asked for it, so that "it is empty" and
+/// "it is removed" are not taken for words about their files (P10).
+const ALONE: &str = "it ran in an empty folder of its own, where none of your files are; \
+                     a program may read what the command names by its path";
+
+/// The same, with word of it.
+pub(crate) fn told_alone(found: Result<Found, Undone>) -> Result<Found, Undone> {
+    match found {
+        Ok(mut found) => {
+            if !found.text.ends_with('\n') {
+                found.text.push('\n');
+            }
+            found.text.push_str(&format!("({ALONE})\n"));
+            found.data["empty_folder"] = json!(true);
+            Ok(found)
+        }
+        Err(Undone::Failed { message, retryable }) => {
+            Err(Undone::Failed { message: format!("{}\n({ALONE})", message.trim_end()), retryable })
+        }
+        Err(undone @ (Undone::Later { .. } | Undone::Stopped)) => Err(undone),
+    }
+}
+
 fn refusal(error: &RoomError) -> Undone {
     let because = |error: &dyn std::error::Error| {
         error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
