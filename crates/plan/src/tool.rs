@@ -324,6 +324,8 @@ pub struct SizeBound {
 pub enum CountWhat {
     /// Line ends, and a last line without one.
     Lines,
+    /// Line ends alone, as `wc -l` counts them.
+    LineEnds,
     /// Runs of characters without white space.
     Words,
     /// Bytes.

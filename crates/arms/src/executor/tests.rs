@@ -203,6 +203,7 @@ async fn counts_searches_hashes_and_sizes_are_right() {
     let folder = site.path("");
     let number = async |what, path: &str| site.run(count(what, path)).await.number;
     assert_eq!(number(CountWhat::Lines, &one).await, Some(3));
+    assert_eq!(number(CountWhat::LineEnds, &one).await, Some(2), "as `wc -l` has it");
     assert_eq!(number(CountWhat::Words, &one).await, Some(4));
     assert_eq!(number(CountWhat::Bytes, &one).await, Some(10));
     assert_eq!(number(CountWhat::Characters, &one).await, Some(10));

@@ -232,7 +232,7 @@ fn described(name: ToolName) -> Tool {
         ToolName::Count => (
             "Counts in files or folders (paths), or in a text.",
             json!({
-                "what": { "enum": ["lines", "words", "bytes", "characters", "files", "folders"] },
+                "what": { "enum": ["lines", "line_ends", "words", "bytes", "characters", "files", "folders"] },
                 "paths": paths, "text": text, "name": text, "recursive": flag
             }),
             &["what"],

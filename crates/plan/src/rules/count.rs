@@ -14,6 +14,9 @@ pub(super) const THINGS: &Table<CountWhat> = &[
     ("lines", CountWhat::Lines),
     ("lines of text", CountWhat::Lines),
     ("lines of code", CountWhat::Lines),
+    ("line ends", CountWhat::LineEnds),
+    ("line endings", CountWhat::LineEnds),
+    ("newlines", CountWhat::LineEnds),
     ("word", CountWhat::Words),
     ("words", CountWhat::Words),
     ("byte", CountWhat::Bytes),
@@ -44,7 +47,7 @@ const COUNTS: &Table<CountWhat> = &[
     ("number of characters", CountWhat::Characters),
 ];
 const WC: &Table<CountWhat> = &[
-    ("wc -l", CountWhat::Lines),
+    ("wc -l", CountWhat::LineEnds),
     ("wc -w", CountWhat::Words),
     ("wc -c", CountWhat::Bytes),
     ("wc -m", CountWhat::Characters),
@@ -174,7 +177,7 @@ fn wc(c: &mut Cursor<'_>) -> Option<Clause> {
         Some(what) => vec![what],
         None => {
             c.need(&["wc"])?;
-            vec![CountWhat::Lines, CountWhat::Words, CountWhat::Bytes]
+            vec![CountWhat::LineEnds, CountWhat::Words, CountWhat::Bytes]
         }
     };
     let of = whom::files(c)?;

@@ -63,11 +63,13 @@ const KINDS: &[Kind] = &[
     Kind {
         title: "Count",
         says: "Counts lines, words, bytes or characters in files or in a quoted text, and files or folders in a folder: \
-               hidden ones, too, unless it says \"without hidden files\".",
+               hidden ones, too, unless it says \"without hidden files\". A last line counts as one of the lines without a line \
+               end, too; `wc -l` counts line ends alone, as it does in a shell.",
         begins: &[&["count", "how many", "the number of", "wc -l", "wc -w", "wc -c", "wc -m"]],
         examples: &[
             "count the lines in /etc/passwd",
             "how many words and characters are in notes.txt?",
+            "wc -l /etc/passwd",
             "how many .log files are in /var/log?",
             "count the words in the text 'to be or not to be'",
         ],

@@ -52,6 +52,7 @@ fn given_by(from: Option<&Reference>) -> String {
 fn things(what: CountWhat) -> &'static str {
     match what {
         CountWhat::Lines => "lines",
+        CountWhat::LineEnds => "line ends",
         CountWhat::Words => "words",
         CountWhat::Bytes => "bytes",
         CountWhat::Characters => "characters",

@@ -33,7 +33,11 @@ pub(super) fn count(
         }
         (
             Source::Text(text),
-            CountWhat::Lines | CountWhat::Words | CountWhat::Bytes | CountWhat::Characters,
+            CountWhat::Lines
+            | CountWhat::LineEnds
+            | CountWhat::Words
+            | CountWhat::Bytes
+            | CountWhat::Characters,
         ) => {
             let mut counter = Counter::new(what);
             counter.take(text.as_bytes());
@@ -43,7 +47,11 @@ pub(super) fn count(
         }
         (
             Source::Paths(paths),
-            CountWhat::Lines | CountWhat::Words | CountWhat::Bytes | CountWhat::Characters,
+            CountWhat::Lines
+            | CountWhat::LineEnds
+            | CountWhat::Words
+            | CountWhat::Bytes
+            | CountWhat::Characters,
         ) => contents(site, what, &paths, glob.as_ref()),
     }
 }
@@ -51,6 +59,7 @@ pub(super) fn count(
 fn unit(what: CountWhat) -> &'static str {
     match what {
         CountWhat::Lines => "line",
+        CountWhat::LineEnds => "line end",
         CountWhat::Words => "word",
         CountWhat::Bytes => "byte",
         CountWhat::Characters => "character",
@@ -176,7 +185,7 @@ impl Counter {
 
     fn take(&mut self, piece: &[u8]) {
         match self.what {
-            CountWhat::Lines => {
+            CountWhat::Lines | CountWhat::LineEnds => {
                 self.total += piece.iter().map(|b| u64::from(*b == b'\n')).sum::<u64>();
                 self.inside = piece.last().map_or(self.inside, |b| *b != b'\n');
             }
