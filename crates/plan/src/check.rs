@@ -120,7 +120,8 @@ pub enum PlanFault {
     /// Two steps that may change the workspace and may run at once.
     #[error("{0} and {1} may both change the workspace; one must need the other")]
     UnorderedWriters(StepName, StepName),
-    /// The step asks for what its instruction does not need, or lacks what it needs.
+    /// The step lacks what its instruction needs. That it asks for no more than its task may do is
+    /// [`PlanFault::BeyondPolicy`]; that it asks for no more than it needs is not checked.
     #[error("{step}: {why}")]
     Capability {
         /// Where.
@@ -135,6 +136,14 @@ pub enum PlanFault {
         step: StepName,
         /// What goes beyond.
         beyond: BeyondPolicy,
+    },
+    /// A step that waits for too many others.
+    #[error("{step} needs {needs} steps; at most {MAX_NEEDS} are allowed")]
+    TooManyNeeds {
+        /// Where.
+        step: StepName,
+        /// How many.
+        needs: usize,
     },
     /// A text over its limit.
     #[error("{0}: its texts are over {MAX_TEXT_BYTES} bytes")]
@@ -252,7 +261,11 @@ fn needs_of(step: &PlanStep) -> BTreeSet<&StepName> {
 
 fn check_step(step: &PlanStep, policy: &Policy, faults: &mut Vec<PlanFault>) {
     let name = || step.name.clone();
-    if needs_of(step).len() > MAX_NEEDS || step.summary.len() > MAX_TEXT_BYTES {
+    let needs = needs_of(step).len();
+    if needs > MAX_NEEDS {
+        faults.push(PlanFault::TooManyNeeds { step: name(), needs });
+    }
+    if step.summary.len() > MAX_TEXT_BYTES {
         faults.push(PlanFault::TooLong(name()));
     }
     let fits = match (&step.instruction, step.arm) {

@@ -239,6 +239,14 @@ fn an_instruction_of_the_first_version_is_still_read() {
 }
 
 #[test]
+fn a_step_waits_for_a_bounded_number_of_others() {
+    let names: Vec<String> = (0..65).map(|n| format!("s{n}")).collect();
+    let needs: Vec<&str> = names.iter().map(String::as_str).collect();
+    let faults = faults(plan(vec![step("a", &needs)]));
+    assert_eq!(faults.lines().next(), Some("a needs 65 steps; at most 64 are allowed"));
+}
+
+#[test]
 fn texts_are_bounded() {
     let long = PlanStep { summary: "x".repeat(64 * 1024 + 1), ..step("a", &[]) };
     insta::assert_snapshot!(faults(plan(vec![long])), @"a: its texts are over 65536 bytes");

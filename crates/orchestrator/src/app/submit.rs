@@ -419,6 +419,7 @@ fn faults(faults: Vec<PlanFault>) -> SubmitError {
         | PlanFault::BadArguments { .. }
         | PlanFault::UnorderedWriters(..)
         | PlanFault::Capability { .. }
+        | PlanFault::TooManyNeeds { .. }
         | PlanFault::TooLong(_) => None,
     });
     match beyond {
