@@ -34,7 +34,7 @@ pub use count::{Count, CountedBy, count, count_text};
 pub use draft::Bounds;
 pub use error::{CallError, Charge, Phase};
 pub use key::{BadKeyText, ProviderKey};
-pub use provider::{BadProvider, Kind, Provider, ProviderSettings, chain};
+pub use provider::{BadProvider, Kind, Provider, ProviderSettings, chain, check_address};
 pub use quirks::{Quirks, Server};
 
 /// What the simulated server calls itself in `system_fingerprint`.

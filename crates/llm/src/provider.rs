@@ -108,16 +108,29 @@ pub struct Provider {
     simulated: AtomicBool,
 }
 
+/// Whether an address is one of a model server, as far as its words tell.
+pub fn check_address(base_url: &str) -> Result<(), BadProvider> {
+    address(base_url).map(drop)
+}
+
+fn address(base_url: &str) -> Result<Url, BadProvider> {
+    let bad = || BadProvider::Address(base_url.chars().take(200).collect());
+    let base = Url::parse(base_url.trim()).map_err(|_| bad())?;
+    if base.host_str().is_none() || !matches!(base.scheme(), "http" | "https") {
+        return Err(bad());
+    }
+    if !base.username().is_empty() || base.password().is_some() {
+        return Err(BadProvider::Credentials);
+    }
+    Ok(base)
+}
+
 impl Provider {
     /// Checks the settings and makes a client; connects to nothing.
     pub fn new(settings: ProviderSettings) -> Result<Self, BadProvider> {
         let ProviderSettings { kind, base_url, key, server, times, bounds } = settings;
-        let bad = || BadProvider::Address(base_url.chars().take(200).collect());
-        let base = Url::parse(base_url.trim()).map_err(|_| bad())?;
-        let host = base.host_str().filter(|_| matches!(base.scheme(), "http" | "https")).ok_or_else(bad)?;
-        if !base.username().is_empty() || base.password().is_some() {
-            return Err(BadProvider::Credentials);
-        }
+        let base = address(&base_url)?;
+        let host = base.host_str().expect("an address has a host");
         let server = server.unwrap_or_else(|| Server::at(kind, host, base.port()));
         let trust = if base.scheme() == "https" { Trust::System } else { Trust::Nobody };
         let mut http = Client::builder()

@@ -65,6 +65,8 @@ pub(super) enum NoAccess {
     NotPlain(String),
     #[error("{0} does not exist")]
     Missing(String),
+    #[error("{0} does not exist; a pattern with * or ? stands in the goal without quotes")]
+    NoPattern(String),
     #[error("{0} may not be read by this server's user")]
     Denied(String),
     #[error("{0} is {1}, which is never read")]
@@ -83,6 +85,7 @@ impl NoAccess {
     fn of(path: &Path, error: io::Error) -> Self {
         let name = shown_path(path);
         match error.kind() {
+            io::ErrorKind::NotFound if name.contains(['*', '?']) => NoAccess::NoPattern(name),
             io::ErrorKind::NotFound => NoAccess::Missing(name),
             io::ErrorKind::PermissionDenied => NoAccess::Denied(name),
             _ => NoAccess::Io(name, error),
@@ -138,6 +141,9 @@ impl Reach {
     /// The roots as they really lie, for a room; the error names one that leads out.
     pub(super) fn real_roots(&self) -> Result<Vec<PathBuf>, NoAccess> {
         let real = |root: &PathBuf| {
+            if leads_through_the_kernel(root) {
+                return Err(NoAccess::Special(shown_path(root), KERNELS));
+            }
             let real = root.canonicalize().map_err(|e| NoAccess::of(root, e))?;
             if in_a_data_folder(&real) {
                 return Err(NoAccess::Special(shown_path(root), "part of a server's data folder"));
@@ -156,18 +162,56 @@ impl Reach {
         if !self.roots.iter().any(|root| given.starts_with(root)) {
             return Err(NoAccess::NotGranted(name()));
         }
-        let real = given.canonicalize().map_err(|e| NoAccess::of(given, e))?;
+        // `/dev/stdin` would lead to whatever this process was given to read, if that has a name.
+        let kernels = leads_through_the_kernel(given);
+        let real = match given.canonicalize() {
+            Err(_) if kernels => return Err(NoAccess::Special(name(), KERNELS)),
+            real => real.map_err(|e| NoAccess::of(given, e))?,
+        };
         let roots = self.roots.iter().filter_map(|root| root.canonicalize().ok());
         let root = roots
             .filter(|root| real.starts_with(root) && self.fenced(root))
             .max_by_key(|root| root.as_os_str().len())
             .ok_or_else(|| NoAccess::LeadsOut(name()))?;
+        if kernels {
+            return Err(NoAccess::Special(name(), KERNELS));
+        }
         if in_a_data_folder(&real) {
             return Err(NoAccess::Special(name(), "part of a server's data folder"));
         }
         let below = real.strip_prefix(&root).map_err(|_| NoAccess::LeadsOut(name()))?;
         open_below(&root, given, below)
     }
+}
+
+const KERNELS: &str = "part of the kernel's own file systems";
+/// So many links are followed, as by Linux.
+const LINKS_MAX: u32 = 40;
+
+/// Whether one of the links on the way to a path is the kernel's: its target is an open file or a folder of
+/// some process, whatever its text says.
+fn leads_through_the_kernel(path: &Path) -> bool {
+    let parts = |path: &Path| path.components().map(|part| part.as_os_str().to_owned()).collect::<Vec<_>>();
+    let mut ahead: Vec<OsString> = parts(path).into_iter().rev().collect();
+    let (mut at, mut links) = (PathBuf::from("/"), 0);
+    while let Some(part) = ahead.pop() {
+        let next = match part.to_str() {
+            Some("..") => at.parent().unwrap_or(&at).to_owned(),
+            Some(_) | None => at.join(&part),
+        };
+        let Ok(target) = next.read_link() else {
+            at = next;
+            continue;
+        };
+        let folder = rustix::fs::openat(CWD, &at, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+        links += 1;
+        if links > LINKS_MAX || folder.is_ok_and(|folder| is_magic(folder.as_fd())) {
+            // Of too many nothing is opened in the end.
+            return links <= LINKS_MAX;
+        }
+        ahead.extend(parts(&target).into_iter().rev());
+    }
+    false
 }
 
 /// Whether a path lies in a folder that holds the tasks of a server (P7).
@@ -216,7 +260,7 @@ pub(super) fn open_entry(folder: BorrowedFd<'_>, name: &OsStr, named: &Path) -> 
         .map_err(told)?;
     let stat = rustix::fs::fstat(&fd).map_err(told)?;
     if is_magic(fd.as_fd()) {
-        return Err(special("part of the kernel's own file systems"));
+        return Err(special(KERNELS));
     }
     let marked = |mark: &str| rustix::fs::statat(&fd, mark, AtFlags::SYMLINK_NOFOLLOW).is_ok();
     if kind(&stat) == Kind::Folder && marks_a_data_folder(marked) {

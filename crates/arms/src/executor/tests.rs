@@ -317,6 +317,21 @@ async fn special_files_are_never_opened() {
     assert!(site.refused(read(&["/proc/self/environ"])).await.contains("never read"));
     assert!(site.refused(list("/proc")).await.contains("kernel's own"));
     assert!(site.refused(read(&["/dev/zero"])).await.contains("is a device"));
+    // What this process was given to read is not the user's to name, whatever it is.
+    for open in ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0", "/proc/self/cwd/Cargo.toml"] {
+        site.capability.read_roots = [open.to_owned()].into();
+        let said = site.refused(read(&[open])).await;
+        assert!(said.contains("kernel's own"), "{said}");
+    }
+    for (named, target) in
+        [("to-stdin", "/dev/stdin"), ("to-fifo", fifo.as_str()), ("to-device", "/dev/zero")]
+    {
+        let link = site.path(named);
+        std::os::unix::fs::symlink(target, &link).unwrap();
+        site.capability.read_roots = [link.clone()].into();
+        let said = site.refused(read(&[&link])).await;
+        assert!(said.contains("never read"), "{said}");
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::{
     ConfigError, Sources,
-    settings::{given, invalid, missing, optional, parsed},
+    settings::{given, invalid, missing, optional},
 };
 use octollm_artefacts::{Bucket, Keys, S3};
 use std::path::PathBuf;
@@ -20,10 +20,12 @@ pub(crate) enum Kept {
 pub(super) fn kept(sources: &Sources) -> Result<Option<Kept>, ConfigError> {
     let Some(place) = optional(sources, "artefacts") else { return Ok(None) };
     // Any other address is a mistake, and no folder.
-    if !place.contains("://") {
+    if !begins_as_an_address(place) {
         return Ok(Some(Kept::Folder(PathBuf::from(place))));
     }
-    let bucket: Bucket = parsed(sources, "artefacts")?;
+    let bucket: Bucket = place.trim().parse().map_err(|error| {
+        invalid(sources, "artefacts", format!("{error}; a folder of this name is written ./{place}"))
+    })?;
     let needed = |key: &'static str| match optional(sources, key) {
         Some(text) if text.chars().all(|c| c.is_ascii_graphic()) => Ok(text.to_owned()),
         Some(_) => Err(invalid(sources, key, "it holds a space or something that is no letter".into())),
@@ -32,6 +34,13 @@ pub(super) fn kept(sources: &Sources) -> Result<Option<Kept>, ConfigError> {
     let keys = Keys { access: needed("s3_access_key")?, secret: needed("s3_secret_key")? };
     let (endpoint, region) = (given(sources, "s3_endpoint")?, needed("s3_region")?);
     Ok(Some(Kept::Bucket(S3 { bucket, endpoint, region, keys })))
+}
+
+/// `s3:/x`, `s3:x`, `gs://x`: a scheme stands before the first slash. A folder of such a name is `./s3:x`.
+fn begins_as_an_address(place: &str) -> bool {
+    let Some((scheme, _)) = place.split_once(':') else { return false };
+    scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
 }
 
 #[cfg(test)]
@@ -58,6 +67,11 @@ mod tests {
         assert!(s3.endpoint.is_none());
         let bad = with(&[bucket, keys[0], keys[1], ("s3_endpoint", "s3.example.com")]);
         assert!(bad.unwrap_err().contains("s3_endpoint"));
-        assert!(with(&[("artefacts", "gs://abc")]).unwrap_err().contains("no bucket such as s3://"));
+        for no_bucket in ["gs://abc", "s3:/x", "s3:x", "s3:", "file:///srv/a", "S3:/x"] {
+            let error = with(&[("artefacts", no_bucket)]).unwrap_err();
+            assert!(error.contains("no bucket such as s3://") && error.contains("./"), "{error}");
+        }
+        assert!(matches!(with(&[("artefacts", "./s3:x")]), Ok(Some(Kept::Folder(_)))));
+        assert!(matches!(with(&[("artefacts", "/srv/a:b")]), Ok(Some(Kept::Folder(_)))));
     }
 }

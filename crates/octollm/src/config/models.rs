@@ -6,7 +6,7 @@
 use super::{ConfigError, Origin, Sources};
 use octollm_arms::LOANS_MAX;
 use octollm_gateway::CALLS_AT_ONCE;
-use octollm_llm::{Kind, ProviderKey};
+use octollm_llm::{BadProvider, Kind, ProviderKey, check_address};
 use serde::Deserialize;
 use std::path::Path;
 
@@ -127,6 +127,7 @@ pub(super) fn servers(
     };
     let mut servers = Vec::new();
     if let Some(url) = set(sources, "model_url") {
+        addressed(sources, "model_url")?;
         servers.push(one("default", Kind::OpenAi, url, key(sources, "model_key")?));
     }
     for table in sources.providers() {
@@ -162,11 +163,30 @@ pub(super) fn servers(
         return Ok(servers);
     }
     if let Some(key) = key(sources, "openai_api_key")? {
+        addressed(sources, "openai_base_url")?;
         servers.push(one("openai", Kind::OpenAi, sources.get("openai_base_url").0, Some(key)));
     } else if let Some(key) = key(sources, "anthropic_api_key")? {
+        addressed(sources, "anthropic_base_url")?;
         servers.push(one("anthropic", Kind::Anthropic, sources.get("anthropic_base_url").0, Some(key)));
     }
     Ok(servers)
+}
+
+/// Refuses a setting that is no address, also where nobody will ask a model this time.
+fn addressed(sources: &Sources, key: &'static str) -> Result<(), ConfigError> {
+    let (url, origin) = sources.get(key);
+    let bad = |why: String| ConfigError::Invalid { origin: origin.clone(), key, value: shown_url(url), why };
+    check_address(url).map_err(|error| bad(why(&error)))
+}
+
+/// What is wrong with an address, without the address.
+fn why(error: &BadProvider) -> String {
+    match error {
+        BadProvider::Address(_) => {
+            "it is no address of a model server, such as http://127.0.0.1:11434/v1".to_owned()
+        }
+        BadProvider::Credentials | BadProvider::Trust(_) | BadProvider::Client(_) => error.to_string(),
+    }
 }
 
 /// Puts the provider that lists `model` first, and `model` first with it.
@@ -211,6 +231,7 @@ fn listed(
         (None, Some(text)) => ServerKey::Known(parsed(text)?),
         (None, None) => ServerKey::None,
     };
+    check_address(&table.url).map_err(|error| bad(format!("its url: {}", why(&error))))?;
     Ok(ModelServer {
         name: table.name.clone(),
         kind: table.kind.into(),
@@ -283,36 +304,54 @@ mod tests {
         assert_eq!(shown_url("http://h/v1"), "http://h/v1");
     }
 
+    /// It is wrong before a model is needed.
+    #[test]
+    fn an_address_that_is_none_is_an_error_that_names_its_setting() {
+        for url in ["notaurl", "localhost:11434/v1", "ftp://a/v1", "http://", "/v1"] {
+            let error = names(&[("OCTOLLM_MODEL_URL", url)], "").unwrap_err();
+            assert!(error.contains("OCTOLLM_MODEL_URL") && error.contains("127.0.0.1:11434"), "{error}");
+        }
+        let error = names(&[("OCTOLLM_MODEL_URL", "http://me:hunter2@a/v1")], "").unwrap_err();
+        assert!(error.contains("OCTOLLM_MODEL_URL") && !error.contains("hunter2"), "{error}");
+        let error = names(&[("OPENAI_API_KEY", "k"), ("OPENAI_BASE_URL", "x")], "").unwrap_err();
+        assert!(error.contains("OPENAI_BASE_URL"), "{error}");
+        let error = names(&[], "[[providers]]\nname = \"farm\"\nurl = \"farm:80\"\n").unwrap_err();
+        assert!(error.contains("farm") && error.contains("no address"), "{error}");
+    }
+
     /// Whoever shows the configuration, or asks a server of ours, needs no provider's key.
     #[test]
     fn a_variable_that_is_not_set_is_an_error_only_where_its_key_is_needed() {
-        let listed = "[[providers]]\nname = \"x\"\nurl = \"y\"\nkey_variable = \"NOWHERE\"\n";
-        assert_eq!(names(&[], listed).unwrap(), ["x y "]);
+        let listed = "[[providers]]\nname = \"x\"\nurl = \"http://y\"\nkey_variable = \"NOWHERE\"\n";
+        assert_eq!(names(&[], listed).unwrap(), ["x http://y "]);
     }
 
     #[test]
     fn a_provider_that_cannot_be_meant_is_an_error_without_its_key() {
         for (file, wanted) in [
             ("[[providers]]\nname = \"x\"\n", "missing field `url`"),
-            ("[[providers]]\nname = \"x\"\nurl = \"y\"\nkeys = \"sk-secret\"\n", "unknown field `keys`"),
+            (
+                "[[providers]]\nname = \"x\"\nurl = \"http://y\"\nkeys = \"sk-secret\"\n",
+                "unknown field `keys`",
+            ),
             ("providers = 3\n", "providers"),
             (
-                "[[providers]]\nname = \"x\"\nurl = \"y\"\n[[providers]]\nname = \"x\"\nurl = \"z\"\n",
+                "[[providers]]\nname = \"x\"\nurl = \"http://y\"\n[[providers]]\nname = \"x\"\nurl = \"http://z\"\n",
                 "providers = \"x\": two model servers have this name",
             ),
             (
-                "[[providers]]\nname = \"x\"\nurl = \"y\"\ncalls_at_once = 0\n",
+                "[[providers]]\nname = \"x\"\nurl = \"http://y\"\ncalls_at_once = 0\n",
                 "x: calls_at_once must be at least 1",
             ),
             (
-                "[[providers]]\nname = \"x\"\nurl = \"y\"\ncalls_at_once = 481\n[[providers]]\nname = \"z\"\nurl = \"z\"\n",
+                "[[providers]]\nname = \"x\"\nurl = \"http://y\"\ncalls_at_once = 481\n[[providers]]\nname = \"z\"\nurl = \"http://z\"\n",
                 "add up to more than 512",
             ),
             (
-                "[[providers]]\nname = \"x\"\nurl = \"y\"\nkey = \"sk-secret\"\nkey_variable = \"K\"\n",
+                "[[providers]]\nname = \"x\"\nurl = \"http://y\"\nkey = \"sk-secret\"\nkey_variable = \"K\"\n",
                 "not both",
             ),
-            ("[[providers]]\nname = \"x\"\nurl = \"y\"\nkey = \"sk-secret \\n\"\nkind = \"z\"\n", "z"),
+            ("[[providers]]\nname = \"x\"\nurl = \"http://y\"\nkey = \"sk-secret \\n\"\nkind = \"z\"\n", "z"),
         ] {
             let error = names(&[], file).unwrap_err();
             assert!(error.contains(wanted) && !error.contains("sk-secret"), "{error}");

@@ -83,7 +83,7 @@ impl Sources {
             }
         }
         for (key, value) in flags {
-            values.insert(key, (value.clone(), Origin::Flag(format!("--{}", key.replace('_', "-")))));
+            values.insert(key, (value.clone(), Origin::Flag(flag(key))));
         }
         Ok(Sources { values, providers, file: file.map(Path::to_owned) })
     }
@@ -151,6 +151,15 @@ fn read_file(path: &Path) -> Result<(Settings, Vec<ProviderTable>), ConfigError>
 fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     let close = known.map(|k| (strsim::jaro_winkler(name, k), k)).filter(|(score, _)| *score > 0.8);
     close.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, k)| k.to_owned())
+}
+
+/// The flag that gives a setting.
+fn flag(key: &str) -> String {
+    match key {
+        "model_url" => "--model".to_owned(),
+        "model" => "--model-name".to_owned(),
+        key => format!("--{}", key.replace('_', "-")),
+    }
 }
 
 #[cfg(test)]

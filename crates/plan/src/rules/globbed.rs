@@ -7,14 +7,13 @@ use super::conditions::is_glob;
 use super::cursor::Cursor;
 use super::entries::{Entries, Noun};
 use super::named::{Called, Named};
-use super::token::{Kind, is_url};
+use super::token::is_url;
 use crate::FindKind;
 
 /// `src/*.rs`, `*.txt`, `src/**/*.rs`: a path with a pattern for a name, as a shell has it.
 pub(super) fn globbed(c: &mut Cursor<'_>, only: Option<FindKind>) -> Option<Entries> {
-    let token = c.take(|t| {
-        t.text.contains('*') && (t.kind == Kind::Word || (t.kind == Kind::Quoted && t.text.contains('/')))
-    })?;
+    // In quotes it is a character of the name, as in a shell.
+    let token = c.word(|t| t.text.contains('*'))?;
     let (folder, name) = match token.text.rsplit_once('/') {
         Some(("", name)) => ("/", name),
         Some((folder, name)) => (folder, name),

@@ -171,7 +171,12 @@ fn has_path_form(token: &Token) -> bool {
     let formed = text.contains('/') || text.starts_with('~') || text == "." || text == "..";
     // "1/3" and "24/7" are no paths.
     let numbers = text.bytes().all(|b| b.is_ascii_digit() || b == b'/') && !text.starts_with('/');
-    formed && !numbers && !is_url(text) && !text.contains(['*', '?'])
+    formed && !numbers && !is_url(text) && !is_pattern(token)
+}
+
+/// `*.log`: in quotes its characters stand for themselves.
+fn is_pattern(token: &Token) -> bool {
+    token.kind != Kind::Quoted && token.text.contains(['*', '?'])
 }
 
 /// Of a path with slashes in it that does not begin as one (`src/main.rs`, but also `TCP/IP`):
@@ -198,6 +203,11 @@ pub(super) fn is_bare_file(token: &Token) -> bool {
         && (has_ending(&token.text) || KNOWN_FILES.contains(&token.text.as_str()))
 }
 
+/// `'a*.txt'`, `'why?.md'`
+fn is_quoted_file(token: &Token) -> bool {
+    token.kind == Kind::Quoted && !token.text.contains('/') && has_ending(&token.text)
+}
+
 /// A file: it must look like one or be called one.
 pub(super) fn file(c: &mut Cursor<'_>) -> Option<Named> {
     c.attempt(|c| {
@@ -209,7 +219,8 @@ pub(super) fn file(c: &mut Cursor<'_>) -> Option<Named> {
         let token = c.take(|t| match t.kind {
             Kind::Word | Kind::Quoted => {
                 let certain = is_certain(&t.text) || place.knows(&t.text);
-                !t.text.contains('\n') && ((has_path_form(t) && certain) || is_bare_file(t))
+                !t.text.contains('\n')
+                    && ((has_path_form(t) && certain) || is_bare_file(t) || is_quoted_file(t))
             }
             Kind::Comma | Kind::Semicolon | Kind::Stop | Kind::Newline => false,
         })?;

@@ -234,7 +234,7 @@ fn paths(page: &mut String) {
         "A path is a word with a slash, one that begins with `~`, `.` or `..`; a bare name counts as a file when it has one of the \
          endings below, and any name counts in quotes behind \"the file\" or \"the folder\", and bare behind \
          \"the file named\"; `octollm run` knows what lies in the current folder by its bare name where a folder or a place to \
-         search is named. The name at a path's end may have a `*` where files are meant (`src/*.rs`, `src/**/*.rs`). Spaces are escaped with a \
+         search is named. The name at a path's end may have a `*` where files are meant and it stands in no quotes; in quotes `*` and `?` are characters of the name (`src/*.rs`, `src/**/*.rs`). Spaces are escaped with a \
          backslash or stand in quotes (`'`, `\"`, `` ` ``). Relative paths start from the folder in which `octollm run` was started; \
          `octollm serve` refuses them. Paths with slashes that end in no such ending (`client/server`) are written `./client/server` \
          when they are read, hashed or compared, and everywhere when nothing of the first name lies in the current folder.\n\n",
