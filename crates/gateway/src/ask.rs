@@ -227,8 +227,9 @@ async fn listen(
         let until = in_time.map_or(look, |over| look.min(over));
         let said = timeout_at(until, stream.next()).await;
         if said.is_err() && in_time.is_some_and(|over| over <= Instant::now()) {
-            // Whoever listens fails the task for this, and not for the deadline alone. The call goes on until
-            // it is seen that nobody wants it.
+            // Whoever listens fails the task for this, and not for the deadline alone. It is the last word, for
+            // the call goes on only until it is seen that nobody wants it, which is a moment away: whoever waits
+            // for settlements waits for this one, too.
             call.say(out_of_time(held, began.elapsed()));
             in_time = None;
             continue;

@@ -139,6 +139,9 @@ pub enum Command {
         /// Who.
         worker: WorkerId,
     },
+    /// The server is gone, and its workers with it: no lease that it granted need be waited for. How
+    /// it ended is no evidence against the steps.
+    ServerLost,
     /// Whoever made these model calls is known to be gone: nobody will say what they used. Each that
     /// is under way counts as having used all that is held for it.
     CallerLost(LostCalls),
@@ -230,9 +233,7 @@ pub enum Refusal {
     #[error("the call is already under way, on other terms")]
     CallReused,
     /// Another call of this number of the step is under way. Wait until it is settled.
-    #[error(
-        "a call of this number of the step is under way, or whoever made it has died; its end is waited for"
-    )]
+    #[error("this question of the step is under way, or whoever asked it has died; its end is waited for")]
     NumberUnderWay,
     /// The call is not under way: it was settled, or never held. What was settled stays.
     #[error("the call is not under way")]

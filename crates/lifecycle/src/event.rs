@@ -20,12 +20,12 @@ pub struct Event {
 pub enum EventKind {
     /// The task was accepted.
     TaskAccepted,
-    /// A person must approve the step.
+    /// A person must give what the step awaits: leave to start, or an answer.
     TaskWaiting {
         /// The step.
         place: u16,
     },
-    /// The approval was given.
+    /// It was given.
     TaskResumed {
         /// The step.
         place: u16,
@@ -71,14 +71,14 @@ pub enum EventKind {
         /// When it may start again.
         from: Timestamp,
     },
-    /// The worker handed the step back.
+    /// The worker handed the step back, or was lost with its server.
     StepReleased {
         /// The step.
         place: u16,
         /// What it waits for, if for anything.
         waits: Option<Waits>,
     },
-    /// The lease ran out or its worker died; the step is tried again.
+    /// The lease ran out or its worker died by itself; the step is tried again.
     StepLapsed {
         /// The step.
         place: u16,

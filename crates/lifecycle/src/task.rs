@@ -130,7 +130,7 @@ pub enum FailureReason {
     StepFailed,
     /// The step's workers died or vanished three times.
     Poison,
-    /// The step was handed back more than a hundred times.
+    /// The step came back more than a hundred times without a crash or a failure of its own.
     Released,
     /// The deadline or the time budget passed.
     Deadline,
@@ -273,9 +273,9 @@ pub struct Deliveries {
     pub attempts: u32,
     /// Failures that the arm reported.
     pub failures: u32,
-    /// Leases that ran out or whose worker died.
+    /// Leases that ran out or whose worker died by itself.
     pub crashes: u32,
-    /// Leases handed back, such as in a drain.
+    /// Leases handed back, such as in a drain, or lost with the server.
     pub releases: u32,
 }
 

@@ -62,8 +62,8 @@ pub trait Tasks: Send + Sync + 'static {
     async fn sweep(&self, most: usize) -> Result<Swept, StoreError>;
 
     /// Sends [`Command::WorkerLost`] to every task in which `worker` holds a lease; with
-    /// `None`, one for every lease there is, and [`Command::CallerLost`] to every task with a
-    /// model call under way: nobody that this store knows is alive.
+    /// `None`, [`Command::ServerLost`] to every task with a lease, and [`Command::CallerLost`] to every
+    /// task with a model call under way: nobody that this store knows is alive.
     async fn lose(&self, worker: Option<WorkerId>) -> Result<Swept, StoreError>;
 
     /// Sends [`Command::CallerLost`] for the model calls of processes that share this store and have died:

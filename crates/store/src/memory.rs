@@ -215,18 +215,16 @@ impl Memory {
         now: Timestamp,
         dice: &mut dyn FnMut() -> Dice,
     ) -> Swept {
-        let gone: BTreeSet<(TaskId, WorkerId)> = self
-            .tasks
-            .iter()
-            .flat_map(|(id, entry)| leases(&entry.record.task).map(|lease| (*id, lease.worker.clone())))
-            .filter(|(_, holder)| worker.is_none_or(|worker| worker == holder))
-            .collect();
+        let lost = |lease: &&Lease| worker.is_none_or(|worker| *worker == lease.worker);
+        let held =
+            self.tasks.iter().filter(|(_, entry)| leases(&entry.record.task).any(|lease| lost(&lease)));
+        let held: Vec<TaskId> = held.map(|(id, _)| *id).collect();
+        let command =
+            worker.map_or(Command::ServerLost, |worker| Command::WorkerLost { worker: worker.clone() });
         let mut swept = Swept::default();
         let mut touched = BTreeSet::new();
-        for (id, worker) in gone {
-            swept.lapsed +=
-                leases(&self.tasks[&id].record.task).filter(|lease| lease.worker == worker).count();
-            let command = Command::WorkerLost { worker };
+        for id in held {
+            swept.lapsed += leases(&self.tasks[&id].record.task).filter(lost).count();
             if self.one(id, &TenantScope::System, &command, now, dice()).is_ok() {
                 touched.insert(id);
             }

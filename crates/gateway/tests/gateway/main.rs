@@ -277,7 +277,7 @@ async fn a_call_that_nobody_settles_is_not_made_again_under_its_number() {
     let Err(ThinkError::Busy { why, waits_for, .. }) = bench.answer(1, "?").await else {
         panic!("it was asked")
     };
-    assert!(why.contains("a call of this number") && waits_for == WaitsFor::Siblings, "{why}");
+    assert!(why.contains("this question of the step") && waits_for == WaitsFor::Siblings, "{why}");
     tell(Command::CallerLost(LostCalls::All)).await;
     for _ in 0..2 {
         let Err(ThinkError::Failed(why)) = bench.answer(1, "?").await else { panic!("it was asked") };

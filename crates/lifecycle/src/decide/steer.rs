@@ -1,9 +1,9 @@
-//! What clients and time do: cancel, input, expire, a lost worker.
+//! What clients and time do: cancel, input, expire, a lost worker, a lost server.
 
 use super::{Draft, KeptAs};
 use crate::{
-    Awaits, CRASHES_MAX, Dice, EventKind, Failure, FailureReason, Given, HOLD_GRACE, Refusal, StepState,
-    StopInto, TaskState, retry,
+    Awaits, CRASHES_MAX, Deliveries, Dice, EventKind, Failure, FailureReason, Given, HOLD_GRACE, Lease,
+    RELEASES_MAX, Refusal, StepState, StopInto, TaskState, retry,
 };
 use octollm_contract::WorkerId;
 
@@ -79,14 +79,29 @@ impl Draft {
         self.lapse(|lease| lease.worker == *worker, "its worker died", dice);
     }
 
-    fn lapse(&mut self, gone: impl Fn(&crate::Lease) -> bool, why: &str, dice: Dice) {
-        let lapsed: Vec<u16> = self
-            .task
-            .places()
-            .filter(|(_, step)| matches!(&step.state, StepState::Leased(lease) if gone(lease)))
-            .map(|(place, _)| place)
-            .collect();
-        for place in lapsed {
+    /// A step goes back as if its worker had handed it back: whoever stops servers, or a machine that
+    /// fails, would otherwise poison whatever was under way.
+    pub(super) fn server_lost(&mut self) {
+        for place in self.leased(|_any| true) {
+            let deliveries = &mut self.task.steps[usize::from(place)].deliveries;
+            deliveries.releases = deliveries.releases.saturating_add(1);
+            let Deliveries { attempts, releases, .. } = *deliveries;
+            if self.stopping() {
+                self.cancel_step(place);
+            } else if releases <= RELEASES_MAX {
+                self.again(place, self.now);
+                self.tell(EventKind::StepReleased { place, waits: None });
+            } else {
+                let message = format!(
+                    "the step was begun {attempts} times and came back {releases} times; the last time its server died"
+                );
+                self.fail_step(place, FailureReason::Released, message);
+            }
+        }
+    }
+
+    fn lapse(&mut self, gone: impl Fn(&Lease) -> bool, why: &str, dice: Dice) {
+        for place in self.leased(gone) {
             let step = &mut self.task.steps[usize::from(place)];
             step.deliveries.crashes = step.deliveries.crashes.saturating_add(1);
             let crashes = step.deliveries.crashes;
@@ -103,6 +118,14 @@ impl Draft {
                 );
             }
         }
+    }
+
+    fn leased(&self, which: impl Fn(&Lease) -> bool) -> Vec<u16> {
+        let leased = self
+            .task
+            .places()
+            .filter(|(_, step)| matches!(&step.state, StepState::Leased(lease) if which(lease)));
+        leased.map(|(place, _)| place).collect()
     }
 
     /// Decides how the task ends. What was decided first stays.

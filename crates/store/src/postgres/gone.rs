@@ -18,7 +18,7 @@ use super::{
     news::News,
     rows,
 };
-use crate::{Clock as _, Swept, columns::word};
+use crate::{Clock as _, Swept};
 use octollm_contract::{CallId, Millis, TaskId, Timestamp, WorkerId};
 use octollm_lifecycle::{Changes, Command, LostCalls, StepState, Task};
 use std::{
@@ -80,10 +80,10 @@ impl Watch {
     }
 }
 
-/// What of a task has nobody any more.
+/// What a task is to be told.
 #[derive(Default)]
 struct Left {
-    workers: BTreeSet<WorkerId>,
+    leases: Option<Command>,
     calls: Option<LostCalls>,
 }
 
@@ -96,20 +96,19 @@ pub(super) async fn lose(
 ) -> Result<Swept, Fault> {
     let (client, sql) = (&link.client, &link.sql);
     let mut left: BTreeMap<TaskId, Left> = BTreeMap::new();
-    match worker {
-        Some(worker) => {
-            for row in client.query(&sql.leases_of, &[&worker.as_str()]).await.map_err(Fault::before)? {
-                left.entry(rows::task_id(&row, 0)?).or_default().workers.insert(worker.clone());
-            }
-        }
-        None => {
-            for row in client.query(&sql.all_leases, &[]).await.map_err(Fault::before)? {
-                let worker = word("worker", rows::get(&row, 1)?)?;
-                left.entry(rows::task_id(&row, 0)?).or_default().workers.insert(worker);
-            }
-            for row in client.query(&sql.all_calling, &[]).await.map_err(Fault::before)? {
-                left.entry(rows::task_id(&row, 0)?).or_default().calls = Some(LostCalls::All);
-            }
+    let (held, command) = match worker {
+        Some(worker) => (
+            client.query(&sql.leases_of, &[&worker.as_str()]).await.map_err(Fault::before)?,
+            Command::WorkerLost { worker: worker.clone() },
+        ),
+        None => (client.query(&sql.all_leases, &[]).await.map_err(Fault::before)?, Command::ServerLost),
+    };
+    for row in held {
+        left.entry(rows::task_id(&row, 0)?).or_default().leases = Some(command.clone());
+    }
+    if worker.is_none() {
+        for row in client.query(&sql.all_calling, &[]).await.map_err(Fault::before)? {
+            left.entry(rows::task_id(&row, 0)?).or_default().calls = Some(LostCalls::All);
         }
     }
     let mut swept = Swept::default();
@@ -162,7 +161,7 @@ pub(super) async fn bury(
     tracing::warn!(?callers, tasks = calls.len(), "processes have died with model calls under way");
     let left = calls
         .into_iter()
-        .map(|(task, calls)| (task, Left { workers: BTreeSet::new(), calls: Some(LostCalls::These(calls)) }));
+        .map(|(task, calls)| (task, Left { leases: None, calls: Some(LostCalls::These(calls)) }));
     // The next look finds what somebody works on now.
     end(link, &left.collect(), Busy::Skip, shared, &mut swept, news).await?;
     Ok(swept)
@@ -190,15 +189,13 @@ async fn end(
                 }
             };
             let mut touched = false;
-            for worker in &left.workers {
-                let was = draft.view().clone();
-                let command = Command::WorkerLost { worker: worker.clone() };
-                if let Ok(changes) = draft.decide(&command, now, shared.dice())
-                    && !changes.is_empty()
-                {
-                    swept.lapsed += ended_leases(&was, &changes);
-                    touched = true;
-                }
+            let was = draft.view().clone();
+            if let Some(command) = &left.leases
+                && let Ok(changes) = draft.decide(command, now, shared.dice())
+                && !changes.is_empty()
+            {
+                swept.lapsed += ended_leases(&was, &changes);
+                touched = true;
             }
             if let Some(calls) = &left.calls
                 && let Ok(changes) = draft.decide(&Command::CallerLost(calls.clone()), now, shared.dice())

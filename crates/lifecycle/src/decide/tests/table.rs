@@ -17,6 +17,7 @@ fn commands(place: u16, token: LeaseToken) -> Vec<Command> {
         Command::Input(Given::Answer(document())),
         Command::Expire,
         Command::WorkerLost { worker: "nobody".parse().unwrap() },
+        Command::ServerLost,
         settle(1, spent(3, 4)),
         settle(99, spent(0, 0)),
         Command::CallerLost(LostCalls::All),
@@ -55,6 +56,7 @@ fn kind(command: &Command) -> usize {
         Command::Hold { .. } => 12,
         Command::Settle { .. } => 13,
         Command::CallerLost(_) => 14,
+        Command::ServerLost => 15,
     }
 }
 
@@ -82,18 +84,20 @@ fn letter(answer: &Result<Changes, Refusal>) -> char {
 }
 
 /// Claim; Heartbeat, Checkpoint, Complete, Revise, Fail, Release, Ask, Hold; Cancel, yes, no,
-/// answer, Expire, WorkerLost, Settle, Settle of what is not under way, CallerLost.
+/// answer, Expire, WorkerLost, ServerLost, Settle, Settle of what is not under way, CallerLost.
 fn row(task: &Task) -> &'static str {
     let awaits = |place: u16| task.steps[usize::from(place)].awaits;
     match &task.state {
-        TaskState::Queued => "+ LLLLLLLL +WWW..SS.",
-        TaskState::Planning => "N .+P+++++ +WWW..+S+",
-        TaskState::Running => "N .++P++P+ +WWW..+S+",
-        TaskState::Waiting { place } if awaits(*place) == Awaits::Answer => "N LLLLLLLL +OO+..+S+",
-        TaskState::Waiting { .. } => "N .++P++P+ +++O..+S+",
-        TaskState::Stopping { into: StopInto::Cancelled | StopInto::Failed(_), .. } => "N .++P++PM .WWW..+S+",
+        TaskState::Queued => "+ LLLLLLLL +WWW...SS.",
+        TaskState::Planning => "N .+P+++++ +WWW..++S+",
+        TaskState::Running => "N .++P++P+ +WWW..++S+",
+        TaskState::Waiting { place } if awaits(*place) == Awaits::Answer => "N LLLLLLLL +OO+...+S+",
+        TaskState::Waiting { .. } => "N .++P++P+ +++O..++S+",
+        TaskState::Stopping { into: StopInto::Cancelled | StopInto::Failed(_), .. } => {
+            "N .++P++PM .WWW..++S+"
+        }
         TaskState::Completed { .. } | TaskState::Failed { .. } | TaskState::Cancelled { .. } => {
-            "N LLLLLLLL EEEE..+S+"
+            "N LLLLLLLL EEEE...+S+"
         }
     }
 }
@@ -147,7 +151,7 @@ fn every_state_answers_every_command_as_the_table_says() {
     }
     assert_eq!(states.len(), 8, "every state has a sample");
     let kinds: Vec<usize> = commands(0, super::token(0, 1)).iter().map(kind).collect();
-    assert!((0..=14).all(|number| kinds.contains(&number)), "every command is asked: {kinds:?}");
+    assert!((0..=15).all(|number| kinds.contains(&number)), "every command is asked: {kinds:?}");
 }
 
 #[test]
@@ -292,6 +296,23 @@ fn a_wait_beyond_the_deadline_fails_the_task_with_its_cause() {
     let TaskState::Failed { failure, .. } = &driver.task.state else { panic!("{:?}", driver.task.state) };
     assert_eq!(failure.reason, FailureReason::Deadline);
     assert!(failure.message.contains("connection refused"), "{}", failure.message);
+}
+
+/// P2: that a server died is no evidence against a step, and comes to an end nevertheless.
+#[test]
+fn a_lost_server_is_no_crash_of_the_step() {
+    let mut driver = Driver::new(order(vec![step(ArmName::Executor, &[])], Replans::No));
+    for death in 1..=RELEASES_MAX {
+        driver.claim(0);
+        let changes = driver.ask(&Command::ServerLost).unwrap();
+        assert_eq!(changes.events.len(), 1);
+        let deliveries = driver.task.steps[0].deliveries;
+        assert_eq!((deliveries.crashes, deliveries.releases), (0, death));
+    }
+    driver.claim(0);
+    driver.ask(&Command::ServerLost).unwrap();
+    let TaskState::Failed { failure, .. } = &driver.task.state else { panic!("{:?}", driver.task.state) };
+    assert_eq!(failure.reason, FailureReason::Released);
 }
 
 /// P2: crash, handled failure and release are counted apart; a drain burns no attempt.

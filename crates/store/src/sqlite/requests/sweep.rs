@@ -94,26 +94,22 @@ impl Request for Lose {
     type Answer = Result<Swept, StoreError>;
 
     fn run(&self, writer: &mut Writer<'_>) -> Result<Self::Answer, Fault> {
-        let mut held = BTreeSet::new();
-        match &self.worker {
-            Some(worker) => {
-                let mut found = writer.sql.leases_of.query([worker.as_str()])?;
-                while let Some(row) = found.next()? {
-                    held.insert((rows::task_id(row, 0)?, worker.clone()));
-                }
-            }
-            None => {
-                let mut found = writer.sql.all_leases.query([])?;
-                while let Some(row) = found.next()? {
-                    let worker = rows::word("worker", rows::text(row, 1)?);
-                    held.insert((rows::task_id(row, 0)?, worker.map_err(rows::RowError::from)?));
-                }
-            }
+        let (mut held, command) = match &self.worker {
+            Some(worker) => (
+                writer.sql.leases_of.query([worker.as_str()])?,
+                Command::WorkerLost { worker: worker.clone() },
+            ),
+            None => (writer.sql.all_leases.query([])?, Command::ServerLost),
+        };
+        let mut tasks = BTreeSet::new();
+        while let Some(row) = held.next()? {
+            tasks.insert(rows::task_id(row, 0)?);
         }
+        drop(held);
         let mut swept = Swept::default();
         let mut touched = BTreeSet::new();
-        for (task, worker) in held {
-            let done = writer.unit(|writer| writer.command(task, &Command::WorkerLost { worker }))?;
+        for task in tasks {
+            let done = writer.unit(|writer| writer.command(task, &command))?;
             match done {
                 Ok(Some((before, changes))) => {
                     swept.lapsed += lapsed(&before, &changes);
