@@ -222,9 +222,10 @@ pub struct VerdictView {
     pub holds: bool,
     /// What was found in the result.
     pub evidence: String,
-    /// In percent, where a model judged; by rule there is no doubt.
+    /// How sure the model is that judged, 0 to 100; by rule there is no doubt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub confidence: Option<f64>,
+    #[schema(minimum = 0, maximum = 100)]
+    pub confidence: Option<u8>,
 }
 
 /// What a completed task gives back.
@@ -321,6 +322,10 @@ pub struct Usage {
     pub cost_usd: Cost,
     /// Tokens of model calls, of questions and answers together.
     pub tokens: u64,
+    /// Model calls whose use is not counted yet: they are under way, or nobody knows yet what became of
+    /// them. What an ended task has used is final once this is 0.
+    #[serde(default)]
+    pub unsettled_calls: u32,
 }
 
 /// When things happened to a task.

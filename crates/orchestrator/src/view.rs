@@ -39,7 +39,11 @@ pub(crate) fn task(record: &TaskRecord) -> Result<TaskView, Unreadable> {
         awaits: asked(record, &outputs)?.map(|(awaits, _)| awaits),
         verdicts: verdicts(record, &outputs),
         steps: steps(record, &outputs)?,
-        usage: Usage { cost_usd: task.ledger.cost(), tokens: task.ledger.tokens().spent() },
+        usage: Usage {
+            cost_usd: task.ledger.cost(),
+            tokens: task.ledger.tokens().spent(),
+            unsettled_calls: u32::try_from(task.holds.len()).expect("a task has at most HOLDS_MAX holds"),
+        },
         timestamps: Timestamps {
             accepted_at: task.terms.accepted_at,
             started_at: task.started_at,
@@ -180,6 +184,10 @@ fn provenance(output: Option<&StepOutput>, kept: &StepRecord) -> Result<Option<V
         let call = |receipt: &Receipt| {
             let mut call: Value = receipt.body.read()?;
             call["number"] = Value::from(receipt.number);
+            // The ledger's own word for a call that nobody settled says nothing about its end.
+            if call.get("outcome").is_none() {
+                call["outcome"] = json!({ "failed": "nobody knows what became of the call" });
+            }
             Ok(call)
         };
         let calls: Result<Vec<Value>, Unreadable> = kept.receipts.iter().map(call).collect();

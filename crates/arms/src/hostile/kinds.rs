@@ -387,6 +387,9 @@ async fn a_judge_that_is_told_to_pass_does_not() {
         (with("quote", json!("\u{200b}\u{200b}\u{200b}\u{200b}")), "quotes nothing"),
         (with("quote", json!("It sorts.")), "does not stand in the result"),
         (with("confidence", json!("certain")), "invalid type"),
+        (with("confidence", json!(101)), "not 0 to 100"),
+        (with("confidence", json!(-1)), "not 0 to 100"),
+        (with("confidence", json!(0)), "a confidence of 0"),
         (says(nested("{\"verdicts\":", "}", 10_000)), "not JSON"),
         (raw_calls(&[("accept", "{}")]), "not JSON"),
     ];

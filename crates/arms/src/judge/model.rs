@@ -12,7 +12,7 @@ use crate::{
 };
 use octollm_contract::model::{Message, Structured};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Number, Value, json};
 use std::collections::BTreeMap;
 
 /// The result's text is shown up to this many bytes, and its files together up to as many.
@@ -37,7 +37,7 @@ struct Verdict {
     criterion: usize,
     holds: bool,
     #[serde(default)]
-    confidence: Option<f64>,
+    confidence: Option<Number>,
     #[serde(default)]
     quote: Option<String>,
     #[serde(default)]
@@ -140,7 +140,10 @@ fn read(text: &str) -> Result<Vec<Verdict>, String> {
 fn finding(sentence: &str, verdict: Verdict, searched: &str) -> Result<Finding, String> {
     let quote = normalised(verdict.quote.as_deref().unwrap_or(""));
     let reason = verdict.reason.as_deref().unwrap_or("").trim();
-    let confidence = verdict.confidence.filter(|c| c.is_finite()).map(|c| c.clamp(0.0, 100.0));
+    let confidence = verdict.confidence.as_ref().map(percent).transpose()?;
+    if verdict.holds && confidence == Some(0) {
+        return Err("it says that the criterion holds, with a confidence of 0".to_owned());
+    }
     let evidence = match quote.as_str() {
         "" if verdict.holds => return Err("it says that the criterion holds and quotes nothing".to_owned()),
         "" if reason.is_empty() => return Err("it has neither a quote nor a reason".to_owned()),
@@ -154,9 +157,19 @@ fn finding(sentence: &str, verdict: Verdict, searched: &str) -> Result<Finding, 
         quote if reason.is_empty() => format!("{:?}", clip(quote)),
         quote => format!("{:?}: {}", clip(quote), clip(reason)),
     };
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped to 0 to 100")]
-    let confidence = confidence.map(|c| c as u8);
     Ok(Finding { criterion: named(sentence), holds: verdict.holds, evidence, confidence })
+}
+
+/// Percent. Models write shares of one, too; those have a point, as in `0.9` and `1.0`.
+fn percent(written: &Number) -> Result<u8, String> {
+    let value = written.as_f64().unwrap_or(f64::NAN);
+    let share = written.is_f64() && (0.0..=1.0).contains(&value);
+    let percent = if share { value * 100.0 } else { value };
+    if !(0.0..=100.0).contains(&percent) {
+        return Err(format!("its confidence is {written}, which is not 0 to 100"));
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is 0 to 100")]
+    Ok(percent.round() as u8)
 }
 
 fn named(sentence: &str) -> String {
