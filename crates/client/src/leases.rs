@@ -157,7 +157,7 @@ pub enum Beat {
 }
 
 /// A result.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Completion {
     /// What the step gives back.
@@ -176,7 +176,7 @@ impl Completion {
 }
 
 /// What an arm decides about its task.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
     /// A judge's.
@@ -189,7 +189,7 @@ pub enum Decision {
 }
 
 /// What a judge says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VerdictReport {
     /// Every criterion holds.
@@ -199,7 +199,7 @@ pub enum VerdictReport {
 }
 
 /// What a step that is handed back waits for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Wait {
     /// It is not there before this has passed, in milliseconds.

@@ -7,9 +7,10 @@ use octollm_contract::{
 };
 use serde::{Deserialize, Serialize};
 use std::pin::Pin;
+use utoipa::ToSchema;
 
 /// A question of a step to a model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ThinkAsk {
     /// Which question of the step this is, from 1. The same number with the same question is

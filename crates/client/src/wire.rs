@@ -70,7 +70,7 @@ pub struct FailReport {
 }
 
 /// `POST /internal/v1/step/release`; no body at all means the same as no wait.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseReport {
     /// What the step waits for.

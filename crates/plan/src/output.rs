@@ -8,9 +8,10 @@ use octollm_contract::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// What a done step gives back. Stored once, under the lease, and never changed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StepOutput {
     /// For people. Capped; `artefacts` holds the whole when it was cut.
     pub text: String,
@@ -48,7 +49,7 @@ pub struct StepOutput {
 
 /// What a step made, where its text for people holds more: remarks, and what a program said of
 /// itself. A later step must not count or search those (P10).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Body {
     /// All of it.
@@ -60,7 +61,7 @@ pub enum Body {
 }
 
 /// Who made a result, from what, and at what cost.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Provenance {
     /// The worker that did the step.
     pub worker: String,

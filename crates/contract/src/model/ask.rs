@@ -3,9 +3,11 @@
 use super::NotAnObject;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 /// One call of a model, in words that every provider's client can translate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ModelAsk)]
 pub struct Ask {
     /// The model's id as its provider spells it. Empty: whatever the gateway is configured with.
     #[serde(default)]
@@ -50,8 +52,9 @@ impl Ask {
 }
 
 /// One turn of a conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "role", rename_all = "snake_case")]
+#[schema(as = ModelMessage)]
 pub enum Message {
     /// What the program tells the model about its work.
     System {
@@ -119,7 +122,8 @@ impl Message {
 }
 
 /// A function that the model may call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ModelTool)]
 pub struct Tool {
     /// Its name: letters, digits, `_` and `-`, at most 64 (what every provider takes).
     pub name: String,
@@ -130,7 +134,8 @@ pub struct Tool {
 }
 
 /// A call of a tool that the model wants made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ModelToolCall)]
 pub struct ToolCall {
     /// What the tool's output refers to; unique within its conversation.
     pub id: String,
@@ -155,8 +160,9 @@ impl ToolCall {
 }
 
 /// Whether the model may call tools.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ModelToolChoice)]
 pub enum ToolChoice {
     /// As it sees fit.
     #[default]
@@ -170,7 +176,8 @@ pub enum ToolChoice {
 }
 
 /// The form that an answer's text shall have.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ModelForm)]
 pub struct Structured {
     /// A name for the form: letters, digits, `_` and `-`, at most 64.
     pub name: String,

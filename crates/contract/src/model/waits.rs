@@ -1,13 +1,14 @@
 //! What a question that cannot be asked now waits for.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What a question that cannot be asked now waits for. A provider that is not well is waited for within a
 /// bound; what is our own doing passes by itself, and is waited for as long as the task has time.
 ///
 /// It is told by a field that came late: one that is not there means [`WaitsFor::Provider`].
 /// A word of a later version means something that is no provider's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", from = "String")]
 pub enum WaitsFor {
     /// A provider that cannot be reached, fails, or says that it takes no question now.

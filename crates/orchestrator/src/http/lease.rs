@@ -150,7 +150,7 @@ pub(super) async fn checkpoint(
 /// Report a result.
 #[utoipa::path(
     post, path = "/internal/v1/step/complete", tag = "leases",
-    request_body(content = serde_json::Value, description = "`octollm_client` says what is in it"),
+    request_body = Completion,
     responses(
         (status = 204, description = "Recorded, once"),
         Problems,
@@ -189,6 +189,7 @@ pub(super) async fn fail(
 /// Hand a step back.
 #[utoipa::path(
     post, path = "/internal/v1/step/release", tag = "leases",
+    request_body(content = Option<ReleaseReport>, description = "None at all: it may be taken again at once"),
     responses(
         (status = 204, description = "Somebody else may have it"),
         Problems,
@@ -212,7 +213,7 @@ pub(super) async fn release(
 /// One JSON value a line, as it comes; an empty line every so often, so that silence means loss.
 #[utoipa::path(
     post, path = "/internal/v1/step/think", tag = "leases",
-    request_body(content = serde_json::Value, description = "`octollm_client` says what is in it"),
+    request_body = ThinkAsk,
     responses(
         (status = 200, description = "The answer as it comes"),
         Problems,
