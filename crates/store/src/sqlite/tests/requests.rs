@@ -160,7 +160,7 @@ async fn a_poisoned_step_is_listed() {
     while bench.store.open_tasks().await.unwrap() > 1 {
         bench.advance(Millis::from_secs(3600));
         bench.claim(1).await;
-        bench.store.lose(None).await.unwrap();
+        bench.store.lose(Some("w1".parse().unwrap())).await.unwrap();
     }
     let poison = Listing { poison: true, most: 10, ..Listing::default() };
     let lines = bench.store.list(&TenantScope::System, &poison).await.unwrap();
