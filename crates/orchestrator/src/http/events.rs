@@ -1,7 +1,8 @@
 //! `GET /api/v1/tasks/{id}/events`: what happens to a task, as server-sent events (WHATWG HTML §9.2).
 //!
 //! Promises: every event once and in order, from the one after `Last-Event-ID`; the stream ends
-//! after the terminal event; a reader that does not read holds one small batch and nothing else,
+//! after the terminal event, and who comes back after that is told that nothing will follow (204, on which
+//! an `EventSource` stops coming back); a reader that does not read holds one small batch and nothing else,
 //! for the next batch is read from the store when the last one is gone. With the terminal event comes,
 //! as a comment, what the reader has seen then.
 
@@ -13,10 +14,13 @@ use super::{
 use crate::{App, Caller, ReadError};
 use axum::{
     extract::State,
-    http::HeaderMap,
-    response::sse::{Event, KeepAlive, Sse},
+    http::{HeaderMap, StatusCode},
+    response::{
+        IntoResponse as _, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
 };
-use futures_util::{Stream, stream};
+use futures_util::stream;
 use octollm_contract::{Problem, TaskId, api::EventView};
 use octollm_store::{Seen, Watch};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -36,6 +40,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
     ),
     responses(
         (status = 200, description = "`event:` says what happened, `id:` is its number, `data:` an EventView. With the last event of a task may come a comment, `: Octollm-Seen: …`, of the shape and use of the header", body = EventView, content_type = "text/event-stream", headers(("Octollm-Seen" = String, description = "Send it with the next reads: they are no older than the beginning of this stream. Absent where the store has no positions"))),
+        (status = 204, description = "The task has ended and has no event after this one: do not come back"),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
     ),
     security(("key" = ["tasks:read"]))
@@ -46,16 +51,18 @@ pub(super) async fn stream(
     Id(id): Id<TaskId>,
     Told(seen): Told,
     headers: HeaderMap,
-) -> Result<(Carried, Sse<impl Stream<Item = Result<Event, axum::Error>>>), Refused> {
+) -> Result<Response, Refused> {
     let app = Arc::clone(&serving.app);
     let reading = Reading::begin(app, Arc::clone(&caller), seen, id, last_event(&headers)?).await?;
     let carried = Carried::of(&serving, &caller);
+    let Some(reading) = reading else { return Ok((carried, StatusCode::NO_CONTENT).into_response()) };
     let events = stream::unfold(reading, |mut reading| async {
         let event = reading.next().await?;
         let seen = event.is_terminal().then(|| reading.app.carried(&reading.caller)).flatten();
         Some((written(&event, seen), reading))
     });
-    Ok((carried, Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))))
+    let sse = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    Ok((carried, sse).into_response())
 }
 
 fn last_event(headers: &HeaderMap) -> Result<u64, Refused> {
@@ -93,10 +100,17 @@ impl Reading {
         seen: Seen,
         task: TaskId,
         after: u64,
-    ) -> Result<Self, ReadError> {
+    ) -> Result<Option<Self>, ReadError> {
         let watch = app.watch_task(task);
-        let batch = app.events_since(&caller, seen, task, after, BATCH).await?.into();
-        Ok(Reading { app, caller, task, after, batch, watch, caught_up: false, ended: false })
+        let mut batch: VecDeque<EventView> = app.events_since(&caller, seen, task, after, BATCH).await?.into();
+        // Every stream begins with an event but that of a reader who has them all.
+        if batch.is_empty() && app.task(&caller, task).await?.status.is_terminal() {
+            batch = app.events(&caller, task, after, BATCH).await?.into();
+            if batch.is_empty() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Reading { app, caller, task, after, batch, watch, caught_up: false, ended: false }))
     }
 
     /// The next event; `None` when the stream is over: the task has ended, the process drains, the key was
@@ -143,7 +157,7 @@ impl Reading {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::{body::to_bytes, response::IntoResponse as _};
+    use axum::body::to_bytes;
 
     /// P4: after a stream, a client can be as fresh elsewhere.
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! Long polls and event streams: they come when something happens, resume, and end.
 
-use crate::harness::{Octo, within};
+use crate::harness::{Octo, request, within};
 use octollm_client::{Completion, Leases as _, http::Events};
 use octollm_contract::{Millis, api::TaskStatus};
 use octollm_plan::StepOutput;
@@ -30,6 +30,14 @@ async fn a_stream_tells_everything_once_and_ends_with_the_task() {
     assert_eq!(resumed, rest[1..]);
     let after_the_end = names(&mut client.events(task, *whole.last().unwrap()).await.unwrap()).await;
     assert_eq!(after_the_end, []);
+    // Nobody who has it all comes back again and again for nothing.
+    let key = octo.user.reveal();
+    for last in [*whole.last().unwrap(), 1_000_000] {
+        let from = format!("Last-Event-ID: {last}\r\n");
+        let path = format!("/api/v1/tasks/{task}/events");
+        let reply = octo.raw(&request("GET", &path, Some(key), &from, b"")).await;
+        assert_eq!((reply.status, reply.body.len()), (204, 0), "{last}");
+    }
     octo.stop().await;
 }
 

@@ -73,8 +73,9 @@ pub(crate) async fn fetch(
 async fn follow(url: &str, capability: &Capability, resolver: &dyn Resolve) -> Result<Found, Undone> {
     let not_a_url = |_| Undone::for_good(format!("{} is not a URL", brief(url)));
     let mut at = Url::parse(url).map_err(not_a_url)?;
+    let mut asked = Asked::ByTheGoal;
     for _ in 0..=REDIRECTS {
-        let mut answer = ask(&at, capability, resolver).await?;
+        let mut answer = ask(&at, asked, capability, resolver).await?;
         let status = answer.status();
         if !is_redirect(status) {
             return body(&at, &mut answer).await;
@@ -90,7 +91,7 @@ async fn follow(url: &str, capability: &Capability, resolver: &dyn Resolve) -> R
                 brief(next.as_str())
             )));
         }
-        at = next;
+        (at, asked) = (next, Asked::ByARedirect);
     }
     Err(Undone::for_good(format!("{} redirects more than {REDIRECTS} times", brief(url))))
 }
@@ -99,16 +100,31 @@ fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// Where a host is granted that a step may not connect to. One in brackets would be no word of a shell.
-fn to_grant(host: &str) -> String {
-    format!(
-        "`octollm run` takes --allow-host {host}, and a server's key is made with --host or --private-host"
-    )
+/// Why a URL is fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    ByTheGoal,
+    ByARedirect,
+}
+
+impl Asked {
+    /// Where a host is granted that a step may not connect to. One in brackets would be no word of a shell.
+    fn to_grant(self, url: &str, host: &str) -> String {
+        let server = "a server's key is made with --host or --private-host";
+        match self {
+            Asked::ByTheGoal => format!("`octollm run` takes --allow-host {host}, and {server}"),
+            // A goal grants the hosts that stand in it, and no others.
+            Asked::ByARedirect => {
+                format!("a redirect led there: fetch {url} itself if that is meant; {server}")
+            }
+        }
+    }
 }
 
 /// One request, to an address that was checked.
 async fn ask(
     url: &Url,
+    asked: Asked,
     capability: &Capability,
     resolver: &dyn Resolve,
 ) -> Result<reqwest::Response, Undone> {
@@ -127,7 +143,7 @@ async fn ask(
     if granted.is_empty() {
         return Err(Undone::for_good(format!(
             "connecting to {host}:{port} is not granted to this step; {}",
-            to_grant(host)
+            asked.to_grant(&named, host)
         )));
     }
     let private = granted.iter().any(|grant| grant.private);
@@ -142,7 +158,7 @@ async fn ask(
     if let Some(own) = addresses.iter().find(|address| !private && !address::is_public(**address)) {
         return Err(Undone::for_good(format!(
             "{host} leads to {own}, which is not a public address, and the step was not granted that; {}",
-            to_grant(host)
+            asked.to_grant(&named, host)
         )));
     }
     if addresses.is_empty() {
