@@ -102,7 +102,8 @@ impl Reading {
         after: u64,
     ) -> Result<Option<Self>, ReadError> {
         let watch = app.watch_task(task);
-        let mut batch: VecDeque<EventView> = app.events_since(&caller, seen, task, after, BATCH).await?.into();
+        let mut batch: VecDeque<EventView> =
+            app.events_since(&caller, seen, task, after, BATCH).await?.into();
         // Every stream begins with an event but that of a reader who has them all.
         if batch.is_empty() && app.task(&caller, task).await?.status.is_terminal() {
             batch = app.events(&caller, task, after, BATCH).await?.into();

@@ -35,7 +35,7 @@ async fn a_stream_tells_everything_once_and_ends_with_the_task() {
     for last in [*whole.last().unwrap(), 1_000_000] {
         let from = format!("Last-Event-ID: {last}\r\n");
         let path = format!("/api/v1/tasks/{task}/events");
-        let reply = octo.raw(&request("GET", &path, Some(key), &from, b"")).await;
+        let reply = octo.raw(&request("GET", &path, Some(&key), &from, b"")).await;
         assert_eq!((reply.status, reply.body.len()), (204, 0), "{last}");
     }
     octo.stop().await;
