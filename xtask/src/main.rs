@@ -6,6 +6,7 @@
 
 mod arrows;
 mod deny;
+mod loops;
 mod manifests;
 mod needs;
 mod tidy;
@@ -27,6 +28,7 @@ usage: cargo xtask COMMAND
   sim ARGS…    the deterministic simulation (--seed N --schedules M)
   soak         the long tests: hours if you let them (OCTOLLM_SOAK_MINUTES, default 20)
   bench ARGS…  the benchmarks of docs/benchmarks.md
+  loops NAMES… from a change to the answer of the unit tests, of each package
   deny         licences, sources and duplicate versions of dependencies, by deny.toml
 ";
 
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         "sim" => sim(rest),
         "soak" => soak(),
         "bench" => bench(rest),
+        "loops" => loops::measure(rest),
         "deny" => deny::check(),
         "help" | "--help" | "-h" => {
             say(HELP);
@@ -115,9 +118,10 @@ fn soak() -> Result<(), String> {
         .env_remove(LAWS_SEED)
         .env("OCTOLLM_TEST_SOAK_MINUTES", minutes.to_string())
         .env("PROPTEST_CASES", (minutes * 500).to_string()))?;
-    cargo(["build", "--locked", "--package", "octollm"])?;
+    // As in `test`: the program of these tests is built with them.
+    cargo(["build", "--locked", "--workspace", "--lib", "--bins", "--tests"])?;
     run(cargo_command()
-        .args(["test", "--locked", "--package", "octollm-tests", "--", "--nocapture"])
+        .args(["test", "--locked", "--workspace", "--test", "system", "--", "--nocapture"])
         .env("OCTOLLM_TEST_SOAK_MINUTES", minutes.to_string()))
 }
 
