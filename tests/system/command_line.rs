@@ -72,6 +72,7 @@ fn a_failure_is_a_line_of_json_for_whoever_asked_for_it() {
         (vec!["run", "x", "--max-time", "soon"], 2, "usage", "--max-time"),
         (vec!["run", "count the files in /tmp", "--max-cost", "1"], 2, "usage", "--max-cost"),
         (vec!["task", "list"], 2, "usage", "OCTOLLM_KEY"),
+        (vec!["run", "count the files in /tmp", "--model", "notaurl"], 2, "configuration", "flag --model:"),
         (
             vec!["--config", "/nowhere/o.toml", "run", "count the files in /tmp"],
             2,
@@ -242,6 +243,59 @@ fn a_host_of_ones_own_network_is_refused_with_the_flag_that_grants_it() {
     assert_eq!(out.status.code(), Some(1));
     let said = text(&out.stderr);
     assert!(said.contains("--allow-host 127.0.0.1") && said.contains("--private-host"), "{said}");
+}
+
+/// The names of all members of a document, those of lists' elements together.
+fn members(document: &Value, at: &str, names: &mut std::collections::BTreeSet<String>) {
+    match document {
+        Value::Object(inner) => inner.iter().for_each(|(name, value)| {
+            names.insert(format!("{at}.{name}"));
+            members(value, &format!("{at}.{name}"), names);
+        }),
+        Value::Array(inner) => inner.iter().for_each(|value| members(value, at, names)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// The last line of `run --json` is the task as the API gives it, but that nothing of its text is cut.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn run_ends_with_the_task_as_a_server_gives_it() {
+    let octo = crate::server::Octo::start(&[]);
+    let api = octo.client();
+    let folder = tempfile::tempdir().expect("a folder");
+    let long = folder.path().join("long.txt");
+    std::fs::write(&long, "a line\n".repeat(20_000)).expect("a file");
+    let goal = format!("read {} and count the lines in it", long.display());
+    let (out, whole) = (octollm_in(folder.path(), &["run", &goal, "--json"]), 7 * 20_000);
+    let shown = text(&out.stdout);
+    let own: Value = serde_json::from_str(shown.lines().last().expect("a line")).expect("JSON");
+    let theirs = api.ended(&api.submit(&serde_json::json!({ "goal": goal })).await).await;
+    let names = |task: &Value| {
+        let mut names = std::collections::BTreeSet::new();
+        members(task, "", &mut names);
+        names
+    };
+    assert_eq!(names(&own), names(&theirs));
+    assert_eq!(own["result"]["artefacts"], theirs["result"]["artefacts"]);
+    assert_eq!(own["result"]["data"], theirs["result"]["data"]);
+    assert_eq!(theirs["result"]["artefacts"][0]["bytes"], whole);
+    assert!(own["result"]["text"].as_str().is_some_and(|text| text.len() > whole));
+    assert!(theirs["result"]["text"].as_str().is_some_and(|text| text.len() < whole));
+}
+
+/// Whoever asked for JSON reads that the key is revoked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_key_is_a_line_of_json() {
+    let octo = crate::server::Octo::start(&[]);
+    let url = octo.client().url("");
+    let keys = |more: &[&str]| {
+        let out =
+            octollm(&[&["keys"], more, &["--json", "--key", crate::server::ADMIN, "--url", &url]].concat());
+        assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+        serde_json::from_str::<Value>(&text(&out.stdout)).expect("one object")
+    };
+    let id = keys(&["create", "--role", "user"])["about"]["id"].as_str().expect("an id").to_owned();
+    assert_eq!(keys(&["revoke", &id]), serde_json::json!({ "id": id, "revoked": true }));
 }
 
 /// What tasks came to is shown as a table for people, and as the API gives it.

@@ -3,20 +3,30 @@
 //! Promises: whoever asked for JSON gets one line on standard output,
 //! `{"error": {"reason": …, "message": …}}`, whose fields mean what they mean in the `error` of a task. People
 //! get the same words on standard error, always.
-//!
-//! | reason | what happened |
-//! |---|---|
-//! | `usage` | the command line cannot be meant; exit code 2 |
-//! | `configuration` | a setting is wrong or missing; exit code 2 |
-//! | `refused` | the goal or the request is refused; of a server's refusal its `problem` stands beside |
-//! | `unreachable` | no server answers at the address; what was asked may have happened |
-//! | `unanswered` | a planner asked, and nobody could answer |
-//! | `failed` | anything else, such as a file that cannot be written |
 
 use super::{line, note};
 use crate::{config::ConfigError, verbs::Usage};
 use octollm_client::http::ClientError;
+use serde::Serialize;
 use serde_json::{Value, json};
+
+/// What happened; programs read it by these names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Reason {
+    /// The command line cannot be meant; exit code 2.
+    Usage,
+    /// A setting is wrong or missing; exit code 2.
+    Configuration,
+    /// The goal or the request is refused; of a server's refusal its `problem` stands beside.
+    Refused,
+    /// No server answers at the address; what was asked may have happened.
+    Unreachable,
+    /// A planner asked, and nobody could answer.
+    Unanswered,
+    /// Anything else, such as a file that cannot be written.
+    Failed,
+}
 
 /// Tells what went wrong.
 pub(crate) fn failure(error: &anyhow::Error, json: bool) {
@@ -27,24 +37,24 @@ pub(crate) fn failure(error: &anyhow::Error, json: bool) {
 }
 
 /// Tells why nothing came of it, in words of our own.
-pub(crate) fn ended(reason: &str, message: &str, json: bool) {
-    note(&if reason == "refused" { format!("refused: {message}") } else { message.to_owned() });
+pub(crate) fn ended(reason: Reason, message: &str, json: bool) {
+    note(&if reason == Reason::Refused { format!("refused: {message}") } else { message.to_owned() });
     if json {
         line(&ending(reason, message));
     }
 }
 
 /// The line for programs alone.
-pub(crate) fn ending(reason: &str, message: &str) -> String {
+pub(crate) fn ending(reason: Reason, message: &str) -> String {
     of(reason, message).to_string()
 }
 
 /// Tells of a command line that was not understood; `said` is the parser's word on it.
 pub(crate) fn misread(said: &str) {
-    line(&of("usage", said.trim_end().trim_start_matches("error: ")).to_string());
+    line(&of(Reason::Usage, said.trim_end().trim_start_matches("error: ")).to_string());
 }
 
-fn of(reason: &str, message: &str) -> Value {
+fn of(reason: Reason, message: &str) -> Value {
     json!({"error": {"reason": reason, "message": message}})
 }
 
@@ -67,14 +77,14 @@ fn told(error: &anyhow::Error) -> String {
 fn failed(error: &anyhow::Error) -> Value {
     let message = told(error);
     if error.is::<Usage>() {
-        return of("usage", &message);
+        return of(Reason::Usage, &message);
     }
     if error.is::<ConfigError>() {
-        return of("configuration", &message);
+        return of(Reason::Configuration, &message);
     }
     match error.downcast_ref() {
         Some(ClientError::Problem { problem, retry_after }) => {
-            let mut line = of("refused", &message);
+            let mut line = of(Reason::Refused, &message);
             line["error"]["problem"] = json!(problem);
             if let Some(after) = retry_after {
                 line["error"]["retry_after_seconds"] = json!(after.get().div_ceil(1000));
@@ -82,9 +92,9 @@ fn failed(error: &anyhow::Error) -> Value {
             line
         }
         Some(ClientError::Unreachable(_) | ClientError::OtherScheme { .. } | ClientError::TurnedAway(_)) => {
-            of("unreachable", &message)
+            of(Reason::Unreachable, &message)
         }
-        Some(ClientError::Unreadable { .. }) | None => of("failed", &message),
+        Some(ClientError::Unreadable { .. }) | None => of(Reason::Failed, &message),
     }
 }
 

@@ -10,7 +10,7 @@ mod progress;
 mod tables;
 mod usage;
 
-pub(crate) use ended::{ended, ending, failure, misread};
+pub(crate) use ended::{Reason, ended, ending, failure, misread};
 pub(crate) use person::Person;
 pub(crate) use progress::Progress;
 pub(crate) use tables::{Asked, closing, config, task, task_list};

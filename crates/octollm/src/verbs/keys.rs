@@ -7,6 +7,7 @@ use crate::{
 };
 use octollm_access::{Approval, NetworkGrant, PolicyAsk, Role};
 use octollm_client::wire::{KeyAsk, KeyView};
+use serde_json::json;
 use std::process::ExitCode;
 
 pub(super) fn keys(server: &Server, verb: KeysVerb) -> anyhow::Result<ExitCode> {
@@ -32,7 +33,11 @@ pub(super) fn keys(server: &Server, verb: KeysVerb) -> anyhow::Result<ExitCode> 
             }
             KeysVerb::Revoke { id } => {
                 client.revoke_key(&id).await?;
-                show::note(&format!("{id} is revoked"));
+                if server.json {
+                    show::line(&json!({ "id": id, "revoked": true }).to_string());
+                } else {
+                    show::note(&format!("{id} is revoked"));
+                }
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -4,7 +4,7 @@ use super::{Usage, data, log, models, runtime, signals, temporary};
 use crate::{
     cli::Run,
     config::Config,
-    show::{self, Person, Progress},
+    show::{self, Person, Progress, Reason},
 };
 use anyhow::Context;
 use octollm_arms::{Arm, Coder, Executor, ExecutorSettings, Judge, Planner, Worker, WorkerSettings};
@@ -98,7 +98,7 @@ fn entries() -> BTreeSet<String> {
 }
 
 fn refused(why: &str, json: bool) -> ExitCode {
-    show::ended("refused", why, json);
+    show::ended(Reason::Refused, why, json);
     ExitCode::from(1)
 }
 
@@ -155,7 +155,7 @@ async fn reach(
         "the task asks, and nobody can answer here: {question}\n\
          Put the answer into the goal, or run it where standard input is a terminal."
     );
-    show::ended("unanswered", &asks, run.json);
+    show::ended(Reason::Unanswered, &asks, run.json);
     Ok(ExitCode::from(1))
 }
 
@@ -395,7 +395,7 @@ async fn put_somewhere(
     told(&folder);
     let Some(why) = missed else { return Ok(Put::WhereItWasWanted) };
     if run.json {
-        show::line(&show::ending("failed", &format!("{why:#}; the files are in {}", folder.display())));
+        show::line(&show::ending(Reason::Failed, &format!("{why:#}; the files are in {}", folder.display())));
     }
     Ok(Put::Elsewhere)
 }
