@@ -6,7 +6,7 @@ use octollm_access::{KeyRecord, Policy, Role, TenantScope, Verifier};
 use octollm_contract::{ArmName, ContentHash, Millis, Priority, TaskId, Timestamp};
 use octollm_lifecycle::TaskState;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -242,6 +242,52 @@ async fn a_hint_crosses_over_to_other_orchestrators() {
     };
     tokio::time::timeout(std::time::Duration::from_secs(5), heard).await.unwrap();
     assert_eq!(other.claim(wanted(1)).await.unwrap().granted.len(), 1);
+}
+
+/// Polls that come together share a claim: each gets what it asked for, no step is given out twice, and
+/// the turns of tenants count over all of them.
+#[tokio::test]
+async fn polls_that_come_together_are_given_different_steps() {
+    let database = Database::new();
+    let store = database.store().await;
+    let tenants = ["acme", "beta", "gamma"];
+    for n in 0..48 {
+        let mut new = samples::new(n);
+        new.tenant = tenants[usize::from(n >= 16) + usize::from(n >= 44)].parse().unwrap();
+        if n % 4 == 3 {
+            new.steps[0].arm = ArmName::Coder;
+        }
+        store.accept(samples::order(new)).await.unwrap();
+    }
+    let (executor, coder) = (vec![ArmName::Executor], vec![ArmName::Coder]);
+    let both = vec![ArmName::Executor, ArmName::Coder];
+    let polls: Vec<(&[ArmName], usize)> = vec![
+        (&executor, 5),
+        (&coder, 1),
+        (&both, 3),
+        (&executor, 0),
+        (&coder, 2),
+        (&executor, 4),
+        (&both, 6),
+    ];
+    // The first is under way while the others come.
+    let claims =
+        polls.iter().map(|(arms, most)| store.claim(Wanted { arms: arms.to_vec(), ..wanted(*most) }));
+    let claims = futures_util::future::try_join_all(claims).await.unwrap();
+    let (mut steps, mut moments, mut of) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
+    for ((arms, most), claims) in polls.iter().zip(&claims) {
+        assert_eq!(claims.granted.len(), *most, "{arms:?}");
+        for claimed in &claims.granted {
+            assert!(arms.contains(&claimed.arm), "{:?} was not asked for", claimed.arm);
+            assert!(steps.insert(claimed.step), "{} is given out twice", claimed.step);
+            moments.insert(claimed.granted_at);
+            *of.entry(claimed.tenant.to_string()).or_insert(0_u32) += 1;
+        }
+    }
+    assert!(moments.len() <= 2, "{} claims were made", moments.len());
+    // 21 steps for three tenants, of whom one has only four.
+    assert_eq!(of["gamma"], 4, "{of:?}");
+    assert!(of["acme"].abs_diff(of["beta"]) <= 1, "{of:?}");
 }
 
 /// A second orchestrator that starts takes nothing from the first.
