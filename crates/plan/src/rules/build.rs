@@ -20,7 +20,7 @@ use super::summary::{summary, verb};
 use super::url;
 use super::whom::{Earlier, Whom};
 use crate::{
-    Arg, CountWhat, FindKind, InputName, Instruction, MAX_STEPS, Plan, PlanStep, Reference, StepName,
+    Arg, CountWhat, FindKind, InputName, Instruction, MAX_STEPS, Plan, PlanStep, Reference, SortBy, StepName,
     ToolCall,
 };
 use octollm_access::{Capability, NetworkGrant};
@@ -199,6 +199,13 @@ impl Build<'_> {
         }
         let kind = kind_of(e, depth, used, words)?;
         if let Some(sought) = &e.containing {
+            // The newest file, if it holds the text, or the newest of those that do?
+            if e.limit.is_some() || e.sort.is_some_and(|order| order != SortBy::Name) {
+                return Err(NotUnderstood::unclear(
+                    words,
+                    "files that hold a text are not put in order or counted off",
+                ));
+            }
             // Which files hold a text is what a search for it tells, whatever the verb.
             return self.entries_containing(e, sought, places, kind, words, Depth::All);
         }
@@ -349,7 +356,7 @@ impl Build<'_> {
         if kind != FindKind::File {
             return Err(NotUnderstood::unclear(
                 words,
-                "folders are counted without conditions on age and size",
+                "folders are counted without conditions, and hidden ones with them",
             ));
         }
         // Like the counts of a folder's own entries, which the tool for counting makes.
@@ -435,7 +442,9 @@ impl Build<'_> {
         }
         // Else it would be told to have worked, in a folder where there is nothing to change.
         let written = self.plan.steps.iter().any(|step| step.capability.writes_workspace);
-        if argv::changes_files(&argv[0]) && argv.len() > 1 && (outside || !written) {
+        // `rm --help`
+        let asks = argv.iter().skip(1).all(|argument| argument.starts_with('-'));
+        if argv::changes_files(&argv[0]) && !asks && (outside || !written) {
             return Err(NotUnderstood::ChangesFiles { command: cut(line, 120), program: argv[0].clone() });
         }
         let capability = Capability {

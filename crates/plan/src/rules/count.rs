@@ -82,7 +82,9 @@ pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
 /// The words that ask for a number: "count", "how many", "tell me the number of".
 fn asks(c: &mut Cursor<'_>) -> Option<()> {
     if c.accept(COUNT) {
-        c.accept(NUMBER_OF);
+        if !c.accept(NUMBER_OF) {
+            c.accept(&["of"]);
+        }
         return Some(());
     }
     if !c.accept(SHOW) {
@@ -199,7 +201,8 @@ pub(super) fn placeless(c: &mut Cursor<'_>) -> Option<Clause> {
         entries::after_noun(c, &mut e);
     }
     if e.places.is_empty() {
-        c.accept(&["are there", "there are"]);
+        c.accept(&["are there", "there are", "there is", "is there"]);
+        entries::after_noun(c, &mut e);
     }
     Some(Clause::CountEntries(Box::new(e)))
 }

@@ -8,7 +8,7 @@ use super::cursor::{Cursor, Table};
 use super::extent::{HIDDEN, ONLY, RECURSION};
 use super::named::{self, Named};
 use super::search::Sought;
-use super::token::Kind;
+use super::token::{Kind, Token};
 use super::words::{IN, number};
 use crate::{ChangedOn, FindKind, SizeBound, SortBy};
 use octollm_contract::Millis;
@@ -311,10 +311,14 @@ pub(super) fn entries(c: &mut Cursor<'_>) -> Option<Entries> {
     })
 }
 
-/// "every .iso in /srv": an ending needs no noun there.
+/// "every .iso in /srv", "all pdfs in ~": an ending needs no noun there.
 fn ending_in_place(c: &mut Cursor<'_>) -> Option<String> {
-    let token = c.word(|t| is_ending(&t.text))?;
-    c.clone().accept(IN).then(|| format!("*{}", token.text))
+    // "every csv", "all pdfs"
+    let of_kind = |word: &str| KINDS.iter().find(|(kind, ending)| kind == ending && *kind == word);
+    let singular = |t: &Token| of_kind(&t.lower).or_else(|| of_kind(t.lower.strip_suffix('s')?));
+    let token = c.word(|t| is_ending(&t.text) || singular(t).is_some())?;
+    let ending = singular(token).map_or(token.text.clone(), |(_, ending)| format!(".{ending}"));
+    c.clone().accept(IN).then(|| format!("*{ending}"))
 }
 
 /// Reads the conditions that may follow a noun or a place, as many as there are.

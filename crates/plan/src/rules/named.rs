@@ -279,10 +279,18 @@ fn marked(c: &mut Cursor<'_>, marker: &[&str]) -> Option<String> {
     c.need(marker)?;
     let called = c.accept(CALLED);
     super::entries::colon(c);
+    let place = c.place();
     let token = c.take(|t| match t.kind {
         Kind::Word => {
             let free = !is_url(&t.text) && !t.text.contains(['*', '?']);
-            free && (called || t.text.contains('/') || t.text.starts_with('~') || is_name(t) || t.text == ".")
+            // "the folder src" is one where it lies.
+            let lies_here = || place.knows(&t.text) && !is_grammar(t);
+            free && (called
+                || lies_here()
+                || t.text.contains('/')
+                || t.text.starts_with('~')
+                || is_name(t)
+                || t.text == ".")
         }
         Kind::Quoted => !t.text.is_empty() && !t.text.contains('\n') && !is_url(&t.text),
         Kind::Comma | Kind::Semicolon | Kind::Stop | Kind::Newline => false,

@@ -81,6 +81,9 @@ pub(super) fn find_or_list(
         return Err(NotUnderstood::unclear(words, FOLDERS_BY_SIZE));
     }
     let hidden = is_hidden_too(e, depth);
+    if !hidden && e.name.as_ref().is_some_and(|name| name.starts_with('.')) && !e.expanded {
+        return Err(NotUnderstood::unclear(words, "names that begin with a dot are those of hidden files"));
+    }
     if depth == Depth::Own && is_plain(e) {
         return Ok(ToolCall::List {
             path,

@@ -250,16 +250,26 @@ pub(super) fn place(c: &mut Cursor<'_>) -> Option<Whom> {
 fn text_first(c: &mut Cursor<'_>) -> Option<Clause> {
     c.need(SEARCH)?;
     let how = c.choose(&[("case-insensitively", true), ("case insensitively", true), ("recursively", false)]);
-    c.need(&["for", "up"])?;
-    c.accept(LINES);
-    if c.choose(HOLDING).is_none() {
-        c.accept(&["of"]);
+    let announced = c.accept(&["for", "up"]);
+    if announced {
+        c.accept(LINES);
+        if c.choose(HOLDING).is_none() {
+            c.accept(&["of"]);
+        }
     }
-    let mut sought = marked(c).or_else(|| bare(c, is_text))?;
+    let mut sought = marked(c).or_else(|| if announced { bare(c, is_text) } else { None })?;
     sought.ignore_case = how.unwrap_or(false);
     case(c, &mut sought);
     c.need(INSIDE)?;
     let of = place(c)?;
+    // "search 'x' in FOLDER" may look for a name.
+    let in_files = || match &of {
+        Whom::Named(places) => places.iter().all(|place| named::looks(place) == Some(Called::File)),
+        Whom::Entries(_) | Whom::Literal(_) | Whom::Earlier(..) => false,
+    };
+    if !announced && !in_files() {
+        return None;
+    }
     finish(c, sought, of)
 }
 
