@@ -93,7 +93,7 @@ pub struct Answer {
     /// It is a simulation (P10).
     #[serde(default)]
     pub simulated: bool,
-    /// The text; empty when the model only called tools.
+    /// The text, without the reasoning that it began with; empty when the model only called tools.
     #[serde(default)]
     pub text: String,
     /// The tools that it wants called, in its order.
@@ -156,6 +156,26 @@ fn first_document(text: &str) -> Option<Value> {
         .find_map(|(at, _)| serde_json::Deserializer::from_str(&text[at..]).into_iter::<Value>().next()?.ok())
 }
 
+/// What stands around reasoning that a model writes into its text, as those do whose server has no
+/// field for it.
+const REASONING: [(&str, &str); 3] =
+    [("<think>", "</think>"), ("<thinking>", "</thinking>"), ("<reasoning>", "</reasoning>")];
+
+/// The text without the reasoning that it begins with. Reasoning that has no end is followed by no
+/// answer. Done twice it changes nothing more.
+fn without_reasoning(text: &str) -> &str {
+    let mut answer = text;
+    let begun = |text: &str| {
+        let text = text.trim_start();
+        REASONING.iter().find_map(|(begin, end)| Some((text.strip_prefix(begin)?.len(), *end)))
+    };
+    while let Some((length, end)) = begun(answer) {
+        let inside = &answer[answer.len() - length..];
+        answer = inside.split_once(end).map_or("", |(_, after)| after.trim_start());
+    }
+    answer
+}
+
 /// Puts the chunks of one answer together.
 #[derive(Clone, Debug, Default)]
 pub struct Gathering {
@@ -185,13 +205,15 @@ impl Gathering {
         self.usage
     }
 
-    /// The whole answer, once its end and its usage have come.
+    /// The whole answer, once its end and its usage have come. Its text has no reasoning at its beginning:
+    /// that is paid for like the rest, but it is neither what was asked for nor a part of the conversation.
     #[must_use]
     pub fn answer(self) -> Option<Answer> {
+        let text = without_reasoning(&self.text);
         Some(Answer {
             model: self.model,
             simulated: self.simulated,
-            text: self.text,
+            text: text.to_owned(),
             tool_calls: self.tool_calls,
             usage: self.usage?,
             finish: self.finish?,
@@ -291,6 +313,35 @@ mod tests {
         assert_eq!(gathering.answer(), None);
     }
 
+    fn gathered(pieces: &[&str]) -> Answer {
+        let mut gathering = Gathering::default();
+        for text in pieces {
+            gathering.push(Chunk::Text { text: (*text).into() });
+        }
+        gathering.push(Chunk::Usage(USAGE));
+        gathering.push(Chunk::End { finish: Finish::Stop });
+        gathering.answer().unwrap()
+    }
+
+    #[test]
+    fn reasoning_at_the_beginning_is_no_part_of_the_answer() {
+        for (text, answer) in [
+            ("<think>a {brace} or [two]</think>\n\nyes", "yes"),
+            (" \n<thinking>x</thinking> <think></think>yes", "yes"),
+            ("<reasoning>the tag <think> was asked about</reasoning>yes", "yes"),
+            ("<think>it never ends: {\"a\": 1}", ""),
+            ("<think>one</thinking> two", ""),
+            // What stands elsewhere is the answer's own.
+            ("  yes ", "  yes "),
+            ("the tag <think>x</think> is one", "the tag <think>x</think> is one"),
+            ("<thinker>x</thinker>", "<thinker>x</thinker>"),
+        ] {
+            assert_eq!(gathered(&[text]).text, answer, "{text}");
+        }
+        let planned = gathered(&["<thi", "nk>{\"not\": \"this\"}</th", "ink>{\"a\":[1]}"]);
+        assert_eq!((planned.json(), planned.usage), (Ok(json!({"a": [1]})), USAGE));
+    }
+
     proptest! {
         #[test]
         fn looking_for_json_never_panics(text: String) {
@@ -298,14 +349,13 @@ mod tests {
         }
 
         #[test]
-        fn where_the_text_is_cut_does_not_matter(pieces: Vec<String>) {
-            let mut gathering = Gathering::default();
-            for text in pieces.iter().cloned() {
-                gathering.push(Chunk::Text { text });
-            }
-            gathering.push(Chunk::Usage(USAGE));
-            gathering.push(Chunk::End { finish: Finish::Stop });
-            prop_assert_eq!(gathering.answer().unwrap().text, pieces.concat());
+        fn where_the_text_is_cut_does_not_matter(
+            pieces in proptest::collection::vec(" |<think>|</think>|<|think>|.{0,9}", 0..6)
+        ) {
+            let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
+            let answer = gathered(&pieces);
+            prop_assert_eq!(&answer, &gathered(&[&pieces.concat()]));
+            prop_assert_eq!(&answer.text, &gathered(&[&answer.text]).text, "whoever passes it on");
         }
 
         #[test]
