@@ -6,7 +6,8 @@ use octollm_access::TenantScope;
 use octollm_contract::{ArmName, Document, LeaseToken, Millis, StepId, TaskId, Timestamp, WorkerId};
 use octollm_lifecycle::{Changes, Command, Dice, Event, Refusal, StepState, Task, Wait, invariants};
 use octollm_store::{
-    AcceptError, Accepted, Claims, DecideError, Directed, Order, Receipt, TaskRecord, Wanted, memory::Memory,
+    AcceptError, Accepted, Claims, DecideError, Directed, Lost, Order, Receipt, TaskRecord, Wanted,
+    memory::Memory,
 };
 use std::collections::BTreeMap;
 
@@ -163,7 +164,7 @@ impl Store {
         if self.broken == Some(Broken::LostExpiry) {
             return;
         }
-        if self.memory.lose(None, now, &mut || Dice(rng.draw())).tasks > 0 {
+        if self.memory.lose(&Lost::Everyone, now, &mut || Dice(rng.draw())).tasks > 0 {
             self.committed();
         }
     }
@@ -182,7 +183,7 @@ impl Store {
         if self.broken == Some(Broken::LostExpiry) {
             return;
         }
-        if self.memory.lose(Some(worker), now, &mut || Dice(rng.draw())).tasks > 0 {
+        if self.memory.lose(&Lost::Worker(worker.clone()), now, &mut || Dice(rng.draw())).tasks > 0 {
             self.committed();
         }
     }

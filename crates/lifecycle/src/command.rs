@@ -139,9 +139,12 @@ pub enum Command {
         /// Who.
         worker: WorkerId,
     },
-    /// The server is gone, and its workers with it: no lease that it granted need be waited for. How
-    /// it ended is no evidence against the steps.
-    ServerLost,
+    /// A server is gone, and with it the workers that it had as processes of its own: their leases need
+    /// not be waited for, and how it ended is no evidence against the steps.
+    ServerLost {
+        /// How the names of its workers begin; empty: every worker was its own.
+        label: String,
+    },
     /// Whoever made these model calls is known to be gone: nobody will say what they used. Each that
     /// is under way counts as having used all that is held for it.
     CallerLost(LostCalls),

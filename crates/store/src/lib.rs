@@ -61,10 +61,9 @@ pub trait Tasks: Send + Sync + 'static {
     /// may have left between states.
     async fn sweep(&self, most: usize) -> Result<Swept, StoreError>;
 
-    /// Sends [`Command::WorkerLost`] to every task in which `worker` holds a lease; with
-    /// `None`, [`Command::ServerLost`] to every task with a lease, and [`Command::CallerLost`] to every
-    /// task with a model call under way: nobody that this store knows is alive.
-    async fn lose(&self, worker: Option<WorkerId>) -> Result<Swept, StoreError>;
+    /// Sends [`Command::WorkerLost`] or [`Command::ServerLost`] to every task with a lease of those that are
+    /// lost, and when everyone is, [`Command::CallerLost`] to every task with a model call under way.
+    async fn lose(&self, lost: Lost) -> Result<Swept, StoreError>;
 
     /// Sends [`Command::CallerLost`] for the model calls of processes that share this store and have died:
     /// those that have given no sign of life for some looks. For whoever sweeps; a look a few seconds
@@ -255,10 +254,44 @@ pub trait Keys: Send + Sync + 'static {
     async fn add_to_ring(&self, key: RingKey, now: Timestamp) -> Result<(), StoreError>;
 }
 
+/// Who is known to be gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// A worker, alone.
+    Worker(WorkerId),
+    /// The workers that a server had as processes of its own, with it.
+    WorkersOf {
+        /// How their names begin.
+        label: String,
+    },
+    /// Nobody that the store knows is alive.
+    Everyone,
+}
+
+impl Lost {
+    /// What tasks with leases of those that are lost are told.
+    pub(crate) fn command(&self) -> Command {
+        match self {
+            Lost::Worker(worker) => Command::WorkerLost { worker: worker.clone() },
+            Lost::WorkersOf { label } => Command::ServerLost { label: label.clone() },
+            Lost::Everyone => Command::ServerLost { label: String::new() },
+        }
+    }
+
+    /// Whether the worker of this name is one of them.
+    pub(crate) fn has(&self, worker: &WorkerId) -> bool {
+        match self {
+            Lost::Worker(lost) => lost == worker,
+            Lost::WorkersOf { label } => worker.as_str().starts_with(label.as_str()),
+            Lost::Everyone => true,
+        }
+    }
+}
+
 /// Who is gone with an earlier owner of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gone {
-    /// Its workers, too: nobody holds a lease, as after `lose(None)`.
+    /// Its workers, too: nobody holds a lease, as after [`Lost::Everyone`].
     All,
     /// Only who called models. Workers elsewhere have outlived it.
     Callers,

@@ -24,7 +24,7 @@ mod shell;
 pub use shell::MemoryStore;
 
 use crate::{
-    AcceptError, Accepted, Backlog, Claimed, Claims, DecideError, Directed, Listing, Order, StepRecord,
+    AcceptError, Accepted, Backlog, Claimed, Claims, DecideError, Directed, Listing, Lost, Order, StepRecord,
     Swept, TaskLine, TaskRecord, Wanted,
 };
 use entry::Entry;
@@ -32,7 +32,7 @@ use figures::FiguresByDay;
 use octollm_access::{KeyRecord, RingKey, TenantScope};
 use octollm_contract::{
     ArmName, ContentHash, Document, IdempotencyKey, KeyId, LeaseToken, SessionId, StepId, TaskId, TenantId,
-    Timestamp, WorkerId,
+    Timestamp,
 };
 use octollm_lifecycle::{
     Changes, Command, Dice, Event, EventKind, FailureReason, Lease, LostCalls, StepState, Tally, Task,
@@ -209,27 +209,20 @@ impl Memory {
     }
 
     /// See [`crate::Tasks::lose`].
-    pub fn lose(
-        &mut self,
-        worker: Option<&WorkerId>,
-        now: Timestamp,
-        dice: &mut dyn FnMut() -> Dice,
-    ) -> Swept {
-        let lost = |lease: &&Lease| worker.is_none_or(|worker| *worker == lease.worker);
-        let held =
-            self.tasks.iter().filter(|(_, entry)| leases(&entry.record.task).any(|lease| lost(&lease)));
-        let held: Vec<TaskId> = held.map(|(id, _)| *id).collect();
-        let command =
-            worker.map_or(Command::ServerLost, |worker| Command::WorkerLost { worker: worker.clone() });
+    pub fn lose(&mut self, lost: &Lost, now: Timestamp, dice: &mut dyn FnMut() -> Dice) -> Swept {
+        let held = |task: &Task| leases(task).filter(|lease| lost.has(&lease.worker)).count();
+        let holding = self.tasks.iter().map(|(id, entry)| (*id, held(&entry.record.task)));
+        let holding: Vec<(TaskId, usize)> = holding.filter(|(_, leases)| *leases > 0).collect();
+        let command = lost.command();
         let mut swept = Swept::default();
         let mut touched = BTreeSet::new();
-        for id in held {
-            swept.lapsed += leases(&self.tasks[&id].record.task).filter(lost).count();
+        for (id, leases) in holding {
+            swept.lapsed += leases;
             if self.one(id, &TenantScope::System, &command, now, dice()).is_ok() {
                 touched.insert(id);
             }
         }
-        if worker.is_none() {
+        if *lost == Lost::Everyone {
             self.end_calls(now, dice, &mut touched, &mut swept);
         }
         swept.tasks = touched.len();

@@ -81,8 +81,8 @@ impl Draft {
 
     /// A step goes back as if its worker had handed it back: whoever stops servers, or a machine that
     /// fails, would otherwise poison whatever was under way.
-    pub(super) fn server_lost(&mut self) {
-        for place in self.leased(|_any| true) {
+    pub(super) fn server_lost(&mut self, label: &str) {
+        for place in self.leased(|lease| lease.worker.as_str().starts_with(label)) {
             let deliveries = &mut self.task.steps[usize::from(place)].deliveries;
             deliveries.releases = deliveries.releases.saturating_add(1);
             let Deliveries { attempts, releases, .. } = *deliveries;

@@ -86,6 +86,11 @@ fn settle(n: u8, spent: Spent) -> Command {
     Command::Settle { call: call(n), spent, receipt: document(), artefacts: Vec::new() }
 }
 
+/// Whoever has a lease is gone, and its server.
+fn server_lost() -> Command {
+    Command::ServerLost { label: String::new() }
+}
+
 fn fail(place: u16, token: LeaseToken, retryable: bool) -> Command {
     Command::Fail { place, token, message: "no".to_owned(), retryable, mendable: true }
 }

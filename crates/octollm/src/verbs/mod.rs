@@ -4,6 +4,7 @@ mod arm;
 mod data;
 mod db;
 mod keys;
+mod label;
 mod llm_sim;
 mod log;
 mod models;

@@ -2,7 +2,7 @@
 //! folder, or in a database that other orchestrators use, too. All in one, the supervisor of the worker
 //! processes as well.
 
-use super::{data, drawn, log, models, renewal, runtime, signals, worker::Order};
+use super::{data, label, log, models, renewal, runtime, signals, worker::Order};
 use crate::{
     config::{Config, PortTls, Role, WorkerGroup},
     show,
@@ -15,7 +15,7 @@ use octollm_orchestrator::{
     http::{Entrance, Metrics, Port, Server, ServerSettings},
 };
 use octollm_plan::rules::Place;
-use octollm_store::{Gone, Store, sqlite::Durability};
+use octollm_store::{Gone, Lost, Store, sqlite::Durability};
 use octollm_supervisor::{Happening, OrderError, Orders, Program, Supervisor};
 use std::{
     collections::HashMap,
@@ -60,6 +60,15 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
     };
     let lost =
         store.take_over(gone).await.context("what an earlier process left under way cannot be ended")?;
+    let mut lapsed = lost.lapsed;
+    let label = label::draw();
+    if let (Role::All, Some(_)) = (&config.role, &config.database) {
+        if let Some(label) = label::of_the_last(&folder)? {
+            let lost = store.lose(Lost::WorkersOf { label: format!("{label}-") }).await;
+            lapsed += lost.context("leases of an earlier process cannot be ended")?.lapsed;
+        }
+        label::keep(&folder, &label)?;
+    }
     if lost.presumed > 0 {
         tracing::warn!(
             calls = lost.presumed,
@@ -67,8 +76,8 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
             "model calls of an earlier process count as spent, all that was held for them"
         );
     }
-    if lost.lapsed > 0 {
-        tracing::info!(steps = lost.lapsed, "leases of an earlier process were ended");
+    if lapsed > 0 {
+        tracing::info!(steps = lapsed, "leases of an earlier process were ended");
     }
     // A key is shown once: not before it is known that the server can start.
     let listeners = Listeners::bind(&config).await?;
@@ -92,7 +101,7 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
     let mut workers = match config.role {
         Role::All => {
             let scratch = fresh_scratch(&folder)?;
-            supervise(&app, &store, &config, workers_at, scratch, shutdown.clone())?
+            supervise(&app, &store, &config, (workers_at, scratch), label, shutdown.clone())?
         }
         Role::Orchestrator | Role::Arms(_) => tokio::spawn(shutdown.clone().cancelled_owned()),
     };
@@ -259,8 +268,8 @@ fn supervise(
     app: &Arc<App>,
     store: &Arc<dyn Store>,
     config: &Config,
-    address: SocketAddr,
-    scratch: PathBuf,
+    (address, scratch): (SocketAddr, PathBuf),
+    label: String,
     shutdown: CancellationToken,
 ) -> anyhow::Result<tokio::task::JoinHandle<()>> {
     let lent = Arc::new(Lent {
@@ -275,7 +284,7 @@ fn supervise(
         program: Program { path: own_path()?, arguments: vec!["worker".into()] },
         groups: config.workers.clone(),
         orders: Arc::clone(&lent),
-        label: format!("{:016x}", drawn()),
+        label,
         grace: Millis::new(config.drain_grace.get() + KILL_AFTER.get()),
     };
     let (told, mut happenings) = mpsc::channel(64);
@@ -319,7 +328,7 @@ impl Lent {
             self.app.take_back(&key);
         }
         tracing::info!(%worker, how, "a worker process is gone");
-        if let Err(error) = self.store.lose(Some(worker.clone())).await {
+        if let Err(error) = self.store.lose(Lost::Worker(worker.clone())).await {
             // The leases run out by themselves; this only takes longer.
             tracing::warn!(%worker, error = &error as &dyn std::error::Error, "its leases could not be ended at once");
         }

@@ -3,14 +3,14 @@
 use super::Memory;
 use crate::{
     AcceptError, Accepted, Backend, Backlog, Claims, Clock, Counted, DayLine, DayListing, DecideError,
-    Directed, Entropy, Freshness, Gone, Hints, Keys, Listing, Order, Period, Seen, StoreError, Sums, Swept,
-    TaskLine, TaskReads, TaskRecord, Tasks, Wanted,
+    Directed, Entropy, Freshness, Gone, Hints, Keys, Listing, Lost, Order, Period, Seen, StoreError, Sums,
+    Swept, TaskLine, TaskReads, TaskRecord, Tasks, Wanted,
 };
 use async_trait::async_trait;
 use octollm_access::{KeyRecord, RingKey, TenantScope};
 use octollm_contract::{
     ArmName, ContentHash, Document, IdempotencyKey, KeyId, LeaseToken, SessionId, StepId, TaskId, TenantId,
-    Timestamp, WorkerId,
+    Timestamp,
 };
 use octollm_lifecycle::{Changes, Dice, Event, StepState};
 use std::{
@@ -125,9 +125,9 @@ impl Tasks for MemoryStore {
         Ok(swept)
     }
 
-    async fn lose(&self, worker: Option<WorkerId>) -> Result<Swept, StoreError> {
+    async fn lose(&self, lost: Lost) -> Result<Swept, StoreError> {
         let before = self.open();
-        let swept = self.memory().lose(worker.as_ref(), self.clock.now(), &mut || self.dice());
+        let swept = self.memory().lose(&lost, self.clock.now(), &mut || self.dice());
         if swept.tasks > 0 {
             self.announce(before);
         }
@@ -136,7 +136,7 @@ impl Tasks for MemoryStore {
 
     async fn take_over(&self, gone: Gone) -> Result<Swept, StoreError> {
         match gone {
-            Gone::All => self.lose(None).await,
+            Gone::All => self.lose(Lost::Everyone).await,
             Gone::Callers => {
                 let before = self.open();
                 let swept = self.memory().lose_callers(self.clock.now(), &mut || self.dice());

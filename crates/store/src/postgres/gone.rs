@@ -18,8 +18,8 @@ use super::{
     news::News,
     rows,
 };
-use crate::{Clock as _, Swept};
-use octollm_contract::{CallId, Millis, TaskId, Timestamp, WorkerId};
+use crate::{Clock as _, Lost, Swept};
+use octollm_contract::{CallId, Millis, TaskId, Timestamp};
 use octollm_lifecycle::{Changes, Command, LostCalls, StepState, Task};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -88,25 +88,18 @@ struct Left {
 }
 
 /// [`crate::Tasks::lose`].
-pub(super) async fn lose(
-    link: &Link,
-    worker: Option<&WorkerId>,
-    shared: &Shared,
-    news: &mut News,
-) -> Result<Swept, Fault> {
+pub(super) async fn lose(link: &Link, lost: &Lost, shared: &Shared, news: &mut News) -> Result<Swept, Fault> {
     let (client, sql) = (&link.client, &link.sql);
     let mut left: BTreeMap<TaskId, Left> = BTreeMap::new();
-    let (held, command) = match worker {
-        Some(worker) => (
-            client.query(&sql.leases_of, &[&worker.as_str()]).await.map_err(Fault::before)?,
-            Command::WorkerLost { worker: worker.clone() },
-        ),
-        None => (client.query(&sql.all_leases, &[]).await.map_err(Fault::before)?, Command::ServerLost),
+    let (leases, named) = match lost {
+        Lost::Worker(worker) => (&sql.leases_of, worker.as_str()),
+        Lost::WorkersOf { label } => (&sql.leases_named, label.as_str()),
+        Lost::Everyone => (&sql.leases_named, ""),
     };
-    for row in held {
-        left.entry(rows::task_id(&row, 0)?).or_default().leases = Some(command.clone());
+    for row in client.query(leases, &[&named]).await.map_err(Fault::before)? {
+        left.entry(rows::task_id(&row, 0)?).or_default().leases = Some(lost.command());
     }
-    if worker.is_none() {
+    if *lost == Lost::Everyone {
         for row in client.query(&sql.all_calling, &[]).await.map_err(Fault::before)? {
             left.entry(rows::task_id(&row, 0)?).or_default().calls = Some(LostCalls::All);
         }

@@ -44,8 +44,8 @@ pub use schema::Schema;
 pub use target::{InvalidReplicas, InvalidTarget, ReplicaTargets, Target};
 
 use crate::{
-    AcceptError, Accepted, Backend, Claims, Clock, DecideError, Directed, Entropy, Gone, Hints, Keys, Order,
-    StoreError, Swept, Tasks, Wanted,
+    AcceptError, Accepted, Backend, Claims, Clock, DecideError, Directed, Entropy, Gone, Hints, Keys, Lost,
+    Order, StoreError, Swept, Tasks, Wanted,
 };
 use accept::Accepts;
 use async_trait::async_trait;
@@ -56,7 +56,7 @@ use futures_util::FutureExt as _;
 use lane::{Lane, Shared};
 use link::{Ear, Link};
 use octollm_access::{KeyRecord, RingKey, TenantScope};
-use octollm_contract::{KeyId, Timestamp, WorkerId};
+use octollm_contract::{KeyId, Timestamp};
 use octollm_lifecycle::Changes;
 use readers::{Pool, READERS, Readers};
 use replicas::Replicas;
@@ -317,8 +317,8 @@ impl Tasks for PostgresStore {
         self.swept(Chore::Sweep { most }).await
     }
 
-    async fn lose(&self, worker: Option<WorkerId>) -> Result<Swept, StoreError> {
-        self.swept(Chore::Lose { worker }).await
+    async fn lose(&self, lost: Lost) -> Result<Swept, StoreError> {
+        self.swept(Chore::Lose(lost)).await
     }
 
     async fn bury(&self) -> Result<Swept, StoreError> {

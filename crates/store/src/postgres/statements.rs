@@ -211,7 +211,7 @@ statements! {
         $6::int[], $7::int[]) AS u(arm, tenant, priority, since, task, place, at)
         WHERE NOT EXISTS (SELECT FROM ready r WHERE r.arm = u.arm AND r.tenant = u.tenant
         AND r.priority = u.priority AND r.since = u.since AND r.task = u.task AND r.place = u.place)";
-    all_leases = "SELECT DISTINCT task FROM lease";
+    leases_named = "SELECT DISTINCT task FROM lease WHERE starts_with(worker, $1)";
     leases_of = "SELECT DISTINCT task FROM lease WHERE worker = $1";
     all_calling = "SELECT DISTINCT task FROM hold";
     beat = "INSERT INTO caller AS c (id, beats, at) VALUES ($1, 1, clock_timestamp())

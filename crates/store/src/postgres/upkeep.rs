@@ -14,11 +14,11 @@ use super::{
     writes::Writes,
 };
 use crate::{
-    StoreError, Swept,
+    Lost, StoreError, Swept,
     columns::{OPEN_STATES, priority_number},
 };
 use octollm_access::{KeyRecord, RingKey, TenantScope};
-use octollm_contract::{KeyId, Millis, TaskId, Timestamp, WorkerId};
+use octollm_contract::{KeyId, Millis, TaskId, Timestamp};
 use octollm_lifecycle::{Command, StepState, Task};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -78,7 +78,7 @@ pub(super) enum Chore {
     /// [`crate::Tasks::bury`].
     Bury,
     /// [`crate::Tasks::lose`].
-    Lose { worker: Option<WorkerId> },
+    Lose(Lost),
     /// A slice of [`crate::Tasks::prune`].
     Prune { ended_before: Timestamp, most: usize },
     /// [`crate::Tasks::roll_up`].
@@ -156,9 +156,7 @@ impl Work for Upkeep {
                 Chore::Bury => {
                     Outcome::Swept(gone::bury(link, &self.callers, &self.shared, &mut news).await?)
                 }
-                Chore::Lose { worker } => {
-                    Outcome::Swept(gone::lose(link, worker.as_ref(), &self.shared, &mut news).await?)
-                }
+                Chore::Lose(lost) => Outcome::Swept(gone::lose(link, lost, &self.shared, &mut news).await?),
                 Chore::Prune { ended_before, most } => {
                     Outcome::Many(retention::prune(link, *ended_before, *most).await?)
                 }

@@ -29,8 +29,8 @@ pub use folder::{Durability, OpenError, Owner};
 
 use crate::{
     AcceptError, Accepted, Backend, Backlog, Claims, Clock, Counted, DayLine, DayListing, DecideError,
-    Directed, Entropy, Freshness, Gone, Hints, Keys, Listing, Order, Period, Seen, StoreError, Sums, Swept,
-    TaskLine, TaskReads, TaskRecord, Tasks, Wanted,
+    Directed, Entropy, Freshness, Gone, Hints, Keys, Listing, Lost, Order, Period, Seen, StoreError, Sums,
+    Swept, TaskLine, TaskReads, TaskRecord, Tasks, Wanted,
 };
 use async_trait::async_trait;
 use fault::{Fault, NoAnswer, WriterStopped};
@@ -38,7 +38,7 @@ use folder::Folder;
 use octollm_access::{KeyRecord, RingKey, TenantScope};
 use octollm_contract::{
     ArmName, ContentHash, Document, IdempotencyKey, KeyId, LeaseToken, SessionId, StepId, TaskId, TenantId,
-    Timestamp, WorkerId,
+    Timestamp,
 };
 use octollm_lifecycle::{Changes, Event};
 use reads::Readers;
@@ -172,13 +172,13 @@ impl Tasks for SqliteStore {
         self.ask(Sweep { most }).await?
     }
 
-    async fn lose(&self, worker: Option<WorkerId>) -> Result<Swept, StoreError> {
-        self.ask(Lose { worker }).await?
+    async fn lose(&self, lost: Lost) -> Result<Swept, StoreError> {
+        self.ask(Lose(lost)).await?
     }
 
     async fn take_over(&self, gone: Gone) -> Result<Swept, StoreError> {
         match gone {
-            Gone::All => self.lose(None).await,
+            Gone::All => self.lose(Lost::Everyone).await,
             Gone::Callers => self.ask(LoseCallers).await?,
         }
     }

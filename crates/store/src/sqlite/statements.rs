@@ -143,7 +143,7 @@ statements! {
         ORDER BY tenant, id LIMIT ?4";
     put_off_leases = "UPDATE lease SET expires_at = ?2 WHERE task = ?1 AND expires_at < ?2";
     put_off_deadline = "UPDATE task SET due = ?2 WHERE id = ?1 AND due < ?2";
-    all_leases = "SELECT DISTINCT task FROM lease";
+    leases_named = "SELECT DISTINCT task FROM lease WHERE substr(worker, 1, length(?1)) = ?1";
     leases_of = "SELECT DISTINCT task FROM lease WHERE worker = ?1";
 
     // Retention.

@@ -1,7 +1,7 @@
 //! The random commands.
 
 use super::{DICE, Divergence, Pair};
-use crate::{AcceptError, Claims, DecideError, Directed, Order, Store, StoreError, Swept, Wanted};
+use crate::{AcceptError, Claims, DecideError, Directed, Lost, Order, Store, StoreError, Swept, Wanted};
 use octollm_access::{KeyRecord, Policy, RingKey, Role, TenantScope, Verifier};
 use octollm_contract::{
     ArmName, ContentHash, Document, KeyId, LeaseToken, Millis, Priority, SessionId, StepId, TaskId, TenantId,
@@ -257,11 +257,18 @@ impl<S: Store> Pair<'_, S> {
     }
 
     async fn lose(&mut self) -> Result<(), Divergence> {
-        let gone = self.chance.percent(80).then(|| worker(self.chance.below(4)));
-        self.last = format!("{gone:?} is lost");
+        let one = worker(self.chance.below(4));
+        let lost = match self.chance.below(10) {
+            0..7 => Lost::Worker(one),
+            7 => Lost::WorkersOf { label: one.as_str().to_owned() },
+            // All of them, but not who calls models.
+            8 => Lost::WorkersOf { label: "w".to_owned() },
+            _ => Lost::Everyone,
+        };
+        self.last = format!("{lost:?}");
         let now = self.now();
-        let model = self.model.lose(gone.as_ref(), now, &mut || DICE);
-        let store = plain::<Swept, StoreError>(self.store.lose(gone).await);
+        let model = self.model.lose(&lost, now, &mut || DICE);
+        let store = plain::<Swept, StoreError>(self.store.lose(lost).await);
         self.same(
             "a loss",
             &Ok(Swept { next: None, notes: false, ..model }),

@@ -15,7 +15,7 @@ fn asks(driver: &Driver) -> Vec<Option<Command>> {
         Some(Command::Input(Given::Answer(document()))),
         Some(Command::Expire),
         Some(Command::WorkerLost { worker: worker() }),
-        Some(Command::ServerLost),
+        Some(server_lost()),
     ];
     for (place, own) in driver.task.places() {
         let attempts = own.deliveries.attempts;
@@ -67,7 +67,7 @@ fn calls(driver: &Driver) -> Vec<Option<Command>> {
         Some(Command::CallerLost(LostCalls::All)),
         Some(Command::CallerLost(LostCalls::These([call(2)].into()))),
         Some(Command::WorkerLost { worker: worker() }),
-        Some(Command::ServerLost),
+        Some(server_lost()),
         Some(complete(0, token, None)),
         Some(Command::Cancel),
         Some(Command::Expire),

@@ -45,7 +45,7 @@ fn command(driver: &Driver, kind: u8, place: u8, flag: bool) -> Command {
         12 if kind & 16 == 0 => Command::Input(Given::Answer(document())),
         12 => Command::Input(if flag { Given::Approve } else { Given::Refuse }),
         13 if kind & 16 == 0 => question(place, token),
-        13 if flag => Command::ServerLost,
+        13 if flag => server_lost(),
         13 => Command::WorkerLost { worker: worker() },
         14 if flag && kind & 32 == 0 => Command::Cancel,
         _ => Command::Expire,
@@ -88,7 +88,7 @@ fn act(driver: &Driver, what: u8, n: u8, micros: u64, tokens: u64) -> Command {
         6..=10 => settle(n, used),
         11 => Command::CallerLost(LostCalls::All),
         12 if priced => Command::WorkerLost { worker: worker() },
-        12 => Command::ServerLost,
+        12 => server_lost(),
         13 => {
             let attempt = driver.task.steps[0].deliveries.attempts + 1;
             Command::Claim { place: 0, worker: worker(), token: token(0, attempt), ttl: TTL }

@@ -17,7 +17,7 @@ fn commands(place: u16, token: LeaseToken) -> Vec<Command> {
         Command::Input(Given::Answer(document())),
         Command::Expire,
         Command::WorkerLost { worker: "nobody".parse().unwrap() },
-        Command::ServerLost,
+        server_lost(),
         settle(1, spent(3, 4)),
         settle(99, spent(0, 0)),
         Command::CallerLost(LostCalls::All),
@@ -56,7 +56,7 @@ fn kind(command: &Command) -> usize {
         Command::Hold { .. } => 12,
         Command::Settle { .. } => 13,
         Command::CallerLost(_) => 14,
-        Command::ServerLost => 15,
+        Command::ServerLost { .. } => 15,
     }
 }
 
@@ -304,13 +304,15 @@ fn a_lost_server_is_no_crash_of_the_step() {
     let mut driver = Driver::new(order(vec![step(ArmName::Executor, &[])], Replans::No));
     for death in 1..=RELEASES_MAX {
         driver.claim(0);
-        let changes = driver.ask(&Command::ServerLost).unwrap();
+        let changes = driver.ask(&server_lost()).unwrap();
         assert_eq!(changes.events.len(), 1);
         let deliveries = driver.task.steps[0].deliveries;
         assert_eq!((deliveries.crashes, deliveries.releases), (0, death));
     }
     driver.claim(0);
-    driver.ask(&Command::ServerLost).unwrap();
+    let others = Command::ServerLost { label: "another-".into() };
+    assert!(driver.ask(&others).unwrap().is_empty(), "workers of another server");
+    driver.ask(&server_lost()).unwrap();
     let TaskState::Failed { failure, .. } = &driver.task.state else { panic!("{:?}", driver.task.state) };
     assert_eq!(failure.reason, FailureReason::Released);
 }

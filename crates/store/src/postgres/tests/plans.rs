@@ -14,7 +14,7 @@ const MAY_WALK: &[(&str, &str)] = &[
     ("running", "leases alive are few"),
     ("lapsed", "leases alive are few"),
     ("next_expiry", "leases alive are few; the first of those due is the first of an index, as is a note"),
-    ("all_leases", "leases alive are few"),
+    ("leases_named", "leases alive are few"),
     ("leases_of", "leases alive are few"),
     ("backlog", "leases alive are few"),
     ("forget_finished", "an hour of minutes for each arm"),

@@ -5,14 +5,14 @@
 //! open tasks anew from their rows, once after the start and then from time to time.
 
 use crate::{
-    StoreError, Swept,
+    Lost, StoreError, Swept,
     sqlite::{
         fault::Fault,
         rows,
         writer::{Request, Writer},
     },
 };
-use octollm_contract::{Millis, TaskId, Timestamp, WorkerId};
+use octollm_contract::{Millis, TaskId, Timestamp};
 use octollm_lifecycle::{Changes, Command, LostCalls, StepState, Task};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,9 +34,7 @@ pub(crate) struct Sweep {
 pub(crate) struct LoseCallers;
 
 /// [`crate::Tasks::lose`].
-pub(crate) struct Lose {
-    pub(crate) worker: Option<WorkerId>,
-}
+pub(crate) struct Lose(pub(crate) Lost);
 
 /// Where the audit of the open tasks stands.
 #[derive(Clone, Debug, Default)]
@@ -94,12 +92,12 @@ impl Request for Lose {
     type Answer = Result<Swept, StoreError>;
 
     fn run(&self, writer: &mut Writer<'_>) -> Result<Self::Answer, Fault> {
-        let (mut held, command) = match &self.worker {
-            Some(worker) => (
-                writer.sql.leases_of.query([worker.as_str()])?,
-                Command::WorkerLost { worker: worker.clone() },
-            ),
-            None => (writer.sql.all_leases.query([])?, Command::ServerLost),
+        let Lose(lost) = self;
+        let command = lost.command();
+        let mut held = match lost {
+            Lost::Worker(worker) => writer.sql.leases_of.query([worker.as_str()])?,
+            Lost::WorkersOf { label } => writer.sql.leases_named.query([label.as_str()])?,
+            Lost::Everyone => writer.sql.leases_named.query([""])?,
         };
         let mut tasks = BTreeSet::new();
         while let Some(row) = held.next()? {
@@ -121,7 +119,7 @@ impl Request for Lose {
                 }
             }
         }
-        if self.worker.is_none() {
+        if *lost == Lost::Everyone {
             lose_callers(writer, &mut touched, &mut swept)?;
         }
         swept.tasks = touched.len();

@@ -125,7 +125,7 @@ async fn the_start_of_the_one_orchestrator_settles_what_the_last_one_held() {
     let claimed = bench.claim(1).await.remove(0);
     bench.tell(hold(&claimed, 1, 1, spent(30, 300))).await.unwrap();
     bench.tell(hold(&claimed, 2, 2, spent(20, 200))).await.unwrap();
-    let some = bench.store.lose(Some("w2".parse().unwrap())).await.unwrap();
+    let some = bench.store.lose(crate::Lost::Worker("w2".parse().unwrap())).await.unwrap();
     assert_eq!((some.presumed, some.tasks), (0, 0));
     let bench = bench.reopen();
     let lost = bench.store.take_over(crate::Gone::Callers).await.unwrap();
@@ -144,7 +144,7 @@ async fn the_sweep_settles_what_a_task_that_goes_on_has_held_for_long() {
     let id = bench.store.accept(limited(1)).await.unwrap().task;
     let claimed = bench.claim(1).await.remove(0);
     bench.tell(hold(&claimed, 1, 1, spent(30, 300))).await.unwrap();
-    bench.store.lose(Some("w1".parse().unwrap())).await.unwrap();
+    bench.store.lose(crate::Lost::Worker("w1".parse().unwrap())).await.unwrap();
     let bench = bench.reopen();
     let due = Timestamp::from_millis(10_000) + HOLD_GRACE;
     assert_eq!(bench.store.sweep(10).await.unwrap().next, Some(due));

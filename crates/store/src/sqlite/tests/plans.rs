@@ -7,7 +7,7 @@ use crate::sqlite::{reads, statements};
 const MAY_SCAN: &[(&str, &str)] = &[
     ("lapsed", "leases alive are few"),
     ("next_lapse", "leases alive are few"),
-    ("all_leases", "leases alive are few"),
+    ("leases_named", "leases alive are few"),
     ("leases_of", "leases alive are few"),
     ("lease_counts", "leases alive are few"),
     ("all_calling", "calls under way are few"),

@@ -154,13 +154,13 @@ async fn a_poisoned_step_is_listed() {
     for _ in 0..3 {
         bench.advance(Millis::from_secs(3600));
         bench.claim(1).await;
-        assert_eq!(bench.store.lose(Some("w1".parse().unwrap())).await.unwrap().lapsed, 1);
+        assert_eq!(bench.store.lose(crate::Lost::Worker("w1".parse().unwrap())).await.unwrap().lapsed, 1);
     }
     // The other one waited longer each time; whichever it was, three crashes end it.
     while bench.store.open_tasks().await.unwrap() > 1 {
         bench.advance(Millis::from_secs(3600));
         bench.claim(1).await;
-        bench.store.lose(Some("w1".parse().unwrap())).await.unwrap();
+        bench.store.lose(crate::Lost::Worker("w1".parse().unwrap())).await.unwrap();
     }
     let poison = Listing { poison: true, most: 10, ..Listing::default() };
     let lines = bench.store.list(&TenantScope::System, &poison).await.unwrap();
