@@ -41,7 +41,7 @@ pub struct Settings {
     /// when the step ends; what a killed process left there may be removed when none runs.
     pub scratch: PathBuf,
     /// Folders that no program may read whatever it is granted: the data folder of the server that
-    /// this is part of. The built-in tools know a data folder by what is in it.
+    /// this is part of. The built-in tools know such folders by what is in them.
     pub closed: Vec<PathBuf>,
     /// What the kernel offers for rooms; where it lacks something, programs are refused and
     /// the built-in tools go on.
@@ -120,9 +120,12 @@ impl Executor {
         let (spec, tool) = (&work.grant.spec, tools::name(&call));
         let inputs = whole_inputs(work).await?;
         let wall = limits::of_a_step_s_program(work.grant.time_limit);
-        let alone = runs_alone(&call, &spec.capability, workspace.as_deref());
+        let alone = alone(&call, &spec.capability, workspace.as_deref());
         let found = self.run_tool(call, inputs, workspace.as_deref(), wall, work).await;
-        let found = if alone { tools::shell::told_alone(found) } else { found }?;
+        let found = match alone {
+            Some(program) => tools::shell::told_alone(&program, found)?,
+            None => found?,
+        };
         let committed = match workspace {
             Some(workspace) if spec.capability.writes_workspace => Some(workspace.commit(work).await?),
             Some(_) | None => None,
@@ -227,11 +230,11 @@ fn allowed(call: &ToolCall, spec: &PlanStep) -> Result<(), Undone> {
     }
 }
 
-/// Whether a program has nothing to read: an empty folder, and no path that was granted.
-fn runs_alone(call: &ToolCall, capability: &Capability, workspace: Option<&Workspace>) -> bool {
+/// The program that has nothing to read: an empty folder, and no path that was granted.
+fn alone(call: &ToolCall, capability: &Capability, workspace: Option<&Workspace>) -> Option<String> {
     let program = match call {
-        ToolCall::Shell { argv, .. } => argv.first(),
-        ToolCall::ShellString { .. } => None,
+        ToolCall::Shell { argv, .. } => argv.first()?.clone(),
+        ToolCall::ShellString { .. } => "sh".to_owned(),
         ToolCall::List { .. }
         | ToolCall::Find { .. }
         | ToolCall::ReadFile { .. }
@@ -241,10 +244,11 @@ fn runs_alone(call: &ToolCall, capability: &Capability, workspace: Option<&Works
         | ToolCall::Hash { .. }
         | ToolCall::DiskUse { .. }
         | ToolCall::Compare { .. }
-        | ToolCall::HttpFetch { .. } => return false,
+        | ToolCall::HttpFetch { .. } => return None,
     };
-    let itself = |root: &String| Some(root) == program;
-    workspace.is_some_and(Workspace::began_empty) && capability.read_roots.iter().all(itself)
+    let empty = workspace.is_some_and(Workspace::began_empty);
+    let reads_nothing = capability.read_roots.iter().all(|root| *root == program);
+    (empty && reads_nothing).then_some(program)
 }
 
 /// A step gets a folder when it writes, runs a program, or reads relative paths of a

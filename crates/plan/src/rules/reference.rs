@@ -126,7 +126,8 @@ const KINDS: &[Kind] = &[
                backticks; bare, it must begin with a program that is known by name, or a path. Characters that only a shell \
                understands (`| > < ; & $ * ?` and the like) are refused outside quotes. The command runs in the task's own folder, \
                which is empty at first, and sees nothing of the folder in which `octollm run` was started unless an argument names \
-               it; what it prints is followed by a line that says so. The files that it leaves there are the task's. An \
+               it; a program that looks at its folder (`ls`, `du`, `git`, …) or fails is followed by a line that says so. The files \
+               that it leaves there are the task's. An \
                argument that begins with `../`, or with the name of something in the folder in which `octollm run` was \
                started, means the file there and may be read, not changed; a word without a dot or slash, and that folder \
                itself (`ls .`), do so only for the programs below whose arguments are files, for the files of `grep` and for the \

@@ -82,6 +82,10 @@ async fn a_program_that_could_read_nothing_is_told_to_have_run_in_an_empty_folde
         output.value(octollm_plan::ValueType::Text),
         Some(octollm_plan::InputValue::Text(String::new()))
     );
+    // What it prints is not about any folder.
+    site.capability.commands.insert("uname".to_owned());
+    let output = site.run(shell(&["uname"], false)).await;
+    assert_eq!((output.text.as_str(), &output.data["empty_folder"]), ("Linux\n", &serde_json::json!(true)));
     let said = site.refused(shell(&["cat", "notes.txt"], false)).await;
     assert!(said.contains("No such file") && said.contains("in an empty folder of its own"), "{said}");
 }

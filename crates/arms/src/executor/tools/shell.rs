@@ -93,14 +93,61 @@ pub(crate) async fn run(
 const ALONE: &str = "it ran in an empty folder of its own, where none of your files are; \
                      a program may read what the command names by its path";
 
-/// The same, with word of it.
-pub(crate) fn told_alone(found: Result<Found, Undone>) -> Result<Found, Undone> {
+/// Programs that look at their folder or change it. What others print means the same anywhere.
+const OF_A_FOLDER: &[&str] = &[
+    "bash",
+    "bun",
+    "cargo",
+    "cat",
+    "cmake",
+    "cp",
+    "deno",
+    "docker",
+    "du",
+    "find",
+    "git",
+    "go",
+    "gradle",
+    "grep",
+    "helm",
+    "ls",
+    "make",
+    "mkdir",
+    "mv",
+    "mvn",
+    "ninja",
+    "npm",
+    "npx",
+    "pnpm",
+    "pytest",
+    "realpath",
+    "rg",
+    "rm",
+    "rmdir",
+    "sh",
+    "stat",
+    "svn",
+    "tar",
+    "terraform",
+    "touch",
+    "tree",
+    "unzip",
+    "wc",
+    "yarn",
+    "zip",
+];
+
+/// What came of a program of that name, with word of it where it may mislead.
+pub(crate) fn told_alone(program: &str, found: Result<Found, Undone>) -> Result<Found, Undone> {
     match found {
         Ok(mut found) => {
-            if !found.text.ends_with('\n') {
-                found.text.push('\n');
+            let name = program.rsplit('/').next().unwrap_or(program);
+            if OF_A_FOLDER.contains(&name) {
+                if !found.text.ends_with('\n') {
+                    found.text.push('\n');
+                }
+                found.text.push_str(&format!("({ALONE})\n"));
             }
-            found.text.push_str(&format!("({ALONE})\n"));
             found.data["empty_folder"] = json!(true);
             Ok(found)
         }
