@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path};
-use octollm_contract::{ContentHash, Timestamp};
+use octollm_contract::{ContentHash, Timestamp, names::PRIVATE_FOLDER};
 use std::{
     collections::BTreeSet,
     fs, io,
@@ -122,9 +122,12 @@ pub struct Artefacts {
 
 impl Artefacts {
     /// Artefacts in a folder of this machine, which is made if it is missing. Every write is
-    /// synced, with its directory. Blocks for a few file-system calls.
+    /// synced, with its directory. It is marked as one that no tool goes into (P7). Blocks for a few
+    /// file-system calls.
     pub fn in_folder(folder: &FsPath, limit_bytes: u64) -> io::Result<Artefacts> {
-        fs::create_dir_all(folder)?;
+        let kept = folder.join(ROOT);
+        fs::create_dir_all(&kept)?;
+        fs::File::options().append(true).create(true).open(kept.join(PRIVATE_FOLDER))?;
         let objects = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
         let folder = Some(folder.canonicalize()?);
         Ok(Artefacts { folder, ..Artefacts::over(Arc::new(objects), limit_bytes) })

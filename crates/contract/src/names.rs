@@ -13,9 +13,14 @@ pub const DATA_FOLDER_DATABASE: &str = "tasks.sqlite3";
 /// See [`DATA_FOLDER_LOCK`].
 pub const DATA_FOLDER_WITHOUT_DATABASE: &str = "tasks.elsewhere";
 
-/// Whether the folder of which `holds` tells is a data folder.
-pub fn marks_a_data_folder(holds: impl Fn(&str) -> bool) -> bool {
-    holds(DATA_FOLDER_LOCK) && [DATA_FOLDER_DATABASE, DATA_FOLDER_WITHOUT_DATABASE].into_iter().any(holds)
+/// Marks any other folder of that kind, wherever it lies: artefacts, workspaces of steps that are at work.
+pub const PRIVATE_FOLDER: &str = ".octollm-private";
+
+/// Whether the folder of which `holds` tells is a server's or an arm's own.
+pub fn marks_a_private_folder(holds: impl Fn(&str) -> bool) -> bool {
+    holds(PRIVATE_FOLDER)
+        || holds(DATA_FOLDER_LOCK)
+            && [DATA_FOLDER_DATABASE, DATA_FOLDER_WITHOUT_DATABASE].into_iter().any(holds)
 }
 
 /// A text that is not one of a closed set of names.

@@ -8,7 +8,7 @@
 
 use super::text::shown_path;
 use octollm_access::Capability;
-use octollm_contract::names::marks_a_data_folder;
+use octollm_contract::names::marks_a_private_folder;
 use rustix::{
     fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat},
     io::Errno,
@@ -145,8 +145,8 @@ impl Reach {
                 return Err(NoAccess::Special(shown_path(root), KERNELS));
             }
             let real = root.canonicalize().map_err(|e| NoAccess::of(root, e))?;
-            if in_a_data_folder(&real) {
-                return Err(NoAccess::Special(shown_path(root), "part of a server's data folder"));
+            if in_a_private_folder(&real) {
+                return Err(NoAccess::Special(shown_path(root), OWN));
             }
             if self.fenced(&real) { Ok(real) } else { Err(NoAccess::LeadsOut(shown_path(root))) }
         };
@@ -176,14 +176,15 @@ impl Reach {
         if kernels {
             return Err(NoAccess::Special(name(), KERNELS));
         }
-        if in_a_data_folder(&real) {
-            return Err(NoAccess::Special(name(), "part of a server's data folder"));
+        if in_a_private_folder(&real) {
+            return Err(NoAccess::Special(name(), OWN));
         }
         let below = real.strip_prefix(&root).map_err(|_| NoAccess::LeadsOut(name()))?;
         open_below(&root, given, below)
     }
 }
 
+const OWN: &str = "part of a server's or an arm's own data";
 const KERNELS: &str = "part of the kernel's own file systems";
 /// So many links are followed, as by Linux.
 const LINKS_MAX: u32 = 40;
@@ -214,9 +215,9 @@ fn leads_through_the_kernel(path: &Path) -> bool {
     false
 }
 
-/// Whether a path lies in a folder that holds the tasks of a server (P7).
-fn in_a_data_folder(real: &Path) -> bool {
-    real.ancestors().any(|folder| marks_a_data_folder(|mark| folder.join(mark).exists()))
+/// Whether a path lies in a folder of a server or an arm, which holds what is every tenant's (P7).
+fn in_a_private_folder(real: &Path) -> bool {
+    real.ancestors().any(|folder| marks_a_private_folder(|mark| folder.join(mark).exists()))
 }
 
 /// Opens `below` from `root`, which holds no links, following none; errors call it `named`.
@@ -263,8 +264,8 @@ pub(super) fn open_entry(folder: BorrowedFd<'_>, name: &OsStr, named: &Path) -> 
         return Err(special(KERNELS));
     }
     let marked = |mark: &str| rustix::fs::statat(&fd, mark, AtFlags::SYMLINK_NOFOLLOW).is_ok();
-    if kind(&stat) == Kind::Folder && marks_a_data_folder(marked) {
-        return Err(special("a server's data folder"));
+    if kind(&stat) == Kind::Folder && marks_a_private_folder(marked) {
+        return Err(special(OWN));
     }
     match kind(&stat) {
         Kind::Folder => Ok(Opened::Folder(fd)),

@@ -10,7 +10,7 @@ use crate::{
 use octollm_access::Capability;
 use octollm_contract::{
     ArmName,
-    names::{DATA_FOLDER_DATABASE, DATA_FOLDER_LOCK, DATA_FOLDER_WITHOUT_DATABASE},
+    names::{DATA_FOLDER_DATABASE, DATA_FOLDER_LOCK, DATA_FOLDER_WITHOUT_DATABASE, PRIVATE_FOLDER},
 };
 use octollm_plan::{
     Arg, ChangedOn, CountWhat, FindKind, HashKind, InputName, Instruction, SizeBound, SortBy, StepOutput,
@@ -396,17 +396,25 @@ async fn a_search_in_a_text_stops_and_its_pattern_is_bounded() {
     assert!(site.refused(call("[a-z]{3000}[a-z]{9000}[a-z]{9000}")).await.contains("size limit"));
 }
 
-/// P7: a server's data folder holds every tenant's tasks; no tool goes into it, whatever it may read.
+/// P7: a server's data, its artefacts wherever they lie, and what other steps of an arm work on hold every
+/// tenant's; no tool goes into such folders, whatever it may read.
 #[tokio::test]
-async fn a_data_folder_is_closed_to_every_tool() {
+async fn a_private_folder_is_closed_to_every_tool() {
     let site = Site::new();
-    for (folder, kept) in [("data", DATA_FOLDER_DATABASE), ("other", DATA_FOLDER_WITHOUT_DATABASE)] {
-        fs::create_dir(site.open(folder)).unwrap();
-        for mark in [DATA_FOLDER_LOCK, kept] {
+    let data = [DATA_FOLDER_LOCK, DATA_FOLDER_DATABASE];
+    let elsewhere = [DATA_FOLDER_LOCK, DATA_FOLDER_WITHOUT_DATABASE];
+    for (folder, marks) in
+        [("data", data.as_slice()), ("other", &elsewhere), ("artefacts", &[PRIVATE_FOLDER])]
+    {
+        fs::create_dir_all(site.open(&format!("{folder}/deep"))).unwrap();
+        fs::write(site.open(&format!("{folder}/deep/file")), "needle").unwrap();
+        for mark in marks {
             fs::write(site.open(&format!("{folder}/{mark}")), "needle").unwrap();
         }
-        let said = site.refused(list(&site.path(folder))).await;
-        assert!(said.contains("data folder"), "{said}");
+        for inside in ["", "/deep", "/deep/file"] {
+            let said = site.refused(list(&site.path(&format!("{folder}{inside}")))).await;
+            assert!(said.contains("own data, which is never read"), "{said}");
+        }
     }
     fs::write(site.open("beside"), "needle").unwrap();
     let search = ToolCall::Search {

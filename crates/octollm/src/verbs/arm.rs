@@ -9,7 +9,7 @@ use crate::{config::Config, show};
 use anyhow::Context;
 use octollm_arms::{Arm, Worker, WorkerSettings};
 use octollm_client::http::HttpLeases;
-use octollm_contract::{ArmName, Millis, WorkerId};
+use octollm_contract::{ArmName, Millis, WorkerId, names::PRIVATE_FOLDER};
 use std::{
     collections::BTreeSet,
     fs::{self, File},
@@ -93,6 +93,9 @@ impl Place {
         let all = data.join("arms");
         fs::create_dir_all(&all).with_context(|| format!("{} cannot be made", all.display()))?;
         let all = fs::canonicalize(&all)?;
+        // What lies in it is other tenants' to the tools of a step.
+        let marked = File::options().append(true).create(true).open(all.join(PRIVATE_FOLDER));
+        marked.with_context(|| format!("{} cannot be used", all.display()))?;
         // One at a time: a lock that is made and not held yet looks abandoned.
         let turn = Turn::take(&all)?;
         remove_abandoned(&all)?;
@@ -193,7 +196,10 @@ mod tests {
         let third = Place::take(data.path(), &one).unwrap();
         assert!(!abandoned.exists() && second.scratch.is_dir());
         drop((second, third));
-        assert_eq!(fs::read_dir(data.path().join("arms")).unwrap().count(), 0);
+        let left: Vec<_> = fs::read_dir(data.path().join("arms")).unwrap().collect();
+        // The mark that no tool goes into it (P7).
+        assert_eq!(left.len(), 1, "{left:?}");
+        assert!(data.path().join("arms").join(PRIVATE_FOLDER).exists());
     }
 
     /// The file goes with each turn, and still there is one at a time: also for those who have waited on a file
