@@ -110,9 +110,5 @@ async fn an_arm_that_comes_back_under_its_name_takes_over_nothing_and_loses_noth
     assert_eq!(deliveries(&checked(&api, &of_the_old).await), (1, 0), "its namesake has cost it a lease");
     drop(old);
     loses_its_arms(&api, std::slice::from_mut(&mut arm)).await;
-    assert_eq!(
-        std::fs::read_dir(arm.data().join("arms")).expect("its folder").count(),
-        2,
-        "one arm's folder, and its lock"
-    );
+    assert_eq!(arm.places().len(), 2, "one arm's folder, and its lock");
 }

@@ -6,7 +6,6 @@ use rustix::process::Signal;
 use serde_json::json;
 use std::{
     fs::File,
-    path::PathBuf,
     process::{Child, Stdio},
     time::Duration,
 };
@@ -134,6 +133,13 @@ impl Arm {
         self.process.id()
     }
 
+    /// What lies where arms of its data folder work, but for the mark that no tool goes there.
+    pub(crate) fn places(&self) -> Vec<String> {
+        let all = std::fs::read_dir(self.folder.path().join("data/arms")).expect("its folder").flatten();
+        let names = all.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name != ".octollm-private").collect()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill(self.pid(), signal);
     }
@@ -146,11 +152,6 @@ impl Arm {
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
         let process = &mut self.process;
         wait_until("the arm ends", || process.try_wait().expect("a child can be waited for")).code()
-    }
-
-    /// Its data folder.
-    pub(crate) fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
     }
 }
 
