@@ -1,9 +1,12 @@
 //! What a tool found, and how it becomes an output: capped for people, whole as an artefact.
 
-use super::{text::size, workspace::Committed};
+use super::{
+    text::size,
+    workspace::{Committed, LeftOut},
+};
 use crate::{Undone, Work};
 use bytes::Bytes;
-use octollm_contract::{ContentHash, api::ArtefactView};
+use octollm_contract::api::ArtefactView;
 use octollm_plan::{Body, StepOutput};
 use serde_json::Value;
 
@@ -48,11 +51,24 @@ pub(crate) async fn finish(
     committed: Option<Committed>,
     work: &Work,
 ) -> Result<StepOutput, Undone> {
-    let Found { mut text, data, mut paths, number, exit_code, body: content } = found;
-    let (workspace, mut artefacts): (Option<ContentHash>, Vec<ArtefactView>) = match committed {
-        Some(Committed { manifest, files }) => (Some(manifest), files),
-        None => (None, Vec::new()),
+    let Found { mut text, mut data, mut paths, number, exit_code, body: mut content } = found;
+    let (workspace, mut artefacts, left_out) = match committed {
+        Some(Committed { manifest, files, left_out }) => (Some(manifest), files, left_out),
+        None => (None, Vec::new(), LeftOut::default()),
     };
+    let left_out_told = left_out.told();
+    if let Some(told) = &left_out_told {
+        if let Content::AsShown = content {
+            content = Content::Only(text.clone());
+        }
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text.push_str(told);
+        if data.is_object() || data.is_null() {
+            data["left_out"] = left_out.data();
+        }
+    }
     let fits = |paths: &Vec<String>| {
         paths.len() <= PATHS_MAX && paths.iter().map(String::len).sum::<usize>() <= PATHS_BYTES
     };
@@ -87,6 +103,7 @@ pub(crate) async fn finish(
             format!("\n(cut here; all {kept} are in the artefact {path})\n")
         };
         text.push_str(&told);
+        text.push_str(left_out_told.as_deref().unwrap_or_default());
         let bytes = whole.len() as u64;
         let sha256 = work.link.put(whole).await?;
         artefacts.push(ArtefactView { path, bytes, sha256 });

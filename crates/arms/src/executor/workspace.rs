@@ -4,15 +4,18 @@
 use super::{
     outcome::WHOLE_OUTPUTS,
     reach::Reach,
-    text::{counted, shown_path, size},
+    text::{counted, shown, shown_path, size},
 };
 use crate::{Link, NoLink, Undone, Work};
 use async_trait::async_trait;
 use bytes::Bytes;
 use octollm_access::Capability;
-use octollm_artefacts::{Bounds, CollectError, Manifest, MaterialiseError, Shelf, collect, materialise};
+use octollm_artefacts::{
+    Bounds, CollectError, Manifest, MaterialiseError, Shelf, Skipped, Why, collect, materialise,
+};
 use octollm_contract::{ContentHash, api::ArtefactView};
-use std::{io::Read as _, path::Path};
+use serde_json::{Value, json};
+use std::{ffi::OsStr, io::Read as _, path::Path};
 
 /// A file that is changed as a text has at most this many bytes.
 const TEXT_BYTES: u64 = 4 << 20;
@@ -44,6 +47,53 @@ enum NotStored {
 pub(crate) struct Committed {
     pub(crate) manifest: ContentHash,
     pub(crate) files: Vec<ArtefactView>,
+    pub(crate) left_out: LeftOut,
+}
+
+/// So much of what was left out is named.
+const NAMED_LEFT_OUT: usize = 10;
+
+/// What the folder holds and a manifest cannot.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct LeftOut {
+    count: usize,
+    /// The first of it: a name that misleads nobody, and why.
+    named: Vec<(String, &'static str)>,
+}
+
+impl LeftOut {
+    fn of(skipped: &[Skipped]) -> Self {
+        let named = |Skipped { path, why }: &Skipped| (shown(OsStr::new(path)), reason(*why));
+        LeftOut { count: skipped.len(), named: skipped.iter().take(NAMED_LEFT_OUT).map(named).collect() }
+    }
+
+    /// For people, as a line; none where nothing was left out.
+    pub(crate) fn told(&self) -> Option<String> {
+        let named: Vec<String> = self.named.iter().map(|(name, why)| format!("{name} ({why})")).collect();
+        let more = match self.count - self.named.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let named = named.join(", ");
+        (self.count > 0).then(|| format!("(Left out of the task's files: {named}{more})\n"))
+    }
+
+    /// For programs.
+    pub(crate) fn data(&self) -> Value {
+        let entry = |(path, why): &(String, &str)| json!({ "path": path, "why": why });
+        json!({ "count": self.count, "entries": self.named.iter().map(entry).collect::<Vec<Value>>() })
+    }
+}
+
+fn reason(why: Why) -> &'static str {
+    match why {
+        Why::Link => "a link",
+        Why::Special => "a FIFO, a socket or a device",
+        Why::Name => {
+            "its name cannot be kept: it has control characters, is not UTF-8, or is too long or too deep"
+        }
+        Why::Unreadable => "it cannot be read",
+    }
 }
 
 #[async_trait]
@@ -206,7 +256,7 @@ impl Workspace {
         };
         let files = files.map(view).collect();
         self.from = collected.manifest;
-        Ok(Committed { manifest, files })
+        Ok(Committed { manifest, files, left_out: LeftOut::of(&collected.skipped) })
     }
 }
 

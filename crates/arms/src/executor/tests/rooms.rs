@@ -106,6 +106,36 @@ async fn the_files_of_a_command_are_artefacts() {
 }
 
 /// P10: of an output that was not kept whole it is not said that all of it was.
+/// P10: a result that names some of the files does not pass for all of them.
+#[tokio::test]
+async fn what_a_program_left_that_is_no_artefact_is_told() {
+    if Kernel::probe().can_lock().is_err() {
+        return; // programs are refused here, which a test above checks
+    }
+    let mut site = Site::new();
+    site.capability.commands = ["ln".to_owned(), "mkfifo".to_owned(), "touch".to_owned()].into();
+    site.capability.writes_workspace = true;
+    let output = site.run(shell(&["touch", "kept", "a\nforged: line"], false)).await;
+    let why = "its name cannot be kept: it has control characters, is not UTF-8, or is too long or too deep";
+    let told = format!("(Left out of the task's files: a\\nforged: line ({why}))\n");
+    assert!(output.text.ends_with(&told), "{}", output.text);
+    let entries = serde_json::json!([{ "path": "a\\nforged: line", "why": why }]);
+    assert_eq!(output.data["left_out"], serde_json::json!({ "count": 1, "entries": entries }));
+    assert_eq!(output.data["exit_code"], 0, "what else is told stays");
+    assert_eq!(output.artefacts[0].path, "kept");
+    let value = output.value(octollm_plan::ValueType::Text);
+    assert!(!format!("{value:?}").contains("Left out"), "a later step works on what the program said");
+
+    let output = site.run(shell(&["ln", "-s", "target", "link"], false)).await;
+    assert!(output.text.ends_with("(Left out of the task's files: link (a link))\n"), "{}", output.text);
+    let names: Vec<String> = (10..22).map(|n| format!("f{n}")).collect();
+    let mut argv = vec!["mkfifo"];
+    argv.extend(names.iter().map(String::as_str));
+    let output = site.run(shell(&argv, false)).await;
+    assert!(output.text.ends_with("f19 (a FIFO, a socket or a device) and 2 more)\n"), "{}", output.text);
+    assert_eq!(output.data["left_out"]["count"], 12);
+}
+
 #[tokio::test]
 async fn what_a_room_dropped_is_told() {
     if Kernel::probe().can_lock().is_err() {
