@@ -289,5 +289,5 @@ fn failed(error: &Value) -> Wrong {
         _ => None,
     };
     let said = part("message").map_or_else(|| error.to_string(), str::to_owned);
-    Wrong::Failed { status, said: crate::error::said(&said) }
+    Wrong::Failed { status, said }
 }

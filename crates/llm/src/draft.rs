@@ -5,7 +5,7 @@
 //! and arguments are bounded; usage that cannot be true (negative, not a number, nothing written
 //! though text came) is replaced by an estimate and marked so.
 
-use crate::{CallError, count, count_text};
+use crate::{CallError, ProviderKey, count, count_text};
 use octollm_contract::model::{Ask, Chunk, Counted, Finish, ToolCall, Usage};
 use std::collections::VecDeque;
 
@@ -42,7 +42,7 @@ pub(crate) enum Wrong {
     Malformed(String),
     /// It passes a bound.
     TooLarge { what: &'static str, limit: usize },
-    /// The server says in the answer that it failed: a status if it names one, and its words.
+    /// The server says in the answer that it failed: a status if it names one, and its words as they came.
     Failed { status: Option<u16>, said: String },
 }
 
@@ -68,6 +68,8 @@ pub(crate) struct Draft {
     bounds: Bounds,
     /// The name of the tool through which the answer's text is asked for, where a server needs one.
     form: Option<String>,
+    /// What no word of the server may give away.
+    key: Option<ProviderKey>,
     simulated: bool,
     out: VecDeque<Chunk>,
     begun: bool,
@@ -88,6 +90,7 @@ impl Draft {
             ask,
             bounds,
             form,
+            key: None,
             simulated,
             out: VecDeque::new(),
             begun: false,
@@ -99,6 +102,11 @@ impl Draft {
             finish: None,
             ended: false,
         }
+    }
+
+    /// The same of a server that was sent this key.
+    pub(crate) fn asked_with(self, key: Option<ProviderKey>) -> Self {
+        Draft { key, ..self }
     }
 
     /// The next chunk that is ready.
@@ -122,7 +130,7 @@ impl Draft {
     pub(crate) fn begin(&mut self, model: Option<&str>, simulated: bool) {
         if !std::mem::replace(&mut self.begun, true) {
             let model = model.filter(|name| !name.is_empty()).unwrap_or(&self.ask.model);
-            let model = crate::error::said(model);
+            let model = crate::error::said(model, self.key.as_ref());
             self.simulated |= simulated;
             self.out.push_back(Chunk::Begun { model, simulated: self.simulated });
         }
@@ -278,13 +286,14 @@ impl Draft {
     /// The error for what is wrong, with what was used by then.
     pub(crate) fn error(&self, wrong: Wrong) -> CallError {
         let usage = self.begun.then(|| self.usage());
+        let key = self.key.as_ref();
         match wrong {
-            Wrong::Malformed(why) => CallError::Malformed { why: crate::error::said(&why), usage },
+            Wrong::Malformed(why) => CallError::Malformed { why: crate::error::said(&why, key), usage },
             Wrong::TooLarge { what, limit } => CallError::TooLarge { what, limit: limit as u64, usage },
             Wrong::Failed { status, said } => match (usage, status) {
-                (Some(usage), _) => CallError::Cut { why: said, usage },
-                (None, Some(status)) => CallError::of_status(status, None, &said),
-                (None, None) => CallError::Malformed { why: said, usage: None },
+                (Some(usage), _) => CallError::Cut { why: crate::error::said(&said, key), usage },
+                (None, Some(status)) => CallError::of_status(status, None, &said, key),
+                (None, None) => CallError::Malformed { why: crate::error::said(&said, key), usage: None },
             },
         }
     }

@@ -1,5 +1,6 @@
 //! Why a call of a model brought no whole answer: one variant for each thing the caller can do.
 
+use crate::ProviderKey;
 use octollm_contract::{Millis, model::Usage};
 use octollm_screen::text::neutralise;
 
@@ -136,10 +137,15 @@ pub enum Charge {
 
 impl CallError {
     /// What a status that is no success means.
-    pub(crate) fn of_status(status: u16, retry_after: Option<Millis>, body: &str) -> CallError {
+    pub(crate) fn of_status(
+        status: u16,
+        retry_after: Option<Millis>,
+        body: &str,
+        key: Option<&ProviderKey>,
+    ) -> CallError {
         let lower = body.to_ascii_lowercase();
         let used_up = ["insufficient_quota", "credit balance is too low", "billing_hard_limit"];
-        let said = said(body);
+        let said = said(body, key);
         match status {
             _ if used_up.iter().any(|words| lower.contains(words)) => CallError::OutOfCredit { said },
             401 | 403 => CallError::BadKey { status, said },
@@ -176,8 +182,10 @@ impl CallError {
     }
 }
 
-/// A server's words for people: bounded, on one line, with nothing hidden in them.
-pub(crate) fn said(text: &str) -> String {
-    let clean = neutralise(text.trim());
+/// A server's words for people: bounded, on one line, with nothing hidden in them, and without the key
+/// that it was sent. The key goes first: a bound may leave only a part of it, which would not be known.
+pub(crate) fn said(text: &str, key: Option<&ProviderKey>) -> String {
+    let text = text.trim();
+    let clean = key.map_or_else(|| neutralise(text), |key| key.blotted(text).into());
     clean.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SAID_CHARS_MAX).collect()
 }

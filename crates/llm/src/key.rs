@@ -1,5 +1,6 @@
 //! A provider's key: it does not print itself.
 
+use octollm_screen::text::neutralise;
 use reqwest::header::HeaderValue;
 
 /// The key of an account at a provider.
@@ -29,9 +30,10 @@ impl ProviderKey {
         value
     }
 
-    /// Removes the key from a text, should a server have echoed it.
+    /// A server's words without the key, should it have echoed it, and with nothing hidden in them: the
+    /// key is looked for when what stood between its characters is gone.
     pub(crate) fn blotted(&self, text: &str) -> String {
-        text.replace(&*self.0, "…")
+        neutralise(text).replace(&*self.0, "…")
     }
 }
 
@@ -50,6 +52,9 @@ mod tests {
         let key = ProviderKey::parse(" sk-secret\n").unwrap();
         assert_eq!(format!("{key:?} {:?}", key.header("Bearer ")), "ProviderKey(…) Sensitive");
         assert_eq!(key.blotted("wrong key sk-secret!"), "wrong key …!");
+        for hidden in ["sk-\u{200b}secret", "sk-sec\u{0}ret", "\u{1b}[1msk\u{1b}[0m-secret"] {
+            assert_eq!(key.blotted(hidden), "…", "{hidden:?}");
+        }
         for bad in ["", " ", "a b", "a\nb", "clé"] {
             assert!(ProviderKey::parse(bad).is_err(), "{bad}");
         }

@@ -281,5 +281,5 @@ fn failed(error: &Value) -> Wrong {
             None
         }
     });
-    Wrong::Failed { status, said: crate::error::said(&said) }
+    Wrong::Failed { status, said }
 }

@@ -240,7 +240,7 @@ impl Provider {
         }
         let body = short_body(&mut response, deadline).await;
         let Models { data } = serde_json::from_slice(&body).map_err(|error| CallError::Malformed {
-            why: format!("not a list of models: {error}"),
+            why: crate::error::said(&format!("not a list of models: {error}"), self.key.as_ref()),
             usage: None,
         })?;
         Ok(data.into_iter().map(|model| model.id).collect())
@@ -264,7 +264,8 @@ impl Provider {
             return Err(self.refusal(response, Instant::now() + SHORT_WITHIN).await);
         }
         let form = ask.output.as_ref().filter(|_| quirks.form == FormBy::Tool && ask.tools.is_empty());
-        let draft = Draft::new(ask.clone(), self.bounds, form.map(|form| form.name.clone()), simulated);
+        let draft = Draft::new(ask.clone(), self.bounds, form.map(|form| form.name.clone()), simulated)
+            .asked_with(self.key.clone());
         Ok(Answering::new(response, reader, draft, self.bounds, deadlines))
     }
 
@@ -350,8 +351,7 @@ impl Provider {
         let body = short_body(&mut response, deadline).await;
         let body = String::from_utf8_lossy(&body);
         let body = message_in(&body);
-        let body = self.key.as_ref().map_or_else(|| body.clone(), |key| key.blotted(&body));
-        CallError::of_status(status.as_u16(), wait, &body)
+        CallError::of_status(status.as_u16(), wait, &body, self.key.as_ref())
     }
 }
 
@@ -378,7 +378,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         text.push_str(&error.to_string());
         cause = error.source();
     }
-    crate::error::said(&text)
+    crate::error::said(&text, None)
 }
 
 /// As much of a short body as comes in time and within bounds; what is missing was only words.

@@ -144,6 +144,9 @@ async fn every_hostile_answer_has_one_bounded_end() {
         ("a body shorter than it says", status("200 OK", "content-length: 9999\r\n", &piece("Hi"))),
         ("400", status("400 Bad Request", "", r#"{"error":{"message":"too long","code":"context_length_exceeded"}}"#)),
         ("401 that echoes the key", status("401 Unauthorized", "", r#"{"error":{"message":"wrong key sk-secret"}}"#)),
+        ("401 that echoes the key with something hidden in it", status("401 Unauthorized", "", "{\"error\":{\"message\":\"wrong key sk-\u{200b}sec\\u0000ret\"}}")),
+        ("an error in the stream that echoes the key", events(&[&piece("Hi"), "data: {\"error\":{\"message\":\"not sk-\u{200b}secret\"}}\n\n"].concat())),
+        ("a word that quotes the key", events("data: {\"choices\": \"sk-secret\"}\n\n")),
         ("402", status("402 Payment Required", "", "")),
         ("429 with a wait", status("429 Too Many Requests", "retry-after: 7\r\n", r#"{"error":{"message":"slow"}}"#)),
         ("429 without money", status("429 Too Many Requests", "", r#"{"error":{"message":"quota","code":"insufficient_quota"}}"#)),
@@ -204,6 +207,9 @@ async fn every_hostile_answer_has_one_bounded_end() {
     a body shorter than it says → Cut: the model server's answer broke off: error decoding response body: error reading a body from connection: end of file before message length reached; costs at least the estimate
     400 → Refused: the model server refused the request (400): too long (context_length_exceeded); costs nothing
     401 that echoes the key → BadKey: the model server did not accept the key (401): wrong key …; costs nothing
+    401 that echoes the key with something hidden in it → BadKey: the model server did not accept the key (401): wrong key …; costs nothing
+    an error in the stream that echoes the key → Cut: the model server's answer broke off: not …; costs at least the estimate
+    a word that quotes the key → Malformed: the model server's answer cannot be read: not a completion: invalid type: string "…", expected a sequence at line 1 column 23; may cost all
     402 → OutOfCredit: the account at the model server is used up: ; costs nothing
     429 with a wait → RateLimited: the model server limits the rate: slow; costs nothing
     429 without money → OutOfCredit: the account at the model server is used up: quota (insufficient_quota); costs nothing
