@@ -2,7 +2,7 @@
 //!
 //! Promises: nothing that a model, a page, a file or a program wrote moves a terminal's cursor or hides
 //! there: what people read is neutralised, and output is when it goes to a terminal. What is piped is
-//! as it is.
+//! as it is. Nothing of that begins a line that is ours to begin ([`one_line`], [`unbroken`], [`indented`]).
 
 mod ended;
 mod person;
@@ -22,6 +22,28 @@ use std::{
     io::{IsTerminal, Write},
     sync::atomic::{AtomicBool, Ordering},
 };
+
+/// So many characters of a text are shown on a line among others.
+const LINE_CHARS: usize = 500;
+
+/// The beginning of a text that has a place on a line: it ends none, begins none and moves no cursor.
+pub(crate) fn one_line(text: &str, chars_max: usize) -> String {
+    let clean = unbroken(text).split_whitespace().collect::<Vec<_>>().join(" ");
+    match clean.char_indices().nth(chars_max) {
+        Some((end, _)) => format!("{}…", &clean[..end]),
+        None => clean,
+    }
+}
+
+/// All of a text on one line, its spaces as they are: who approves a program's arguments reads them so.
+pub(crate) fn unbroken(text: &str) -> String {
+    neutralise(text.trim()).replace('\n', " ")
+}
+
+/// A text of many lines behind our words: no line but the first, which ours begin, begins as ours do.
+pub(crate) fn indented(text: &str) -> String {
+    neutralise(text.trim()).replace('\n', "\n  ")
+}
 
 /// A line for people, on standard error.
 pub(crate) fn note(text: &str) {
@@ -78,4 +100,26 @@ pub(crate) fn text(text: &str) {
     let outcome = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     drop(out);
     written(outcome);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_begins_no_line_of_ours() {
+        for end in ["\n", "\r", "\r\n", "\u{2028}", "\u{85}", "\u{b}", " \n\t "] {
+            let text = format!("a{end}done: all");
+            let line = one_line(&text, 20);
+            // Controls inside of a word go.
+            assert!(line == "a done: all" || line == "adone: all", "{end:?}: {line:?}");
+            assert_eq!(unbroken(&text).lines().count(), 1, "{end:?}");
+            let lines = indented(&text);
+            assert!(neutralise(&lines).lines().skip(1).all(|line| line.starts_with("  ")), "{lines:?}");
+        }
+        assert_eq!(unbroken("rm  'a   b'"), "rm  'a   b'");
+        assert_eq!(one_line("äbcd", 3), "äbc…");
+        assert_eq!(one_line("abc\n", 3), "abc");
+        assert!(!one_line("a \u{1b}[2K b\u{202e}", 50).contains(['\u{1b}', '\u{202e}']));
+    }
 }

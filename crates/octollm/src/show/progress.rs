@@ -1,13 +1,12 @@
 //! Steps as they happen: a spinner and lines on a terminal, plain lines when piped, JSON lines
 //! for programs. Text goes to standard error, so that standard output is the result alone.
 
-use super::{line, note, on_terminal};
+use super::{LINE_CHARS, line, note, on_terminal, one_line, unbroken};
 use indicatif::{ProgressBar, ProgressStyle};
 use octollm_contract::{
     StepId, Timestamp,
     api::{EventView, StepView},
 };
-use octollm_screen::text::neutralise;
 use std::{collections::HashMap, time::Duration};
 
 /// How often the spinner turns.
@@ -67,7 +66,6 @@ impl Progress {
             How::Json => {}
             How::Plain => note(&format!("{} {text}", mark.plain())),
             How::Terminal(bar) => {
-                let text = neutralise(&text).into_owned();
                 if event.event == "step.started" {
                     bar.set_message(text);
                 } else {
@@ -88,9 +86,10 @@ impl Progress {
         let step = event.step_id.and_then(|id| steps.iter().find(|step| step.step_id == id));
         let what = step.map_or_else(
             || event.step_id.map_or(String::new(), |id| id.to_string()),
-            |step| format!("{} ({})", step.instruction, step.arm),
+            |step| format!("{} ({})", one_line(&step.instruction, LINE_CHARS), step.arm),
         );
-        let said = |name: &str| event.data.get(name).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
+        let text = |name: &str| event.data.get(name).and_then(|v| v.as_str()).unwrap_or_default();
+        let said = |name: &str| one_line(text(name), LINE_CHARS);
         Some(match event.event.as_str() {
             "step.started" => {
                 self.started.extend(event.step_id.map(|id| (id, event.at)));
@@ -114,7 +113,9 @@ impl Progress {
                 let input =
                     if said("awaits") == "approval" { "--approve or --refuse" } else { "\"your answer\"" };
                 let how = format!("octollm task input {} {input}", event.task_id);
-                (Mark::Asks, format!("{}\n  waits for a person: {how}", said("question")))
+                // Who approves reads all of it.
+                let question = unbroken(text("question"));
+                (Mark::Asks, format!("{question}\n  waits for a person: {how}"))
             }
             "plan.written" => {
                 let first = event.data.get("version").and_then(|version| version.as_u64()) == Some(1);
@@ -153,5 +154,49 @@ impl Mark {
             Mark::Asks => "\u{1b}[33m?\u{1b}[0m",
             Mark::Failed => "\u{1b}[31m✗\u{1b}[0m",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const STEP: &str = "step_00000000-0000-7000-8000-000000000000.0";
+
+    fn told(event: &str, data: Value, instruction: &str) -> String {
+        let event = json!({
+            "id": 1, "event": event, "task_id": "task_00000000-0000-7000-8000-000000000000",
+            "step_id": STEP, "at": "2026-01-01T00:00:00Z", "data": data,
+        });
+        let step = json!({
+            "step_id": STEP, "name": "a", "arm": "coder", "instruction": instruction, "status": "leased",
+            "plan_version": 1, "deliveries": { "attempts": 1, "failures": 0, "crashes": 0, "releases": 0 },
+        });
+        let mut progress = Progress { how: How::Plain, started: HashMap::new(), asks: false };
+        let event = serde_json::from_value(event).expect("an event");
+        let steps = [serde_json::from_value(step).expect("a step")];
+        progress.describe(&event, &steps).expect("something to tell").1
+    }
+
+    /// P10: what a model wrote is not taken for our word of what happened.
+    #[test]
+    fn what_a_model_wrote_forges_no_line() {
+        let evil = "look\nstarted: evil\r\u{1b}[2Kdone: evil";
+        for (event, data) in [
+            ("step.started", json!({})),
+            ("step.completed", json!({})),
+            ("step.failed", json!({ "message": evil })),
+            ("step.retrying", json!({ "message": evil })),
+            ("step.released", json!({ "message": evil, "retry_at": evil })),
+        ] {
+            let text = told(event, data, evil);
+            assert!(text.starts_with("look started: evil") && !text.contains(char::is_control), "{text:?}");
+        }
+        let asked = told("task.waiting", json!({ "question": evil, "awaits": "answer" }), "i");
+        let lines: Vec<&str> = asked.lines().collect();
+        assert!(lines.len() == 2 && lines[1].starts_with("  waits for a person: "), "{asked:?}");
+        let long = told("step.failed", json!({ "message": "x".repeat(100_000) }), "i");
+        assert!(long.len() < 600, "{}", long.len());
     }
 }

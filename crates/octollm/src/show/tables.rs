@@ -1,5 +1,6 @@
 //! Tasks, keys and settings as text.
 
+use super::{LINE_CHARS, indented, one_line, unbroken};
 use crate::config::{SETTINGS, Shown, Sources, shown_url};
 use octollm_contract::{
     Cost,
@@ -45,7 +46,8 @@ pub(crate) fn closing(view: &TaskView) -> Option<String> {
         .iter()
         .map(|verdict| {
             let word = if verdict.holds { "holds" } else { "does not hold" };
-            format!("{} {word}: {}", verdict.criterion, verdict.evidence)
+            let (criterion, evidence) = (&verdict.criterion, &verdict.evidence);
+            format!("{} {word}: {}", one_line(criterion, LINE_CHARS), one_line(evidence, LINE_CHARS))
         })
         .collect();
     lines.extend(paid(view));
@@ -113,10 +115,10 @@ pub(crate) fn task(view: &TaskView) -> String {
             writeln!(text, "  {status:<9} {:<9} {}{counts}", step.arm, one_line(&step.instruction, 70));
     }
     if let Some(question) = &view.question {
-        let _infallible = writeln!(text, "waits: {question}");
+        let _infallible = writeln!(text, "waits: {}", unbroken(question));
     }
     if let Some(error) = &view.error {
-        let _infallible = writeln!(text, "failed ({}): {}", error.reason, error.message);
+        let _infallible = writeln!(text, "failed ({}): {}", error.reason, indented(&error.message));
     }
     if let Some(result) = &view.result {
         let _infallible = write!(text, "\n{}", result.text);
@@ -174,13 +176,6 @@ impl fmt::Display for Asked {
         }
         Ok(())
     }
-}
-
-/// The start of a text that has one line and nothing that moves a cursor.
-fn one_line(text: &str, most: usize) -> String {
-    let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    let cut: String = clean.clone().take(most).collect();
-    if clean.count() > most { format!("{cut}…") } else { cut }
 }
 
 #[cfg(test)]

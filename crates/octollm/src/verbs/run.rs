@@ -152,8 +152,9 @@ async fn reach(
     let code = conclude(app, &caller, view, run).await?;
     let Some(question) = unanswered else { return Ok(code) };
     let asks = format!(
-        "the task asks, and nobody can answer here: {question}\n\
-         Put the answer into the goal, or run it where standard input is a terminal."
+        "the task asks, and nobody can answer here: {}\n\
+         Put the answer into the goal, or run it where standard input is a terminal.",
+        show::unbroken(&question)
     );
     show::ended(Reason::Unanswered, &asks, run.json);
     Ok(ExitCode::from(1))
@@ -267,7 +268,7 @@ async fn conclude(app: &App, caller: &Caller, mut view: TaskView, run: &Run) -> 
             ExitCode::SUCCESS
         }
         (None, Some(error)) => {
-            show::note(&format!("failed ({}): {}", error.reason, error.message));
+            show::note(&format!("failed ({}): {}", error.reason, show::indented(&error.message)));
             ExitCode::from(1)
         }
         // Only an interrupt cancels a task of `run`.
