@@ -73,10 +73,16 @@ pub(crate) fn charged_for_failure(
             usage: none,
             disputed: false,
         },
-        // Nobody counted: a model that reasons may have written much that is not sent.
+        // Nobody has counted all that was written, and a model that reasons may have written much that is
+        // not sent. What was read is known where it is less than our own count from above: then the server
+        // has said it, and could be believed.
         Charge::AtLeast(usage) if usage.counted == Counted::Estimated => {
             let output = held.tokens.saturating_sub(question);
-            Charged { spent: held, usage: Usage { input: question, output, ..none }, disputed: false }
+            if usage.total().saturating_sub(usage.output) < question {
+                charged(price, held, Usage { output, ..usage })
+            } else {
+                Charged { spent: held, usage: Usage { input: question, output, ..none }, disputed: false }
+            }
         }
         // A token is at least a byte: what came is no more tokens than bytes.
         Charge::AtLeast(usage) => {
@@ -115,6 +121,24 @@ mod tests {
         assert!(!charged.disputed);
     }
 
+    /// P5: what is known of a broken answer is charged as it is, the rest at its most.
+    #[test]
+    fn a_broken_answer_is_charged_what_was_read_and_all_that_may_have_been_written() {
+        let held = worst_case(Some(&PRICE), 100, 50);
+        let said = Usage { counted: Counted::Estimated, cache_read: 5, ..usage(30, 2) };
+        let charged = charged_for_failure(Charge::AtLeast(said), Some(&PRICE), held, 100, 10);
+        assert_eq!(charged.usage, Usage { output: 50, ..said });
+        assert_eq!(charged.spent, Spent { cost: Cost::Known(MicroUsd::new(185)), tokens: 85 });
+        let ours = Usage { counted: Counted::Estimated, ..usage(100, 2) };
+        let charged = charged_for_failure(Charge::AtLeast(ours), Some(&PRICE), held, 100, 10);
+        assert_eq!((charged.spent, charged.disputed), (held, false));
+        let unknown = charged_for_failure(Charge::Unknown, Some(&PRICE), held, 100, 0);
+        assert_eq!(
+            (unknown.spent, unknown.usage),
+            (held, Usage { counted: Counted::Estimated, ..usage(100, 50) })
+        );
+    }
+
     /// P5: a price that nobody knows stays unknown and never becomes 0.
     #[test]
     fn a_call_without_a_price_has_an_unknown_cost() {
@@ -127,7 +151,7 @@ mod tests {
         /// P5: whatever a provider reports, what is charged can be settled.
         #[test]
         fn every_charge_can_be_settled(
-            question in 0u64..10_000, most in 0u64..10_000, reported: [u64; 4], heard: u64, priced: bool, kind in 0..4,
+            question in 0u64..10_000, most in 0u64..10_000, reported: [u64; 4], heard: u64, priced: bool, kind in 0..5,
         ) {
             let price = priced.then_some(&PRICE);
             let held = worst_case(price, question, most);
@@ -137,7 +161,11 @@ mod tests {
                 0 => charged(price, held, usage),
                 1 => charged_for_failure(Charge::Nothing, price, held, question, heard),
                 2 => charged_for_failure(Charge::Unknown, price, held, question, heard),
-                _ => charged_for_failure(Charge::AtLeast(usage), price, held, question, heard),
+                3 => charged_for_failure(Charge::AtLeast(usage), price, held, question, heard),
+                _ => {
+                    let usage = Usage { counted: Counted::Estimated, ..usage };
+                    charged_for_failure(Charge::AtLeast(usage), price, held, question, heard)
+                }
             };
             let ledger = Ledger::granting(Budget { money: Limit::Unlimited, tokens: Limit::Of(held.tokens) });
             let ledger = ledger.hold(held).unwrap();
