@@ -35,6 +35,8 @@ const IDLE: Duration = Duration::from_secs(4);
 /// For short answers: lists of models and the words of a refusal.
 const SHORT_WITHIN: Duration = Duration::from_secs(10);
 const SHORT_BYTES_MAX: usize = 1 << 20;
+/// So much of the name of an encoding is told.
+const ENCODING_CHARS: usize = 40;
 /// A request is asked again without one quirk after another at most so often.
 const LESSONS_MAX: usize = 6;
 /// Models whose lessons are kept.
@@ -238,6 +240,9 @@ impl Provider {
         if !response.status().is_success() {
             return Err(self.refusal(response, deadline).await);
         }
+        if let Some(why) = self.encoded(&response) {
+            return Err(CallError::Malformed { why, usage: None });
+        }
         let body = short_body(&mut response, deadline).await;
         let Models { data } = serde_json::from_slice(&body).map_err(|error| CallError::Malformed {
             why: crate::error::said(&format!("not a list of models: {error}"), self.key.as_ref()),
@@ -262,6 +267,9 @@ impl Provider {
         let simulated = self.says_whether_simulated(&response);
         if !response.status().is_success() {
             return Err(self.refusal(response, Instant::now() + SHORT_WITHIN).await);
+        }
+        if let Some(why) = self.encoded(&response) {
+            return Err(CallError::Malformed { why, usage: None });
         }
         let form = ask.output.as_ref().filter(|_| quirks.form == FormBy::Tool && ask.tools.is_empty());
         let draft = Draft::new(ask.clone(), self.bounds, form.map(|form| form.name.clone()), simulated)
@@ -331,6 +339,15 @@ impl Provider {
         CallError::TimedOut { phase, limit, usage: None }
     }
 
+    /// What is wrong with a body that cannot be read for its encoding: none is asked for.
+    fn encoded(&self, response: &Response) -> Option<String> {
+        let named = response.headers().get(header::CONTENT_ENCODING)?.as_bytes();
+        let named = crate::error::said(&String::from_utf8_lossy(named), self.key.as_ref());
+        let plain = named.is_empty() || named.eq_ignore_ascii_case("identity");
+        let named: String = named.chars().take(ENCODING_CHARS).collect();
+        (!plain).then(|| format!("it came in the encoding {named}, which was not asked for"))
+    }
+
     /// What an answer with a status that is no success means.
     async fn refusal(&self, mut response: Response, deadline: Instant) -> CallError {
         let status = response.status();
@@ -348,9 +365,10 @@ impl Provider {
                 "it redirects to another address, and the key is not sent there; configure that address";
             return CallError::Refused { status: status.as_u16(), said: said.to_owned() };
         }
-        let body = short_body(&mut response, deadline).await;
-        let body = String::from_utf8_lossy(&body);
-        let body = message_in(&body);
+        let body = match self.encoded(&response) {
+            Some(why) => why,
+            None => message_in(&String::from_utf8_lossy(&short_body(&mut response, deadline).await)),
+        };
         CallError::of_status(status.as_u16(), wait, &body, self.key.as_ref())
     }
 }

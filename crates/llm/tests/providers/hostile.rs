@@ -147,6 +147,9 @@ async fn every_hostile_answer_has_one_bounded_end() {
         ("401 that echoes the key with something hidden in it", status("401 Unauthorized", "", "{\"error\":{\"message\":\"wrong key sk-\u{200b}sec\\u0000ret\"}}")),
         ("an error in the stream that echoes the key", events(&[&piece("Hi"), "data: {\"error\":{\"message\":\"not sk-\u{200b}secret\"}}\n\n"].concat())),
         ("a word that quotes the key", events("data: {\"choices\": \"sk-secret\"}\n\n")),
+        ("an encoding that nobody asked for", status("200 OK", "content-encoding: gzip\r\n", "\u{1f}\u{8b}\u{8}")),
+        ("an encoding that is none", status("200 OK", "content-encoding: identity\r\n", &good)),
+        ("a refusal in an encoding", status("400 Bad Request", "content-encoding: br\r\n", "\u{1b}\u{3}")),
         ("402", status("402 Payment Required", "", "")),
         ("429 with a wait", status("429 Too Many Requests", "retry-after: 7\r\n", r#"{"error":{"message":"slow"}}"#)),
         ("429 without money", status("429 Too Many Requests", "", r#"{"error":{"message":"quota","code":"insufficient_quota"}}"#)),
@@ -210,6 +213,9 @@ async fn every_hostile_answer_has_one_bounded_end() {
     401 that echoes the key with something hidden in it → BadKey: the model server did not accept the key (401): wrong key …; costs nothing
     an error in the stream that echoes the key → Cut: the model server's answer broke off: not …; costs at least the estimate
     a word that quotes the key → Malformed: the model server's answer cannot be read: not a completion: invalid type: string "…", expected a sequence at line 1 column 23; may cost all
+    an encoding that nobody asked for → Malformed: the model server's answer cannot be read: it came in the encoding gzip, which was not asked for; may cost all
+    an encoding that is none → ok: "Hi" 0 calls, Stop, Exact in 2 out 1
+    a refusal in an encoding → Refused: the model server refused the request (400): it came in the encoding br, which was not asked for; costs nothing
     402 → OutOfCredit: the account at the model server is used up: ; costs nothing
     429 with a wait → RateLimited: the model server limits the rate: slow; costs nothing
     429 without money → OutOfCredit: the account at the model server is used up: quota (insufficient_quota); costs nothing
