@@ -188,6 +188,30 @@ json = '''{"kind": "question", "question": "How many balls?"}'''
     assert_eq!(versions.iter().max(), Some(&2), "{task:#}");
 }
 
+/// What a provider takes no question of is not planned anew: the next plan's questions would fare no better.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_takes_no_question_is_not_planned_around() {
+    let folder = scratch();
+    let script = r#"[[rule]]
+name = "plan"
+system = 'You plan how a goal is reached'
+user = 'juggle'
+[[rule.answer]]
+json = '''{"kind": "plan", "result": ["write"], "steps": [{"name": "write", "arm": "coder",
+ "summary": "write it", "writes": true, "instruction": "No rule of the script answers a coder that juggles."}]}'''
+
+[[rule]]"#;
+    let sim = Sim::start(&[("[[rule]]", script)], folder.path());
+    let octo = octo(&sim);
+    let api = octo.client();
+    let task = api.ended(&api.submit(&json!({ "goal": "Please juggle" })).await).await;
+    assert_eq!(task["status"], "failed", "{task:#}");
+    let said = task["error"]["message"].as_str().expect("a reason");
+    assert!(said.contains("no rule"), "{said}");
+    let planned = sim.log().await.iter().filter(|call| call["rule"] == "plan").count();
+    assert_eq!(planned, 1, "{task:#}");
+}
+
 /// A plan of the rules that fails because of what is there pays for no planner, and one that a planner
 /// cannot mend either fails with what it met.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

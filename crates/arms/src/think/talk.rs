@@ -231,7 +231,9 @@ impl<'w> Talk<'w> {
                 Err(NoAnswer::OverBudget(why)) => {
                     return Err(Undone::for_good(self.over_budget(&why)));
                 }
-                Err(NoAnswer::Refused(why)) => return Err(Undone::for_good(why)),
+                Err(NoAnswer::Refused(why)) => {
+                    return Err(Undone::for_good(format!("{why}{}", self.to_mend())));
+                }
                 Err(error @ NoAnswer::Away(_)) => return Err(Undone::for_now(error.to_string())),
                 Err(error @ NoAnswer::Later { at_least, waits_for, .. }) => {
                     let why = error.to_string();
@@ -264,19 +266,23 @@ impl Talk<'_> {
     /// Why no other question can be paid. Where an answer was at fault, or providers have used up what was
     /// granted without one, that is the cause, and the budget only what it ran into.
     fn over_budget(&self, why: &str) -> String {
-        let faulty = match &self.fault {
-            Some(fault) => format!("; it was to mend the answer before, which could not be used: {fault}"),
-            // An earlier attempt knew what.
-            None if self.complains() => "; it was to mend the answer before, which could not be used".into(),
-            None => String::new(),
-        };
-        let over = format!("the budget does not cover another question: {why}{faulty}");
+        let over = format!("the budget does not cover another question: {why}{}", self.to_mend());
         match &self.journal.vain {
             Some(Vain { questions, last }) => format!(
                 "{over}; {questions} of {} questions brought no whole answer and had to be paid, the last of them: {last}",
                 self.journal.asked
             ),
             None => over,
+        }
+    }
+
+    /// What the question that is not answered was asked for, if an answer before was at fault.
+    fn to_mend(&self) -> String {
+        match &self.fault {
+            Some(fault) => format!("; it was to mend the answer before, which could not be used: {fault}"),
+            // An earlier attempt knew what.
+            None if self.complains() => "; it was to mend the answer before, which could not be used".into(),
+            None => String::new(),
         }
     }
 

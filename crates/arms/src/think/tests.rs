@@ -90,6 +90,12 @@ async fn a_budget_that_does_not_cover_the_mending_names_the_fault() {
     let mut talk = Talk::begin(&work, prompt(&work)).await.unwrap();
     let message = failed(talk.ask(&Form::default()).await.map(|said| said.text));
     assert!(message.ends_with("the answer before, which could not be used"), "{message}");
+    // Nor is it another cause that hides it.
+    let (work, leases) = thinking(ArmName::Executor, Instruction::Think("x".into()), vec![says(" ")]);
+    leases.next_thought(Err(ThinkError::Refused("no credit".into())));
+    let mut talk = Talk::begin(&work, prompt(&work)).await.unwrap();
+    let message = failed(talk.ask(&Form::default()).await.map(|said| said.text));
+    assert!(message.starts_with("no credit; ") && message.contains("Your answer was empty"), "{message}");
     // A question that mends nothing names no fault.
     let (work, _) = brief("useful");
     let mut talk = Talk::begin(&work, prompt(&work)).await.unwrap();

@@ -8,6 +8,7 @@ use crate::{
 use octollm_access::{StepClaims, TenantScope};
 use octollm_client::{Completion, Decision, LeaseError};
 use octollm_contract::{Document, ProblemKind};
+use octollm_gateway::{Outcome, Receipt};
 use octollm_lifecycle::{Command, Refusal};
 use octollm_plan::Plan;
 use octollm_store::TaskRecord;
@@ -18,14 +19,30 @@ async fn revision(record: TaskRecord, plan: Plan) -> Result<Result<Revision, Not
     checking.await.map_err(|ended| LeaseError::Unreachable(Box::new(ended)))
 }
 
+/// Whether a provider took none of the questions of the step at `place`: for want of credit, for a wrong key, or
+/// because it knows no such model. What another plan asks would fare no better.
+fn turned_away(record: &TaskRecord, place: u16) -> bool {
+    let Some(kept) = record.steps.get(usize::from(place)) else { return false };
+    let not_made = |receipt: &octollm_store::Receipt| {
+        let receipt = receipt.body.read::<Receipt>();
+        receipt.is_ok_and(|receipt| matches!(receipt.outcome, Outcome::NotMade(_)))
+    };
+    !kept.receipts.is_empty() && kept.receipts.iter().all(not_made)
+}
+
 impl LocalLeases {
     /// Whether a planner may be paid to do without the step of `claims`, should it fail.
     pub(super) async fn mendable(&self, claims: &StepClaims) -> Result<bool, LeaseError> {
-        if self.app.settings.gateway.is_none() {
+        let Some(gateway) = &self.app.settings.gateway else {
             return Ok(false); // there is no planner
-        }
+        };
+        // What became of its last question is known then.
+        gateway.settled(claims.step.task).await;
         let record = self.app.parts.store.task(claims.step.task, &TenantScope::System).await;
         let record = record.map_err(store_failed)?.ok_or(LeaseError::Lost)?;
+        if turned_away(&record, claims.step.place) {
+            return Ok(false);
+        }
         planning::may_be_mended(&record, claims.step.place)
             .map_err(|error| LeaseError::Unreachable(Box::new(error)))
     }
