@@ -211,6 +211,18 @@ pub struct Wait {
     pub why: String,
 }
 
+/// Between two looks for somebody who can read a step.
+const LATER_VERSION: Millis = Millis::from_secs(15);
+
+impl Wait {
+    /// A step is written in a form that is not known here. A process of the version that wrote it knows it, and in an
+    /// upgrade there is one, or soon will be. It is counted as a provider's wait is, so that it ends when there is none.
+    #[must_use]
+    pub const fn for_a_later_version(why: String) -> Self {
+        Wait { at_least: LATER_VERSION, waits_for: WaitsFor::Provider, why }
+    }
+}
+
 /// Why a call of the lease protocol did nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {

@@ -10,7 +10,7 @@
 use super::{
     homes::Homes,
     think::thinking,
-    transport::{BadBase, ClientError, Tls, Transport, body},
+    transport::{BadBase, ClientError, Tls, Transport, body, unreadable},
 };
 use crate::{
     Beat, Completion, Grant, LeaseAsk, LeaseError, Leases, PROTOCOL_VERSION, ThinkAsk, ThinkError, Thinking,
@@ -23,7 +23,8 @@ use futures_util::future::join_all;
 use octollm_access::{ApiKey, StepToken};
 use octollm_contract::{ContentHash, Document, Millis, ProblemKind, WorkerId, model::WaitsFor};
 use reqwest::{Method, RequestBuilder, Response, header};
-use serde::Serialize;
+use serde::{Deserialize as _, Serialize};
+use serde_json::Value;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -251,6 +252,36 @@ impl HttpLeases {
     }
 }
 
+/// What an answer grants.
+struct Granted {
+    grants: Vec<Grant>,
+    /// What stands in no form that this version knows, and why not.
+    strange: Vec<(StepToken, String)>,
+}
+
+/// Reads grants one by one where they cannot be read together: one that a newer server has written in another
+/// form is not to cost the others their leases.
+async fn granted(answer: Response) -> Result<Granted, ClientError> {
+    let status = answer.status();
+    let bytes = answer.bytes().await.map_err(ClientError::Unreachable)?;
+    if let Ok(grants) = serde_json::from_slice(&bytes) {
+        return Ok(Granted { grants, strange: Vec::new() });
+    }
+    let values: Vec<Value> = serde_json::from_slice(&bytes).map_err(|_| unreadable(status, &bytes))?;
+    let (mut grants, mut strange) = (Vec::new(), Vec::new());
+    for value in values {
+        match Grant::deserialize(&value) {
+            Ok(grant) => grants.push(grant),
+            Err(error) => {
+                let token =
+                    StepToken::deserialize(&value["token"]).map_err(|_| unreadable(status, &bytes))?;
+                strange.push((token, error.to_string()));
+            }
+        }
+    }
+    Ok(Granted { grants, strange })
+}
+
 #[async_trait]
 impl Leases for HttpLeases {
     async fn lease(&self, ask: LeaseAsk) -> Result<Vec<Grant>, LeaseError> {
@@ -259,12 +290,17 @@ impl Leases for HttpLeases {
         let within = ask.wait.to_duration() + REPLY_WITHIN;
         let asked = async {
             let answer = self.asked(at, "lease", within, &ask).await.map_err(lease_error)?;
-            body::<Vec<Grant>>(answer).await.map_err(lease_error)
+            granted(answer).await.map_err(lease_error)
         };
         match asked.await {
-            Ok(grants) => {
-                let tokens = grants.iter().map(|grant| &grant.token);
+            Ok(Granted { grants, strange }) => {
+                let tokens =
+                    grants.iter().map(|grant| &grant.token).chain(strange.iter().map(|(token, _)| token));
                 self.orchestrators.homes.settle(tokens, at, Instant::now());
+                for (token, why) in strange {
+                    let why = format!("a worker of an older version cannot read what is to be done: {why}");
+                    let _it_lapses_instead = self.release(&token, Some(Wait::for_a_later_version(why))).await;
+                }
                 Ok(grants)
             }
             Err(error) => {

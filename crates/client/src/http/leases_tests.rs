@@ -193,3 +193,50 @@ async fn reports_go_to_the_next_when_one_says_nothing() {
     leases.orchestrators.homes.heard(&its, 1, Instant::now());
     timeout(BEAT_FOR, leases.fail(&its, "why".into(), true)).await.expect("in time").unwrap();
 }
+
+/// P1: a step that a newer server has written in a form of its own is handed back, and costs the others that
+/// came with it nothing.
+#[tokio::test]
+async fn a_step_of_a_later_version_is_handed_back_and_the_others_are_done() {
+    let grant = |token: &str, tool: &str| {
+        serde_json::json!({
+            "step": "step_019b0000-0000-7000-8000-000000000000.0", "attempt": 1, "token": token,
+            "spec": {
+                "name": "look", "arm": "executor", "summary": "look", "instruction": {"tool": {"tool": tool, "arguments": {"path": "/tmp"}}},
+                "capability": {},
+            },
+            "inputs": {}, "expires_at": "2026-01-01T00:00:00Z", "heartbeat_every": 1000, "time_limit": 1000,
+        })
+    };
+    let answer = serde_json::json!([grant("known", "list"), grant("strange", "teleport")]).to_string();
+    let (listener, base) = hangs().await;
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        for body in [answer.as_str(), ""] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !String::from_utf8_lossy(&request).contains("}") {
+                stream.read_buf(&mut request).await.unwrap();
+            }
+            told.send(String::from_utf8_lossy(&request).into_owned()).unwrap();
+            let head =
+                format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+            stream.write_all((head + body).as_bytes()).await.unwrap();
+        }
+    });
+    let ask = LeaseAsk {
+        worker: "w1".parse().unwrap(),
+        arms: vec![octollm_contract::ArmName::Executor],
+        tools: BTreeMap::new(),
+        most: 2,
+        wait: Millis::from_secs(1),
+    };
+    let first = serde_json::from_value::<Grant>(grant("known", "list"));
+    assert!(first.is_ok(), "{first:?}");
+    let granted = leases_of(&[base]).lease(ask).await.unwrap();
+    assert_eq!(granted.iter().map(|grant| grant.token.reveal()).collect::<Vec<_>>(), ["known"]);
+    heard.recv().await.unwrap();
+    let released = heard.recv().await.unwrap();
+    assert!(released.starts_with("POST /internal/v1/step/release"), "{released}");
+    assert!(released.contains("Bearer strange") && released.contains("teleport"), "{released}");
+}

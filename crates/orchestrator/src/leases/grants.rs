@@ -9,7 +9,7 @@ use crate::{
     stored::{StepDocument, thinks},
 };
 use octollm_access::{StepClaims, StepToken, TenantScope};
-use octollm_client::{Grant, LeaseError, Leases as _};
+use octollm_client::{Grant, LeaseError, Leases as _, Wait};
 use octollm_contract::{ArmName, Document, Millis, Timestamp};
 use octollm_lifecycle::STOP_GRACE;
 use octollm_plan::{Brief, NoValue, StepOutput};
@@ -92,10 +92,10 @@ impl LocalLeases {
                             tracing::info!(%step, %why, "a step cannot be done");
                             self.fail(&token, why.to_string(), false).await
                         }
-                        // Not for another attempt: it would read the same.
+                        // An orchestrator of a later version, which wrote them, can.
                         Ungrantable::Unreadable(_) => {
-                            tracing::error!(%step, %why, "a step cannot be handed out");
-                            self.fail(&token, why.to_string(), false).await
+                            tracing::error!(%step, %why, "a step cannot be handed out here");
+                            self.release(&token, Some(Wait::for_a_later_version(why.to_string()))).await
                         }
                         Ungrantable::NoBrief(error) => {
                             tracing::warn!(%step, error = error as &dyn std::error::Error, "a step waits");
@@ -183,21 +183,26 @@ mod tests {
     use octollm_client::LeaseAsk;
     use octollm_contract::ArmName;
     use octollm_contract::WorkerId;
-    use octollm_store::{OsEntropy, SystemClock, memory::MemoryStore};
-    use std::sync::Arc;
+    use octollm_lifecycle::{Awaits, NewStep, NewTask, Replans, StepState, Terms};
+    use octollm_store::{Order, OsEntropy, SystemClock, memory::MemoryStore};
+    use std::{path::Path, sync::Arc};
+
+    fn app(folder: &Path) -> Arc<App> {
+        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
+        let parts = Parts {
+            store: Arc::new(MemoryStore::new(clock.clone(), entropy.clone())),
+            artefacts: octollm_artefacts::Artefacts::in_folder(folder, 1).unwrap(),
+            clock,
+            entropy,
+        };
+        App::new(parts, Settings { lease_ttl: Millis::from_secs(600), ..Settings::default() })
+    }
 
     /// P1: an answer that was sent but not received does not cost the step an attempt's time.
     #[tokio::test]
     async fn what_is_offered_and_not_taken_is_handed_back() {
         let folder = tempfile::tempdir().unwrap();
-        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
-        let parts = Parts {
-            store: Arc::new(MemoryStore::new(clock.clone(), entropy.clone())),
-            artefacts: octollm_artefacts::Artefacts::in_folder(folder.path(), 1).unwrap(),
-            clock,
-            entropy,
-        };
-        let app = App::new(parts, Settings { lease_ttl: Millis::from_secs(600), ..Settings::default() });
+        let app = app(folder.path());
         let wish = serde_json::from_str(r#"{"goal": "List the files in /tmp"}"#).unwrap();
         app.submit(&Caller::local(Policy::default_admin()), wish, None).await.unwrap();
         let leases = LocalLeases::new(app);
@@ -212,5 +217,56 @@ mod tests {
             .lease(LeaseAsk { worker, arms, tools: [].into(), most: 1, wait: Millis::from_secs(10) })
             .await;
         assert_eq!(again.unwrap().len(), 1);
+    }
+
+    /// P1: what a later version has written waits for it, and does not fail the task.
+    #[tokio::test]
+    async fn a_step_that_cannot_be_read_is_handed_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = app(folder.path());
+        let now = app.parts.clock.now();
+        let step = NewStep {
+            arm: ArmName::Executor,
+            needs: Vec::new(),
+            awaits: Awaits::Nothing,
+            time_limit: Millis::from_secs(60),
+        };
+        let terms = Terms {
+            accepted_at: now,
+            not_before: None,
+            deadline: None,
+            max_retries: 0,
+            replans: Replans::No,
+        };
+        let id = octollm_contract::TaskId::new(now, [7; 10]);
+        let order = Order {
+            new: NewTask {
+                id,
+                tenant: "acme".parse().unwrap(),
+                priority: octollm_contract::Priority::Medium,
+                terms,
+                budget: octollm_lifecycle::Budget::UNLIMITED,
+                steps: vec![step],
+            },
+            goal: "teleport".into(),
+            request: Document::from_json("{}"),
+            plan: Document::from_json("null"),
+            specs: vec![Document::from_json(r#"{"a form":"of tomorrow"}"#)],
+            idempotency: None,
+            session: None,
+        };
+        app.parts.store.accept(order).await.unwrap();
+        let ask = LeaseAsk {
+            worker: "worker-1".parse().unwrap(),
+            arms: vec![ArmName::Executor],
+            tools: [].into(),
+            most: 1,
+            wait: Millis::new(1),
+        };
+        assert_eq!(LocalLeases::new(Arc::clone(&app)).lease(ask).await.unwrap().len(), 0);
+        let record = app.parts.store.task(id, &TenantScope::System).await.unwrap().unwrap();
+        let step = &record.task.steps[0];
+        assert!(matches!(step.state, StepState::Ready { from } if now < from), "{step:?}");
+        assert_eq!((step.deliveries.failures, step.deliveries.releases), (0, 1), "{step:?}");
     }
 }
