@@ -10,7 +10,7 @@ pub use criterion::{Criterion, StructuredCriterion};
 pub use usage::{ArmUsage, ArmsUsage, CallsSettled, TasksEnded, UsageDay, UsagePage};
 
 use crate::{ArmName, Component, Cost, MicroUsd, Priority, StepId, TaskId, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
@@ -223,9 +223,16 @@ pub struct VerdictView {
     /// What was found in the result.
     pub evidence: String,
     /// How sure the model is that judged, 0 to 100; by rule there is no doubt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "percent")]
     #[schema(minimum = 0, maximum = 100)]
     pub confidence: Option<u8>,
+}
+
+/// Servers one version behind write a fraction.
+fn percent<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::Error> {
+    let written: Option<f64> = Option::deserialize(deserializer)?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is 0 to 100")]
+    Ok(written.map(|percent| percent.clamp(0.0, 100.0).round() as u8))
 }
 
 /// What a completed task gives back.
@@ -447,6 +454,19 @@ pub struct ScalingView {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// P4: a client reads what a server one version behind has written.
+    #[test]
+    fn a_confidence_of_an_older_server_is_read() {
+        let verdict = |confidence: &str| -> VerdictView {
+            let json =
+                format!(r#"{{"criterion":"c","holds":true,"evidence":"e","confidence":{confidence}}}"#);
+            serde_json::from_str(&json).unwrap()
+        };
+        assert_eq!(verdict("90.0").confidence, Some(90));
+        assert_eq!(serde_json::to_value(verdict("90")).unwrap()["confidence"], 90);
+        assert_eq!(verdict("null").confidence, None);
+    }
 
     #[test]
     fn a_goal_alone_is_a_whole_request() {

@@ -252,3 +252,29 @@ fn schema() -> Value {
         "additionalProperties": false
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A share is told from a percentage by its point.
+    #[test]
+    fn a_confidence_is_percent_or_a_share_with_a_point() {
+        let read = |written: &str| percent(&serde_json::from_str(written).unwrap()).ok();
+        for (written, percent) in [
+            ("90", Some(90)),
+            ("0.9", Some(90)),
+            ("1.0", Some(100)),
+            ("1", Some(1)),
+            ("0", Some(0)),
+            ("0.004", Some(0)),
+            ("87.6", Some(88)),
+            ("100.0", Some(100)),
+            ("100.4", None),
+            ("-0.1", None),
+            ("1e300", None),
+        ] {
+            assert_eq!(read(written), percent, "{written}");
+        }
+    }
+}
