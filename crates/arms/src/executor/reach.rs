@@ -8,7 +8,7 @@
 
 use super::text::shown_path;
 use octollm_access::Capability;
-use octollm_contract::names::marks_a_private_folder;
+use octollm_contract::names::{PRIVATE_FOLDER, marks_a_private_folder};
 use rustix::{
     fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat},
     io::Errno,
@@ -217,7 +217,23 @@ fn leads_through_the_kernel(path: &Path) -> bool {
 
 /// Whether a path lies in a folder of a server or an arm, which holds what is every tenant's (P7).
 fn in_a_private_folder(real: &Path) -> bool {
-    real.ancestors().any(|folder| marks_a_private_folder(|mark| folder.join(mark).exists()))
+    let opened = |folder: &Path| {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(CWD, folder, flags, Mode::empty()).ok()
+    };
+    real.ancestors().filter_map(opened).any(|folder| is_private(folder.as_fd()))
+}
+
+/// Whether a folder is a server's or an arm's own. The mark by which one that is no data folder says so must be
+/// its owner's or root's: whoever may write into `/tmp` is not to close it to everybody.
+fn is_private(folder: BorrowedFd<'_>) -> bool {
+    let stat = |name: &str| rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).ok();
+    marks_a_private_folder(|mark| {
+        let Some(found) = stat(mark) else { return false };
+        mark != PRIVATE_FOLDER
+            || found.st_uid == 0
+            || rustix::fs::fstat(folder).is_ok_and(|own| own.st_uid == found.st_uid)
+    })
 }
 
 /// Opens `below` from `root`, which holds no links, following none; errors call it `named`.
@@ -263,8 +279,7 @@ pub(super) fn open_entry(folder: BorrowedFd<'_>, name: &OsStr, named: &Path) -> 
     if is_magic(fd.as_fd()) {
         return Err(special(KERNELS));
     }
-    let marked = |mark: &str| rustix::fs::statat(&fd, mark, AtFlags::SYMLINK_NOFOLLOW).is_ok();
-    if kind(&stat) == Kind::Folder && marks_a_private_folder(marked) {
+    if kind(&stat) == Kind::Folder && is_private(fd.as_fd()) {
         return Err(special(OWN));
     }
     match kind(&stat) {

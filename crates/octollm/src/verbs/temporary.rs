@@ -2,6 +2,7 @@
 
 use super::data;
 use anyhow::Context;
+use octollm_contract::names::PRIVATE_FOLDER;
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -47,6 +48,8 @@ fn make(among: &Path) -> std::io::Result<Temporary> {
     clear(among, YOUNG);
     let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(among)?;
     let lock = File::create_new(folder.path().join(LOCK))?;
+    // No step of a server that may read all of a home folder goes into it.
+    File::create_new(folder.path().join(PRIVATE_FOLDER))?;
     lock.lock()?;
     Ok(Temporary { folder, _lock: lock })
 }
