@@ -185,7 +185,7 @@ fn provenance(output: Option<&StepOutput>, kept: &StepRecord) -> Result<Option<V
             let mut call: Value = receipt.body.read()?;
             call["number"] = Value::from(receipt.number);
             // The ledger's own word for a call that nobody settled says nothing about its end.
-            if call.get("outcome").is_none() {
+            if call.get("presumed") == Some(&Value::Bool(true)) {
                 call["outcome"] = json!({ "failed": "nobody knows what became of the call" });
             }
             Ok(call)

@@ -54,6 +54,12 @@ pub trait Orders<G>: Send + Sync + 'static {
     fn order(&self, group: &G, worker: &WorkerId) -> impl Future<Output = Result<String, OrderError>> + Send;
 }
 
+/// How the names of the workers of a supervisor with this label begin, and no others.
+#[must_use]
+pub fn names_begin_with(label: &str) -> String {
+    format!("{label}-")
+}
+
 /// Keeps the workers of some groups running until it is told to drain.
 pub struct Supervisor<G, O> {
     /// How a worker is started.
@@ -116,7 +122,8 @@ impl<G: Send + Sync + 'static, O: Orders<G>> Keeper<G, O> {
                 return;
             }
             let began = Instant::now();
-            let name = format!("{}-{}-{}-{run}", self.label, std::process::id(), self.number);
+            let name =
+                format!("{}{}-{}-{run}", names_begin_with(&self.label), std::process::id(), self.number);
             let worker: WorkerId = name.parse().expect("letters, digits and dashes are a worker id");
             let how = self.run_once(&worker, &shutdown).await;
             // Whoever listens may be gone in a shutdown; then nobody needs to know.

@@ -3,7 +3,11 @@
 
 use super::drawn;
 use anyhow::Context;
-use std::{fs, io, path::Path};
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    path::Path,
+};
 
 const FILE: &str = "workers.label";
 
@@ -24,10 +28,17 @@ pub(super) fn of_the_last(folder: &Path) -> anyhow::Result<Option<String>> {
     Ok(Some(kept).filter(|kept| kept.len() == 16 && kept.bytes().all(|byte| byte.is_ascii_hexdigit())))
 }
 
-/// Keeps the label of this process, before its first worker has a name.
+/// Keeps the label of this process, before its first worker has a name. After a power failure it is there, or
+/// the one before it.
 pub(super) fn keep(folder: &Path, label: &str) -> anyhow::Result<()> {
-    let path = folder.join(FILE);
-    fs::write(&path, label).with_context(|| format!("{} cannot be written", path.display()))
+    let (path, beside) = (folder.join(FILE), folder.join(format!("{FILE}.new")));
+    let written = File::create(&beside).and_then(|mut file| {
+        file.write_all(label.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&beside, &path)?;
+        File::open(folder)?.sync_all()
+    });
+    written.with_context(|| format!("{} cannot be written", path.display()))
 }
 
 #[cfg(test)]

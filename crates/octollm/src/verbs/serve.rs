@@ -58,14 +58,14 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
         // Arms on other machines have outlived it; the leases of those that have not run out.
         Role::Orchestrator | Role::Arms(_) => Gone::Callers,
     };
-    let lost =
+    let mut lost =
         store.take_over(gone).await.context("what an earlier process left under way cannot be ended")?;
-    let mut lapsed = lost.lapsed;
     let label = label::draw();
     if let (Role::All, Some(_)) = (&config.role, &config.database) {
         if let Some(label) = label::of_the_last(&folder)? {
-            let lost = store.lose(Lost::WorkersOf { label: format!("{label}-") }).await;
-            lapsed += lost.context("leases of an earlier process cannot be ended")?.lapsed;
+            let label = octollm_supervisor::names_begin_with(&label);
+            let with_it = store.lose(Lost::WorkersOf { label }).await;
+            lost.lapsed += with_it.context("leases of an earlier process cannot be ended")?.lapsed;
         }
         label::keep(&folder, &label)?;
     }
@@ -76,8 +76,8 @@ async fn serving(config: Config) -> anyhow::Result<ExitCode> {
             "model calls of an earlier process count as spent, all that was held for them"
         );
     }
-    if lapsed > 0 {
-        tracing::info!(steps = lapsed, "leases of an earlier process were ended");
+    if lost.lapsed > 0 {
+        tracing::info!(steps = lost.lapsed, "leases of an earlier process were ended");
     }
     // A key is shown once: not before it is known that the server can start.
     let listeners = Listeners::bind(&config).await?;

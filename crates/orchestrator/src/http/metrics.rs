@@ -163,7 +163,7 @@ struct Sweeps(Arc<Finds>);
 impl Collector for Sweeps {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         for (name, help, count) in [
-            ("octollm_leases_lapsed", "Leases that ran out", self.0.lapsed()),
+            ("octollm_leases_lapsed", "Leases that ran out, or whose worker or server died", self.0.lapsed()),
             ("octollm_deadlines_passed", "Tasks whose deadline passed", self.0.overdue()),
             (
                 "octollm_sweep_repairs",

@@ -182,13 +182,14 @@ async fn end(
                 }
             };
             let mut touched = false;
-            let was = draft.view().clone();
-            if let Some(command) = &left.leases
-                && let Ok(changes) = draft.decide(command, now, shared.dice())
-                && !changes.is_empty()
-            {
-                swept.lapsed += ended_leases(&was, &changes);
-                touched = true;
+            if let Some(command) = &left.leases {
+                let was = draft.view().clone();
+                if let Ok(changes) = draft.decide(command, now, shared.dice())
+                    && !changes.is_empty()
+                {
+                    swept.lapsed += ended_leases(&was, &changes);
+                    touched = true;
+                }
             }
             if let Some(calls) = &left.calls
                 && let Ok(changes) = draft.decide(&Command::CallerLost(calls.clone()), now, shared.dice())
