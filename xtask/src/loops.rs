@@ -1,11 +1,10 @@
 //! How long it takes from a change to the answer of the tests, for each package: what whoever works on one
 //! waits for.
 //!
-//! Of a package its library's file is touched, and then its unit tests are built and run, twice; the second
-//! time counts, for the first one builds whatever else is missing. A figure for `docs/benchmarks.md`; nothing
-//! passes or fails by it.
+//! Of a package its library's file is touched, and then its unit tests are built, twice, for the first time
+//! builds whatever else is missing; and once more built and run. Figures for `docs/benchmarks.md`.
 
-use crate::{cargo_command, complain, say};
+use crate::{cargo_command, say};
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -15,19 +14,19 @@ use std::{
 
 /// Prints, for each package or those `named`, the seconds of a loop: to build, and to build and run.
 pub(crate) fn measure(named: &[String]) -> Result<(), String> {
-    for package in packages()? {
-        if !named.is_empty() && !named.contains(&package.name) {
-            continue;
-        }
-        let built = package.once(&["--no-run"]).and_then(|_warm| package.once(&["--no-run"]));
-        match built.and_then(|built| Ok((built, package.once(&[])?))) {
-            Ok((built, run)) => {
-                let Package { name, .. } = &package;
-                let [built, run] = [built, run].map(|time| time.as_secs_f64());
-                say(&format!("{name:<22} builds in {built:5.1} s, builds and runs in {run:5.1} s"));
-            }
-            Err(why) => complain(&why),
-        }
+    let all = packages()?;
+    if let Some(unknown) = named.iter().find(|name| all.iter().all(|package| package.name != **name)) {
+        let known: Vec<&str> = all.iter().map(|package| package.name.as_str()).collect();
+        return Err(format!(
+            "there is no package {unknown:?} with a library; there are {}",
+            known.join(", ")
+        ));
+    }
+    for package in all.iter().filter(|package| named.is_empty() || named.contains(&package.name)) {
+        package.once(&["--no-run"])?;
+        let (built, run) = (package.once(&["--no-run"])?, package.once(&[])?);
+        let [built, run] = [built, run].map(|time| time.as_secs_f64());
+        say(&format!("{:<22} builds in {built:5.1} s, builds and runs in {run:5.1} s", package.name));
     }
     Ok(())
 }

@@ -28,7 +28,7 @@ usage: cargo xtask COMMAND
   sim ARGS…    the deterministic simulation (--seed N --schedules M)
   soak         the long tests: hours if you let them (OCTOLLM_SOAK_MINUTES, default 20)
   bench ARGS…  the benchmarks of docs/benchmarks.md
-  loops NAMES… from a change to the answer of the unit tests, of each package
+  loops [PACKAGE…] from a change to the answer of the unit tests, of each package
   deny         licences, sources and duplicate versions of dependencies, by deny.toml
 ";
 
