@@ -41,6 +41,8 @@ async fn goes_on_after(fault: impl FnOnce(&mut Octo)) {
     let id = first.submit(&json!({ "goal": "Analyze security of a web application" })).await;
     wait_until("a call is under way", || (sql("SELECT count(*) FROM octollm.hold") == "1").then_some(()));
     fleet.orchestrators[1].start_again();
+    let (_, waiting) = second.get(&format!("/api/v1/tasks/{id}")).await.expect("an answer");
+    assert_eq!(waiting["usage"]["unsettled_calls"], 1, "{waiting:#}");
     fault(&mut fleet.orchestrators[0]);
     let dead_since = Instant::now();
     drop(slow);
@@ -48,6 +50,7 @@ async fn goes_on_after(fault: impl FnOnce(&mut Octo)) {
     let task = second.ended(&id).await;
     assert!(dead_since.elapsed() < PATIENCE, "P1: it took {:?}", dead_since.elapsed());
     assert_eq!(task["status"], "completed", "{task:#}");
+    assert_eq!(task["usage"]["unsettled_calls"], 0, "{task:#}");
     assert_eq!(sql("SELECT count(*) FROM octollm.hold"), "0");
     assert_eq!(sql(PRESUMED), "1", "{task:#}");
     println!(
