@@ -104,6 +104,29 @@ fn these_goals_are_refused() {
     check("refused.txt", false);
 }
 
+/// P10: where `my notes.md` lies, it is not read as somebody's `notes.md`.
+#[test]
+fn a_name_with_white_space_is_not_cut() {
+    let beside = Place {
+        entries: ["my notes.md", "notes.md", "the list.txt", "my src", "src"].map(str::to_owned).into(),
+        ..here()
+    };
+    for goal in [
+        "read my notes.md",
+        "compare my notes.md and notes.md",
+        "read the file named the list.txt",
+        "count the files in my src",
+        "how big is my src/main.rs",
+    ] {
+        let refusal = plan(goal, &beside).unwrap_err().to_string();
+        assert!(refusal.contains("put it in quotes"), "{goal}: {refusal}");
+    }
+    for goal in ["read 'my notes.md'", "compare 'my notes.md' and notes.md", "count the files in src"] {
+        assert!(plan(goal, &beside).is_ok(), "{goal}: {:?}", plan(goal, &beside));
+    }
+    assert!(plan("read my notes.md", &here()).is_ok());
+}
+
 /// P10: what lies in the folder is known by its bare name, and nothing else is.
 #[test]
 fn a_bare_word_is_a_path_only_where_it_lies() {

@@ -66,20 +66,109 @@ fn name(program: &str) -> &str {
     program.rsplit('/').next().unwrap_or(program)
 }
 
-/// Whether the argument at this place names a file or a folder, whatever it looks like.
-pub(super) fn takes_file(argv: &[String], at: usize) -> bool {
-    let is_option = |argument: &String| argument.starts_with(['-', '(', '!']);
-    let mut before = argv.iter().take(at).skip(1);
+/// What an argument of a program is, as far as the program tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// A file or a folder, whatever it looks like.
+    File,
+    /// Nothing of the kind: an option, what is looked for, a condition.
+    NoFile,
+    /// It may be one if it looks like it.
+    Perhaps,
+}
+
+/// What the argument at this place is.
+pub(super) fn takes(argv: &[String], at: usize) -> Takes {
     match argv.first().map_or("", |program| name(program)) {
         // Its folders stand before its conditions.
-        "find" => !before.any(is_option),
-        // What is looked for stands before the files.
-        "grep" | "egrep" => {
-            let patterns = ["-e", "-f"];
-            !argv.iter().any(|argument| patterns.contains(&argument.as_str()))
-                && before.any(|argument| !is_option(argument))
+        "find" => {
+            let condition = |argument: &String| argument.starts_with(['-', '(', '!']);
+            let conditions = argv.iter().take(at + 1).skip(1).any(condition);
+            if conditions { Takes::NoFile } else { Takes::File }
         }
-        program => FILE_PROGRAMS.contains(&program),
+        "grep" | "egrep" => of_grep(argv, at),
+        program if FILE_PROGRAMS.contains(&program) => Takes::File,
+        _ => Takes::Perhaps,
+    }
+}
+
+/// What is looked for stands before the files, unless an option says it; an option's value is its own.
+fn of_grep(argv: &[String], at: usize) -> Takes {
+    let mut looked_for = argv.iter().skip(1).any(|argument| GrepOption::of(argument).says_pattern());
+    let mut value = None;
+    for (place, argument) in argv.iter().enumerate().skip(1) {
+        let option = GrepOption::of(argument);
+        let takes = match (value.take(), option) {
+            (Some(takes), _) => takes,
+            (None, GrepOption::None) if looked_for => Takes::File,
+            (None, GrepOption::None) => {
+                looked_for = true;
+                Takes::NoFile
+            }
+            (None, GrepOption::Pattern { whole: false } | GrepOption::Other { value: true }) => {
+                value = Some(Takes::NoFile);
+                Takes::NoFile
+            }
+            (None, GrepOption::File { whole: false }) => {
+                value = Some(Takes::File);
+                Takes::NoFile
+            }
+            (None, GrepOption::Pattern { .. } | GrepOption::File { .. } | GrepOption::Other { .. }) => {
+                Takes::NoFile
+            }
+        };
+        if place == at {
+            return takes;
+        }
+    }
+    Takes::Perhaps
+}
+
+/// An argument of `grep` (GNU grep 3.8, "Command-line Options").
+#[derive(Clone, Copy)]
+enum GrepOption {
+    /// It is none.
+    None,
+    /// It says what is looked for; `whole`: it holds it, else the next argument does.
+    Pattern { whole: bool },
+    /// It names a file of what is looked for.
+    File { whole: bool },
+    /// Another one, whose value is the next argument if it has one there.
+    Other { value: bool },
+}
+
+impl GrepOption {
+    fn of(argument: &str) -> Self {
+        if let Some(long) = argument.strip_prefix("--") {
+            let (name, whole) = long.split_once('=').map_or((long, false), |(name, _)| (name, true));
+            return match name {
+                "regexp" => GrepOption::Pattern { whole },
+                "file" => GrepOption::File { whole },
+                "after-context" | "before-context" | "context" | "max-count" | "include" | "exclude"
+                | "exclude-dir" | "label" => GrepOption::Other { value: !whole },
+                _ => GrepOption::Other { value: false },
+            };
+        }
+        let Some(letters) = argument.strip_prefix('-').filter(|letters| !letters.is_empty()) else {
+            return GrepOption::None;
+        };
+        // The first letter that takes a value has the rest of them, or the next argument.
+        let Some((at, letter)) = letters
+            .char_indices()
+            .find(|(_, letter)| matches!(letter, 'e' | 'f' | 'A' | 'B' | 'C' | 'm' | 'd' | 'D'))
+        else {
+            return GrepOption::Other { value: false };
+        };
+        let whole = at + 1 < letters.len();
+        match letter {
+            'e' => GrepOption::Pattern { whole },
+            'f' => GrepOption::File { whole },
+            _ => GrepOption::Other { value: !whole },
+        }
+    }
+
+    fn says_pattern(self) -> bool {
+        matches!(self, GrepOption::Pattern { .. } | GrepOption::File { .. })
     }
 }
 
@@ -88,7 +177,7 @@ pub(super) fn changes_files(program: &str) -> bool {
     CHANGING_PROGRAMS.contains(&name(program))
 }
 
-const CHANGING_PROGRAMS: &[&str] = &["rm", "rmdir", "mv", "chmod", "chown"];
+const CHANGING_PROGRAMS: &[&str] = &["rm", "rmdir", "mv", "chmod", "chown", "truncate", "unlink", "shred"];
 
 /// Programs whose arguments are files.
 pub(super) const FILE_PROGRAMS: &[&str] = &[
@@ -135,6 +224,33 @@ mod tests {
         assert_eq!(argv("ls  -la /tmp"), "ls|-la|/tmp");
         assert_eq!(argv(r#"echo 'a b'"c d" e\ f "" '$x'"#), r"echo|a bc d|e f||$x");
         assert_eq!(argv(r#"echo "a\"b\n" 'x|y' a#b a~"#), r#"echo|a"b\n|x|y|a#b|a~"#);
+    }
+
+    /// P10: what is looked for stays as it was written, whatever lies here.
+    #[test]
+    fn an_argument_is_a_file_where_the_program_takes_one() {
+        for (command, files) in [
+            ("grep Cargo.toml README.md", vec![2]),
+            ("grep -m 1 test notes.txt", vec![4]),
+            ("grep -A 2 -rn test src", vec![5]),
+            ("grep -rne test src lib", vec![3, 4]),
+            ("grep src -e test", vec![1]),
+            ("grep -etest src", vec![2]),
+            ("grep --regexp=test src", vec![2]),
+            ("grep --include '*.rs' -r test src", vec![5]),
+            ("grep -f words.txt src", vec![2, 3]),
+            ("egrep -C2 test src", vec![3]),
+            ("find src lib -name notes.txt", vec![1, 2]),
+            ("find src ( -newer notes.txt )", vec![1]),
+            ("wc -l notes.txt", vec![1, 2]),
+        ] {
+            let argv: Vec<String> =
+                command.split(' ').map(|word| word.trim_matches('\'').to_owned()).collect();
+            let taken: Vec<usize> = (1..argv.len()).filter(|at| takes(&argv, *at) == Takes::File).collect();
+            assert_eq!(taken, files, "{command}");
+        }
+        let cargo = ["cargo", "test"].map(str::to_owned);
+        assert_eq!(takes(&cargo, 1), Takes::Perhaps);
     }
 
     #[test]

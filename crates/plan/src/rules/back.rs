@@ -16,6 +16,8 @@ pub(super) struct Topic {
     pub(super) output: Option<(StepName, BTreeSet<String>)>,
     /// "it" is the output and no file: after a fetch, a command, a part of a file.
     pub(super) output_is_it: bool,
+    /// The clause before has searched in the files: "the lines" may be those that it found.
+    pub(super) searched: bool,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -83,6 +83,7 @@ impl Build<'_> {
         if let Some(why) = placed.clause.unclear() {
             return Err(NotUnderstood::unclear(words, why));
         }
+        let searched = std::mem::take(&mut self.topic.searched);
         match &placed.clause {
             Clause::List(e) => {
                 self.entries(e, words, Depth::Own, if used_later { Use::Later } else { Use::Shown })
@@ -92,6 +93,14 @@ impl Build<'_> {
             }
             Clause::Show(named) => self.show(named, words),
             Clause::Read { part, of } => self.read(*part, of, words),
+            Clause::Count { what: _, of: Whom::Earlier(Earlier::One | Earlier::Many, _) }
+                if searched && matches!(self.topic.files, About::Named(_)) =>
+            {
+                Err(NotUnderstood::unclear(
+                    words,
+                    "it may be the lines that were found, whose number a search tells, or all of the file: name the file",
+                ))
+            }
             Clause::Count { what, of } => self.count(what, of, words),
             Clause::CountEntries(e) => self.count_entries(e, words),
             Clause::CountFound(of) => self.count_found(of, words),
@@ -128,6 +137,7 @@ impl Build<'_> {
                     files: About::Nothing,
                     output: Some((step, BTreeSet::new())),
                     output_is_it: true,
+                    searched: false,
                 };
                 Ok(())
             }
@@ -416,6 +426,7 @@ impl Build<'_> {
                 before
             };
         }
+        self.topic.searched = true;
         Ok(())
     }
 
@@ -428,12 +439,12 @@ impl Build<'_> {
         }
         let mut outside = false;
         for at in 1..argv.len() {
-            let takes_file = argv::takes_file(&argv, at);
+            let takes = argv::takes(&argv, at);
             let argument = &mut argv[at];
             if argument.starts_with('/') {
                 roots.insert(self.place.resolve(argument)?);
                 outside = true;
-            } else if self.place.holds(argument, takes_file) {
+            } else if self.place.holds(argument, takes) {
                 // The program runs in the task's workspace, where the user's file is not.
                 *argument = self.place.resolve(argument)?;
                 roots.insert(argument.clone());
@@ -459,8 +470,7 @@ impl Build<'_> {
             capability,
             Use::Shown,
         );
-        self.topic =
-            Topic { files: About::Nothing, output: Some((step, BTreeSet::new())), output_is_it: true };
+        self.topic = Topic { output: Some((step, BTreeSet::new())), output_is_it: true, ..Topic::default() };
         Ok(())
     }
 }

@@ -52,6 +52,25 @@ use crate::Plan;
 /// relative paths mean.
 pub fn plan(goal: &str, place: &Place) -> Result<Plan, NotUnderstood> {
     let tokens = token::tokens(goal)?;
+    no_name_in_two_words(&tokens, place)?;
     let clauses = clause::clauses(goal, &tokens, place)?;
     build::plan(&clauses, place)
+}
+
+/// Where `my notes.md` lies, "read my notes.md" is not taken to speak of `notes.md`: a name with white space
+/// stands in quotes.
+fn no_name_in_two_words(tokens: &[token::Token], place: &Place) -> Result<(), NotUnderstood> {
+    for pair in tokens.windows(2) {
+        let [first, second] = pair else { continue };
+        let bare = [first, second].iter().all(|token| token.kind == token::Kind::Word);
+        let part = second.text.split('/').next().unwrap_or_default();
+        let name = format!("{} {part}", first.text);
+        if bare && place.entries.contains(&name) {
+            return Err(NotUnderstood::unclear(
+                &name,
+                "something of that name lies here: put it in quotes, or leave out the first word",
+            ));
+        }
+    }
+    Ok(())
 }

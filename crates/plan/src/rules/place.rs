@@ -2,7 +2,7 @@
 //!
 //! Must not know: the file system. A link is not followed and nothing is looked up.
 
-use super::NotUnderstood;
+use super::{NotUnderstood, argv::Takes};
 use std::collections::BTreeSet;
 
 /// The longest path that Linux takes, in bytes.
@@ -24,11 +24,12 @@ pub struct Place {
 impl Place {
     /// Whether an argument of a command names something in the folder that relative paths start
     /// from. A word without a dot or slash, and that folder itself, do only where the program
-    /// `takes_file`: the `test` of `cargo test` is no file, whatever lies there.
-    pub(super) fn holds(&self, argument: &str, takes_file: bool) -> bool {
-        if argument.starts_with('-') || self.cwd.is_none() {
+    /// takes a file: the `test` of `cargo test` is none, whatever lies there. What `grep` looks for never does.
+    pub(super) fn holds(&self, argument: &str, takes: Takes) -> bool {
+        if argument.starts_with('-') || self.cwd.is_none() || takes == Takes::NoFile {
             return false;
         }
+        let takes_file = takes == Takes::File;
         if matches!(argument, "." | "./" | ".." | "../") {
             return takes_file;
         }
@@ -109,22 +110,22 @@ mod tests {
     fn an_argument_is_a_file_when_one_of_its_name_lies_there() {
         let entries = ["notes.txt", "src", "test", "Makefile"].map(str::to_owned).into();
         let here = Place { cwd: Some("/home/me/work".into()), entries, ..Place::default() };
-        for (argument, takes_file, holds) in [
-            ("notes.txt", false, true),
-            ("./notes.txt", false, true),
-            ("src/main.rs", false, true),
-            ("../beside", false, true),
-            ("other.txt", true, false),
-            ("test", false, false),
-            ("test", true, true),
-            ("Makefile", true, true),
-            ("-notes.txt", true, false),
-            (".", true, true),
-            (".", false, false),
-            ("..", true, true),
+        for (argument, takes, holds) in [
+            ("notes.txt", Takes::Perhaps, true),
+            ("./notes.txt", Takes::Perhaps, true),
+            ("src/main.rs", Takes::Perhaps, true),
+            ("../beside", Takes::Perhaps, true),
+            ("other.txt", Takes::File, false),
+            ("test", Takes::Perhaps, false),
+            ("test", Takes::File, true),
+            ("Makefile", Takes::File, true),
+            ("-notes.txt", Takes::File, false),
+            (".", Takes::File, true),
+            (".", Takes::Perhaps, false),
+            ("..", Takes::File, true),
         ] {
-            assert_eq!(here.holds(argument, takes_file), holds, "{argument}");
+            assert_eq!(here.holds(argument, takes), holds, "{argument}");
         }
-        assert!(!Place { cwd: None, ..here }.holds("notes.txt", true), "a server has no such folder");
+        assert!(!Place { cwd: None, ..here }.holds("notes.txt", Takes::File), "a server has no such folder");
     }
 }
