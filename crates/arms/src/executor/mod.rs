@@ -22,7 +22,6 @@ pub(crate) mod workspace;
 
 use crate::{Arm, Undone, Work, clock};
 use async_trait::async_trait;
-use octollm_access::Capability;
 use octollm_client::Completion;
 use octollm_contract::{ArmName, Millis};
 use octollm_plan::{Arg, InputName, InputValue, Instruction, PlanStep, StepOutput, ToolCall};
@@ -40,8 +39,8 @@ pub struct Settings {
     /// The folder in which steps get private folders for their workspaces. They are removed
     /// when the step ends; what a killed process left there may be removed when none runs.
     pub scratch: PathBuf,
-    /// Folders that no program may read whatever it is granted: the data folder of the server that
-    /// this is part of. The built-in tools know such folders by what is in them.
+    /// Folders that no program may read whatever it is granted: the data folder of the server or arm that
+    /// this is part of, and the artefacts that it is configured with. The built-in tools know such folders by what is in them.
     pub closed: Vec<PathBuf>,
     /// What the kernel offers for rooms; where it lacks something, programs are refused and
     /// the built-in tools go on.
@@ -120,12 +119,7 @@ impl Executor {
         let (spec, tool) = (&work.grant.spec, tools::name(&call));
         let inputs = whole_inputs(work).await?;
         let wall = limits::of_a_step_s_program(work.grant.time_limit);
-        let alone = alone(&call, &spec.capability, workspace.as_deref());
-        let found = self.run_tool(call, inputs, workspace.as_deref(), wall, work).await;
-        let found = match alone {
-            Some(program) => tools::shell::told_alone(&program, found)?,
-            None => found?,
-        };
+        let found = self.run_tool(call, inputs, workspace.as_deref(), wall, work).await?;
         let committed = match workspace {
             Some(workspace) if spec.capability.writes_workspace => Some(workspace.commit(work).await?),
             Some(_) | None => None,
@@ -157,11 +151,11 @@ impl Executor {
             }
             ToolCall::Shell { argv, stdin, any_exit } => {
                 let stdin = stdin.map(|arg| text_of(&arg, &inputs)).transpose()?;
-                self.run_program(&argv, stdin, any_exit, wall, (&reach, folder), work).await
+                self.run_program(&argv, stdin, any_exit, wall, (&reach, workspace), work).await
             }
             ToolCall::ShellString { script, any_exit } => {
                 let argv = ["sh".to_owned(), "-c".to_owned(), script];
-                self.run_program(&argv, None, any_exit, wall, (&reach, folder), work).await
+                self.run_program(&argv, None, any_exit, wall, (&reach, workspace), work).await
             }
             ToolCall::List { .. }
             | ToolCall::Find { .. }
@@ -193,13 +187,15 @@ impl Executor {
         stdin: Option<String>,
         any_exit: bool,
         wall: Millis,
-        (reach, folder): (&Reach, Option<&std::path::Path>),
+        (reach, workspace): (&Reach, Option<&Workspace>),
         work: &Work,
     ) -> Result<Found, Undone> {
-        let folder = folder.ok_or_else(|| Undone::for_good("a program needs a workspace"))?;
+        let workspace = workspace.ok_or_else(|| Undone::for_good("a program needs a workspace"))?;
+        let itself = |root: &String| Some(root) == argv.first();
+        let alone = workspace.began_empty() && work.grant.spec.capability.read_roots.iter().all(itself);
         let read_roots = reach.real_roots().map_err(|error| Undone::for_good(error.to_string()))?;
-        let place =
-            tools::shell::Place { workspace: folder, read_roots, closed: self.settings.closed.clone(), wall };
+        let closed = self.settings.closed.clone();
+        let place = tools::shell::Place { workspace: workspace.path(), alone, read_roots, closed, wall };
         tools::shell::run(argv, stdin, any_exit, place, self.settings.kernel, &work.cancel).await
     }
 }
@@ -228,27 +224,6 @@ fn allowed(call: &ToolCall, spec: &PlanStep) -> Result<(), Undone> {
         | ToolCall::Compare { .. }
         | ToolCall::HttpFetch { .. } => Ok(()),
     }
-}
-
-/// The program that has nothing to read: an empty folder, and no path that was granted.
-fn alone(call: &ToolCall, capability: &Capability, workspace: Option<&Workspace>) -> Option<String> {
-    let program = match call {
-        ToolCall::Shell { argv, .. } => argv.first()?.clone(),
-        ToolCall::ShellString { .. } => "sh".to_owned(),
-        ToolCall::List { .. }
-        | ToolCall::Find { .. }
-        | ToolCall::ReadFile { .. }
-        | ToolCall::WriteFile { .. }
-        | ToolCall::Count { .. }
-        | ToolCall::Search { .. }
-        | ToolCall::Hash { .. }
-        | ToolCall::DiskUse { .. }
-        | ToolCall::Compare { .. }
-        | ToolCall::HttpFetch { .. } => return None,
-    };
-    let empty = workspace.is_some_and(Workspace::began_empty);
-    let reads_nothing = capability.read_roots.iter().all(|root| *root == program);
-    (empty && reads_nothing).then_some(program)
 }
 
 /// A step gets a folder when it writes, runs a program, or reads relative paths of a

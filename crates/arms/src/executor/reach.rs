@@ -65,7 +65,7 @@ pub(super) enum NoAccess {
     NotPlain(String),
     #[error("{0} does not exist")]
     Missing(String),
-    #[error("{0} does not exist; a pattern with * or ? stands in the goal without quotes")]
+    #[error("{0} does not exist; * stands for other characters only in a goal, and without quotes")]
     NoPattern(String),
     #[error("{0} may not be read by this server's user")]
     Denied(String),
@@ -85,7 +85,7 @@ impl NoAccess {
     fn of(path: &Path, error: io::Error) -> Self {
         let name = shown_path(path);
         match error.kind() {
-            io::ErrorKind::NotFound if name.contains(['*', '?']) => NoAccess::NoPattern(name),
+            io::ErrorKind::NotFound if name.contains('*') => NoAccess::NoPattern(name),
             io::ErrorKind::NotFound => NoAccess::Missing(name),
             io::ErrorKind::PermissionDenied => NoAccess::Denied(name),
             _ => NoAccess::Io(name, error),

@@ -86,6 +86,10 @@ async fn a_program_that_could_read_nothing_is_told_to_have_run_in_an_empty_folde
     site.capability.commands.insert("uname".to_owned());
     let output = site.run(shell(&["uname"], false)).await;
     assert_eq!((output.text.as_str(), &output.data["empty_folder"]), ("Linux\n", &serde_json::json!(true)));
+    // Nor has one run that is not there.
+    site.capability.commands.insert("no-such-program".to_owned());
+    let said = site.refused(shell(&["no-such-program"], false)).await;
+    assert!(!said.contains("empty folder"), "{said}");
     let said = site.refused(shell(&["cat", "notes.txt"], false)).await;
     assert!(said.contains("No such file") && said.contains("in an empty folder of its own"), "{said}");
 }

@@ -108,7 +108,7 @@ fn in_files(site: &Site, wish: &Wish, pattern: &Regex, paths: &[String]) -> Resu
     let remarks = faults.remarks(looked_at + tally.seen)?;
     let mut sheet = sheet.end();
     if total == 0 {
-        sheet.remark(format!("no line matches in {}", counted(looked_at, "file")));
+        sheet.remark(format!("no line matches in {}", counted(looked_at - binary, "file")));
     } else {
         sheet.remark(format!("({} in {})", counted(total, "line"), counted(with.len() as u64, "file")));
     }

@@ -32,6 +32,8 @@ const TAIL_BYTES: usize = 2000;
 /// Where a program runs.
 pub(crate) struct Place<'a> {
     pub(crate) workspace: &'a Path,
+    /// There is nothing else for it to read, and nothing in it.
+    pub(crate) alone: bool,
     pub(crate) read_roots: Vec<PathBuf>,
     pub(crate) closed: Vec<PathBuf>,
     pub(crate) wall: Millis,
@@ -55,19 +57,25 @@ pub(crate) async fn run(
     };
     let room = Room::open(&spec, kernel).map_err(|e| refusal(&e))?;
     let ended = room.run(argv, stdin.map(String::into_bytes), cancel).await.map_err(|e| refusal(&e))?;
+    let found = outcome(argv, any_exit, place.wall, &ended);
+    if place.alone { told_alone(argv, found) } else { found }
+}
+
+/// What came of a program that has run.
+fn outcome(argv: &[String], any_exit: bool, wall: Millis, ended: &Ended) -> Result<Found, Undone> {
     let exit_code = match ended.ending {
         Ending::Exited(code) => code,
         Ending::Signalled(signal) => 128 + signal,
         Ending::TimedOut => {
-            return Err(Undone::for_now(overtime(argv, &ended, place.wall)));
+            return Err(Undone::for_now(overtime(argv, ended, wall)));
         }
         Ending::Cancelled => return Err(Undone::Stopped),
     };
     if exit_code != 0 && !any_exit {
-        return Err(Undone::for_good(failure(argv, &ended, exit_code)));
+        return Err(Undone::for_good(failure(argv, ended, exit_code)));
     }
     Ok(Found {
-        text: text(&ended, exit_code),
+        text: text(ended, exit_code),
         data: json!({
             "exit_code": exit_code,
             "stdout": start(&ended.stdout),
@@ -102,13 +110,16 @@ const OF_A_FOLDER: &[&str] = &[
     "cmake",
     "cp",
     "deno",
+    "diff",
     "docker",
     "du",
+    "file",
     "find",
     "git",
     "go",
     "gradle",
     "grep",
+    "head",
     "helm",
     "ls",
     "make",
@@ -116,17 +127,26 @@ const OF_A_FOLDER: &[&str] = &[
     "mv",
     "mvn",
     "ninja",
+    "node",
     "npm",
     "npx",
+    "perl",
     "pnpm",
+    "pwd",
     "pytest",
+    "python",
+    "python3",
     "realpath",
     "rg",
     "rm",
     "rmdir",
+    "ruby",
     "sh",
+    "sort",
+    "sqlite3",
     "stat",
     "svn",
+    "tail",
     "tar",
     "terraform",
     "touch",
@@ -135,12 +155,14 @@ const OF_A_FOLDER: &[&str] = &[
     "wc",
     "yarn",
     "zip",
+    "zsh",
 ];
 
-/// What came of a program of that name, with word of it where it may mislead.
-pub(crate) fn told_alone(program: &str, found: Result<Found, Undone>) -> Result<Found, Undone> {
+/// What came of a program, with word of it where it may mislead.
+fn told_alone(argv: &[String], found: Result<Found, Undone>) -> Result<Found, Undone> {
     match found {
         Ok(mut found) => {
+            let program = argv.first().map_or("", String::as_str);
             let name = program.rsplit('/').next().unwrap_or(program);
             if OF_A_FOLDER.contains(&name) {
                 if !found.text.ends_with('\n') {
