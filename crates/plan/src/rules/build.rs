@@ -441,7 +441,9 @@ impl Build<'_> {
         for at in 1..argv.len() {
             let takes = argv::takes(&argv, at);
             let argument = &mut argv[at];
-            if argument.starts_with('/') {
+            if takes == argv::Takes::NoFile {
+                // A pattern, or a name that is looked for.
+            } else if argument.starts_with('/') {
                 roots.insert(self.place.resolve(argument)?);
                 outside = true;
             } else if self.place.holds(argument, takes) {
