@@ -43,7 +43,7 @@ pub enum ToolCall {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_depth: Option<u32>,
         /// Entries whose names begin with a dot, and what is below such folders, too; so when absent.
-        #[serde(default = "hidden_too", skip_serializing_if = "is_hidden_too")]
+        #[serde(default = "hidden_too", skip_serializing_if = "is_default_hidden")]
         #[schema(default = true)]
         hidden: bool,
         /// Only this kind of entry.
@@ -67,6 +67,9 @@ pub enum ToolCall {
         /// At most so many, the first in that order.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         limit: Option<u32>,
+        /// A name that fits nothing fails the step: it stands for what must be there, as in `cat *.txt`.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        required: bool,
     },
     /// The text of files.
     ReadFile {
@@ -136,7 +139,7 @@ pub enum ToolCall {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         text: Option<Arg<String>>,
     },
-    /// How many bytes lie in files and below folders.
+    /// How many bytes lie in files and below folders, and how many these take on the disk.
     DiskUse {
         /// The files and folders.
         paths: Arg<Vec<String>>,
@@ -180,7 +183,7 @@ fn hidden_too() -> bool {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
-fn is_hidden_too(hidden: &bool) -> bool {
+fn is_default_hidden(hidden: &bool) -> bool {
     *hidden
 }
 

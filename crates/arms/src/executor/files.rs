@@ -2,6 +2,7 @@
 
 use super::{
     Stop,
+    outcome::Found,
     reach::{NoAccess, Opened, Reach},
     text::{counted, shown_path},
     walk::{Entry, Range, Tally, walk},
@@ -37,40 +38,112 @@ pub(super) fn pieces(
     }
 }
 
-/// What went wrong with some of several paths: the first few are named, the rest counted.
+/// The paths that a tool is to look at.
+pub(super) enum Paths {
+    /// The plan names them: each must be there.
+    Named(Vec<String>),
+    /// An earlier step found them: what is gone since, or cannot be read, is told.
+    Found(Vec<String>),
+}
+
+impl Paths {
+    pub(super) fn all(&self) -> &[String] {
+        match self {
+            Paths::Named(paths) | Paths::Found(paths) => paths,
+        }
+    }
+
+    /// Takes down why one of them was not read.
+    pub(super) fn fault(&self, faults: &mut Faults, fault: impl ToString) {
+        match self {
+            Paths::Named(_) => faults.named.add(fault),
+            Paths::Found(_) => faults.add(fault),
+        }
+    }
+}
+
+/// What went wrong with some of several paths.
 #[derive(Default)]
 pub(super) struct Faults {
+    /// With those that the plan names: the step fails.
+    named: Several,
+    /// With what was found, or lies below.
+    others: Several,
+}
+
+/// The first few are named, the rest counted.
+#[derive(Default)]
+struct Several {
     first: Vec<String>,
     count: u64,
 }
 
-impl Faults {
+impl Several {
     const NAMED: usize = 5;
 
-    pub(super) fn add(&mut self, fault: impl ToString) {
+    fn add(&mut self, fault: impl ToString) {
         self.count += 1;
         if self.first.len() < Self::NAMED {
             self.first.push(fault.to_string());
         }
     }
 
+    fn more(&self) -> u64 {
+        self.count.saturating_sub(self.first.len() as u64)
+    }
+}
+
+impl Faults {
+    /// A failure quotes so much of what the other paths gave.
+    const QUOTED_BYTES: usize = 4 << 10;
+
+    pub(super) fn add(&mut self, fault: impl ToString) {
+        self.others.add(fault);
+    }
+
     /// The remarks for the text; an error when nothing at all could be read.
     pub(super) fn remarks(&self, read: u64) -> Result<Vec<String>, Undone> {
-        if self.count > 0 && read == 0 {
-            return Err(Undone::for_good(self.first.join("; ")));
+        if self.count() > 0 && read == 0 {
+            let all: Vec<&str> =
+                [&self.named, &self.others].iter().flat_map(|s| &s.first).map(String::as_str).collect();
+            return Err(Undone::for_good(all.join("; ")));
         }
         let mut remarks: Vec<String> =
-            self.first.iter().map(|fault| format!("(not read: {fault})")).collect();
-        let more = self.count.saturating_sub(self.first.len() as u64);
-        if more > 0 {
-            remarks.push(format!("(and {} could not be read)", counted(more, "more path")));
+            self.others.first.iter().map(|fault| format!("(not read: {fault})")).collect();
+        if self.others.more() > 0 {
+            remarks.push(format!("(and {} could not be read)", counted(self.others.more(), "more path")));
         }
         Ok(remarks)
     }
 
-    pub(super) fn count(&self) -> u64 {
-        self.count
+    /// What was found, unless something is missing that the plan names: the failure says what, and what the
+    /// others gave.
+    pub(super) fn settle(&self, found: Found) -> Result<Found, Undone> {
+        if self.named.count == 0 {
+            return Ok(found);
+        }
+        let mut told = self.named.first.join("; ");
+        if self.named.more() > 0 {
+            told.push_str(&format!("; and {}", counted(self.named.more(), "more path")));
+        }
+        let text = found.text.trim_end();
+        let quoted = beginning(text, Self::QUOTED_BYTES);
+        told.push_str(&format!("\nof the others: {quoted}"));
+        if quoted.len() < text.len() {
+            told.push_str(" …");
+        }
+        Err(Undone::for_good(told))
     }
+
+    pub(super) fn count(&self) -> u64 {
+        self.named.count + self.others.count
+    }
+}
+
+/// The first `bytes` of a text, or a little less where a character would be cut.
+fn beginning(text: &str, bytes: usize) -> &str {
+    let end = (0..=bytes.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    &text[..end]
 }
 
 /// A regular file that a tool looks at.
@@ -83,17 +156,17 @@ pub(super) struct Looked<'a> {
 /// whether it wants one before it is opened.
 pub(super) fn files(
     reach: &Reach,
-    paths: &[String],
+    paths: &Paths,
     stop: &Stop,
     wanted: &dyn Fn(&Entry<'_>) -> bool,
     faults: &mut Faults,
     visit: &mut dyn FnMut(Looked<'_>, &mut Faults) -> Result<(), Undone>,
 ) -> Result<Tally, Undone> {
     let mut tally = Tally::default();
-    for path in paths {
+    for path in paths.all() {
         stop.check()?;
         match reach.open(path) {
-            Err(error) => faults.add(error),
+            Err(error) => paths.fault(faults, error),
             Ok((path, Opened::File(file, _))) => visit(Looked { path: &path, file }, faults)?,
             Ok((path, Opened::Folder(folder))) => {
                 let below = walk(folder, &path, Range::ALL, stop, &mut |entry| {

@@ -6,7 +6,7 @@
 //! tree meanwhile can make the opening fail but not lead it astray (P6). Nothing but folders
 //! and regular files is ever opened for reading, and nothing in the kernel's own file systems.
 
-use super::text::shown_path;
+use super::text::{from_exact, shown_path};
 use octollm_access::Capability;
 use octollm_contract::names::{PRIVATE_FOLDER, marks_a_private_folder};
 use rustix::{
@@ -17,7 +17,10 @@ use std::{
     ffi::{OsStr, OsString},
     fs::File,
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
     path::{Component, Path, PathBuf},
 };
 
@@ -105,8 +108,9 @@ impl Reach {
 
     /// Opens the folder or file that `path` leads to.
     pub(super) fn open(&self, path: &str) -> Result<(PathBuf, Opened), NoAccess> {
-        let given = Path::new(path);
-        let plain = !path.contains('\0')
+        let given = from_exact(path);
+        let given = given.as_path();
+        let plain = !given.as_os_str().as_bytes().contains(&0)
             && given
                 .components()
                 .all(|c| matches!(c, Component::RootDir | Component::Normal(_) | Component::CurDir));

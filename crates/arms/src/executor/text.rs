@@ -1,19 +1,32 @@
 //! Text for people: names and sizes that cannot mislead, and sheets that cannot grow for ever.
 
 use super::outcome::Content;
-use std::{ffi::OsStr, fmt::Write as _, os::unix::ffi::OsStrExt as _, path::Path};
+use std::{
+    ffi::{OsStr, OsString},
+    fmt::Write as _,
+    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    path::{Path, PathBuf},
+};
 
 /// The most text that one tool makes; what comes after is counted.
 pub(super) const SHEET_BYTES: usize = 16 << 20;
 
 /// A name as text: bytes that are not UTF-8 become U+FFFD; control characters and those that
-/// turn the direction of writing are written as escapes, so that no name can forge a line.
+/// turn the direction of writing are written as escapes, so that no name can forge a line, and a backslash
+/// is doubled, so that none can look like an escape.
 pub(super) fn shown(name: &OsStr) -> String {
-    let mut text = String::with_capacity(name.len());
-    for c in String::from_utf8_lossy(name.as_bytes()).chars() {
-        if c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        {
+    escaped(name.as_bytes(), |c| c == '\\' || is_unsafe(c))
+}
+
+/// A line of a file as text: as it stands, but for what could forge another.
+pub(super) fn shown_line(line: &[u8]) -> String {
+    escaped(line, |c| c != '\t' && is_unsafe(c))
+}
+
+fn escaped(bytes: &[u8], escapes: impl Fn(char) -> bool) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for c in String::from_utf8_lossy(bytes).chars() {
+        if escapes(c) {
             text.extend(c.escape_default());
         } else {
             text.push(c);
@@ -22,14 +35,55 @@ pub(super) fn shown(name: &OsStr) -> String {
     text
 }
 
+fn is_unsafe(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// A path as text; see [`shown`].
 pub(super) fn shown_path(path: &Path) -> String {
     shown(path.as_os_str())
 }
 
-/// A path for the next step, which must name the same file: none when it is not UTF-8.
-pub(super) fn exact(path: &Path) -> Option<String> {
-    path.to_str().map(str::to_owned)
+/// Begins a path whose bytes are not UTF-8 (RFC 8089).
+const ESCAPED: &str = "file:";
+
+/// A path for the next step, which must name the same file: one that is not UTF-8 becomes a `file:` URL.
+pub(super) fn exact(path: &Path) -> String {
+    if let Some(text) = path.to_str() {
+        return text.to_owned();
+    }
+    let mut url = String::from(ESCAPED);
+    for byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/._-~".contains(byte) {
+            url.push(char::from(*byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(url, "%{byte:02X}");
+        }
+    }
+    url
+}
+
+/// The path that [`exact`] has written.
+pub(super) fn from_exact(text: &str) -> PathBuf {
+    let bytes = text.strip_prefix(ESCAPED).and_then(unescaped);
+    // What is UTF-8 is never escaped: that is a name of its own.
+    match bytes.filter(|bytes| std::str::from_utf8(bytes).is_err()) {
+        Some(bytes) => PathBuf::from(OsString::from_vec(bytes)),
+        None => PathBuf::from(text),
+    }
+}
+
+fn unescaped(url: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(url.len());
+    let mut rest = url;
+    while let Some(at) = rest.find('%') {
+        bytes.extend_from_slice(&rest.as_bytes()[..at]);
+        bytes.push(u8::from_str_radix(rest.get(at + 1..at + 3)?, 16).ok()?);
+        rest = &rest[at + 3..];
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    Some(bytes)
 }
 
 /// `1,234,567`.
@@ -139,6 +193,18 @@ mod tests {
         check(b"a\nb\x1b[31m", r"a\nb\u{1b}[31m");
         check(b"x\xff", "x\u{fffd}");
         check("\u{202e}txt".as_bytes(), r"\u{202e}txt");
+        check(br"a\nb", r"a\\nb");
+        assert_eq!(shown_line(b"a\tb\\t\x1b"), "a\tb\\t\\u{1b}", "a line stands as it is");
+    }
+
+    #[test]
+    fn a_path_is_handed_on_as_the_same_path() {
+        for path in [&b"/a/b c"[..], b"/a/%41", b"/a/\xff %41", b"sub/\xc3", b"file:%41"] {
+            let path = Path::new(OsStr::from_bytes(path));
+            assert_eq!(from_exact(&exact(path)), path, "{}", exact(path));
+        }
+        assert_eq!(exact(Path::new(OsStr::from_bytes(b"/a/\xff %"))), "file:/a/%FF%20%25");
+        assert_eq!(from_exact("file:%zz"), Path::new("file:%zz"));
     }
 
     #[test]

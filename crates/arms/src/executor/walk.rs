@@ -4,6 +4,7 @@
 use super::{
     Stop,
     reach::{self, Kind, Opened},
+    text::{counted, shown_path},
 };
 use crate::Undone;
 use rustix::fs::{AtFlags, Dir, Stat};
@@ -58,12 +59,14 @@ pub(super) fn modified(stat: &Stat) -> i64 {
 }
 
 /// What a walk met beside what it showed.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Tally {
     /// Entries looked at.
     pub(super) seen: u64,
     /// Folders and entries that could not be read.
     pub(super) unreadable: u64,
+    /// The first of those, as text.
+    named: Vec<String>,
     /// Folders that were left out: too deep, or of the kernel's own file systems.
     pub(super) left_out: u64,
     /// The walk was ended at its bound.
@@ -71,19 +74,35 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// So many of those that could not be read are named.
+    const NAMED: usize = 5;
+
+    fn unread(&mut self, path: &Path) {
+        self.unreadable += 1;
+        if self.named.len() < Self::NAMED {
+            self.named.push(shown_path(path));
+        }
+    }
+
     pub(super) fn add(&mut self, other: Tally) {
         self.seen += other.seen;
         self.unreadable += other.unreadable;
+        self.named.extend(other.named);
+        self.named.truncate(Self::NAMED);
         self.left_out += other.left_out;
         self.cut |= other.cut;
     }
 
     /// A sentence for each thing that makes the result less than whole.
     pub(super) fn remarks(&self) -> Vec<String> {
-        use super::text::counted;
         let mut remarks = Vec::new();
         if self.unreadable > 0 {
-            remarks.push(format!("({} could not be read)", counted(self.unreadable, "entry")));
+            let (could_not, named) = (counted(self.unreadable, "entry"), self.named.join(", "));
+            let more = match self.unreadable.saturating_sub(self.named.len() as u64) {
+                0 => String::new(),
+                more => format!(" and {}", counted(more, "more entry")),
+            };
+            remarks.push(format!("({could_not} could not be read: {named}{more})"));
         }
         if self.left_out > 0 {
             remarks.push(format!(
@@ -120,7 +139,7 @@ pub(super) fn walk(
     visit: &mut dyn FnMut(&Entry<'_>) -> Result<(), Undone>,
 ) -> Result<Tally, Undone> {
     let mut tally = Tally::default();
-    let mut open = vec![(path.to_owned(), listing(folder, &mut tally))];
+    let mut open = vec![(path.to_owned(), listing(folder, path, &mut tally))];
     loop {
         let level = u32::try_from(open.len()).unwrap_or(u32::MAX);
         let Some((path, Some((fd, entries)))) = open.last_mut() else { break };
@@ -130,7 +149,7 @@ pub(super) fn walk(
         };
         stop.check()?;
         let Ok(entry) = entry else {
-            tally.unreadable += 1;
+            tally.unread(path);
             open.pop();
             continue;
         };
@@ -145,7 +164,7 @@ pub(super) fn walk(
         tally.seen += 1;
         let path = path.join(name);
         let Ok(stat) = rustix::fs::statat(&*fd, name, AtFlags::SYMLINK_NOFOLLOW) else {
-            tally.unreadable += 1;
+            tally.unread(&path);
             continue;
         };
         let met = Entry { path, kind: reach::kind(&stat), stat, folder: fd.as_fd() };
@@ -160,24 +179,38 @@ pub(super) fn walk(
         match reach::open_entry(met.folder, met.name(), &met.path) {
             Ok(Opened::Folder(below)) => {
                 let path = met.path;
-                let below = listing(below, &mut tally);
+                let below = listing(below, &path, &mut tally);
                 if below.is_some() {
                     open.push((path, below));
                 }
             }
             Err(reach::NoAccess::Special(..)) => tally.left_out += 1,
-            Ok(Opened::File(..)) | Err(_) => tally.unreadable += 1,
+            Ok(Opened::File(..)) | Err(_) => tally.unread(&met.path),
         }
     }
     Ok(tally)
 }
 
-fn listing(folder: OwnedFd, tally: &mut Tally) -> Option<(OwnedFd, Dir)> {
+fn listing(folder: OwnedFd, path: &Path, tally: &mut Tally) -> Option<(OwnedFd, Dir)> {
     match Dir::read_from(&folder) {
         Ok(entries) => Some((folder, entries)),
         Err(_) => {
-            tally.unreadable += 1;
+            tally.unread(path);
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// P10: which entries could not be read is told by name.
+    #[test]
+    fn what_could_not_be_read_is_named() {
+        let mut tally = Tally::default();
+        (0..7).for_each(|at| tally.unread(Path::new(&format!("/x/{at}"))));
+        let remark = "(7 entries could not be read: /x/0, /x/1, /x/2, /x/3, /x/4 and 2 more entries)";
+        assert_eq!(tally.remarks(), [remark]);
     }
 }

@@ -51,7 +51,9 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         title: "Read files",
-        says: "Shows the text of files, whole or the first or last lines. `head` and `tail` show 10 lines when no number is given.",
+        says: "Shows the text of files, whole or the first or last lines. `head` and `tail` show 10 lines when no number is given. \
+               A file that is named and is not there fails the goal, here and wherever files are named, and so does a pattern \
+               (`read *.txt`) that fits nothing, as in a shell; a search that finds nothing says so.",
         begins: &[read::READ, words::SHOW],
         examples: &[
             "read /etc/hosts",
@@ -100,7 +102,7 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         title: "Disk use",
-        says: "How many bytes lie in files and below folders.",
+        says: "How many bytes lie in files and below folders, and how many these take on the disk, as `du` has it.",
         begins: &[disk::NOUNS, &["how big", "how large", "how much space", "du"]],
         examples: &[
             "show the disk usage of /var/log",

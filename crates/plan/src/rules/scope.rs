@@ -68,6 +68,7 @@ pub(super) fn find_or_list(
     path: String,
     kind: FindKind,
     depth: Depth,
+    used: Use,
     words: &str,
 ) -> Result<ToolCall, NotUnderstood> {
     let recursive = e.recursive.unwrap_or(depth == Depth::All);
@@ -106,6 +107,8 @@ pub(super) fn find_or_list(
         size: e.size.unwrap_or_default(),
         sort: e.sort.unwrap_or_default(),
         limit: e.limit,
+        // `cat *.txt` fails where there is none, and "list *.txt" says so.
+        required: e.expanded && used == Use::Inside,
     })
 }
 

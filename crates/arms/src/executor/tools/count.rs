@@ -4,7 +4,7 @@ use super::{DATA_ENTRIES, Site, Source};
 use crate::{
     Undone,
     executor::{
-        files::{Faults, files, pieces},
+        files::{Faults, Paths, files, pieces},
         glob::Glob,
         outcome::Found,
         reach::{Kind, Opened},
@@ -68,7 +68,7 @@ fn unit(what: CountWhat) -> &'static str {
     }
 }
 
-fn contents(site: &Site, what: CountWhat, paths: &[String], glob: Option<&Glob>) -> Result<Found, Undone> {
+fn contents(site: &Site, what: CountWhat, paths: &Paths, glob: Option<&Glob>) -> Result<Found, Undone> {
     let mut faults = Faults::default();
     let mut each: Vec<(PathBuf, u64)> = Vec::new();
     let wanted = |entry: &Entry<'_>| glob.is_none_or(|glob| glob.fits(entry.name()));
@@ -85,7 +85,7 @@ fn contents(site: &Site, what: CountWhat, paths: &[String], glob: Option<&Glob>)
         Ok(())
     })?;
     each.sort();
-    summary(what, &each, &faults, tally, each.len() as u64)
+    summary(what, &each, &faults, &tally, each.len() as u64)
 }
 
 /// One line for each, and the total when there are several.
@@ -93,7 +93,7 @@ fn summary(
     what: CountWhat,
     each: &[(PathBuf, u64)],
     faults: &Faults,
-    tally: Tally,
+    tally: &Tally,
     files: u64,
 ) -> Result<Found, Undone> {
     let remarks = faults.remarks(files)?;
@@ -110,7 +110,7 @@ fn summary(
     sheet.remarks(&tally.remarks());
     let data = data(total, each, faults.count() + tally.unreadable);
     let (text, body) = sheet.finish();
-    Ok(Found { text, body, data, number: Some(total), ..Found::default() })
+    faults.settle(Found { text, body, data, number: Some(total), ..Found::default() })
 }
 
 fn data(total: u64, each: &[(PathBuf, u64)], unreadable: u64) -> Value {
@@ -122,7 +122,7 @@ fn data(total: u64, each: &[(PathBuf, u64)], unreadable: u64) -> Value {
 fn entries(
     site: &Site,
     what: CountWhat,
-    paths: &[String],
+    paths: &Paths,
     glob: Option<&Glob>,
     recursive: bool,
 ) -> Result<Found, Undone> {
@@ -131,9 +131,9 @@ fn entries(
     let range = Range { depth: if recursive { DEPTH_MAX } else { 1 }, hidden: true };
     let (mut faults, mut tally) = (Faults::default(), Tally::default());
     let mut each: Vec<(PathBuf, u64)> = Vec::new();
-    for path in paths {
+    for path in paths.all() {
         match site.reach.open(path) {
-            Err(error) => faults.add(error),
+            Err(error) => paths.fault(&mut faults, error),
             Ok((path, Opened::File(..))) => {
                 let number = u64::from(wanted == Kind::File && fits(&path));
                 each.push((path, number));
@@ -167,7 +167,7 @@ fn entries(
     sheet.remarks(&tally.remarks());
     let data = data(total, &each, faults.count() + tally.unreadable);
     let (text, body) = sheet.finish();
-    Ok(Found { text, body, data, number: Some(total), ..Found::default() })
+    faults.settle(Found { text, body, data, number: Some(total), ..Found::default() })
 }
 
 /// Counts over pieces, wherever they are cut.

@@ -25,6 +25,7 @@ pub(super) struct Wish {
     pub(super) size: SizeBound,
     pub(super) sort: SortBy,
     pub(super) limit: Option<u32>,
+    pub(super) required: bool,
 }
 
 pub(super) fn range(max_depth: Option<u32>, hidden: bool) -> Range {
@@ -55,6 +56,9 @@ pub(super) fn find(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
         }
         Ok(())
     })?;
+    if let Some(name) = wish.name.as_ref().filter(|_| wish.required && rows.is_empty()) {
+        return Err(Undone::for_good(format!("nothing in {} matches {name}", shown_path(&path))));
+    }
     sort(&mut rows, wish.sort);
     let total = rows.len() as u64;
     rows.truncate(wish.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)));
@@ -85,7 +89,7 @@ pub(super) fn find(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
         text,
         body,
         data,
-        paths: if tally.cut { None } else { exact_paths(&rows) },
+        paths: (!tally.cut).then(|| exact_paths(&rows)),
         number: Some(total),
         ..Found::default()
     })

@@ -15,7 +15,7 @@ use sha2::Digest as _;
 use std::fmt::Write as _;
 
 pub(super) fn hash(site: &Site, kind: HashKind, from: Source) -> Result<Found, Undone> {
-    let (mut sheet, mut said) = (Sheet::default(), Vec::new());
+    let (mut sheet, mut said, mut faults) = (Sheet::default(), Vec::new(), Faults::default());
     let mut rows: Vec<Value> = Vec::new();
     match from {
         Source::Text(text) => {
@@ -26,7 +26,6 @@ pub(super) fn hash(site: &Site, kind: HashKind, from: Source) -> Result<Found, U
             rows.push(json!({ "digest": digest }));
         }
         Source::Paths(paths) => {
-            let mut faults = Faults::default();
             let mut read_files = 0;
             let tally =
                 files(&site.reach, &paths, &site.stop, &|_| true, &mut faults, &mut |looked, faults| {
@@ -57,7 +56,7 @@ pub(super) fn hash(site: &Site, kind: HashKind, from: Source) -> Result<Found, U
     let mut sheet = sheet.end();
     sheet.remarks(&said);
     let (text, body) = sheet.finish();
-    Ok(Found { text, body, data, ..Found::default() })
+    faults.settle(Found { text, body, data, ..Found::default() })
 }
 
 fn word(kind: HashKind) -> &'static str {

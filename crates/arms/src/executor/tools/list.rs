@@ -55,7 +55,7 @@ pub(super) fn list(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
         text,
         body,
         data,
-        paths: if tally.cut { None } else { exact_paths(&rows) },
+        paths: (!tally.cut).then(|| exact_paths(&rows)),
         number: Some(total),
         ..Found::default()
     })

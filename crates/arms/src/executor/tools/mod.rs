@@ -13,7 +13,7 @@ mod search;
 pub(super) mod shell;
 mod write_file;
 
-use super::{Stop, outcome::Found, paths_of, reach::Reach};
+use super::{Stop, files::Paths, outcome::Found, paths_of, reach::Reach};
 use crate::Undone;
 use jiff::tz::TimeZone;
 use octollm_contract::Timestamp;
@@ -53,9 +53,21 @@ pub(super) fn run(call: ToolCall, site: &Site) -> Result<Found, Undone> {
             size,
             sort,
             limit,
+            required,
         } => {
             let range = find::range(max_depth, hidden);
-            let wish = find::Wish { name, range, kind, newer_than, older_than, changed, size, sort, limit };
+            let wish = find::Wish {
+                name,
+                range,
+                kind,
+                newer_than,
+                older_than,
+                changed,
+                size,
+                sort,
+                limit,
+                required,
+            };
             find::find(site, &path, &wish)
         }
         ToolCall::ReadFile { paths, first_lines, last_lines } => {
@@ -103,7 +115,7 @@ pub(super) fn name(call: &ToolCall) -> &'static str {
 
 /// The paths that a call reads.
 pub(super) fn paths(call: &ToolCall, inputs: &BTreeMap<InputName, InputValue>) -> Vec<String> {
-    let of = |arg: &Arg<Vec<String>>| paths_of(arg, inputs).unwrap_or_default();
+    let of = |arg: &Arg<Vec<String>>| paths_of(arg, inputs).map_or_else(|_| Vec::new(), |p| p.all().to_vec());
     match call {
         ToolCall::List { path, .. } | ToolCall::Find { path, .. } => vec![path.clone()],
         ToolCall::ReadFile { paths, .. } | ToolCall::DiskUse { paths } => of(paths),
@@ -120,7 +132,7 @@ pub(super) fn paths(call: &ToolCall, inputs: &BTreeMap<InputName, InputValue>) -
 
 /// What a tool works on.
 enum Source {
-    Paths(Vec<String>),
+    Paths(Paths),
     Text(String),
 }
 
@@ -190,7 +202,7 @@ fn rows_data(rows: &[Row], total: u64, complete: bool) -> Value {
     json!({ "total": total, "entries": entries, "cut": cut })
 }
 
-/// The paths of rows for a later step, if each can be named exactly.
-fn exact_paths(rows: &[Row]) -> Option<Vec<String>> {
+/// The paths of rows for a later step.
+fn exact_paths(rows: &[Row]) -> Vec<String> {
     rows.iter().map(|row| super::text::exact(&row.path)).collect()
 }

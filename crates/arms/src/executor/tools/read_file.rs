@@ -4,7 +4,7 @@ use super::Site;
 use crate::{
     Undone,
     executor::{
-        files::{Faults, pieces},
+        files::{Faults, Paths, pieces},
         outcome::{Content, Found},
         text::{SHEET_BYTES, Sheet, shown_path, size},
     },
@@ -17,18 +17,18 @@ use std::{
 
 pub(super) fn read_file(
     site: &Site,
-    paths: &[String],
+    paths: &Paths,
     first_lines: Option<u32>,
     last_lines: Option<u32>,
 ) -> Result<Found, Undone> {
     let (mut faults, mut sheet) = (Faults::default(), Sheet::default());
     let mut rows: Vec<Value> = Vec::new();
     let (mut whole, mut cut) = (String::new(), false);
-    for path in paths {
+    for path in paths.all() {
         let (path, file, stat) = match site.reach.file(path) {
             Ok(opened) => opened,
             Err(error) => {
-                faults.add(error);
+                paths.fault(&mut faults, error);
                 continue;
             }
         };
@@ -36,11 +36,11 @@ pub(super) fn read_file(
         let part = match part(&file, bytes, first_lines, last_lines, site)? {
             Ok(part) => part,
             Err(error) => {
-                faults.add(format!("{}: {error}", shown_path(&path)));
+                paths.fault(&mut faults, format!("{}: {error}", shown_path(&path)));
                 continue;
             }
         };
-        if paths.len() > 1 {
+        if paths.all().len() > 1 {
             sheet.line(format!("== {} ==", shown_path(&path)));
         }
         let text = String::from_utf8_lossy(&part.bytes).replace('\0', "\u{fffd}");
@@ -63,11 +63,14 @@ pub(super) fn read_file(
     }
     let remarks = faults.remarks(rows.len() as u64)?;
     remarks.iter().for_each(|remark| sheet.line(remark));
+    if paths.all().is_empty() {
+        sheet.line("there are no files to read");
+    }
     let data = json!({ "files": rows, "unreadable": faults.count() });
     let body = if cut || faults.count() > 0 { Content::Partial } else { Content::Only(whole) };
     // The sheet has remarks between the files: what they hold is kept apart.
     let (text, _) = sheet.end().finish();
-    Ok(Found { text, data, body, ..Found::default() })
+    faults.settle(Found { text, data, body, ..Found::default() })
 }
 
 struct Part {

@@ -4,16 +4,16 @@ use super::{DATA_ENTRIES, Site, Source};
 use crate::{
     Undone,
     executor::{
-        files::{Faults, files, pieces},
+        files::{Faults, Paths, files, pieces},
         glob::Glob,
         outcome::Found,
-        text::{Sheet, counted, exact, shown_path},
+        text::{Sheet, counted, exact, shown_line, shown_path},
         walk::{Entry, Tally},
     },
 };
 use regex::bytes::{Regex, RegexBuilder};
 use serde_json::{Value, json};
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::PathBuf};
+use std::path::PathBuf;
 
 /// Lines are looked at up to this many bytes at a time; a longer one counts as several.
 const LINE_BYTES: usize = 1 << 20;
@@ -68,7 +68,7 @@ pub(super) fn search(site: &Site, wish: &Wish, from: Source) -> Result<Found, Un
     }
 }
 
-fn in_files(site: &Site, wish: &Wish, pattern: &Regex, paths: &[String]) -> Result<Found, Undone> {
+fn in_files(site: &Site, wish: &Wish, pattern: &Regex, paths: &Paths) -> Result<Found, Undone> {
     let glob = Glob::of(wish.name.as_deref())?;
     let wanted = |entry: &Entry<'_>| glob.as_ref().is_none_or(|glob| glob.fits(entry.name()));
     let (mut faults, mut sheet) = (Faults::default(), Sheet::default());
@@ -122,9 +122,9 @@ fn in_files(site: &Site, wish: &Wish, pattern: &Regex, paths: &[String]) -> Resu
     }
     with.sort();
     let data = data(total, &matches, with.len(), &tally, faults.count());
-    let paths = if tally.cut { None } else { with.iter().map(|path| exact(path)).collect() };
+    let paths = (!tally.cut).then(|| with.iter().map(|path| exact(path)).collect());
     let (text, body) = sheet.finish();
-    Ok(Found { text, body, data, paths, number: Some(total), ..Found::default() })
+    faults.settle(Found { text, body, data, paths, number: Some(total), ..Found::default() })
 }
 
 fn data(total: u64, matches: &[Value], files: usize, tally: &Tally, faults: u64) -> Value {
@@ -195,12 +195,11 @@ impl<'a> Lines<'a> {
         if self.pattern.is_match(line) {
             self.count += 1;
             if self.shown.len() < Self::SHOWN {
-                let mut text =
-                    crate::executor::text::shown(OsStr::from_bytes(&line[..line.len().min(SHOWN_BYTES)]));
+                let mut text = shown_line(&line[..line.len().min(SHOWN_BYTES)]);
                 if line.len() > SHOWN_BYTES {
                     text.push('…');
                 }
-                self.shown.push((self.number, text.replace("\\t", "\t")));
+                self.shown.push((self.number, text));
             }
         }
         self.line.clear();

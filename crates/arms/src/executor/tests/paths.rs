@@ -1,0 +1,73 @@
+//! What becomes of paths that are missing, cannot be read, or are not text.
+
+use super::{Site, find, list, read};
+use octollm_plan::{Arg, CountWhat, HashKind, InputValue, ToolCall};
+use std::{fs, os::unix::ffi::OsStrExt as _};
+
+/// P10: what the plan names and is not there fails the step, whatever lies beside it.
+#[tokio::test]
+async fn a_named_path_that_is_missing_fails_the_step() {
+    let site = Site::new();
+    let there = site.write("there", "1\n2\n3\n");
+    let missing = site.path("missing");
+    let both = || Arg::Given(vec![there.clone(), missing.clone()]);
+    assert!(site.refused(read(&[&missing])).await.contains("does not exist"));
+    let what = |what| ToolCall::Count { what, paths: Some(both()), text: None, name: None, recursive: false };
+    for (call, others) in [
+        (read(&[&there, &missing]), "3"),
+        (what(CountWhat::Lines), "3 lines in "),
+        (what(CountWhat::Files), "1 file in "),
+        (ToolCall::Hash { kind: HashKind::Md5, paths: Some(both()), text: None }, "  "),
+        (ToolCall::DiskUse { paths: both() }, "6 bytes in 1 file"),
+        (
+            ToolCall::Search {
+                pattern: "2".into(),
+                regex: false,
+                ignore_case: false,
+                paths: Some(both()),
+                text: None,
+                name: None,
+            },
+            "there:2: 2",
+        ),
+    ] {
+        let said = site.refused(call).await;
+        assert!(said.starts_with(&format!("{missing} does not exist\n")), "{said}");
+        assert!(said.contains(others), "what the others gave is told: {said}");
+    }
+    let (paths, what) = (Some(Arg::Input("paths".parse().unwrap())), CountWhat::Lines);
+    let call = ToolCall::Count { what, paths, text: None, name: None, recursive: false };
+    let found = InputValue::Paths(vec![there.clone(), missing.clone()]);
+    let output = site.perform(site.work_on(call, found)).await.unwrap();
+    assert!(output.text.contains("(not read: "), "what was found and is gone is told: {}", output.text);
+}
+
+/// What stands for names must name something, as in a shell; what describes files need not.
+#[tokio::test]
+async fn a_pattern_that_must_fit_something_fails_where_it_fits_nothing() {
+    let site = Site::new();
+    site.write("a.txt", "");
+    let mut call = find(&site.path(""), Some("*.rs"));
+    if let ToolCall::Find { required, .. } = &mut call {
+        *required = true;
+    }
+    assert!(site.refused(call).await.ends_with("matches *.rs"));
+    let paths = Arg::Input("paths".parse().unwrap());
+    let call = ToolCall::ReadFile { paths, first_lines: None, last_lines: None };
+    let none = site.work_on(call, InputValue::Paths(vec![]));
+    assert_eq!(site.perform(none).await.unwrap().text, "there are no files to read\n");
+}
+
+#[tokio::test]
+async fn hostile_names_are_shown_safely() {
+    let site = Site::new();
+    let name = std::ffi::OsStr::from_bytes(b"a\nb\xff\x1b[2J");
+    fs::write(site.open("").join(name), "x").unwrap();
+    let output = site.run(list(&site.path(""))).await;
+    assert_eq!(output.text, "a\\nb\u{fffd}\\u{1b}[2J\n");
+    // A later step gets the very file.
+    let (paths, what) = (Some(Arg::Input("paths".parse().unwrap())), CountWhat::Bytes);
+    let call = ToolCall::Count { what, paths, text: None, name: None, recursive: false };
+    let found = InputValue::Paths(output.paths.unwrap());
+    assert_eq!(site.perform(site.work_on(call, found)).await.unwrap().number, Some(1));
+}
