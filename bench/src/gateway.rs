@@ -13,7 +13,7 @@ use octollm_access::{Policy, Role};
 use octollm_artefacts::Artefacts;
 use octollm_client::{Grant, LeaseAsk, Leases as _, ThinkAsk, http::HttpLeases};
 use octollm_contract::{
-    ArmName, Millis,
+    ArmName, Edition, Millis,
     api::SubmitTask,
     model::{Ask, Chunk, Message},
 };
@@ -220,6 +220,7 @@ impl Way {
                 tools: [].into(),
                 most: 16,
                 wait: Millis::from_secs(5),
+                reads: Edition::NEWEST,
             };
             grants.extend(leases.lease(ask).await?);
         }

@@ -3,7 +3,7 @@
 use crate::{postgres, processes, server};
 use anyhow::Context;
 use octollm_client::{LeaseAsk, Leases as _, http::HttpLeases};
-use octollm_contract::{ArmName, Millis};
+use octollm_contract::{ArmName, Edition, Millis};
 use std::{sync::Arc, time::Duration};
 
 const WORKERS: usize = 100;
@@ -33,6 +33,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
                         tools: [].into(),
                         most: 1,
                         wait: WAIT,
+                        reads: Edition::NEWEST,
                     };
                     let given = leases.lease(ask).await?;
                     anyhow::ensure!(given.is_empty(), "there is no task");

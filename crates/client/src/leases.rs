@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use octollm_access::StepToken;
 use octollm_contract::{
-    ArmName, ContentHash, Document, Millis, Problem, StepId, Timestamp, WorkerId, model::WaitsFor,
+    ArmName, ContentHash, Document, Edition, Millis, Problem, StepId, Timestamp, WorkerId, model::WaitsFor,
 };
 use octollm_plan::{Brief, InputName, InputValue, Plan, PlanStep, StepOutput};
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,9 @@ use utoipa::ToSchema;
 ///
 /// A version changes when a message takes another form that one side would misread. What is only
 /// added, such as a field that a reader may do without, changes no version.
+///
+/// What a step asks for is no matter of this number: a worker says apart which edition of plans it reads
+/// ([`LeaseAsk::reads`]), and is handed nothing else.
 ///
 /// The bodies that a worker sends refuse fields that they do not know: a server is never older than its
 /// workers, so such a field is a mistake. The answers that it gets, a grant or a line of an answer, take
@@ -98,6 +101,10 @@ pub struct LeaseAsk {
     /// How long to wait for the first, in milliseconds.
     #[schema(value_type = u64)]
     pub wait: Millis,
+    /// What the worker can read of plans. Over HTTP it stands in a header
+    /// ([`EDITION_HEADER`](crate::wire::EDITION_HEADER)), which a server that knows of no editions passes over.
+    #[serde(skip, default = "Edition::unsaid")]
+    pub reads: Edition,
 }
 
 /// A leased step, with all that is needed to do it.

@@ -18,6 +18,10 @@ pub const UNKNOWN_ARTEFACTS: &str = "artefacts";
 /// The header that names the protocol's version.
 pub const PROTOCOL_HEADER: &str = "octollm-protocol";
 
+/// The header that names the newest [`Edition`](octollm_contract::Edition) of plans that a worker reads. A worker
+/// that sends none reads the first.
+pub const EDITION_HEADER: &str = "octollm-edition";
+
 /// `POST /internal/v1/heartbeat`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -9,6 +9,7 @@
 
 pub mod api;
 mod day;
+mod edition;
 mod hash;
 mod id;
 pub mod model;
@@ -20,6 +21,7 @@ mod time;
 
 pub use api::{Budget, Criterion};
 pub use day::{Day, ParseDayError};
+pub use edition::Edition;
 pub use hash::{ContentHash, ParseHashError};
 pub use id::{
     CallId, IdempotencyKey, InvalidName, KeyId, ParseIdError, SessionId, StepId, TaskId, TenantId, WorkerId,

@@ -13,7 +13,7 @@ use crate::{
 };
 use octollm_access::{Capability, Policy};
 use octollm_contract::{
-    ArmName, Document, SessionId,
+    ArmName, Document, Edition, SessionId,
     api::{SubmitTask, TaskStatus},
 };
 use octollm_lifecycle::{Awaits, NewStep, PLANNER_TIME_LIMIT, QUESTIONS_MAX, Replans, StepState, TaskState};
@@ -60,10 +60,15 @@ pub(crate) fn session(record: &TaskRecord) -> Result<Option<SessionId>, Unreadab
 }
 
 /// What the step at `place` is told of its task. `session`: earlier tasks, newest first.
-pub(crate) fn brief(record: &TaskRecord, place: u16, session: &[TaskRecord]) -> Result<Brief, Unreadable> {
+pub(crate) fn brief(
+    record: &TaskRecord,
+    place: u16,
+    session: &[TaskRecord],
+    readers: Edition,
+) -> Result<Brief, Unreadable> {
     let request: SubmitTask = record.request.read()?;
     let planning = match record.task.step(place) {
-        Some(step) if step.arm == ArmName::Planner => Some(Box::new(planning(record, session)?)),
+        Some(step) if step.arm == ArmName::Planner => Some(Box::new(planning(record, session, readers)?)),
         Some(_) | None => None,
     };
     Ok(Brief {
@@ -75,7 +80,7 @@ pub(crate) fn brief(record: &TaskRecord, place: u16, session: &[TaskRecord]) -> 
     })
 }
 
-fn planning(record: &TaskRecord, session: &[TaskRecord]) -> Result<Planning, Unreadable> {
+fn planning(record: &TaskRecord, session: &[TaskRecord], readers: Edition) -> Result<Planning, Unreadable> {
     let kept = kept(record)?;
     let most = match record.task.terms.replans {
         Replans::No => 0,
@@ -88,6 +93,7 @@ fn planning(record: &TaskRecord, session: &[TaskRecord]) -> Result<Planning, Unr
         arms: arms(),
         revision: record.task.revisions,
         first: u16::try_from(record.task.steps.len()).unwrap_or(u16::MAX),
+        readers,
         revisions_left: most.saturating_sub(record.task.revisions),
         questions_left: QUESTIONS_MAX.saturating_sub(record.task.questions),
         done: kept.iter().filter_map(finished).collect(),
@@ -264,10 +270,10 @@ pub(crate) enum NotPlanned {
 
 /// The plan that a planner has written for the task, checked and judged as the client wished. The
 /// planner has made the same check: see [`octollm_plan::Terms`].
-pub(crate) fn revision(record: &TaskRecord, plan: Plan) -> Result<Revision, NotPlanned> {
+pub(crate) fn revision(record: &TaskRecord, plan: Plan, readers: Edition) -> Result<Revision, NotPlanned> {
     let request: SubmitTask = record.request.read()?;
     // The same facts that the planner was told, as they are now.
-    let planning = planning(record, &[])?;
+    let planning = planning(record, &[], readers)?;
     let terms = planning.terms(&request.acceptance_criteria, octollm_yardstick::unusable);
     let checked = plan.settled(&terms).map_err(NotPlanned::Faults)?;
     let (steps, specs) = written(&checked, &terms.done);

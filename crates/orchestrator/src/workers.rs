@@ -1,6 +1,7 @@
 //! Which workers were seen lately. Kept in memory: it is news, not truth.
 
-use octollm_contract::{ArmName, Millis, Timestamp, WorkerId};
+use octollm_client::LeaseAsk;
+use octollm_contract::{ArmName, Edition, Millis, Timestamp, WorkerId};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
@@ -22,25 +23,21 @@ pub(crate) struct Workers {
 struct Seen {
     /// The arms that it asked for, each with its tools.
     arms: BTreeMap<ArmName, Vec<String>>,
+    reads: Edition,
     at: Timestamp,
 }
 
 impl Workers {
-    /// A worker asked for steps of these arms, which have these tools.
-    pub(crate) fn asked(
-        &self,
-        worker: &WorkerId,
-        arms: &[ArmName],
-        tools: &BTreeMap<ArmName, Vec<String>>,
-        now: Timestamp,
-    ) {
+    /// A worker asked for steps of its arms, which have these tools.
+    pub(crate) fn asked(&self, ask: &LeaseAsk, now: Timestamp) {
+        let LeaseAsk { worker, arms, tools, reads, most: _, wait: _ } = ask;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.retain(|_, other| now.since(other.at) <= LATELY);
         if seen.len() < WORKERS_MAX || seen.contains_key(worker) {
             let cut = |tool: &String| tool.chars().take(TOOL_CHARACTERS_MAX).collect();
             let of = |arm| tools.get(arm).into_iter().flatten().take(TOOLS_MAX).map(cut).collect();
             let arms = arms.iter().map(|arm| (*arm, of(arm))).collect();
-            seen.insert(worker.clone(), Seen { arms, at: now });
+            seen.insert(worker.clone(), Seen { arms, reads: *reads, at: now });
         }
     }
 
@@ -57,6 +54,13 @@ impl Workers {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let lately = seen.values().filter(|w| now.since(w.at) <= LATELY && w.arms.contains_key(&arm));
         u32::try_from(lately.count()).unwrap_or(u32::MAX)
+    }
+
+    /// The newest edition of plans that workers of `arm` read that were seen within a minute, if any was.
+    pub(crate) fn reads(&self, arm: ArmName, now: Timestamp) -> Option<Edition> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let lately = seen.values().filter(|w| now.since(w.at) <= LATELY && w.arms.contains_key(&arm));
+        lately.map(|worker| worker.reads).max()
     }
 
     /// What workers of `arm` that were seen within a minute can be asked for.
@@ -78,7 +82,20 @@ mod tests {
         let at = |seconds: i64| Timestamp::from_millis(seconds * 1000);
         let worker: WorkerId = "w-1".parse().unwrap();
         let tools = BTreeMap::from([(ArmName::Executor, vec!["list".to_owned(), "find".to_owned()])]);
-        workers.asked(&worker, &[ArmName::Executor], &tools, at(0));
+        let ask = LeaseAsk {
+            worker: worker.clone(),
+            arms: vec![ArmName::Executor],
+            tools,
+            most: 1,
+            wait: Millis::new(1),
+            reads: Edition::First,
+        };
+        workers.asked(&ask, at(0));
+        assert_eq!(workers.reads(ArmName::Executor, at(60)), Some(Edition::First));
+        let newer = LeaseAsk { worker: "w-2".parse().unwrap(), reads: Edition::NEWEST, ..ask };
+        workers.asked(&newer, at(0));
+        assert_eq!(workers.reads(ArmName::Executor, at(60)), Some(Edition::NEWEST));
+        assert_eq!(workers.reads(ArmName::Executor, at(61)), None);
         assert_eq!(workers.tools(ArmName::Executor, at(60)), ["find", "list"]);
         assert!(workers.tools(ArmName::Judge, at(60)).is_empty());
         assert!(workers.tools(ArmName::Executor, at(61)).is_empty(), "nobody is there to use them");

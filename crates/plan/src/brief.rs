@@ -8,7 +8,7 @@
 
 use crate::{StepName, ValueType};
 use octollm_access::Policy;
-use octollm_contract::{ArmName, Criterion};
+use octollm_contract::{ArmName, Criterion, Edition};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -45,6 +45,9 @@ pub struct Planning {
     /// The place in the task that the first of the plan's steps gets.
     #[serde(default)]
     pub first: u16,
+    /// What every orchestrator that may meet the plan can read; one that does not say reads no later edition.
+    #[serde(default = "Edition::unsaid")]
+    pub readers: Edition,
     /// How often the plan may still be revised after this.
     #[serde(default)]
     pub revisions_left: u32,

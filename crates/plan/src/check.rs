@@ -89,6 +89,15 @@ pub enum PlanFault {
         /// Who.
         arm: ArmName,
     },
+    /// A tool call that some who may meet the plan cannot read.
+    #[error(
+        "{step}: a server of the version before still runs on the same database and cannot read this tool call \
+         (`hidden: false` or `required` of `find`, `line_ends` of `count`); leave it out, or ask again when that server is gone"
+    )]
+    NotReadByAll {
+        /// Where.
+        step: StepName,
+    },
     /// A reference to an output that the step does not have.
     #[error("{step}: {from} does not give {wanted:?}")]
     NoSuchOutput {

@@ -2,7 +2,7 @@
 
 use crate::ToolCall;
 use octollm_access::Capability;
-use octollm_contract::{ArmName, Criterion, Millis};
+use octollm_contract::{ArmName, Criterion, Edition, Millis};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, str::FromStr};
 use utoipa::ToSchema;
@@ -41,6 +41,17 @@ pub struct PlanStep {
     /// How long one attempt may take, in milliseconds; the default is the arm's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_limit: Option<Millis>,
+}
+
+impl PlanStep {
+    /// The edition of plans since which the step can be read: see [`ToolCall::since`].
+    #[must_use]
+    pub fn since(&self) -> Edition {
+        match &self.instruction {
+            Instruction::Tool(call) => call.since(),
+            Instruction::Judge { .. } | Instruction::Think(_) => Edition::First,
+        }
+    }
 }
 
 /// What a step is to do.

@@ -8,7 +8,7 @@
 
 use crate::{CheckedPlan, DoneStep, Instruction, MAX_STEPS, Plan, PlanFault, Planning};
 use octollm_access::Policy;
-use octollm_contract::{ArmName, Criterion};
+use octollm_contract::{ArmName, Criterion, Edition};
 
 /// The terms of a task for a plan of it.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct Terms<'t> {
     pub done: Vec<DoneStep>,
     /// The place that the first of the plan's steps gets.
     pub first: u16,
+    /// What every orchestrator that may meet the plan can read.
+    pub readers: Edition,
     /// Says which criteria could not be used.
     pub unusable: Unusable,
 }
@@ -46,6 +48,7 @@ impl Planning {
             criteria: criteria.to_vec(),
             done,
             first: self.first.max(behind),
+            readers: self.readers,
             unusable,
         }
     }
@@ -66,6 +69,12 @@ impl Plan {
             .collect();
         if !strangers.is_empty() {
             return Err(strangers);
+        }
+        let unread = self.steps.iter().filter(|step| step.since() > terms.readers);
+        let unread: Vec<PlanFault> =
+            unread.map(|step| PlanFault::NotReadByAll { step: step.name.clone() }).collect();
+        if !unread.is_empty() {
+            return Err(unread);
         }
         // The client's were looked at when the task was accepted.
         let unusable = self.unusable(terms.unusable);

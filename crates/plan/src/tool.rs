@@ -4,7 +4,7 @@
 //! checked before anything runs, whoever wrote it.
 
 use crate::{InputName, ValueType};
-use octollm_contract::Millis;
+use octollm_contract::{Edition, Millis};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -373,6 +373,29 @@ impl ToolCall {
             ToolCall::HttpFetch { .. } => ToolName::HttpFetch,
             ToolCall::Shell { .. } => ToolName::Shell,
             ToolCall::ShellString { .. } => ToolName::ShellString,
+        }
+    }
+
+    /// The edition of plans since which the call, as it is written, can be read. Whoever adds a tool, an
+    /// argument or a value writes the old meaning in the old way, and names the new one here.
+    #[must_use]
+    pub fn since(&self) -> Edition {
+        match self {
+            ToolCall::Find { hidden: false, .. }
+            | ToolCall::Find { required: true, .. }
+            | ToolCall::Count { what: CountWhat::LineEnds, .. } => Edition::Second,
+            ToolCall::Find { .. }
+            | ToolCall::Count { .. }
+            | ToolCall::List { .. }
+            | ToolCall::ReadFile { .. }
+            | ToolCall::WriteFile { .. }
+            | ToolCall::Search { .. }
+            | ToolCall::Hash { .. }
+            | ToolCall::DiskUse { .. }
+            | ToolCall::Compare { .. }
+            | ToolCall::HttpFetch { .. }
+            | ToolCall::Shell { .. }
+            | ToolCall::ShellString { .. } => Edition::First,
         }
     }
 

@@ -31,8 +31,8 @@ pub use usage::{Counted, DayLine, DayListing, FIGURES_KEPT, Period, Sums};
 use async_trait::async_trait;
 use octollm_access::{KeyRecord, RingKey, TenantScope};
 use octollm_contract::{
-    ArmName, CallId, ContentHash, Document, IdempotencyKey, KeyId, LeaseToken, Millis, Priority, SessionId,
-    StepId, TaskId, TenantId, Timestamp, WorkerId, api::TaskStatus,
+    ArmName, CallId, ContentHash, Document, Edition, IdempotencyKey, KeyId, LeaseToken, Millis, Priority,
+    SessionId, StepId, TaskId, TenantId, Timestamp, WorkerId, api::TaskStatus,
 };
 use octollm_lifecycle::{Changes, Command, Event, Failure, NewTask, Task};
 use std::collections::BTreeSet;
@@ -91,6 +91,10 @@ pub trait Tasks: Send + Sync + 'static {
     /// nothing depends on when this is called but their cost; [`Swept::notes`] says that there are some.
     /// A store that one process writes has none: it sums with the change itself.
     async fn roll_up(&self, most: usize) -> Result<usize, StoreError>;
+
+    /// What every program over this store reads of plans, as far as was seen: what is written in a later edition
+    /// is not to be stored, for the others would fail its task.
+    fn read_by_all(&self) -> Edition;
 
     /// Where to wait for changes. A hint may come late or for nothing; none is needed for
     /// correctness.

@@ -24,7 +24,7 @@ use away::{Away, Refusals};
 use halt::{Cause, Halt};
 use octollm_access::StepToken;
 use octollm_client::{Beat, Grant, LeaseAsk, LeaseError, Leases};
-use octollm_contract::{ArmName, Millis, WorkerId};
+use octollm_contract::{ArmName, Edition, Millis, WorkerId};
 use pace::Pace;
 pub use slots::LOANS_MAX;
 use slots::Slots;
@@ -152,6 +152,7 @@ impl Worker {
             tools: self.tools.clone(),
             most,
             wait: self.settings.poll,
+            reads: Edition::NEWEST,
         };
         let leases = Arc::clone(&self.leases);
         Box::pin(async move { leases.lease(ask).await })

@@ -15,13 +15,16 @@ use super::{
 use crate::{
     Beat, Completion, Grant, LeaseAsk, LeaseError, Leases, PROTOCOL_VERSION, ThinkAsk, ThinkError, Thinking,
     Wait,
-    wire::{ArtefactPut, CheckpointReport, FailReport, HeartbeatAsk, PROTOCOL_HEADER, ReleaseReport},
+    wire::{
+        ArtefactPut, CheckpointReport, EDITION_HEADER, FailReport, HeartbeatAsk, PROTOCOL_HEADER,
+        ReleaseReport,
+    },
 };
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
 use octollm_access::{ApiKey, StepToken};
-use octollm_contract::{ContentHash, Document, Millis, ProblemKind, WorkerId, model::WaitsFor};
+use octollm_contract::{ContentHash, Document, Edition, Millis, ProblemKind, WorkerId, model::WaitsFor};
 use reqwest::{Method, RequestBuilder, Response, header};
 use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
@@ -140,8 +143,11 @@ impl HttpLeases {
     ) -> Result<Response, ClientError> {
         let transport = &self.orchestrators.all[at];
         let request = transport.request(Method::POST, &["internal", "v1", path], &[], &self.key.reveal());
-        let request =
-            request.header(PROTOCOL_HEADER, PROTOCOL_VERSION.to_string()).timeout(within).json(body);
+        let request = request
+            .header(PROTOCOL_HEADER, PROTOCOL_VERSION.to_string())
+            .header(EDITION_HEADER, Edition::NEWEST.number())
+            .timeout(within)
+            .json(body);
         transport.answered(request).await
     }
 

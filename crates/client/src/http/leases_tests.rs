@@ -174,6 +174,7 @@ async fn steps_are_asked_for_at_the_next_when_one_stands_still() {
         tools: BTreeMap::new(),
         most: 1,
         wait: Millis::from_secs(1),
+        reads: octollm_contract::Edition::NEWEST,
     };
     let given_up = timeout(2 * BEAT_FOR, leases.lease(ask.clone())).await.expect("in time");
     assert!(matches!(given_up, Err(LeaseError::Unreachable(_))), "{given_up:?}");
@@ -230,6 +231,7 @@ async fn a_step_of_a_later_version_is_handed_back_and_the_others_are_done() {
         tools: BTreeMap::new(),
         most: 2,
         wait: Millis::from_secs(1),
+        reads: octollm_contract::Edition::NEWEST,
     };
     let first = serde_json::from_value::<Grant>(grant("known", "list"));
     assert!(first.is_ok(), "{first:?}");

@@ -41,6 +41,7 @@ pub(super) fn run(run: Run, config: &Config) -> anyhow::Result<ExitCode> {
         home: data::home().and_then(|home| home.into_os_string().into_string().ok()),
         cwd: cwd(),
         entries: entries(),
+        ..Place::default()
     };
     let has_model = !config.model_servers.is_empty();
     if run.max_cost.is_some() && !has_model {

@@ -3,7 +3,7 @@
 use super::{App, Caller};
 use octollm_access::TenantScope;
 use octollm_contract::{
-    ArmName, Component, Timestamp,
+    ArmName, Component, Edition, Timestamp,
     api::{ArmView, ScalingView},
 };
 use octollm_store::{Backlog, StoreError};
@@ -26,6 +26,11 @@ impl App {
             });
         }
         Ok(arms)
+    }
+
+    /// What every program over the store reads of plans.
+    pub(crate) fn read_by_all(&self) -> Edition {
+        self.parts.store.read_by_all()
     }
 
     /// What waits and runs for an arm: one truth over all tenants, from the store.

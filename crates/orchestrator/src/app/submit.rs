@@ -8,17 +8,18 @@ use crate::{
 };
 use octollm_access::Policy;
 use octollm_contract::{
-    ArmName, ContentHash, Cost, Criterion, Document, IdempotencyKey, Millis, SessionId, TaskId, Timestamp,
-    api::SubmitTask,
+    ArmName, ContentHash, Cost, Criterion, Document, Edition, IdempotencyKey, Millis, SessionId, TaskId,
+    Timestamp, api::SubmitTask,
 };
 use octollm_lifecycle::{
     Awaits, Budget, Limit, NewStep, NewTask, PLANNER_TIME_LIMIT, RETRIES_DEFAULT, Replans, Terms,
 };
 use octollm_plan::{
     CheckedPlan, Instruction, PlanFault, ToolName,
-    rules::{self, NotUnderstood},
+    rules::{self, NotUnderstood, Place},
 };
 use octollm_store::{AcceptError, Accepted, Freshness, Order, StoreError};
+use std::borrow::Cow;
 
 const GOAL_CHARACTERS_MAX: usize = 20_000;
 const TIME_SECONDS_MAX: u32 = 604_800;
@@ -64,6 +65,9 @@ pub enum SubmitError {
     /// Repeat with the server that follows this one.
     #[error("the server is going away and accepts nothing any more")]
     Draining,
+    /// Repeat once the server of the version before, which runs on the same database, is gone.
+    #[error("{0}")]
+    NotReadByAll(PlanFault),
     /// A plan of the rules that its own checks refuse: a defect.
     #[error("the plan for the goal does not hold: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     BadPlan(Vec<PlanFault>),
@@ -169,7 +173,7 @@ impl App {
     ) -> Result<Planned, SubmitError> {
         // What only a model can heed is not for the rules.
         let heeds = !request.constraints.is_empty() || !request.context.is_empty();
-        let plan = match rules::plan(&request.goal, &self.settings.place) {
+        let plan = match rules::plan(&request.goal, &self.place()) {
             Ok(plan) if !heeds => plan,
             Err(why) if !self.thinks() || !why.needs_model() => return Err(not_understood(why)),
             Ok(_) | Err(_) => {
@@ -186,6 +190,7 @@ impl App {
             criteria,
             done: Vec::new(),
             first: 0,
+            readers: self.read_by_all(),
             unusable: octollm_yardstick::unusable,
         };
         let plan = plan.settled(&terms).map_err(faults)?;
@@ -194,6 +199,19 @@ impl App {
         let replans = if pays { REPLANS } else { Replans::No };
         let policy = self.thinks().then(|| (*caller.policy).clone());
         Ok(Planned { plan: PlanDocument { policy, ..PlanDocument::of(&plan) }, steps, specs, replans })
+    }
+
+    /// What paths mean here, and who will read the plan.
+    fn place(&self) -> Cow<'_, Place> {
+        // Of arms, those that are seen count: where only older ones are, they are to do it, in their way.
+        let arms = self.workers.reads(ArmName::Executor, self.now()).unwrap_or(Edition::NEWEST);
+        let readers = self.read_by_all().min(arms);
+        let place = &self.settings.place;
+        if place.readers <= readers {
+            Cow::Borrowed(place)
+        } else {
+            Cow::Owned(Place { readers, ..place.clone() })
+        }
     }
 
     /// A budget that covers no answer at all can never do what needs one. What the rules plan needs
@@ -402,7 +420,10 @@ fn not_understood(why: NotUnderstood) -> SubmitError {
     }
 }
 
-fn faults(faults: Vec<PlanFault>) -> SubmitError {
+fn faults(mut faults: Vec<PlanFault>) -> SubmitError {
+    if let Some(at) = faults.iter().position(|fault| matches!(fault, PlanFault::NotReadByAll { .. })) {
+        return SubmitError::NotReadByAll(faults.swap_remove(at));
+    }
     let beyond = faults.iter().find_map(|fault| match fault {
         PlanFault::BeyondPolicy { beyond, .. } => Some(beyond.to_string()),
         PlanFault::Empty
@@ -414,6 +435,7 @@ fn faults(faults: Vec<PlanFault>) -> SubmitError {
         | PlanFault::WrongArm { .. }
         | PlanFault::UnusableCriterion { .. }
         | PlanFault::ArmNotOffered { .. }
+        | PlanFault::NotReadByAll { .. }
         | PlanFault::NoSuchOutput { .. }
         | PlanFault::MissingInput { .. }
         | PlanFault::BadArguments { .. }

@@ -18,10 +18,11 @@ use octollm_client::{
     Beat, Completion, Grant, LeaseAsk, LeaseError, Leases as _, PROTOCOL_OLDEST, PROTOCOL_VERSION, ThinkAsk,
     ThinkError, ThinkLine,
     wire::{
-        ArtefactPut, CheckpointReport, CompletionV1, FailReport, HeartbeatAsk, PROTOCOL_HEADER, ReleaseReport,
+        ArtefactPut, CheckpointReport, CompletionV1, EDITION_HEADER, FailReport, HeartbeatAsk,
+        PROTOCOL_HEADER, ReleaseReport,
     },
 };
-use octollm_contract::{ContentHash, Document, ProblemKind};
+use octollm_contract::{ContentHash, Document, Edition, ProblemKind};
 use std::{convert::Infallible, time::Duration};
 use tokio::time::Instant;
 
@@ -44,6 +45,20 @@ impl FromRequestParts<Serving> for Spoken {
 
     async fn from_request_parts(parts: &mut Parts, _: &Serving) -> Result<Self, Refused> {
         spoken(&parts.headers).map(|_| Spoken)
+    }
+}
+
+/// What the worker reads of plans.
+pub(super) struct Reads(Edition);
+
+impl FromRequestParts<Serving> for Reads {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Serving) -> Result<Self, Refused> {
+        let Some(said) = parts.headers.get(EDITION_HEADER) else { return Ok(Reads(Edition::unsaid())) };
+        let number: Option<u32> = said.to_str().ok().and_then(|text| text.parse().ok());
+        let wrong = || Refused::invalid(EDITION_HEADER, format!("{said:?} is no number of an edition"));
+        Ok(Reads(number.ok_or_else(wrong)?.into()))
     }
 }
 
@@ -90,9 +105,10 @@ pub(super) async fn lease(
     State(serving): State<Serving>,
     Authed(caller, _): Authed<Lease>,
     _: Spoken,
+    Reads(reads): Reads,
     Json(ask): Json<LeaseAsk>,
 ) -> Result<Answer<Vec<Grant>>, Refused> {
-    let grants = serving.leases.lease(ask).await?;
+    let grants = serving.leases.lease(LeaseAsk { reads, ..ask }).await?;
     if let Err(revoked) = still(&serving, &caller).await {
         for grant in grants {
             // What cannot be handed back lapses.

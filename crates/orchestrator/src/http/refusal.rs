@@ -123,7 +123,9 @@ impl From<SubmitError> for Refused {
             SubmitError::Overloaded => {
                 Refused::new(ProblemKind::Overloaded, "more accepts wait than are taken at once", None)
             }
-            SubmitError::Draining => Refused::new(ProblemKind::Unavailable, error.to_string(), None),
+            SubmitError::Draining | SubmitError::NotReadByAll(_) => {
+                Refused::new(ProblemKind::Unavailable, error.to_string(), None)
+            }
             SubmitError::BadPlan(_) => Refused::internal(&error),
             SubmitError::Store(error) => error.into(),
         }

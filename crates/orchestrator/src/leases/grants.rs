@@ -10,7 +10,7 @@ use crate::{
 };
 use octollm_access::{StepClaims, StepToken, TenantScope};
 use octollm_client::{Grant, LeaseError, Leases as _, Wait};
-use octollm_contract::{ArmName, Document, Millis, Timestamp};
+use octollm_contract::{ArmName, Document, Edition, Millis, Timestamp};
 use octollm_lifecycle::STOP_GRACE;
 use octollm_plan::{Brief, NoValue, StepOutput};
 use octollm_store::{Claimed, StoreError, Wanted};
@@ -52,6 +52,12 @@ impl Drop for Offered {
 enum Ungrantable {
     #[error("the step's documents cannot be read: {0}")]
     Unreadable(#[from] serde_json::Error),
+    #[error(
+        "what is to be done is written in edition {} of plans, and the worker that asked reads edition {}: it waits for a \
+         worker of this version",
+        since.number(), reads.number()
+    )]
+    Beyond { since: Edition, reads: Edition },
     #[error(transparent)]
     NoValue(#[from] NoValue),
     #[error("the step's task is not there any more")]
@@ -67,23 +73,28 @@ impl LocalLeases {
     pub(super) async fn claim_or_hand_back(
         &self,
         wanted: Wanted,
+        reads: Edition,
     ) -> Result<(Vec<Grant>, Option<Timestamp>), LeaseError> {
         let (answer, asker) = tokio::sync::oneshot::channel();
         let own = self.clone();
         tokio::spawn(async move {
             // Nobody may be there to receive it, now or later: what is offered hands itself back.
-            drop(answer.send(own.claim(wanted).await));
+            drop(answer.send(own.claim(wanted, reads).await));
         });
         let (offered, next) = asker.await.unwrap_or(Err(LeaseError::Busy { retry_after: BUSY }))?;
         Ok((offered.take(), next))
     }
 
-    async fn claim(&self, wanted: Wanted) -> Result<(Offered, Option<Timestamp>), LeaseError> {
+    async fn claim(
+        &self,
+        wanted: Wanted,
+        reads: Edition,
+    ) -> Result<(Offered, Option<Timestamp>), LeaseError> {
         let claims = self.app.parts.store.claim(wanted).await.map_err(store_failed)?;
         let mut offered = Offered { leases: self.clone(), grants: Vec::with_capacity(claims.granted.len()) };
         for claimed in claims.granted {
             let (token, step) = (self.token(&claimed), claimed.step);
-            match self.grant(claimed, token.clone()).await {
+            match self.grant(claimed, token.clone(), reads).await {
                 Ok(grant) => offered.grants.push(grant),
                 Err(why) => {
                     let told = match &why {
@@ -95,6 +106,10 @@ impl LocalLeases {
                         // An orchestrator of a later version, which wrote them, can.
                         Ungrantable::Unreadable(_) => {
                             tracing::error!(%step, %why, "a step cannot be handed out here");
+                            self.release(&token, Some(Wait::for_a_later_version(why.to_string()))).await
+                        }
+                        Ungrantable::Beyond { .. } => {
+                            tracing::info!(%step, %why, "a step waits for another worker");
                             self.release(&token, Some(Wait::for_a_later_version(why.to_string()))).await
                         }
                         Ungrantable::NoBrief(error) => {
@@ -118,10 +133,14 @@ impl LocalLeases {
         self.app.sign(&StepClaims { step: claimed.step, lease: claimed.token, expires })
     }
 
-    async fn grant(&self, claimed: Claimed, token: StepToken) -> Result<Grant, Ungrantable> {
+    async fn grant(&self, claimed: Claimed, token: StepToken, reads: Edition) -> Result<Grant, Ungrantable> {
         let unreadable = Ungrantable::Unreadable;
         let spec: Option<StepDocument> = claimed.spec.read().map_err(unreadable)?;
         let spec = spec.unwrap_or_else(|| planning::planner_step(claimed.step.place));
+        let since = spec.step.since();
+        if reads < since {
+            return Err(Ungrantable::Beyond { since, reads });
+        }
         let brief =
             if thinks(&spec.step.instruction) { Some(Box::new(self.brief(&claimed).await?)) } else { None };
         let read = |(place, document): &(u16, Document)| Ok((*place, document.read::<StepOutput>()?));
@@ -166,7 +185,7 @@ impl LocalLeases {
             }
             Some(_) | None => Vec::new(),
         };
-        planning::brief(&record, claimed.step.place, &session).map_err(unreadable)
+        planning::brief(&record, claimed.step.place, &session, self.app.read_by_all()).map_err(unreadable)
     }
 }
 
@@ -184,11 +203,21 @@ mod tests {
     use octollm_contract::ArmName;
     use octollm_contract::WorkerId;
     use octollm_lifecycle::{Awaits, NewStep, NewTask, Replans, StepState, Terms};
-    use octollm_store::{Order, OsEntropy, SystemClock, memory::MemoryStore};
-    use std::{path::Path, sync::Arc};
+    use octollm_store::{Clock, Order, OsEntropy, SystemClock, memory::MemoryStore};
+    use std::{
+        path::Path,
+        sync::{
+            Arc,
+            atomic::{AtomicI64, Ordering},
+        },
+    };
 
     fn app(folder: &Path) -> Arc<App> {
-        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(OsEntropy));
+        app_by(Arc::new(SystemClock), folder)
+    }
+
+    fn app_by(clock: Arc<dyn Clock>, folder: &Path) -> Arc<App> {
+        let entropy = Arc::new(OsEntropy);
         let parts = Parts {
             store: Arc::new(MemoryStore::new(clock.clone(), entropy.clone())),
             artefacts: octollm_artefacts::Artefacts::in_folder(folder, 1).unwrap(),
@@ -210,11 +239,18 @@ mod tests {
         let arms = vec![ArmName::Executor];
         let wanted =
             Wanted { worker: worker.clone(), arms: arms.clone(), most: 1, ttl: Millis::from_secs(600) };
-        let (offered, _) = leases.claim(wanted).await.unwrap();
+        let (offered, _) = leases.claim(wanted, Edition::NEWEST).await.unwrap();
         assert_eq!(offered.grants.len(), 1);
         drop(offered);
         let again = leases
-            .lease(LeaseAsk { worker, arms, tools: [].into(), most: 1, wait: Millis::from_secs(10) })
+            .lease(LeaseAsk {
+                worker,
+                arms,
+                tools: [].into(),
+                most: 1,
+                wait: Millis::from_secs(10),
+                reads: Edition::NEWEST,
+            })
             .await;
         assert_eq!(again.unwrap().len(), 1);
     }
@@ -262,11 +298,78 @@ mod tests {
             tools: [].into(),
             most: 1,
             wait: Millis::new(1),
+            reads: Edition::NEWEST,
         };
         assert_eq!(LocalLeases::new(Arc::clone(&app)).lease(ask).await.unwrap().len(), 0);
         let record = app.parts.store.task(id, &TenantScope::System).await.unwrap().unwrap();
         let step = &record.task.steps[0];
         assert!(matches!(step.state, StepState::Ready { from } if now < from), "{step:?}");
         assert_eq!((step.deliveries.failures, step.deliveries.releases), (0, 1), "{step:?}");
+    }
+
+    /// A clock that the test moves.
+    struct Hands(AtomicI64);
+
+    impl Clock for Hands {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(self.0.load(Ordering::Relaxed))
+        }
+    }
+
+    /// P1: a worker of the version before is handed what it can read; what it cannot waits for one that can, and
+    /// the task says so meanwhile.
+    #[tokio::test]
+    async fn a_step_is_handed_to_who_can_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(Hands(AtomicI64::new(1_700_000_000_000)));
+        let app = app_by(Arc::clone(&clock) as _, folder.path());
+        let mut tasks = Vec::new();
+        for goal in ["wc -l /tmp/notes.txt", "list the files in /tmp"] {
+            let wish = serde_json::from_value(serde_json::json!({ "goal": goal })).unwrap();
+            let accepted = app.submit(&Caller::local(Policy::default_admin()), wish, None).await.unwrap();
+            tasks.push(accepted.task);
+        }
+        let leases = LocalLeases::new(Arc::clone(&app));
+        let ask = |worker: &str, reads| LeaseAsk {
+            worker: worker.parse().unwrap(),
+            arms: vec![ArmName::Executor],
+            tools: [].into(),
+            most: 1,
+            wait: Millis::from_secs(10),
+            reads,
+        };
+        let older = leases.lease(ask("older", Edition::First)).await.unwrap();
+        assert_eq!(older.iter().map(|grant| grant.step.task).collect::<Vec<_>>(), [tasks[1]]);
+        let record = app.parts.store.task(tasks[0], &TenantScope::System).await.unwrap().unwrap();
+        let step = &record.task.steps[0];
+        assert_eq!((step.deliveries.failures, step.deliveries.releases), (0, 1), "{step:?}");
+        let events = app.parts.store.events(tasks[0], &TenantScope::System, 0, 100).await.unwrap();
+        let told = format!("{events:?}");
+        assert!(told.contains("edition 2 of plans, and the worker that asked reads edition 1"), "{told}");
+        let StepState::Ready { from } = step.state else { panic!("{step:?}") };
+        clock.0.store(from.as_millis(), Ordering::Relaxed);
+        let newer = leases.lease(ask("newer", Edition::NEWEST)).await.unwrap();
+        assert_eq!(newer.iter().map(|grant| grant.step.task).collect::<Vec<_>>(), [tasks[0]]);
+    }
+
+    /// Where the workers are all of the version before, goals are planned as that version did.
+    #[tokio::test]
+    async fn older_workers_are_given_what_they_can_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = app(folder.path());
+        let leases = LocalLeases::new(Arc::clone(&app));
+        let ask = |wait| LeaseAsk {
+            worker: "older".parse().unwrap(),
+            arms: vec![ArmName::Executor],
+            tools: [].into(),
+            most: 1,
+            wait,
+            reads: Edition::First,
+        };
+        assert_eq!(leases.lease(ask(Millis::new(1))).await.unwrap().len(), 0);
+        let wish = serde_json::from_str(r#"{"goal": "wc -l /tmp/notes.txt"}"#).unwrap();
+        app.submit(&Caller::local(Policy::default_admin()), wish, None).await.unwrap();
+        let granted = leases.lease(ask(Millis::from_secs(10))).await.unwrap();
+        assert_eq!(granted[0].spec.since(), Edition::First);
     }
 }

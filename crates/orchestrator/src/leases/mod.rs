@@ -122,14 +122,14 @@ impl Leases for LocalLeases {
             if self.app.is_draining() {
                 return Err(LeaseError::Busy { retry_after: BUSY });
             }
-            self.app.workers.asked(&ask.worker, &ask.arms, &ask.tools, self.app.now());
+            self.app.workers.asked(&ask, self.app.now());
             let wanted = Wanted {
                 worker: ask.worker.clone(),
                 arms: ask.arms.clone(),
                 most: usize::from(ask.most.min(GRANTS_MAX)),
                 ttl: self.app.settings.lease_ttl,
             };
-            let (grants, next) = self.claim_or_hand_back(wanted).await?;
+            let (grants, next) = self.claim_or_hand_back(wanted, ask.reads).await?;
             if !grants.is_empty() {
                 return Ok(grants);
             }

@@ -7,15 +7,19 @@ use crate::{
 };
 use octollm_access::{StepClaims, TenantScope};
 use octollm_client::{Completion, Decision, LeaseError};
-use octollm_contract::{Document, ProblemKind};
+use octollm_contract::{Document, Edition, ProblemKind};
 use octollm_gateway::{Outcome, Receipt};
 use octollm_lifecycle::{Command, Refusal};
 use octollm_plan::Plan;
 use octollm_store::TaskRecord;
 
 /// Off the threads that serve others: the patterns of the plan's judges are compiled.
-async fn revision(record: TaskRecord, plan: Plan) -> Result<Result<Revision, NotPlanned>, LeaseError> {
-    let checking = tokio::task::spawn_blocking(move || planning::revision(&record, plan));
+async fn revision(
+    record: TaskRecord,
+    plan: Plan,
+    readers: Edition,
+) -> Result<Result<Revision, NotPlanned>, LeaseError> {
+    let checking = tokio::task::spawn_blocking(move || planning::revision(&record, plan, readers));
     checking.await.map_err(|ended| LeaseError::Unreachable(Box::new(ended)))
 }
 
@@ -57,7 +61,7 @@ impl LocalLeases {
         })?;
         let unreadable = |error: serde_json::Error| LeaseError::Unreachable(Box::new(error));
         match done.decision {
-            Some(Decision::Plan(plan)) => match revision(record, plan).await? {
+            Some(Decision::Plan(plan)) => match revision(record, plan, self.app.read_by_all()).await? {
                 Ok(Revision { plan, steps, specs }) => {
                     Ok(Command::Revise { place, token, output, plan, steps, specs })
                 }

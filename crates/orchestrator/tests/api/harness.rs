@@ -4,7 +4,7 @@ use octollm_access::{ApiKey, Policy, Role};
 use octollm_artefacts::Artefacts;
 use octollm_client::http::{Client, HttpLeases};
 use octollm_client::{Grant, LeaseAsk, Leases as _};
-use octollm_contract::{ArmName, Millis, TaskId, api::SubmitTask};
+use octollm_contract::{ArmName, Edition, Millis, TaskId, api::SubmitTask};
 use octollm_orchestrator::{
     App, Caller, NewKey, Parts, Settings, Sweeper,
     http::{Entrance, Metrics, Port, Server, ServerSettings},
@@ -203,6 +203,7 @@ pub(crate) fn ask(wait: Millis) -> LeaseAsk {
         tools: [(ArmName::Executor, vec!["list".to_owned()])].into(),
         most: 1,
         wait,
+        reads: Edition::NEWEST,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The lease protocol over HTTP, as a worker uses it.
 
-use crate::harness::{Octo, ask, request, within};
+use crate::harness::{Octo, ask, request, wish, within};
 use bytes::Bytes;
 use octollm_client::{
     Beat, Completion, LeaseError, Leases as _, PROTOCOL_OLDEST, PROTOCOL_VERSION,
@@ -215,6 +215,31 @@ async fn a_worker_one_version_behind_keeps_working() {
     let body = json!({ "output": { "text": "" }, "decision": "question" });
     let new = send("1", path("step/complete"), &token, body).await;
     assert_eq!(new.status, 400, "a new form under an old number: {new:?}");
+    octo.stop().await;
+}
+
+/// A worker that says nothing of editions, as those of the version before, is handed what it can read and
+/// nothing else; one that says a later one is handed all.
+#[tokio::test]
+async fn a_worker_says_in_a_header_what_it_reads_of_plans() {
+    let octo = Octo::start().await;
+    let client = octo.client(&octo.user);
+    let newer = client.submit(&wish("wc -l /tmp/notes.txt"), None).await.unwrap().task_id;
+    let older = octo.submit().await;
+    let arm = octo.arm.reveal().to_string();
+    let lease = async |says: &str| {
+        let wants = json!({ "worker": "old", "arms": ["executor"], "most": 1, "wait": 10_000 }).to_string();
+        let headers = format!("octollm-protocol: 2\r\n{says}Content-Type: application/json\r\n");
+        octo.raw(&request("POST", "/internal/v1/lease", Some(&arm), &headers, wants.as_bytes())).await
+    };
+    let granted = lease("").await.json();
+    let spec = &granted[0]["spec"]["instruction"]["tool"];
+    assert_eq!((granted.as_array().unwrap().len(), &spec["tool"]), (1, &json!("list")), "{granted}");
+    assert!(granted[0]["step"].as_str().unwrap().contains(&older.to_string()["task_".len()..]), "{granted}");
+    let waits = client.task(newer).await.unwrap().steps[0].deliveries;
+    assert_eq!((waits.attempts, waits.failures, waits.releases), (1, 0, 1));
+    let wrong = lease("octollm-edition: newest\r\n").await;
+    assert_eq!((wrong.status, wrong.field()), (400, "octollm-edition".to_owned()));
     octo.stop().await;
 }
 

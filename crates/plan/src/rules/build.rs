@@ -222,7 +222,7 @@ impl Build<'_> {
         let mut by = Vec::new();
         for path in places {
             let roots = BTreeSet::from([path.clone()]);
-            let call = find_or_list(e, path, kind, depth, used, words)?;
+            let call = find_or_list(e, path, kind, depth, used, self.place.readers, words)?;
             by.push((self.step(call, BTreeMap::new(), reads(roots.clone()), used), roots));
         }
         self.topic =
@@ -256,7 +256,8 @@ impl Build<'_> {
         let inner = Entries { containing: None, only: Some(FindKind::File), ..e.clone() };
         for path in places {
             let roots = BTreeSet::from([path.clone()]);
-            let source = find_or_list(&inner, path, FindKind::File, depth, Use::Inside, words)?;
+            let source =
+                find_or_list(&inner, path, FindKind::File, depth, Use::Inside, self.place.readers, words)?;
             let from = self.step(source, BTreeMap::new(), reads(roots.clone()), Use::Inside);
             let target = Target { from: From::PathsOf(from), roots: roots.clone() };
             let (arg, inputs) = target.paths();

@@ -7,6 +7,7 @@ use super::named;
 use super::whom::{self, Earlier, Whom};
 use super::words::{COMPUTE, SHOW};
 use crate::CountWhat;
+use octollm_contract::Edition;
 
 /// What can be counted in files and texts.
 pub(super) const THINGS: &Table<CountWhat> = &[
@@ -175,13 +176,19 @@ fn named_count(c: &mut Cursor<'_>) -> Option<Clause> {
 }
 
 fn wc(c: &mut Cursor<'_>) -> Option<Clause> {
-    let what = match c.choose(WC) {
+    let mut what = match c.choose(WC) {
         Some(what) => vec![what],
         None => {
             c.need(&["wc"])?;
             vec![CountWhat::LineEnds, CountWhat::Words, CountWhat::Bytes]
         }
     };
+    if c.place().readers < Edition::Second {
+        // What `wc` was planned as before there was a word for line ends.
+        for ends in what.iter_mut().filter(|what| **what == CountWhat::LineEnds) {
+            *ends = CountWhat::Lines;
+        }
+    }
     let of = whom::files(c)?;
     Some(Clause::Count { what, of })
 }

@@ -3,6 +3,7 @@
 //! Must not know: the file system. A link is not followed and nothing is looked up.
 
 use super::{NotUnderstood, argv::Takes};
+use octollm_contract::Edition;
 use std::collections::BTreeSet;
 
 /// The longest path that Linux takes, in bytes.
@@ -19,6 +20,8 @@ pub struct Place {
     /// The names of what lies in `cwd`, as far as they are known: what an argument of a command
     /// is told by to be a file there. Empty: no relative argument is taken for one.
     pub entries: BTreeSet<String>,
+    /// What those can read who will read the plan. What a goal leaves to the planner is written for them.
+    pub readers: Edition,
 }
 
 impl Place {

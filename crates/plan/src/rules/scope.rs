@@ -4,6 +4,7 @@ use super::NotUnderstood;
 use super::entries::{Entries, Noun};
 use super::search::Sought;
 use crate::{Arg, FindKind, SortBy, ToolCall};
+use octollm_contract::Edition;
 
 /// Whether a description means a folder's own entries or all below it, where the goal does not say.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,7 @@ pub(super) fn find_or_list(
     kind: FindKind,
     depth: Depth,
     used: Use,
+    readers: Edition,
     words: &str,
 ) -> Result<ToolCall, NotUnderstood> {
     let recursive = e.recursive.unwrap_or(depth == Depth::All);
@@ -95,11 +97,14 @@ pub(super) fn find_or_list(
             limit: e.limit,
         });
     }
+    // Before the second edition `find` had no words for either: what the goal does not say was shown, and nothing
+    // had to be there.
+    let unsaid = readers < Edition::Second && e.hidden.is_none();
     Ok(ToolCall::Find {
         path,
         name: e.name.clone(),
         max_depth: (!recursive).then_some(1),
-        hidden,
+        hidden: hidden || unsaid,
         kind,
         newer_than: e.newer_than,
         older_than: e.older_than,
@@ -108,7 +113,7 @@ pub(super) fn find_or_list(
         sort: e.sort.unwrap_or_default(),
         limit: e.limit,
         // `cat *.txt` fails where there is none, and "list *.txt" says so.
-        required: e.expanded && used == Use::Inside,
+        required: e.expanded && used == Use::Inside && readers >= Edition::Second,
     })
 }
 

@@ -9,8 +9,8 @@ use crate::{
 use async_trait::async_trait;
 use octollm_access::{KeyRecord, RingKey, TenantScope};
 use octollm_contract::{
-    ArmName, ContentHash, Document, IdempotencyKey, KeyId, LeaseToken, SessionId, StepId, TaskId, TenantId,
-    Timestamp,
+    ArmName, ContentHash, Document, Edition, IdempotencyKey, KeyId, LeaseToken, SessionId, StepId, TaskId,
+    TenantId, Timestamp,
 };
 use octollm_lifecycle::{Changes, Dice, Event, StepState};
 use std::{
@@ -159,6 +159,11 @@ impl Tasks for MemoryStore {
     /// There are no notes: the sums are made with the change itself.
     async fn roll_up(&self, _most: usize) -> Result<usize, StoreError> {
         Ok(0)
+    }
+
+    /// It has one owner.
+    fn read_by_all(&self) -> Edition {
+        Edition::NEWEST
     }
 
     fn hints(&self) -> &Hints {

@@ -12,6 +12,7 @@
 use super::{
     decide::commit,
     draft::{Busy, Leases, load},
+    editions,
     fault::Fault,
     lane::Shared,
     link::Link,
@@ -111,9 +112,9 @@ pub(super) async fn lose(link: &Link, lost: &Lost, shared: &Shared, news: &mut N
     Ok(swept)
 }
 
-/// Counts this process, which lives, up.
+/// Counts this process, which lives, up, and says what it reads of plans.
 pub(super) async fn beat(link: &Link) -> Result<(), tokio_postgres::Error> {
-    link.client.execute(&link.sql.beat, &[&link.process]).await.map(|_| ())
+    link.client.execute(&link.sql.beat, &[&link.process, &editions::own()]).await.map(|_| ())
 }
 
 /// [`crate::Tasks::bury`].

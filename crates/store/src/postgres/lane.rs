@@ -12,6 +12,7 @@
 
 use super::{
     clock::DatabaseClock,
+    editions::Readers,
     fault::{Fault, OwnerGone, TooLate},
     link::Link,
     news::News,
@@ -93,6 +94,8 @@ pub(super) struct Shared {
     pub(super) told: Told,
     /// How far the primary's log was when it last said so.
     pub(super) reached: Arc<Reached>,
+    /// What the programs that share the database read of plans.
+    pub(super) readers: Readers,
     /// [`STUCK_AFTER`].
     pub(super) stuck_after: Duration,
 }

@@ -14,6 +14,7 @@ mod claim;
 mod clock;
 mod decide;
 mod draft;
+mod editions;
 mod fault;
 mod gone;
 mod keys;
@@ -56,7 +57,7 @@ use futures_util::FutureExt as _;
 use lane::{Lane, Shared};
 use link::{Ear, Link};
 use octollm_access::{KeyRecord, RingKey, TenantScope};
-use octollm_contract::{KeyId, Timestamp};
+use octollm_contract::{Edition, KeyId, Timestamp};
 use octollm_lifecycle::Changes;
 use readers::{Pool, READERS, Readers};
 use replicas::Replicas;
@@ -198,11 +199,20 @@ impl PostgresStore {
         let mut process = [0; 16];
         entropy.fill(&mut process);
         let process = Uuid::from_bytes(process);
-        let shared =
-            Arc::new(Shared { target, clock, entropy, process, told, reached: Arc::default(), stuck_after });
+        let shared = Arc::new(Shared {
+            target,
+            clock,
+            entropy,
+            process,
+            told,
+            reached: Arc::default(),
+            readers: editions::Readers::default(),
+            stuck_after,
+        });
         let opened = |fault: Fault| OpenError::unreachable(&shared.target, Some(fault));
         let first = link(&shared, "octollm accepts").await.map_err(opened)?;
         enough_connections(&first).await?;
+        editions::look(&first, &shared.readers).await?;
         let (claims, decides, upkeep, readers) = tokio::try_join!(
             link(&shared, "octollm claims"),
             link(&shared, "octollm reports"),
@@ -349,6 +359,10 @@ impl Tasks for PostgresStore {
 
     async fn roll_up(&self, most: usize) -> Result<usize, StoreError> {
         self.many(Chore::RollUp { most }).await
+    }
+
+    fn read_by_all(&self) -> Edition {
+        self.shared.readers.get()
     }
 
     fn hints(&self) -> &Hints {

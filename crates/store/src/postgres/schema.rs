@@ -26,6 +26,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { sql: include_str!("migrations/0002_timelines.sql"), runs_since: 1 },
     Migration { sql: include_str!("migrations/0003_usage.sql"), runs_since: 1 },
     Migration { sql: include_str!("migrations/0004_callers.sql"), runs_since: 1 },
+    Migration { sql: include_str!("migrations/0005_editions.sql"), runs_since: 1 },
 ];
 
 /// One process migrates at a time, up to the last migration (`pg_advisory_lock`): "OCTO".

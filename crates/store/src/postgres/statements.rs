@@ -214,8 +214,10 @@ statements! {
     leases_named = "SELECT DISTINCT task FROM lease WHERE starts_with(worker, $1)";
     leases_of = "SELECT DISTINCT task FROM lease WHERE worker = $1";
     all_calling = "SELECT DISTINCT task FROM hold";
-    beat = "INSERT INTO caller AS c (id, beats, at) VALUES ($1, 1, clock_timestamp())
-        ON CONFLICT (id) DO UPDATE SET beats = c.beats + 1, at = excluded.at";
+    beat = "INSERT INTO caller AS c (id, beats, at, edition) VALUES ($1, 1, clock_timestamp(), $2)
+        ON CONFLICT (id) DO UPDATE SET beats = c.beats + 1, at = excluded.at, edition = excluded.edition";
+    oldest_edition = "SELECT min(coalesce(edition, 1)) FROM caller
+        WHERE at > clock_timestamp() - interval '30 seconds'";
     callers = "SELECT h.caller, c.beats, h.began FROM (SELECT caller, max(at) AS began FROM hold
         WHERE caller IS NOT NULL AND caller <> $1 GROUP BY caller) AS h LEFT JOIN caller AS c ON c.id = h.caller";
     calls_of = "SELECT h.task, h.call FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS u(caller, beats, began)

@@ -4,6 +4,7 @@
 use super::{
     decide::commit,
     draft::{Busy, Draft, Drafts, Leases, load},
+    editions,
     fault::{Fault, Stage},
     gone::{self, ended_leases},
     keys,
@@ -418,8 +419,9 @@ impl Upkeep {
             biased;
             async { link.client.query_opt(&link.sql.lead, &[&office, &link.process, &length]).await },
             async { if beats { gone::beat(link).await } else { Ok(()) } },
+            async { if beats { editions::look(link, &self.shared.readers).await } else { Ok(()) } },
         );
-        let (leads, ()) = done(link, asked)?;
+        let (leads, (), ()) = done(link, asked)?;
         if beats {
             *beat_at() = Some(Instant::now());
         }

@@ -23,6 +23,7 @@ const MAY_WALK: &[(&str, &str)] = &[
     ("callers", "the same"),
     ("calls_of", "the same"),
     ("forget_callers", "a row for each orchestrator of the last hour"),
+    ("oldest_edition", "a row for each orchestrator of the last hour"),
     ("artefacts", "garbage collection wants them all"),
     ("keys", "read once, at the start"),
     ("any_key", "the first row, at the start"),

@@ -3,7 +3,7 @@
 use super::{Database, complete, soaks, wanted};
 use crate::{AcceptError, Keys, Order, TaskReads, Tasks, Wanted, postgres::PostgresStore, samples};
 use octollm_access::{KeyRecord, Policy, Role, TenantScope, Verifier};
-use octollm_contract::{ArmName, ContentHash, Millis, Priority, TaskId, Timestamp};
+use octollm_contract::{ArmName, ContentHash, Edition, Millis, Priority, TaskId, Timestamp};
 use octollm_lifecycle::TaskState;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -226,6 +226,26 @@ async fn an_older_program_runs_on_what_only_adds() {
         super::PostgresStore::open(database.target(), super::Moments::Database, Arc::new(crate::OsEntropy));
     let Err(error) = refused.await else { panic!("an older program was let in") };
     assert!(error.to_string().contains("newer version (schema 901"), "{error}");
+}
+
+/// What is stored is written for the oldest of those who may read it: whoever says nothing of editions, as programs of
+/// the version before, reads the first. One that has gone counts no longer.
+#[tokio::test]
+async fn the_editions_of_all_who_share_a_database_are_known() {
+    let database = Database::new();
+    let old = "INSERT INTO octollm.caller (id, beats, at) VALUES (gen_random_uuid(), 1, clock_timestamp())";
+    let gone = "UPDATE octollm.caller SET at = at - interval '31 seconds' WHERE edition IS NULL";
+    let store = database.store().await;
+    assert_eq!(store.read_by_all(), Edition::NEWEST);
+    database.sql(old);
+    let beside = database.store().await;
+    assert_eq!(beside.read_by_all(), Edition::First, "known from the start");
+    store.leads().await.unwrap();
+    assert_eq!(store.read_by_all(), Edition::First, "known with the sign of life");
+    database.sql(gone);
+    assert_eq!(database.store().await.read_by_all(), Edition::NEWEST);
+    let own = database.sql("SELECT edition FROM octollm.caller WHERE edition IS NOT NULL");
+    assert_eq!(own, Edition::NEWEST.number().to_string());
 }
 
 /// P4: what happens at one orchestrator is heard at another, without anybody asking.
