@@ -6,7 +6,7 @@ use crate::{
     error::{RoomError, SetupFailure, Stage},
     filter, keeper,
     kernel::{self, Kernel},
-    program,
+    private, program,
     setup::{self, Command, Ends, Purpose, Setup},
     view,
 };
@@ -37,7 +37,8 @@ pub struct RoomSpec {
     /// Files and directories that commands may read, and execute programs from.
     pub read_roots: Vec<PathBuf>,
     /// Directories that commands may not read although they lie below a root, such as the
-    /// server's own data; they must exist. The workspace may lie in one.
+    /// server's own data; they must exist. The workspace may lie in one. Those below a root that their
+    /// owner has marked as private are closed as well.
     pub closed: Vec<PathBuf>,
     /// Bounds of one command.
     pub limits: Limits,
@@ -92,7 +93,8 @@ pub struct Room {
 }
 
 impl Room {
-    /// Checks and opens what the spec grants. Blocks for a few file-system calls.
+    /// Checks and opens what the spec grants. Blocks for as long as it takes to look into all folders below the
+    /// roots.
     ///
     /// Refuses with [`RoomError::Lacking`] where the kernel cannot lock a room.
     pub fn open(spec: &RoomSpec, kernel: &Kernel) -> Result<Room, RoomError> {
@@ -105,7 +107,13 @@ impl Room {
             return Err(RoomError::Path { path: workspace, source: io::ErrorKind::NotADirectory.into() });
         }
         let read_roots = spec.read_roots.iter().map(|p| real(p)).collect::<Result<Vec<_>, _>>()?;
-        let closed = spec.closed.iter().map(|p| real(p)).collect::<Result<Vec<_>, _>>()?;
+        let mut closed = spec.closed.iter().map(|p| real(p)).collect::<Result<Vec<_>, _>>()?;
+        let aside = view::system();
+        for root in &read_roots {
+            let known: Vec<PathBuf> = closed.iter().chain(&aside).cloned().collect();
+            let private = private::below(root, &known);
+            closed.extend(private.map_err(|source| RoomError::Path { path: root.clone(), source })?);
+        }
         let (abi, namespaces) = (kernel.landlock_abi(), kernel.has_namespaces());
         let filters = filter::programs(setup::duties(namespaces, abi))
             .map_err(|_| RoomError::Setup(SetupFailure { stage: Stage::Filter, errno: libc::ENOSYS }))?;

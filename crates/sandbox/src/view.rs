@@ -56,8 +56,12 @@ const SOURCES: [&str; 2] = ["/dev/urandom", "/dev/random"];
 
 /// The directories whose files may be executed: the system's, the granted roots, the workspace.
 pub(crate) fn executable_roots(workspace: &Path, read_roots: &[PathBuf]) -> Vec<PathBuf> {
-    let system = SYSTEM.iter().filter_map(|dir| Path::new(dir).canonicalize().ok());
-    system.chain(read_roots.iter().cloned()).chain([workspace.to_owned()]).collect()
+    system().into_iter().chain(read_roots.iter().cloned()).chain([workspace.to_owned()]).collect()
+}
+
+/// Where programs and libraries are.
+pub(crate) fn system() -> Vec<PathBuf> {
+    SYSTEM.iter().filter_map(|dir| Path::new(dir).canonicalize().ok()).collect()
 }
 
 /// The ruleset of a room with this workspace and these roots, for the kernel's `abi`.

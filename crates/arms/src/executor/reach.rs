@@ -8,7 +8,7 @@
 
 use super::text::{from_exact, shown_path};
 use octollm_access::Capability;
-use octollm_contract::names::{PRIVATE_FOLDER, marks_a_private_folder};
+use octollm_sandbox::{is_magic, is_private};
 use rustix::{
     fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat},
     io::Errno,
@@ -23,23 +23,6 @@ use std::{
     },
     path::{Component, Path, PathBuf},
 };
-
-/// File systems in which files are not files (`linux/magic.h`): proc, sysfs, debugfs, tracefs,
-/// securityfs, cgroup, cgroup2, bpf, devpts, binfmt_misc, pstore, efivarfs.
-const MAGIC: [u64; 12] = [
-    0x9fa0,
-    0x6265_6572,
-    0x6462_6720,
-    0x7472_6163,
-    0x7363_6673,
-    0x0027_e0eb,
-    0x6367_7270,
-    0xcafe_4a11,
-    0x1cd1,
-    0x4249_4e4d,
-    0x6165_676c,
-    0xde5e_81e4,
-];
 
 /// The roots of one step.
 #[derive(Debug)]
@@ -228,18 +211,6 @@ fn in_a_private_folder(real: &Path) -> bool {
     real.ancestors().filter_map(opened).any(|folder| is_private(folder.as_fd()))
 }
 
-/// Whether a folder is a server's or an arm's own. The mark by which one that is no data folder says so must be
-/// its owner's or root's: whoever may write into `/tmp` is not to close it to everybody.
-fn is_private(folder: BorrowedFd<'_>) -> bool {
-    let stat = |name: &str| rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).ok();
-    marks_a_private_folder(|mark| {
-        let Some(found) = stat(mark) else { return false };
-        mark != PRIVATE_FOLDER
-            || found.st_uid == 0
-            || rustix::fs::fstat(folder).is_ok_and(|own| own.st_uid == found.st_uid)
-    })
-}
-
 /// Opens `below` from `root`, which holds no links, following none; errors call it `named`.
 fn open_below(root: &Path, named: &Path, below: &Path) -> Result<Opened, NoAccess> {
     let told = |errno: Errno| match errno {
@@ -291,12 +262,6 @@ pub(super) fn open_entry(folder: BorrowedFd<'_>, name: &OsStr, named: &Path) -> 
         Kind::File => Ok(Opened::File(File::from(fd), stat)),
         Kind::Link | Kind::Special(_) => Err(NoAccess::Changed(shown_path(named))),
     }
-}
-
-/// Whether a descriptor lies in a file system whose files are not files.
-pub(super) fn is_magic(fd: BorrowedFd<'_>) -> bool {
-    rustix::fs::fstatfs(fd)
-        .is_ok_and(|fs| u64::try_from(fs.f_type).is_ok_and(|kind| MAGIC.contains(&(kind & 0xffff_ffff))))
 }
 
 /// What an entry of a folder is.

@@ -1,6 +1,9 @@
 //! P6: only its workspace and the roots it was granted.
 
 use crate::lab::{Lab, err, out, text};
+use octollm_contract::names::{
+    DATA_FOLDER_DATABASE, DATA_FOLDER_LOCK, DATA_FOLDER_WITHOUT_DATABASE, PRIVATE_FOLDER,
+};
 use octollm_sandbox::Ending;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
@@ -47,6 +50,46 @@ async fn a_closed_folder_below_a_granted_root_stays_closed() {
         let refused = lab.room_without(root, closed.clone()).unwrap_err();
         assert!(matches!(refused, octollm_sandbox::RoomError::Path { .. }), "{refused}");
     }
+}
+
+/// P7: what another server or arm keeps, at whatever depth below what is granted, is closed as it is to the
+/// server's own tools; what only looks like its mark closes nothing.
+#[tokio::test]
+async fn a_folder_that_its_owner_has_marked_is_closed_at_any_depth() {
+    let Some(lab) = Lab::new() else { return };
+    let root = lab.granted();
+    let deep = "srv/a/b/c/d/e/f/g/h/i";
+    let folders = [
+        ("artefacts", &[PRIVATE_FOLDER][..], true),
+        (deep, &[PRIVATE_FOLDER], true),
+        ("data", &[DATA_FOLDER_LOCK, DATA_FOLDER_DATABASE], true),
+        ("elsewhere", &[DATA_FOLDER_LOCK, DATA_FOLDER_WITHOUT_DATABASE], true),
+        ("project", &[DATA_FOLDER_LOCK], false),
+        ("plain/below", &[], false),
+    ];
+    for (folder, marks, _) in folders {
+        std::fs::create_dir_all(root.join(folder).join("sha256")).unwrap();
+        std::fs::write(root.join(folder).join("sha256/kept"), "kept").unwrap();
+        for mark in marks {
+            std::fs::write(root.join(folder).join(mark), "").unwrap();
+        }
+    }
+    symlink(root.join("artefacts"), root.join("link")).unwrap();
+    let room = lab.room();
+    let cat = async |path: std::path::PathBuf| {
+        let argv = ["cat".to_owned(), path.display().to_string()];
+        room.run(&argv, None, &tokio_util::sync::CancellationToken::new()).await.unwrap()
+    };
+    for (folder, _, closed) in folders.into_iter().chain([("link", &[][..], true)]) {
+        let read = cat(root.join(folder).join("sha256/kept")).await;
+        let expected = if closed { (Ending::Exited(1), "") } else { (Ending::Exited(0), "kept") };
+        assert_eq!((read.ending, out(&read).as_str()), expected, "{folder}: {}", err(&read));
+    }
+    assert_eq!(out(&cat(root.join("note")).await), "granted");
+    let all = lab.sh(&format!("grep -r kept '{}' 2>/dev/null | sort", root.display())).await;
+    assert_eq!(out(&all), "", "a folder on the way to one that is closed cannot be listed");
+    let project = root.join("project").display().to_string();
+    assert!(out(&lab.run(&["ls", &project]).await).contains(DATA_FOLDER_LOCK));
 }
 
 #[tokio::test]

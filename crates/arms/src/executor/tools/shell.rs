@@ -55,7 +55,14 @@ pub(crate) async fn run(
         closed: place.closed,
         limits,
     };
-    let room = Room::open(&spec, kernel).map_err(|e| refusal(&e))?;
+    let opening = tokio::task::spawn_blocking(move || Room::open(&spec, kernel));
+    let room = match opening.await {
+        Ok(room) => room.map_err(|e| refusal(&e))?,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => return Err(Undone::Stopped),
+        },
+    };
     let ended = room.run(argv, stdin.map(String::into_bytes), cancel).await.map_err(|e| refusal(&e))?;
     let found = outcome(argv, any_exit, place.wall, &ended);
     if place.alone { told_alone(argv, found) } else { found }
