@@ -31,6 +31,9 @@ pub enum ToolCall {
         /// At most so many, the first in that order.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         limit: Option<u32>,
+        /// Tells the permissions, the size and the last change of each, too.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        details: bool,
     },
     /// Files below a folder that fit every condition given.
     Find {
@@ -67,6 +70,9 @@ pub enum ToolCall {
         /// At most so many, the first in that order.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         limit: Option<u32>,
+        /// Tells the permissions, the size and the last change of each, too.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        details: bool,
         /// A name that fits nothing fails the step: it stands for what must be there, as in `cat *.txt`.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         required: bool,
@@ -176,6 +182,11 @@ pub enum ToolCall {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         any_exit: bool,
     },
+}
+
+/// Whether a name is one of several, as `*.{py,rs}`: in the first edition a brace was a character of the name.
+fn is_choice(name: &str) -> bool {
+    name.replace("\\{", "").contains('{')
 }
 
 fn hidden_too() -> bool {
@@ -383,7 +394,16 @@ impl ToolCall {
         match self {
             ToolCall::Find { hidden: false, .. }
             | ToolCall::Find { required: true, .. }
+            | ToolCall::List { details: true, .. }
+            | ToolCall::Find { details: true, .. }
             | ToolCall::Count { what: CountWhat::LineEnds, .. } => Edition::Second,
+            ToolCall::Find { name: Some(name), .. }
+            | ToolCall::Count { name: Some(name), .. }
+            | ToolCall::Search { name: Some(name), .. }
+                if is_choice(name) =>
+            {
+                Edition::Second
+            }
             ToolCall::Find { .. }
             | ToolCall::Count { .. }
             | ToolCall::List { .. }

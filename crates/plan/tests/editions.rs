@@ -165,9 +165,16 @@ mod first {
     }
 }
 
-/// Whether a program of the first edition reads what this one writes.
+/// Whether a program of the first edition reads what this one writes, and as it is meant.
 fn was_readable(call: &ToolCall) -> bool {
-    serde_json::from_value::<first::ToolCall>(serde_json::to_value(call).expect("a call is JSON")).is_ok()
+    let written = serde_json::to_value(call).expect("a call is JSON");
+    !names_several(call) && serde_json::from_value::<first::ToolCall>(written).is_ok()
+}
+
+/// `*.{py,rs}`: a brace was a character of the name.
+fn names_several(call: &ToolCall) -> bool {
+    let written = serde_json::to_value(call).expect("a call is JSON");
+    written["arguments"]["name"].as_str().is_some_and(|name| name.contains('{'))
 }
 
 /// The goals of the grammar's tests, each with the tool calls of its plan.
@@ -247,7 +254,7 @@ fn plans_are_written_for_who_reads_them() {
         let explicit = ["hidden", "visible", "line ends", "line endings", "newlines"];
         let asks = explicit.iter().any(|word| goal.to_lowercase().contains(word));
         for call in &calls {
-            assert!(asks || call.since() == Edition::First, "{goal}: {call:?}");
+            assert!(asks || names_several(call) || call.since() == Edition::First, "{goal}: {call:?}");
         }
         assert_eq!(calls.len(), newest[&goal].len(), "{goal}");
     }

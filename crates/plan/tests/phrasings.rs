@@ -13,7 +13,9 @@ use std::fmt::Write;
 
 fn here() -> Place {
     let entries = ["src", "docs", "test"].map(str::to_owned).into();
-    Place { home: Some("/home/me".into()), cwd: Some("/home/me/work".into()), entries, ..Place::default() }
+    let folders = ["src", "docs"].map(str::to_owned).into();
+    let (home, cwd) = (Some("/home/me".into()), Some("/home/me/work".into()));
+    Place { home, cwd, entries, folders, ..Place::default() }
 }
 
 /// A call on one line: the tool and the arguments that are not the default.

@@ -222,6 +222,7 @@ impl Tools<'_> {
             kind: FindKind::File,
             sort: SortBy::Name,
             limit: Some(LISTED),
+            details: false,
         };
         self.tool("the files of the workspace", list, talk).await
     }

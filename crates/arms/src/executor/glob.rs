@@ -1,4 +1,4 @@
-//! File-name patterns: `*`, `?`, `[abc]`, `[a-z]`, `[!a]`; matched against a whole name.
+//! File-name patterns: `*`, `?`, `[abc]`, `[a-z]`, `[!a]`, `{a,b}`; matched against a whole name.
 
 use crate::Undone;
 use regex::bytes::{Regex, RegexBuilder};
@@ -33,7 +33,11 @@ fn clip(pattern: &str) -> String {
 }
 
 fn translated(pattern: &str) -> String {
-    let mut regex = String::from("(?s)^");
+    format!("(?s)^{}$", part(pattern))
+}
+
+fn part(pattern: &str) -> String {
+    let mut regex = String::new();
     let mut rest = pattern.chars();
     while let Some(c) = rest.next() {
         match c {
@@ -46,12 +50,28 @@ fn translated(pattern: &str) -> String {
                 }
                 None => regex.push_str("\\["),
             },
+            '{' => match choice(rest.as_str()) {
+                Some((choice, after)) => {
+                    regex.push_str(&choice);
+                    rest = after.chars();
+                }
+                None => regex.push_str("\\{"),
+            },
             '\\' => regex.push_str(&regex::escape(rest.next().unwrap_or('\\').encode_utf8(&mut [0; 4]))),
             plain => regex.push_str(&regex::escape(plain.encode_utf8(&mut [0; 4]))),
         }
     }
-    regex.push('$');
     regex
+}
+
+/// The choice that `text` begins with, without its `{`, and what follows. As in a shell it is none without a comma.
+fn choice(text: &str) -> Option<(String, &str)> {
+    let (inner, after) = text.split_once('}')?;
+    if !inner.contains(',') || inner.contains(['{', '\\', '[']) {
+        return None;
+    }
+    let parts: Vec<String> = inner.split(',').map(part).collect();
+    Some((format!("(?:{})", parts.join("|")), after))
 }
 
 /// The class that `text` begins with, without its `[`, as a regular expression, and what follows.
@@ -90,6 +110,9 @@ mod tests {
         check("a?c", &["abc", "aäc"], &["ac", "abbc"]);
         check("[a-c]x[!0-9]", &["axy", "cxz"], &["dxy", "ax1"]);
         check("[]x]", &["]", "x"], &["["]);
+        check("*.{py,r*}", &["a.py", "b.rs"], &["a.p", "py"]);
+        check("a{b}{", &["a{b}{"], &["ab"]);
+        check("\\{a,b}", &["{a,b}"], &["a"]);
         check("a[b", &["a[b"], &["ab"]);
         check("a+(b)", &["a+(b)"], &["aab"]);
         check("\\*", &["*"], &["a"]);

@@ -104,7 +104,15 @@ impl Site {
 
 fn list(path: &str) -> ToolCall {
     let (kind, sort) = (FindKind::Any, SortBy::Name);
-    ToolCall::List { path: path.into(), hidden: false, recursive: false, kind, sort, limit: None }
+    ToolCall::List {
+        path: path.into(),
+        hidden: false,
+        recursive: false,
+        kind,
+        sort,
+        limit: None,
+        details: false,
+    }
 }
 
 fn find(path: &str, name: Option<&str>) -> ToolCall {
@@ -120,6 +128,7 @@ fn find(path: &str, name: Option<&str>) -> ToolCall {
         size: SizeBound::default(),
         sort: SortBy::Name,
         limit: None,
+        details: false,
         required: false,
     }
 }
@@ -161,8 +170,38 @@ async fn a_list_names_entries_and_says_when_there_are_none() {
     assert_eq!(output.data["entries"][1]["bytes"], 1);
     assert!(output.provenance.is_some_and(|p| p.made_by == "list" && p.worker == "w1"));
     let (kind, sort) = (FindKind::File, SortBy::Largest);
-    let all = ToolCall::List { path: folder, hidden: true, recursive: true, kind, sort, limit: Some(2) };
+    let all = ToolCall::List {
+        path: folder,
+        hidden: true,
+        recursive: true,
+        kind,
+        sort,
+        limit: Some(2),
+        details: false,
+    };
     assert_eq!(site.run(all).await.text, "a/deep.txt\nb.txt\n(the first 2 of 3 entries)\n");
+}
+
+/// `ls -l`: what is told of each beside its name.
+#[tokio::test]
+async fn details_are_permissions_size_and_time() {
+    let site = Site::new();
+    let file = site.write("f", vec![b'x'; 1234]);
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+    let mut call = list(&site.path(""));
+    if let ToolCall::List { details, .. } = &mut call {
+        *details = true;
+    }
+    let said = site.run(call).await.text;
+    let words: Vec<&str> = said.split_whitespace().collect();
+    assert_eq!((words[0], words[1], words[4], words.len()), ("-rw-r-----", "1,234", "f", 5), "{said}");
+    let mut call = find(&site.path(""), Some("*.{txt,f}"));
+    assert!(site.run(call.clone()).await.text.starts_with("nothing found"));
+    if let ToolCall::Find { details, name, .. } = &mut call {
+        (*details, *name) = (true, Some("{f,g}".to_owned()));
+    }
+    let said = site.run(call).await.text;
+    assert!(said.starts_with("-rw-r----- ") && said.ends_with(&format!(" {file}\n")), "{said}");
 }
 
 #[tokio::test]

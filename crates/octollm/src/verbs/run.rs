@@ -37,12 +37,9 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 pub(super) fn run(run: Run, config: &Config) -> anyhow::Result<ExitCode> {
     log::configured(config)?;
-    let place = Place {
-        home: data::home().and_then(|home| home.into_os_string().into_string().ok()),
-        cwd: cwd(),
-        entries: entries(),
-        ..Place::default()
-    };
+    let (entries, folders) = entries();
+    let home = data::home().and_then(|home| home.into_os_string().into_string().ok());
+    let place = Place { home, cwd: cwd(), entries, folders, ..Place::default() };
     let has_model = !config.model_servers.is_empty();
     if run.max_cost.is_some() && !has_model {
         let why = "--max-cost: no model is configured, so there is nothing to limit; leave it out";
@@ -92,10 +89,18 @@ fn cwd() -> Option<String> {
     std::env::current_dir().ok()?.into_os_string().into_string().ok()
 }
 
-/// The names in the current folder; one that is not UTF-8 cannot stand in a goal either.
-fn entries() -> BTreeSet<String> {
-    let names = fs::read_dir(".").into_iter().flatten().flatten();
-    names.take(ENTRIES_MAX).filter_map(|entry| entry.file_name().into_string().ok()).collect()
+/// The names in the current folder, and those of its folders; one that is not UTF-8 cannot stand in a goal either.
+fn entries() -> (BTreeSet<String>, BTreeSet<String>) {
+    let (mut entries, mut folders) = (BTreeSet::new(), BTreeSet::new());
+    for entry in fs::read_dir(".").into_iter().flatten().flatten().take(ENTRIES_MAX) {
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        // A link to a folder is listed like one.
+        if entry.path().is_dir() {
+            folders.insert(name.clone());
+        }
+        entries.insert(name);
+    }
+    (entries, folders)
 }
 
 fn refused(why: &str, json: bool) -> ExitCode {

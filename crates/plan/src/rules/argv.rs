@@ -82,9 +82,13 @@ pub(super) fn takes(argv: &[String], at: usize) -> Takes {
     match argv.first().map_or("", |program| name(program)) {
         // Its folders stand before its conditions.
         "find" => {
-            let condition = |argument: &String| argument.starts_with(['-', '(', '!']);
+            let follows = |argument: &str| matches!(argument, "-H" | "-L" | "-P");
+            let condition = |argument: &String| argument.starts_with(['-', '(', '!']) && !follows(argument);
             let conditions = argv.iter().take(at + 1).skip(1).any(condition);
-            if conditions { Takes::NoFile } else { Takes::File }
+            let of_a_file =
+                |before: &String| matches!(before.as_str(), "-newer" | "-anewer" | "-cnewer" | "-samefile");
+            let compared = argv.get(at - 1).is_some_and(of_a_file);
+            if (conditions && !compared) || follows(&argv[at]) { Takes::NoFile } else { Takes::File }
         }
         "grep" | "egrep" => of_grep(argv, at),
         program if FILE_PROGRAMS.contains(&program) => Takes::File,
@@ -94,10 +98,12 @@ pub(super) fn takes(argv: &[String], at: usize) -> Takes {
 
 /// What is looked for stands before the files, unless an option says it; an option's value is its own.
 fn of_grep(argv: &[String], at: usize) -> Takes {
-    let mut looked_for = argv.iter().skip(1).any(|argument| GrepOption::of(argument).says_pattern());
+    // Behind `--` there are no options.
+    let end = argv.iter().position(|argument| argument == "--").unwrap_or(argv.len());
+    let mut looked_for = argv[..end].iter().skip(1).any(|argument| GrepOption::of(argument).says_pattern());
     let mut value = None;
     for (place, argument) in argv.iter().enumerate().skip(1) {
-        let option = GrepOption::of(argument);
+        let option = if place > end { GrepOption::None } else { GrepOption::of(argument) };
         let takes = match (value.take(), option) {
             (Some(takes), _) => takes,
             (None, GrepOption::None) if looked_for => Takes::File,
@@ -172,12 +178,38 @@ impl GrepOption {
     }
 }
 
-/// Whether a program is there to change the files that it is given.
-pub(super) fn changes_files(program: &str) -> bool {
-    CHANGING_PROGRAMS.contains(&name(program))
+/// Whether a command is there to change the files that it is given, and is given one.
+pub(super) fn changes_files(argv: &[String]) -> bool {
+    // `rm --help`
+    let mut given = argv.iter().skip(1).filter(|word| !word.starts_with('-') && *word != "/dev/null");
+    match argv.first().map_or("", |program| name(program)) {
+        "dd" => given.any(|word| output_of_dd(word).is_some_and(|file| file != "/dev/null")),
+        "find" => argv.iter().any(|word| word == "-delete"),
+        program => CHANGING_PROGRAMS.contains(&program) && given.next().is_some(),
+    }
 }
 
-const CHANGING_PROGRAMS: &[&str] = &["rm", "rmdir", "mv", "chmod", "chown", "truncate", "unlink", "shred"];
+/// The file that `dd of=FILE` writes.
+pub(super) fn output_of_dd(word: &str) -> Option<&str> {
+    word.strip_prefix("of=")
+}
+
+/// Whether a program that changes files makes those that are not there: `dd of=new` needs nothing of before.
+pub(super) fn makes_files(program: &str) -> bool {
+    matches!(name(program), "dd" | "tee" | "truncate" | "ln")
+}
+
+const CHANGING_PROGRAMS: &[&str] =
+    &["rm", "rmdir", "mv", "chmod", "chown", "truncate", "unlink", "shred", "ln", "tee"];
+
+/// Whether a command can do nothing without a network.
+pub(super) fn needs_network(argv: &[String]) -> bool {
+    let asks = argv.iter().skip(1).all(|argument| argument.starts_with('-'));
+    argv.first().is_some_and(|program| NETWORK_PROGRAMS.contains(&name(program))) && !asks
+}
+
+const NETWORK_PROGRAMS: &[&str] =
+    &["curl", "wget", "ping", "ssh", "scp", "dig", "nslookup", "host", "telnet", "nc", "traceroute"];
 
 /// Programs whose arguments are files.
 pub(super) const FILE_PROGRAMS: &[&str] = &[
@@ -210,8 +242,13 @@ pub(super) const FILE_PROGRAMS: &[&str] = &[
     "tree",
     "rm",
     "rmdir",
+    "unlink",
+    "shred",
     "mv",
     "cp",
+    "ln",
+    "truncate",
+    "tee",
 ];
 
 #[cfg(test)]
@@ -241,7 +278,9 @@ mod tests {
             ("grep -f words.txt src", vec![2, 3]),
             ("egrep -C2 test src", vec![3]),
             ("find src lib -name notes.txt", vec![1, 2]),
-            ("find src ( -newer notes.txt )", vec![1]),
+            ("find src ( -newer notes.txt )", vec![1, 4]),
+            ("find -L src -newer notes.txt -name test", vec![2, 4]),
+            ("grep -- -e notes.txt", vec![3]),
             ("wc -l notes.txt", vec![1, 2]),
         ] {
             let argv: Vec<String> =

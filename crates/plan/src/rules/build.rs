@@ -4,16 +4,16 @@
 //! Promises: a step that works on what another found may read what the other may read and
 //! nothing else; what a word points back to is never chosen among several.
 
+mod commands;
 mod pointed;
 
 use super::NotUnderstood;
-use super::argv;
 use super::back::{About, From, Target, Topic, found, name};
 use super::clause::{Clause, Part, Placed};
 use super::entries::{Entries, Noun};
 use super::named::{Called, Named, looks};
 use super::place::Place;
-use super::refusal::cut;
+use super::read::READ;
 use super::scope::{Depth, Use, find_or_list, is_hidden_too, kind_of, search_call};
 use super::search::Sought;
 use super::summary::{summary, verb};
@@ -39,7 +39,7 @@ pub(super) fn plan(clauses: &[Placed], place: &Place) -> Result<Plan, NotUnderst
         let used_later = clauses.get(at + 1).is_some_and(|next| next.clause.points_back());
         let before = std::mem::take(&mut build.last);
         let first_new = build.plan.steps.len();
-        build.clause(placed, used_later)?;
+        build.clause(&first_of_all(placed, at), used_later)?;
         if placed.after_previous {
             for step in &mut build.plan.steps[first_new..] {
                 let own: BTreeSet<&StepName> = step.inputs.values().map(|from| &from.step).collect();
@@ -52,6 +52,29 @@ pub(super) fn plan(clauses: &[Placed], place: &Place) -> Result<Plan, NotUnderst
     }
     order_writers(&mut build.plan);
     Ok(build.plan)
+}
+
+/// "All files" points back, and as a goal's first words it means those that lie here.
+fn first_of_all(placed: &Placed, at: usize) -> Placed {
+    const ALL: &[&str] = &["all files", "all the files", "all of the files", "every file", "each file"];
+    let mut placed = placed.clone();
+    let all = |said: &str| at == 0 && ALL.contains(&said.to_ascii_lowercase().as_str());
+    let every = || Box::new(Entries { every: true, ..Entries::default() });
+    let words = placed.words.to_ascii_lowercase();
+    // "show all files" asks for no text.
+    if let Clause::Read { of: Whom::Earlier(Earlier::Many, said), .. } = &placed.clause
+        && all(said)
+        && !READ.iter().any(|verb| words.split_once(verb).is_some_and(|(before, _)| before.is_empty()))
+    {
+        placed.clause = Clause::List(every());
+    }
+    if let Some(of) = placed.clause.whom_mut()
+        && let Whom::Earlier(Earlier::Many, said) = of
+        && all(said)
+    {
+        *of = Whom::Entries(every());
+    }
+    placed
 }
 
 /// A command may change the workspace, so that of two the second starts from what the first
@@ -105,6 +128,7 @@ impl Build<'_> {
             Clause::CountEntries(e) => self.count_entries(e, words),
             Clause::CountFound(of) => self.count_found(of, words),
             Clause::Search { sought, of } => self.search(sought, of, words),
+            Clause::CountHolding { sought, of } => self.count_holding(sought, of, words),
             Clause::Hash { kind, of } => {
                 self.each(of, words, |paths, text| ToolCall::Hash { kind: *kind, paths, text })
             }
@@ -142,6 +166,17 @@ impl Build<'_> {
                 Ok(())
             }
             Clause::Run(command) => self.run(&command.line),
+            Clause::Program { argv, of } => {
+                let paths = self.resolve_all(of)?;
+                let roots = paths.iter().cloned().collect();
+                self.program(argv.iter().cloned().chain(paths).collect(), roots, false);
+                Ok(())
+            }
+            Clause::Here => {
+                let here = self.place.resolve(".")?;
+                self.program(vec!["echo".to_owned(), here], BTreeSet::new(), false);
+                Ok(())
+            }
             Clause::Unclear(why) => Err(NotUnderstood::unclear(words, why)),
         }
     }
@@ -195,12 +230,24 @@ impl Build<'_> {
         self.resolve_all(places)
     }
 
+    /// The folders of a description; without one it is the current folder, as on a command line, unless
+    /// another was spoken of before.
+    fn places(&self, e: &Entries, words: &str) -> Result<Vec<String>, NotUnderstood> {
+        let elsewhere = |step: &PlanStep| {
+            step.capability.read_roots.iter().any(|root| self.place.resolve(".").as_ref() != Ok(root))
+        };
+        match e.places.is_empty() {
+            false => self.folders(&e.places, words),
+            true if self.place.cwd.is_none() || e.vague || self.plan.steps.iter().any(elsewhere) => {
+                Err(NotUnderstood::unclear(words, "say in which folder, such as \"in /tmp\""))
+            }
+            true => Ok(vec![self.place.resolve(".")?]),
+        }
+    }
+
     /// A listing or a search for each place that is named.
     fn entries(&mut self, e: &Entries, words: &str, depth: Depth, used: Use) -> Result<(), NotUnderstood> {
-        let places = self.folders(&e.places, words)?;
-        if places.is_empty() {
-            return Err(NotUnderstood::unclear(words, "say in which folder, such as \"in /tmp\""));
-        }
+        let places = self.places(e, words)?;
         if places.len() > 1 && (e.limit.is_some() || e.sort.is_some()) {
             return Err(NotUnderstood::unclear(
                 words,
@@ -270,7 +317,11 @@ impl Build<'_> {
     }
 
     fn show(&mut self, named: &Named, words: &str) -> Result<(), NotUnderstood> {
-        match looks(named) {
+        let looks = looks(named).or_else(|| {
+            let folder = self.place.is_folder(&named.path)?;
+            Some(if folder { Called::Folder } else { Called::File })
+        });
+        match looks {
             Some(Called::File) => self.read(Part::Whole, &Whom::Named(vec![named.clone()]), words),
             Some(Called::Folder) => {
                 let e = Entries { noun: Noun::Any, places: vec![named.clone()], ..Entries::default() };
@@ -332,9 +383,7 @@ impl Build<'_> {
     }
 
     fn count_entries(&mut self, e: &Entries, words: &str) -> Result<(), NotUnderstood> {
-        if e.places.is_empty() {
-            return Err(NotUnderstood::unclear(words, "say in which folder, such as \"in /tmp\""));
-        }
+        let paths = self.places(e, words)?;
         if e.sort.is_some() || e.limit.is_some() || e.containing.is_some() {
             return Err(NotUnderstood::unclear(
                 words,
@@ -349,7 +398,6 @@ impl Build<'_> {
         };
         let simple = !e.is_aged() && e.size.is_none() && e.hidden != Some(false);
         if simple {
-            let paths = self.folders(&e.places, words)?;
             let roots: BTreeSet<String> = paths.iter().cloned().collect();
             for what in what {
                 let call = ToolCall::Count {
@@ -378,6 +426,10 @@ impl Build<'_> {
 
     fn count_found(&mut self, of: &Whom, words: &str) -> Result<(), NotUnderstood> {
         match &self.topic.files {
+            // "how many files are there" as the goal's first words.
+            About::Nothing if self.plan.steps.is_empty() && words.to_ascii_lowercase().contains("files") => {
+                return self.count_entries(&Entries::default(), words);
+            }
             About::Found { kind: FindKind::File, .. } => {}
             About::Found { .. } | About::Named(_) | About::Nothing => {
                 return Err(NotUnderstood::unclear(
@@ -402,7 +454,7 @@ impl Build<'_> {
                 return Err(NotUnderstood::unclear(words, "one text at a time"));
             }
             let narrowed = Entries { recursive: Some(e.recursive.unwrap_or(true)), ..(**e).clone() };
-            let places = self.folders(&e.places, words)?;
+            let places = self.places(e, words)?;
             let kind = kind_of(e, Depth::All, Use::Later, words)?;
             return self.entries_containing(
                 &narrowed,
@@ -428,52 +480,6 @@ impl Build<'_> {
             };
         }
         self.topic.searched = true;
-        Ok(())
-    }
-
-    fn run(&mut self, line: &str) -> Result<(), NotUnderstood> {
-        let mut argv = argv::split(line)?;
-        let mut roots = BTreeSet::new();
-        if argv[0].contains('/') {
-            argv[0] = self.place.resolve(&argv[0])?;
-            roots.insert(argv[0].clone());
-        }
-        let mut outside = false;
-        for at in 1..argv.len() {
-            let takes = argv::takes(&argv, at);
-            let argument = &mut argv[at];
-            if takes == argv::Takes::NoFile {
-                // A pattern, or a name that is looked for.
-            } else if argument.starts_with('/') {
-                roots.insert(self.place.resolve(argument)?);
-                outside = true;
-            } else if self.place.holds(argument, takes) {
-                // The program runs in the task's workspace, where the user's file is not.
-                *argument = self.place.resolve(argument)?;
-                roots.insert(argument.clone());
-                outside = true;
-            }
-        }
-        // Else it would be told to have worked, in a folder where there is nothing to change.
-        let written = self.plan.steps.iter().any(|step| step.capability.writes_workspace);
-        // `rm --help`
-        let asks = argv.iter().skip(1).all(|argument| argument.starts_with('-'));
-        if argv::changes_files(&argv[0]) && !asks && (outside || !written) {
-            return Err(NotUnderstood::ChangesFiles { command: cut(line, 120), program: argv[0].clone() });
-        }
-        let capability = Capability {
-            read_roots: roots,
-            commands: BTreeSet::from([argv[0].clone()]),
-            writes_workspace: true,
-            ..Capability::default()
-        };
-        let step = self.step(
-            ToolCall::Shell { argv, stdin: None, any_exit: false },
-            BTreeMap::new(),
-            capability,
-            Use::Shown,
-        );
-        self.topic = Topic { output: Some((step, BTreeSet::new())), output_is_it: true, ..Topic::default() };
         Ok(())
     }
 }

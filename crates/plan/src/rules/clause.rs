@@ -12,7 +12,9 @@ use super::search::Sought;
 use super::token::{Kind, Token};
 use super::whom::Whom;
 use super::words::{self, POLITE};
-use super::{NotUnderstood, compare, count, disk, fetch, hash, list, read, refusal, run, search};
+use super::{
+    NotUnderstood, compare, count, disk, fetch, hash, lines, list, machine, read, refusal, run, search,
+};
 use crate::{CountWhat, HashKind};
 use std::cell::Cell;
 
@@ -41,6 +43,11 @@ pub(super) enum Clause {
         sought: Sought,
         of: Whom,
     },
+    /// In how many lines a text stands.
+    CountHolding {
+        sought: Sought,
+        of: Whom,
+    },
     Hash {
         kind: HashKind,
         of: Whom,
@@ -51,6 +58,13 @@ pub(super) enum Clause {
     Compare(Named, Named),
     Fetch(String),
     Run(Command),
+    /// A program with these arguments, over files.
+    Program {
+        argv: Vec<String>,
+        of: Vec<Named>,
+    },
+    /// Which folder relative paths start from.
+    Here,
     /// Words that are understood and may mean two things, or leave one out: what to say instead.
     Unclear(&'static str),
 }
@@ -63,6 +77,7 @@ impl Clause {
             | Clause::Count { of, .. }
             | Clause::CountFound(of)
             | Clause::Search { of, .. }
+            | Clause::CountHolding { of, .. }
             | Clause::Hash { of, .. }
             | Clause::DiskUse { of } => matches!(of, Whom::Earlier(..)),
             Clause::List(_)
@@ -72,7 +87,32 @@ impl Clause {
             | Clause::Compare(..)
             | Clause::Fetch(_)
             | Clause::Run(_)
+            | Clause::Program { .. }
+            | Clause::Here
             | Clause::Unclear(_) => false,
+        }
+    }
+
+    /// What it works on, if that is files.
+    pub(super) fn whom_mut(&mut self) -> Option<&mut Whom> {
+        match self {
+            Clause::Read { of, .. }
+            | Clause::Count { of, .. }
+            | Clause::Search { of, .. }
+            | Clause::CountHolding { of, .. }
+            | Clause::Hash { of, .. }
+            | Clause::DiskUse { of } => Some(of),
+            Clause::CountFound(_)
+            | Clause::List(_)
+            | Clause::Find(_)
+            | Clause::Show(_)
+            | Clause::CountEntries(_)
+            | Clause::Compare(..)
+            | Clause::Fetch(_)
+            | Clause::Run(_)
+            | Clause::Program { .. }
+            | Clause::Here
+            | Clause::Unclear(_) => None,
         }
     }
 
@@ -85,12 +125,18 @@ impl Clause {
             | Clause::Count { of, .. }
             | Clause::CountFound(of)
             | Clause::Search { of, .. }
+            | Clause::CountHolding { of, .. }
             | Clause::Hash { of, .. }
             | Clause::DiskUse { of } => match of {
                 Whom::Entries(e) => e.unclear,
                 Whom::Named(_) | Whom::Literal(_) | Whom::Earlier(..) => None,
             },
-            Clause::Show(_) | Clause::Compare(..) | Clause::Fetch(_) | Clause::Run(_) => None,
+            Clause::Show(_)
+            | Clause::Compare(..)
+            | Clause::Fetch(_)
+            | Clause::Run(_)
+            | Clause::Program { .. }
+            | Clause::Here => None,
         }
     }
 }
@@ -186,18 +232,45 @@ pub(super) fn clauses(goal: &str, tokens: &[Token], place: &Place) -> Result<Vec
         }
         match joint(&mut c) {
             Some(joint) => after_previous = joint == Joint::Then,
-            None => return Err(NotUnderstood::words(c.rest())),
+            None => {
+                // "list the files in 'My Docs'", where there is none.
+                let placeless = found.last().is_some_and(|placed| match &placed.clause {
+                    Clause::List(e) | Clause::Find(e) | Clause::CountEntries(e) => e.places.is_empty(),
+                    _ => false,
+                });
+                if placeless && let Some(named) = bare_name(&c) {
+                    return Err(named);
+                }
+                // "count the lines in src"
+                let of_files =
+                    found.last().is_some_and(|placed| matches!(placed.clause, Clause::Count { .. }));
+                if of_files && let Some((_, folder)) = c.folder_at_furthest() {
+                    return Err(NotUnderstood::unclear(folder, A_FOLDER));
+                }
+                return Err(NotUnderstood::words(c.rest()));
+            }
         }
     }
 }
 
 /// The words that are left over, or that a name without a slash is no path.
 fn not_understood(c: &Cursor<'_>) -> NotUnderstood {
-    const BEFORE: &[&str] = &["in", "inside", "within", "under", "below"];
-    match c.bare_at_furthest(BEFORE, &["and", "then", "for", "to"]) {
-        Some(name) => NotUnderstood::BareName { name: refusal::cut(name, 120) },
-        None => NotUnderstood::words(c.unclear_from_furthest()),
+    // "read src"
+    if let Some((at, folder)) = c.folder_at_furthest()
+        && at == c.at() + 1
+    {
+        return NotUnderstood::unclear(folder, A_FOLDER);
     }
+    bare_name(c).unwrap_or_else(|| NotUnderstood::words(c.unclear_from_furthest()))
+}
+
+const A_FOLDER: &str =
+    "it is a folder here: say \"the files in …\", \"list …\", \"search … for …\" or \"how big is …\"";
+
+fn bare_name(c: &Cursor<'_>) -> Option<NotUnderstood> {
+    const BEFORE: &[&str] = &["in", "inside", "within", "under", "below"];
+    let name = c.bare_at_furthest(BEFORE, &["and", "then", "for", "to"])?;
+    Some(NotUnderstood::BareName { name: refusal::cut(name, 120) })
 }
 
 /// `1.`, `2)`, `-`, `*` before a clause.
@@ -243,6 +316,14 @@ fn polite(c: &mut Cursor<'_>) {
     while c
         .attempt(|c| {
             c.punctuation(Kind::Comma);
+            // "first 3 lines" is no beginning of a row of steps.
+            let edge = |ahead: &mut Cursor<'_>| {
+                ahead.need(&["first"])?;
+                words::number(ahead).or_else(|| ahead.need(&["line", "lines"]).map(|()| 1))
+            };
+            if c.attempt_from(edge).is_some() {
+                return None;
+            }
             c.need(POLITE)
         })
         .is_some()
@@ -253,7 +334,7 @@ fn polite(c: &mut Cursor<'_>) {
 
 fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
     polite(c);
-    let rules: [fn(&mut Cursor<'_>) -> Option<Clause>; 10] = [
+    let rules: [fn(&mut Cursor<'_>) -> Option<Clause>; 13] = [
         run::clause,
         fetch::clause,
         compare::clause,
@@ -264,6 +345,10 @@ fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
         read::clause,
         list::clause,
         in_place,
+        lines::clause,
+        machine::clause,
+        // Last: what another rule knows as well is done without a program.
+        run::without_verb,
     ];
     let readings = rules.into_iter().filter_map(|rule| c.attempt_from(rule));
     // The longest reading; of two equally long ones the earlier rule's.
@@ -305,11 +390,14 @@ fn in_place(c: &mut Cursor<'_>) -> Option<Clause> {
         | Clause::Count { .. }
         | Clause::CountFound(_)
         | Clause::Search { .. }
+        | Clause::CountHolding { .. }
         | Clause::Hash { .. }
         | Clause::DiskUse { .. }
         | Clause::Compare(..)
         | Clause::Fetch(_)
         | Clause::Run(_)
+        | Clause::Program { .. }
+        | Clause::Here
         | Clause::Unclear(_) => None,
     }
 }

@@ -49,7 +49,7 @@ fn compare(c: &mut Cursor<'_>) -> Option<Clause> {
 /// "show the differences between FILE and FILE"
 fn difference(c: &mut Cursor<'_>) -> Option<Clause> {
     if !c.accept(SHOW) {
-        c.need(COMPUTE)?;
+        c.accept(COMPUTE);
     }
     c.accept(&["the", "any", "all", "all the"]);
     c.need(&["difference between", "differences between", "diff between", "diff of"])?;
@@ -59,10 +59,10 @@ fn difference(c: &mut Cursor<'_>) -> Option<Clause> {
 
 fn whether(c: &mut Cursor<'_>) {
     c.attempt(|c| {
-        if !c.accept(SHOW) && !c.accept(&["see"]) {
+        if !c.accept(SHOW) && !c.accept(&["see", "verify", "make sure"]) {
             c.need(COMPUTE)?;
         }
-        c.need(&["if", "whether"])
+        c.need(&["if", "whether", "that"])
     });
 }
 

@@ -28,6 +28,9 @@ pub(super) fn quality(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
     if let Some(glob) = c.attempt(name) {
         return set(&mut e.name, glob);
     }
+    if let Some(why) = c.attempt(no_size) {
+        return set(&mut e.unclear, why);
+    }
     if let Some(why) = c.attempt(without_unit) {
         return set(&mut e.unclear, why);
     }
@@ -54,6 +57,26 @@ fn both(first: Option<SizeBound>, second: SizeBound) -> Option<SizeBound> {
     (at_least <= at_most).then_some(SizeBound { at_least: Some(at_least), at_most: Some(at_most) })
 }
 
+/// "bigger than 99999999999999 GB", "bigger than 1.00001 MB".
+fn no_size(c: &mut Cursor<'_>) -> Option<&'static str> {
+    c.accept(WHICH_ARE);
+    c.accept(SIZE_LEAD);
+    c.choose(SIZES)?;
+    let number = c.word(|t| t.lower.starts_with(|f: char| f.is_ascii_digit()))?;
+    let at = number.lower.find(|f: char| !f.is_ascii_digit() && f != '.').unwrap_or(number.lower.len());
+    let (digits, unit) = number.lower.split_at(at);
+    let known = words::SIZE_UNITS.iter().any(|(name, _)| *name == unit);
+    if unit.is_empty() {
+        c.choose(words::SIZE_UNITS).map(|_| ())?
+    } else {
+        known.then_some(())?
+    }
+    Some(match digits.contains('.') {
+        true => "say the size with at most three digits behind the point, or in a smaller unit",
+        false => "no file is as large as that, or as small",
+    })
+}
+
 /// "bigger than 10", "older than 30": a number without a unit, and what to say instead.
 fn without_unit(c: &mut Cursor<'_>) -> Option<&'static str> {
     c.accept(WHICH_ARE);
@@ -64,7 +87,6 @@ fn without_unit(c: &mut Cursor<'_>) -> Option<&'static str> {
         "say a unit, such as 10 MB"
     };
     number(c)?;
-    // "10,000 MB" is a number in two halves.
     let ends = c.peek().is_none_or(|t| matches!(t.kind, Kind::Semicolon | Kind::Stop | Kind::Newline));
     (ends || c.clone().accept(IN)).then_some(why)
 }
@@ -224,7 +246,7 @@ pub(super) fn whole(name: &str) -> String {
     if name.contains(['*', '?']) {
         return name.to_owned();
     }
-    name.replace('\\', "\\\\").replace('[', "\\[")
+    name.replace('\\', "\\\\").replace('[', "\\[").replace('{', "\\{")
 }
 
 /// `text` as it stands inside a glob; what a glob would give a meaning is refused.

@@ -4,6 +4,7 @@ use super::clause::Clause;
 use super::cursor::{Cursor, Table};
 use super::entries;
 use super::named;
+use super::token::Kind;
 use super::whom::{self, Earlier, Whom};
 use super::words::{COMPUTE, SHOW};
 use crate::CountWhat;
@@ -28,6 +29,8 @@ pub(super) const THINGS: &Table<CountWhat> = &[
 ];
 const COUNT: &[&str] = &["count", "count up", "count out", "count me", "tally"];
 const NUMBER_OF: &[&str] = &[
+    "total",
+    "the total",
     "number of",
     "the number of",
     "total number of",
@@ -54,6 +57,8 @@ const WC: &Table<CountWhat> = &[
     ("wc -m", CountWhat::Characters),
 ];
 
+/// The sum is told of several anyway.
+const TOGETHER: &[&str] = &["together", "in total", "altogether", "combined", "in all"];
 const FOUND: &[&str] = &[
     "how many there are",
     "how many files there are",
@@ -61,18 +66,19 @@ const FOUND: &[&str] = &[
     "how many were found",
     "how many files were found",
     "how many are there",
+    "how many files are there",
 ];
 
 /// Every form has one of these words. Its six readings of a goal without any would take as long as all other
 /// rules together, for many goals begin like a count ("show me the …").
-const TELLING: &[&str] = &["count", "tally", "number", "many", "amount", "wc"];
+const TELLING: &[&str] = &["count", "tally", "number", "many", "amount", "total", "wc"];
 
 pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
     if !c.has_ahead(TELLING) {
         return None;
     }
-    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 6] =
-        [things, owned, named_count, wc, described, found];
+    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 7] =
+        [things, owned, named_count, wc, found, described, times];
     let readings = forms.into_iter().filter_map(|form| c.attempt_from(form));
     let (after, clause) =
         readings.reduce(|best, next| if next.0.at() > best.0.at() { next } else { best })?;
@@ -121,13 +127,24 @@ fn things(c: &mut Cursor<'_>) -> Option<Clause> {
         c.need(&["have", "contain", "hold", "has", "comprise"])?;
         return Some(Clause::Count { what, of });
     }
+    // "how many lines has FILE", "count lines FILE"
+    let of_file = c.attempt(|c| {
+        c.accept(&["has", "have", "contains", "is", "are"]);
+        whom::files(c).filter(|of| matches!(of, Whom::Named(_)))
+    });
+    if let Some(of) = of_file {
+        c.accept(TOGETHER);
+        return Some(Clause::Count { what, of });
+    }
     let of = c.attempt(|c| {
         c.accept(&["are", "there are", "are there", "exist", "that are", "is", "contained", "are contained"]);
         c.need(&["in", "of", "from", "inside", "for", "within"])?;
         whom::files(c)
     });
     // "fetch URL and count the words": of what came before.
-    if of.is_none() {
+    if of.is_some() {
+        c.accept(TOGETHER);
+    } else {
         c.accept(&["there are", "are there", "it has", "it contains"]);
     }
     let of = of.unwrap_or_else(|| Whom::Earlier(Earlier::One, c.since(from).to_owned()));
@@ -170,8 +187,10 @@ fn named_count(c: &mut Cursor<'_>) -> Option<Clause> {
     }
     c.accept(&["the", "a"]);
     let what = c.choose(COUNTS)?;
-    c.need(&["of", "for", "in", "from"])?;
-    let of = whom::files(c)?;
+    let of = match c.accept(&["of", "for", "in", "from"]) {
+        true => whom::files(c)?,
+        false => whom::files(c).filter(|of| matches!(of, Whom::Named(_)))?,
+    };
     Some(Clause::Count { what: vec![what], of })
 }
 
@@ -195,7 +214,7 @@ fn wc(c: &mut Cursor<'_>) -> Option<Clause> {
 
 /// "how many .log files are in /var/log?", "how many files does /tmp hold?"
 fn described(c: &mut Cursor<'_>) -> Option<Clause> {
-    placeless(c).filter(|clause| matches!(clause, Clause::CountEntries(e) if !e.places.is_empty()))
+    placeless(c).filter(|clause| matches!(clause, Clause::CountEntries(_)))
 }
 
 /// The same, behind a place that was named before.
@@ -212,6 +231,23 @@ pub(super) fn placeless(c: &mut Cursor<'_>) -> Option<Clause> {
         entries::after_noun(c, &mut e);
     }
     Some(Clause::CountEntries(Box::new(e)))
+}
+
+/// "how many times does 'x' occur in FILE", "count the occurrences of 'x' in FILE"
+fn times(c: &mut Cursor<'_>) -> Option<Clause> {
+    if !c.accept(&["how many times"]) {
+        if c.accept(COUNT) {
+            c.accept(NUMBER_OF);
+        } else {
+            c.need(NUMBER_OF)?;
+        }
+        c.accept(&["the"]);
+        c.need(&["times", "occurrences of", "occurrences", "instances of", "matches of", "matches for"])?;
+    }
+    while c.take(|t| matches!(t.kind, Kind::Word | Kind::Quoted)).is_some() {}
+    Some(Clause::Unclear(
+        "lines are counted and not the times in a line: say \"count the lines containing '…' in …\"",
+    ))
 }
 
 /// "count them", behind a clause that found files.

@@ -35,18 +35,31 @@ impl<'t> Cursor<'t> {
         self.place
     }
 
+    /// A folder that lies here and is the furthest token, the last one or before a joint.
+    pub(super) fn folder_at_furthest(&self) -> Option<(usize, &'t str)> {
+        let at = self.furthest.get().max(self.at);
+        let token = self.tokens.get(at)?;
+        let last = self.tokens.get(at + 1).is_none_or(|t| !matches!(t.kind, Kind::Word | Kind::Quoted));
+        (last && self.place.is_folder(&token.text) == Some(true)).then_some((at, token.text.as_str()))
+    }
+
     /// A bare word at the furthest token, where only a path would do: behind one of `before` and
     /// in front of nothing or of one of `behind`.
     pub(super) fn bare_at_furthest(&self, before: &[&str], behind: &[&str]) -> Option<&'t str> {
-        let at = self.furthest.get().max(self.at);
-        let token = self.tokens.get(at).filter(|t| t.kind == Kind::Word)?;
+        let furthest = self.furthest.get().max(self.at);
+        // A quote was read before it turned out to be no path.
+        let read =
+            furthest.checked_sub(1).filter(|at| self.tokens.get(*at).is_some_and(|t| t.kind == Kind::Quoted));
+        let at = read.unwrap_or(furthest);
+        let token = self.tokens.get(at).filter(|t| matches!(t.kind, Kind::Word | Kind::Quoted))?;
         let announced = self.tokens.get(at.checked_sub(1)?)?;
         let ends = self.tokens.get(at + 1).is_none_or(|t| match t.kind {
             Kind::Word => behind.contains(&t.lower.as_str()),
             Kind::Quoted => false,
             Kind::Comma | Kind::Semicolon | Kind::Stop | Kind::Newline => true,
         });
-        let plain = token.text.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '/'));
+        let quoted = token.kind == Kind::Quoted && !token.text.contains(char::is_control);
+        let plain = quoted || token.text.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '/'));
         let led = announced.kind == Kind::Word && before.contains(&announced.lower.as_str());
         (plain && led && ends && !named::is_grammar(token)).then_some(token.text.as_str())
     }
@@ -131,6 +144,14 @@ impl<'t> Cursor<'t> {
         let token = self.peek().filter(|token| fits(token))?;
         self.bump();
         Some(token)
+    }
+
+    /// Takes a comma with no space on either side, as in `sed -n 1,2p`.
+    pub(super) fn glued_comma(&mut self) -> bool {
+        let around =
+            (self.at.checked_sub(1).and_then(|at| self.tokens.get(at)), self.tokens.get(self.at + 1));
+        let (Some(before), Some(after)) = around else { return false };
+        self.take(|t| t.kind == Kind::Comma && before.end == t.start && t.end == after.start).is_some()
     }
 
     pub(super) fn word(&mut self, fits: impl FnOnce(&Token) -> bool) -> Option<&'t Token> {

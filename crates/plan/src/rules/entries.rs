@@ -5,7 +5,7 @@
 
 use super::conditions::{is_ending, is_glob, quality, whole};
 use super::cursor::{Cursor, Table};
-use super::extent::{HIDDEN, ONLY, RECURSION};
+use super::extent::{DETAILS, HIDDEN, ONLY, RECURSION};
 use super::named::{self, Named};
 use super::search::Sought;
 use super::token::{Kind, Token};
@@ -45,6 +45,10 @@ pub(super) struct Entries {
     /// The name is a pattern that stands in a path, as a shell has it.
     pub(super) expanded: bool,
     pub(super) places: Vec<Named>,
+    /// "everything", "items": too little to be said without a place.
+    pub(super) vague: bool,
+    /// Size and time of each are wanted, too.
+    pub(super) details: bool,
     /// The noun is in the singular.
     pub(super) one: bool,
     /// What to say instead of a condition that may mean two things.
@@ -297,6 +301,7 @@ pub(super) fn entries(c: &mut Cursor<'_>) -> Option<Entries> {
             }
         }
         let noun = c.since(noun_from).to_ascii_lowercase();
+        e.vague = matches!(noun.as_str(), "everything" | "anything" | "items" | "entries");
         let one = matches!(noun.as_str(), "file" | "folder" | "directory");
         e.one = one;
         // "the largest file" is one, "the largest files" are all of them in that order.
@@ -375,6 +380,16 @@ fn before_noun(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
     if c.accept(&["hidden", "dot"]) {
         return set(&mut e.name, ".*".to_owned());
     }
+    let text = c.attempt(|c| {
+        c.need(&["text"])?;
+        c.peek().filter(|t| matches!(t.lower.as_str(), "file" | "files")).map(|_| ())
+    });
+    if text.is_some() {
+        return set(&mut e.unclear, "say \".txt files\" for those whose names end so");
+    }
+    if let Some(endings) = c.attempt(several_endings) {
+        return set(&mut e.name, format!("*.{{{}}}", endings.join(",")));
+    }
     let kind = c.attempt(|c| {
         c.choose(KINDS).filter(|_| c.peek().is_some_and(|t| matches!(t.lower.as_str(), "file" | "files")))
     });
@@ -392,6 +407,32 @@ fn before_noun(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
     set(&mut e.name, glob.text.clone())
 }
 
+/// ".py or .rs files", "python and rust files", "*.py and *.rs".
+fn several_endings(c: &mut Cursor<'_>) -> Option<Vec<String>> {
+    let mut all: Vec<String> = Vec::new();
+    let mut patterns = true;
+    loop {
+        let ending = match c.choose(KINDS) {
+            Some(ending) => {
+                patterns = false;
+                ending.to_owned()
+            }
+            None => {
+                let token = c.word(|t| is_ending(t.text.strip_prefix('*').unwrap_or(&t.text)))?;
+                patterns &= token.text.starts_with('*');
+                token.text.trim_start_matches(['*', '.']).to_owned()
+            }
+        };
+        all.push(ending);
+        let comma = c.punctuation(Kind::Comma);
+        if !c.accept(&["or", "and", "and/or", "and all"]) && !comma {
+            break;
+        }
+    }
+    let noun = c.peek().is_some_and(|t| matches!(t.lower.as_str(), "file" | "files"));
+    (all.len() > 1 && (noun || patterns)).then_some(all)
+}
+
 /// "in: /tmp", "the folder: /tmp"
 pub(super) fn colon(c: &mut Cursor<'_>) {
     c.take(|t| t.kind == Kind::Stop && t.text == ":");
@@ -403,6 +444,10 @@ fn condition(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
     }
     if let Some(hidden) = c.choose(HIDDEN) {
         return set(&mut e.hidden, hidden);
+    }
+    if !e.details && c.accept(DETAILS) {
+        e.details = true;
+        return Some(());
     }
     if let Some(only) = c.choose(ONLY) {
         return set(&mut e.only, only);

@@ -1,4 +1,5 @@
-//! How far a description of files reaches: below the folder, hidden ones, only files or folders.
+//! How far a description of files reaches: below the folder, hidden ones, only files or folders; and how much is
+//! told of each.
 
 use super::cursor::Table;
 use crate::FindKind;
@@ -103,4 +104,33 @@ pub(super) const ONLY: &Table<FindKind> = &[
     ("directories only", FindKind::Folder),
     ("but only folders", FindKind::Folder),
     ("but only directories", FindKind::Folder),
+];
+
+/// Ask for the size and the time of the last change of each.
+pub(super) const DETAILS: &[&str] = &[
+    "with details",
+    "in detail",
+    "with their details",
+    "in long format",
+    "with sizes",
+    "with size",
+    "with their sizes",
+    "with its size",
+    "with the sizes",
+    "with sizes and dates",
+    "with size and date",
+    "with their sizes and dates",
+    "with dates",
+    "with their dates",
+    "with modification times",
+    "with modification dates",
+    "with their modification times",
+    "with timestamps",
+    "with permissions",
+    "with their permissions",
+    "along with their sizes",
+    "including sizes",
+    "including their sizes",
+    "showing sizes",
+    "showing their sizes",
 ];

@@ -3,6 +3,7 @@
 //! Promises: a pattern means what it means to `grep`; an option that changes what is found is
 //! honoured, and one that is not known here refuses the goal.
 
+use super::bare::is_article;
 use super::clause::Clause;
 use super::cursor::Cursor;
 use super::search::{self, Sought};
@@ -38,12 +39,18 @@ pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
         Some(sought) => sought,
         None => {
             let quoted = c.take(|t| t.kind == Kind::Quoted);
-            let token = quoted.or_else(|| c.word(|t| !search::is_article(t) && !t.text.starts_with('-')))?;
+            let token = quoted.or_else(|| c.word(|t| !is_article(t) && !t.text.starts_with('-')))?;
             let (pattern, regex) = match syntax {
                 _ if spoken => (token.text.clone(), false),
                 Syntax::Fixed => (token.text.clone(), false),
-                Syntax::Extended => (extended(&token.text)?, true),
-                Syntax::Basic => basic(&token.text)?,
+                Syntax::Extended => match extended(&token.text) {
+                    Some(regex) => (regex, true),
+                    None => return Some(Clause::Unclear(OTHER_PATTERN)),
+                },
+                Syntax::Basic => match basic(&token.text) {
+                    Some(meant) => meant,
+                    None => return Some(Clause::Unclear(OTHER_PATTERN)),
+                },
             };
             Sought { regex, ..search::sought(&pattern, false)? }
         }
@@ -55,9 +62,16 @@ pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
     search::finish(c, sought, of)
 }
 
+const OTHER_PATTERN: &str = "this pattern means something to grep that is not known here; \
+                             say \"run `grep …`\", or \"find the lines matching the regex '…' in …\"";
+
 /// `-rn`, of options that this file knows.
 fn is_known(token: &Token) -> bool {
-    let options = token.text.strip_prefix('-').unwrap_or_default();
+    is_option(&token.text)
+}
+
+pub(super) fn is_option(word: &str) -> bool {
+    let options = word.strip_prefix('-').unwrap_or_default();
     !options.is_empty()
         && options.chars().all(|option| matches!(option, 'i' | 'E' | 'F' | 'r' | 'R' | 'n' | 'H'))
 }
@@ -97,7 +111,7 @@ fn class<'p>(rest: &'p str, regex: &mut String) -> Option<&'p str> {
 }
 
 /// A basic regular expression in the syntax of the `regex` crate, and whether it is more than a
-/// plain text. Escapes are left out: what they mean differs from one `grep` to another.
+/// plain text. The escapes of GNU `grep` are known that mean the same here; others are left out.
 fn basic(pattern: &str) -> Option<(String, bool)> {
     if !pattern.contains(['.', '[', '*', '^', '$', '\\']) {
         return Some((pattern.to_owned(), false));
@@ -105,14 +119,27 @@ fn basic(pattern: &str) -> Option<(String, bool)> {
     let mut regex = String::new();
     let mut rest = pattern;
     while let Some(c) = rest.chars().next() {
-        let first = rest.len() == pattern.len();
         rest = rest.strip_prefix(c)?;
         match c {
-            '\\' => return None,
+            '\\' => {
+                let escaped = rest.chars().next()?;
+                rest = rest.strip_prefix(escaped)?;
+                match escaped {
+                    // What repeats needs something before it.
+                    '+' | '?' | '{' if begins(&regex) => return None,
+                    '|' | '+' | '?' | '(' | ')' | '{' | '}' => regex.push(escaped),
+                    '.' | '[' | ']' | '*' | '^' | '$' | '\\' => {
+                        regex.push('\\');
+                        regex.push(escaped);
+                    }
+                    '/' | '-' | '"' | '\'' => regex.push(escaped),
+                    _ => return None,
+                }
+            }
             '[' => rest = class(rest, &mut regex)?,
-            '^' if first => regex.push('^'),
-            '$' if rest.is_empty() => regex.push('$'),
-            '*' if !matches!(regex.as_str(), "" | "^") => regex.push('*'),
+            '^' if opens(&regex) => regex.push('^'),
+            '$' if rest.is_empty() || rest.starts_with("\\|") || rest.starts_with("\\)") => regex.push('$'),
+            '*' if !begins(&regex) => regex.push('*'),
             '.' => regex.push('.'),
             '^' | '$' | '*' | '+' | '?' | '(' | ')' | '{' | '}' | '|' | ']' => {
                 regex.push('\\');
@@ -121,7 +148,19 @@ fn basic(pattern: &str) -> Option<(String, bool)> {
             plain => regex.push(plain),
         }
     }
-    Some((regex, true))
+    // `\\{,3\\}` is none of the `regex` crate.
+    (!regex.contains("{,")).then_some((regex, true))
+}
+
+/// Whether a pattern or a branch of it begins here.
+fn opens(regex: &str) -> bool {
+    let escaped = regex.ends_with(r"\(") || regex.ends_with(r"\|");
+    regex.is_empty() || (regex.ends_with(['(', '|']) && !escaped)
+}
+
+/// Whether nothing stands yet in a pattern or a branch of it that could be repeated.
+fn begins(regex: &str) -> bool {
+    opens(regex) || regex.strip_suffix('^').is_some_and(opens)
 }
 
 #[cfg(test)]
@@ -141,7 +180,13 @@ mod tests {
             ("[a", None),
             ("[]a]", None),
             ("[[:digit:]]", None),
-            (r"a\|b", None),
+            (r"a\|b", Some(("a|b", true))),
+            (r"^\(a\|^b*\)\{2,3\}$", Some(("^(a|^b*){2,3}$", true))),
+            (r"a\+\.\*", Some((r"a+\.\*", true))),
+            (r"\(*a\)", Some((r"(\*a)", true))),
+            (r"\+a", None),
+            (r"\(a\)\1", None),
+            (r"\ba", None),
         ];
         for (pattern, meant) in cases {
             assert_eq!(basic(pattern), meant.map(|(text, regex)| (text.to_owned(), regex)), "{pattern}");

@@ -89,8 +89,19 @@ const ASKED: &[&str] = &[
 ];
 
 pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
-    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 8] =
-        [described, listed, shown, searched, asked_holding, bare, find_command, changed];
+    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 11] = [
+        described,
+        listed,
+        shown,
+        searched,
+        asked_holding,
+        bare,
+        tree,
+        exists,
+        find_command,
+        changed,
+        plainly_shown,
+    ];
     let readings = forms.into_iter().filter_map(|form| c.attempt_from(form));
     let (after, clause) =
         readings.reduce(|best, next| if next.0.at() > best.0.at() { next } else { best })?;
@@ -101,34 +112,96 @@ pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
 /// "list all .log files in /var/log", with its place; or a whole goal without one, so that the
 /// refusal can say what is missing.
 fn described(c: &mut Cursor<'_>) -> Option<Clause> {
-    let clause = placeless(c)?;
-    let mut end = c.clone();
-    super::words::closing(&mut end);
-    match &clause {
-        Clause::List(e) | Clause::Find(e) if !e.places.is_empty() || end.is_done() => Some(clause),
-        _ => None,
-    }
+    placeless(c).filter(|clause| matches!(clause, Clause::List(_) | Clause::Find(_)))
 }
 
-/// "ls -la" as a whole goal, so that the refusal can say what is missing.
+/// `ls -la`, `tree` without a folder.
 fn bare(c: &mut Cursor<'_>) -> Option<Clause> {
-    c.need(&["ls", "list", "dir"])?;
-    let option =
-        |text: &str| text.strip_prefix('-').is_some_and(|o| o.chars().all(|c| LS_OPTIONS.contains(c)));
-    while c.word(|token| option(&token.text)).is_some() {}
+    let mut e = Entries { noun: entries::Noun::Any, ..Entries::default() };
+    e.vague = c.clone().accept(&["list"]);
+    match c.choose(&[("ls", false), ("list", false), ("dir", false), ("tree", true)])? {
+        true => e.recursive = Some(true),
+        false => while c.attempt(|c| options(c, &mut e)).is_some() {},
+    }
     let mut end = c.clone();
     super::words::closing(&mut end);
-    end.is_done().then(|| Clause::List(Box::default()))
+    end.is_done().then(|| Clause::List(Box::new(e)))
+}
+
+/// "show src", where it lies.
+fn plainly_shown(c: &mut Cursor<'_>) -> Option<Clause> {
+    if c.clone().accept(super::read::QUESTIONS) {
+        return None;
+    }
+    c.need(SHOW)?;
+    named::folder(c).map(Clause::Show)
+}
+
+/// "show the tree of src", `tree src`
+fn tree(c: &mut Cursor<'_>) -> Option<Clause> {
+    if !c.accept(&["tree"]) {
+        c.need(SHOW)?;
+        c.accept(&["the", "a"]);
+        c.need(&["tree", "directory tree", "folder tree", "file tree", "tree view"])?;
+        c.need(&["of", "for"])?;
+    }
+    let places = named::several(c, named::folder)?;
+    let recursive = Some(true);
+    Some(Clause::List(Box::new(Entries {
+        noun: entries::Noun::Any,
+        places,
+        recursive,
+        ..Entries::default()
+    })))
+}
+
+/// "does FILE exist?", "check whether FILE exists": looked for by its name where it would lie.
+fn exists(c: &mut Cursor<'_>) -> Option<Clause> {
+    if !c.accept(&["does", "do", "is"]) {
+        c.need(&[
+            "check if",
+            "check whether",
+            "check that",
+            "see if",
+            "see whether",
+            "tell me if",
+            "tell me whether",
+        ])?;
+    }
+    let of = named::either(c)?;
+    c.need(&["exist", "exists", "there"])?;
+    let path = of.path.trim_end_matches('/');
+    let (place, name) = match path.rsplit_once('/') {
+        Some(("", name)) => ("/", name),
+        Some((place, name)) => (place, name),
+        None => (".", path),
+    };
+    if matches!(name, "" | "." | ".." | "~") || name.contains(['*', '?']) {
+        return None;
+    }
+    Some(Clause::Find(Box::new(Entries {
+        noun: entries::Noun::Any,
+        name: Some(whole(name)),
+        recursive: Some(false),
+        hidden: Some(true),
+        places: vec![named::Named { path: place.to_owned(), called: Called::Folder }],
+        ..Entries::default()
+    })))
 }
 
 /// "find the largest file", behind a place that was named before.
 pub(super) fn placeless(c: &mut Cursor<'_>) -> Option<Clause> {
     let find = c.accept(FIND);
+    // "what are files" asks for no list.
+    let asked = !find && c.clone().accept(super::read::QUESTIONS);
     if !find && !c.accept(LIST) {
         c.need(SHOW)?;
         c.accept(&["what", "which"]);
     }
     let mut e = if find { quoted_name(c).or_else(|| entries::entries(c))? } else { entries::entries(c)? };
+    let has = c.accept(&["do i have", "do we have"]);
+    let told = has || e.sort.is_some() || e.limit.is_some() || e.is_aged() || e.size.is_some();
+    e.vague |= asked && !told && e.containing.is_none();
     if e.places.is_empty() && c.accept(&["does", "do"]) {
         e.places = named::several(c, named::folder)?;
         c.need(&["contain", "hold", "have"])?;
@@ -162,7 +235,9 @@ pub(super) fn again(c: &mut Cursor<'_>, find: bool) -> Option<Clause> {
 /// of files and where they are leaves nothing to do but show them.
 pub(super) fn without_verb(c: &mut Cursor<'_>) -> Option<Clause> {
     let e = entries::entries(c)?;
-    (e.limit.is_some() && !e.places.is_empty()).then(|| Clause::List(Box::new(e)))
+    let described = e.is_aged() || e.size.is_some() || e.containing.is_some() || e.name.is_some();
+    let files = e.noun == entries::Noun::Files && described;
+    (e.limit.is_some() || files).then(|| Clause::List(Box::new(e)))
 }
 
 /// "search /var/log for *.gz files"
@@ -223,7 +298,8 @@ fn options(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
             't' => e.sort = Some(SortBy::Newest),
             'S' => e.sort = Some(SortBy::Largest),
             'r' => e.sort = Some(reversed(e.sort?)?),
-            // `-l`, `-h`, `-1`, `-F`, `-p`: how an entry is shown.
+            'l' => e.details = true,
+            // `-h`, `-1`, `-F`, `-p`: how an entry is shown.
             _ => {}
         }
     }
@@ -267,7 +343,7 @@ fn shown(c: &mut Cursor<'_>) -> Option<Clause> {
 fn asked_holding(c: &mut Cursor<'_>) -> Option<Clause> {
     c.need(&["which", "what"])?;
     let e = entries::entries(c)?;
-    (e.containing.is_some() && !e.places.is_empty()).then(|| Clause::List(Box::new(e)))
+    e.containing.is_some().then(|| Clause::List(Box::new(e)))
 }
 
 /// `find FOLDER -name '*.log' -type f`, as on a command line, with the options that say as much as

@@ -14,6 +14,7 @@
 
 mod argv;
 mod back;
+mod bare;
 mod build;
 mod clause;
 mod compare;
@@ -27,7 +28,9 @@ mod fetch;
 mod globbed;
 mod grep;
 mod hash;
+mod lines;
 mod list;
+mod machine;
 mod named;
 mod place;
 mod read;

@@ -219,8 +219,10 @@ pub(super) fn file(c: &mut Cursor<'_>) -> Option<Named> {
         let token = c.take(|t| match t.kind {
             Kind::Word | Kind::Quoted => {
                 let certain = is_certain(&t.text) || place.knows(&t.text);
+                // "notes" is one where it lies.
+                let lies_here = place.is_folder(&t.text) == Some(false) && !is_grammar(t);
                 !t.text.contains('\n')
-                    && ((has_path_form(t) && certain) || is_bare_file(t) || is_quoted_file(t))
+                    && ((has_path_form(t) && certain) || is_bare_file(t) || is_quoted_file(t) || lies_here)
             }
             Kind::Comma | Kind::Semicolon | Kind::Stop | Kind::Newline => false,
         })?;
@@ -249,7 +251,8 @@ pub(super) fn folder(c: &mut Cursor<'_>) -> Option<Named> {
         };
         // "src" is one where it lies.
         let lies_here = |t: &Token| {
-            t.kind == Kind::Word && !t.text.contains('/') && place.knows(&t.text) && !is_grammar(t)
+            let bare = t.kind == Kind::Word && !is_grammar(t);
+            !t.text.contains('/') && place.knows(&t.text) && (bare || t.kind == Kind::Quoted)
         };
         let token = c.take(|t| {
             let fits = formed(t) || lies_here(t) || t.kind == Kind::Quoted;

@@ -20,6 +20,8 @@ pub struct Place {
     /// The names of what lies in `cwd`, as far as they are known: what an argument of a command
     /// is told by to be a file there. Empty: no relative argument is taken for one.
     pub entries: BTreeSet<String>,
+    /// Those of them that are folders.
+    pub folders: BTreeSet<String>,
     /// What those can read who will read the plan. What a goal leaves to the planner is written for them.
     pub readers: Edition,
 }
@@ -45,6 +47,11 @@ impl Place {
     /// Whether a relative path begins with the name of something that is known to lie here.
     pub(super) fn knows(&self, path: &str) -> bool {
         self.cwd.is_some() && path.split('/').next().is_some_and(|first| self.entries.contains(first))
+    }
+
+    /// Whether what lies here under this name is a folder, if that is known.
+    pub(super) fn is_folder(&self, name: &str) -> Option<bool> {
+        self.knows(name).then(|| self.folders.contains(name)).filter(|_| !name.contains('/'))
     }
 
     /// The absolute path that `path` means here.

@@ -61,8 +61,9 @@ pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
 
 /// "show the first 5 lines of FILE".
 fn edge(c: &mut Cursor<'_>) -> Option<Clause> {
+    // "the first 3 lines of FILE" says it without a verb, too.
     if !c.accept(READ) && !c.accept(&["list", "read"]) {
-        c.need(SHOW)?;
+        c.accept(SHOW);
     }
     c.accept(&["only", "just"]);
     let owner = c.attempt(whom::owner);
@@ -96,11 +97,20 @@ fn edge(c: &mut Cursor<'_>) -> Option<Clause> {
 
 /// `head FILE`, `tail -n 20 FILE`, "show the head of FILE".
 fn head_or_tail(c: &mut Cursor<'_>) -> Option<Clause> {
-    c.attempt(|c| {
+    let shown = c.attempt(|c| {
         c.need(SHOW)?;
         c.need(&["the"])
     });
-    let first = c.choose(&[("head", true), ("tail", false)])?;
+    let first = match shown {
+        Some(()) => c.choose(&[
+            ("head", true),
+            ("tail", false),
+            ("beginning", true),
+            ("start", true),
+            ("end", false),
+        ])?,
+        None => c.choose(&[("head", true), ("tail", false)])?,
+    };
     let count = c.attempt(|c| {
         if c.accept(&["-n"]) {
             return number(c);

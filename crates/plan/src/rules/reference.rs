@@ -2,8 +2,8 @@
 
 use super::cursor::Table;
 use super::{
-    argv, clause, conditions, count, disk, entries, extent, fetch, hash, list, named, place::Place, plan,
-    read, run, search, whom, words,
+    argv, clause, conditions, count, disk, entries, extent, fetch, hash, list, machine, named, place::Place,
+    plan, read, run, search, whom, words,
 };
 use crate::Instruction;
 use std::fmt::Write;
@@ -23,7 +23,9 @@ const KINDS: &[Kind] = &[
                whatever lies in the folder, as with `ls`; \"only files\" leaves folders out, and so does a condition, an order, \
                a number, or a later step that works on the files. Hidden entries are shown only when asked for: with \"all files\", \
                \"every folder\" or \"everything\", with the words below, with `ls -a`, or by a name that begins with a dot; a pattern \
-               or an ending (`*.log`, \"all .log files\") fits no hidden name, as in a shell. A listing of the files that hold a text is a \
+               or an ending (`*.log`, \"all .log files\") fits no hidden name, as in a shell. Without a folder the current one of \
+               `octollm run` is meant, here and for counts and searches by name, age and size, unless the goal has spoken of another \
+               before; `ls -l` and the words for details tell the permissions, the size and the last change of each. A listing of the files that hold a text is a \
                search, which looks into folders below and hidden files, too. Folders alone \
                are not put in order by size: \"Disk use\" says how much lies in each.",
         begins: &[list::LIST, words::SHOW],
@@ -32,6 +34,7 @@ const KINDS: &[Kind] = &[
             "list all files in ~/Documents including hidden ones, recursively",
             "show me the 5 largest files in /var/log",
             "list .log files in /var/log older than a week",
+            "list files sorted by size",
             "What is in /tmp?",
         ],
     },
@@ -47,6 +50,8 @@ const KINDS: &[Kind] = &[
             "find files in /etc containing 'localhost'",
             "find the 3 newest files in /var/log",
             "find files in ~/notes changed today",
+            "find .py or .rs files in ~/src",
+            "does ~/notes/todo.txt exist?",
         ],
     },
     Kind {
@@ -74,13 +79,15 @@ const KINDS: &[Kind] = &[
             "wc -l /etc/passwd",
             "how many .log files are in /var/log?",
             "count the words in the text 'to be or not to be'",
+            "how many lines in notes.txt contain 'milk'?",
         ],
     },
     Kind {
         title: "Search in text",
         says: "Shows the lines that hold a text; in a folder, those of all files below it. The text stands in quotes or after \"the \
                word\"; a single plain word may stand bare after \"search for\" and \"mention\", one that is written as in a program \
-               (`TODO`, `max_retries`) also after \"containing\". The pattern of `grep` is a basic regular expression.",
+               (`TODO`, `max_retries`) also after \"containing\". The pattern of `grep` is a basic regular expression; \
+               of its escapes `\\|`, `\\+`, `\\?`, `\\(…\\)`, `\\{…\\}` and those of single characters are known.",
         begins: &[search::SEARCH],
         examples: &[
             "search for 'timeout' in /var/log/syslog ignoring case",
@@ -89,6 +96,25 @@ const KINDS: &[Kind] = &[
             "search for the word error in all .log files in /var/log",
             "grep -i localhost /etc/hosts",
         ],
+    },
+    Kind {
+        title: "Lines of a file",
+        says: "Some of a file's lines, or all of them in order, turned around or numbered, by a standard program in the locked \
+               room (`sed`, `sort`, `tac`, `cat`).",
+        begins: &[&["show line", "show lines", "sort", "reverse", "number the lines of", "show … sorted"]],
+        examples: &[
+            "show lines 3 to 7 of notes.txt",
+            "sort names.txt in reverse",
+            "show notes.txt with line numbers",
+        ],
+    },
+    Kind {
+        title: "The date and the folder",
+        says: "The date and time of the machine, and the folder that relative paths start from. Programs run in a locked room, as \
+               nobody: of users, processes, memory and free space on disks they see nothing, so that goals that ask for these are \
+               refused.",
+        begins: &[machine::DATE, machine::HERE],
+        examples: &["what is the date?", "pwd"],
     },
     Kind {
         title: "Hash",
@@ -133,8 +159,10 @@ const KINDS: &[Kind] = &[
                argument that begins with `../`, or with the name of something in the folder in which `octollm run` was \
                started, means the file there and may be read, not changed; a word without a dot or slash, and that folder \
                itself (`ls .`), do so only for the programs below whose arguments are files, for the files of `grep` and for the \
-               folders of `find`. Programs that remove, move or re-own files (`rm`, `mv`, `chmod`, …) may only do so with what an \
-               earlier command of the goal has made.",
+               folders of `find`. Programs that remove, move, re-own or overwrite files (`rm`, `mv`, `chmod`, `tee`, `ln`, …) may only do \
+               so with what an earlier command of the goal has made. Programs have no network: `curl` and the like are refused \
+               behind \"run\", and \"fetch\" gets a URL. \"Run\" may be left out before programs that tell something \
+               (`grep -c x notes.txt`, `sed -n 1,2p notes.txt`, `cargo --version`).",
         begins: &[run::RUN],
         examples: &["run `uname -a`", "execute echo hello", "run the command ls -la /tmp"],
     },
@@ -180,7 +208,7 @@ pub fn reference() -> String {
     }
     conditions(&mut page);
     paths(&mut page);
-    page
+    wrapped(&page)
 }
 
 /// The tool calls of a goal, as JSON; none when it is refused, which a test forbids.
@@ -216,6 +244,7 @@ fn conditions(page: &mut String) {
     row(page, "Text in files, in quotes", search::HOLDING);
     row(page, "Folders below", extent::RECURSION);
     row(page, "Hidden entries", extent::HIDDEN);
+    list(page, "Details", extent::DETAILS);
     row(page, "Upper and lower case in a search", search::CASE);
     row(page, "What is counted", count::THINGS);
     row(page, "Digests", hash::FUNCTIONS);
@@ -236,8 +265,9 @@ fn paths(page: &mut String) {
     page.push_str(
         "A path is a word with a slash, one that begins with `~`, `.` or `..`; a bare name counts as a file when it has one of the \
          endings below, and any name counts in quotes behind \"the file\" or \"the folder\", and bare behind \
-         \"the file named\"; `octollm run` knows what lies in the current folder by its bare name where a folder or a place to \
-         search is named. The name at a path's end may have a `*` where files are meant and it stands in no quotes; in quotes `*` and `?` are characters of the name (`src/*.rs`, `src/**/*.rs`). Spaces are escaped with a \
+         \"the file named\"; `octollm run` knows what lies in the current folder by its name, bare or in quotes. The name at a \
+         path's end may have a `*` where files are meant and it stands in no quotes (`src/*.rs`, `src/**/*.rs`); in quotes `*` \
+         and `?` are characters of the name. Spaces are escaped with a \
          backslash or stand in quotes (`'`, `\"`, `` ` ``). Relative paths start from the folder in which `octollm run` was started; \
          `octollm serve` refuses them. Paths with slashes that end in no such ending (`client/server`) are written `./client/server` \
          when they are read, hashed or compared, and everywhere when nothing of the first name lies in the current folder.\n\n",
@@ -263,6 +293,34 @@ fn row<T>(page: &mut String, title: &str, table: &Table<T>) {
 fn list(page: &mut String, title: &str, phrases: &[&str]) {
     put(page, format_args!("- {title}: {}.\n", quoted(phrases.to_vec())));
 }
+
+/// The page with its long lines broken at spaces, but for the tool calls, which are code.
+fn wrapped(page: &str) -> String {
+    let mut out = String::with_capacity(page.len() + page.len() / 64);
+    for line in page.lines() {
+        let code = line.starts_with("  - `");
+        let indent = if line.starts_with("- ") { "  " } else { "" };
+        let mut width = 0;
+        for (at, word) in line.split(' ').enumerate() {
+            let length = word.chars().count();
+            if at > 0 && !code && width + 1 + length > WIDTH {
+                out.push('\n');
+                out.push_str(indent);
+                width = indent.len();
+            } else if at > 0 {
+                out.push(' ');
+                width += 1;
+            }
+            out.push_str(word);
+            width += length;
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// The longest line, in characters.
+const WIDTH: usize = 120;
 
 fn quoted(phrases: Vec<&str>) -> String {
     phrases.iter().map(|phrase| format!("*{phrase}*")).collect::<Vec<_>>().join(", ")

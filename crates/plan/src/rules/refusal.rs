@@ -19,7 +19,8 @@ pub enum NotUnderstood {
     },
     /// A bare word where only a file or a folder would do.
     #[error(
-        "{name:?} is no path by its looks: write ./{name}, or its whole path, if a file or folder is meant. {REMEDY}"
+        "{name:?} is no path by its looks: write {}, or its whole path, if a file or folder is meant. {REMEDY}",
+        if name.contains(' ') { format!("'./{name}'") } else { format!("./{name}") }
     )]
     BareName {
         /// As written, cut at 120 characters.
@@ -92,6 +93,28 @@ pub enum NotUnderstood {
         /// Its program.
         program: String,
     },
+    /// The same where an earlier command may have made such a file: the name means the user's.
+    #[error(
+        "{name:?} in the command {command:?} means what is yours, and a command may only read that. Run {program} \
+         yourself, or give what the goal makes a relative name that nothing in your folder has"
+    )]
+    ChangesYours {
+        /// The command, cut at 120 characters.
+        command: String,
+        /// Its program.
+        program: String,
+        /// The argument as written, cut at 120 characters.
+        name: String,
+    },
+    /// A command that could only work with a network.
+    #[error(
+        "the command {command:?} needs a network, and a command has none: it runs in a locked room. \
+         \"fetch https://…\" gets what lies at a URL; run other programs yourself"
+    )]
+    NoNetwork {
+        /// The command, cut at 120 characters.
+        command: String,
+    },
     /// A quote that is never closed.
     #[error("the quote at {from:?} is never closed")]
     UnclosedQuote {
@@ -138,6 +161,8 @@ impl NotUnderstood {
             | NotUnderstood::BadUrl { .. }
             | NotUnderstood::BadCommand { .. }
             | NotUnderstood::ChangesFiles { .. }
+            | NotUnderstood::ChangesYours { .. }
+            | NotUnderstood::NoNetwork { .. }
             | NotUnderstood::UnclosedQuote { .. }
             | NotUnderstood::UnseenCharacter(_)
             | NotUnderstood::Empty

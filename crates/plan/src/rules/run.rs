@@ -6,10 +6,10 @@
 
 use super::clause::{AND, Clause, THEN};
 use super::cursor::Cursor;
-use super::named;
 use super::place::Place;
 use super::token::{Kind, Token};
 use super::words::SHOW;
+use super::{grep, named};
 
 /// A command as the goal writes it, not yet cut into arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +105,11 @@ pub(super) const PROGRAMS: &[&str] = &[
     "cp",
     "chmod",
     "chown",
+    "ln",
+    "unlink",
+    "truncate",
+    "shred",
+    "dd",
     "systemctl",
     "journalctl",
     "dmesg",
@@ -278,6 +283,96 @@ pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
     bare(c, called).map(|line| Clause::Run(Command { line }))
 }
 
+/// Programs that tell something of a text or of files: `sed -n 1,2p notes.txt` is a command also without "run".
+/// What shows what a goal cannot do stands here, too. With other names that are no English words only what looks
+/// like an argument follows.
+const TELLING: &[&str] = &[
+    "ls",
+    "echo",
+    "printf",
+    "wc",
+    "sed",
+    "awk",
+    "realpath",
+    "readlink",
+    "dirname",
+    "basename",
+    "sha256sum",
+    "sha512sum",
+    "sha1sum",
+    "md5sum",
+    "zcat",
+    "xxd",
+    "hexdump",
+    "od",
+    "seq",
+    "stat",
+    "tac",
+    "uniq",
+    "diff",
+    "cmp",
+    "jq",
+    "du",
+    "rmdir",
+    "rm",
+    "mv",
+    "chmod",
+    "chown",
+    "unlink",
+    "truncate",
+    "shred",
+];
+/// The same of those that are English words, too: a path or an option must follow.
+const TELLING_ENGLISH: &[&str] = &["sort", "cut", "file", "find", "nl", "cat", "head"];
+/// Tell something without any argument.
+const ALONE: &[&str] = &["uname", "hostname", "nproc"];
+/// What these make is the task's, and whoever leaves out "run" may want it here.
+const MAKING: &[&str] = &["mkdir", "cp", "tar", "gzip", "gunzip", "bzip2", "unzip"];
+const SAY_RUN: &str = "say \"run\" in front of it, or \"run `…`\", if it is a command; \
+                       it works in an empty folder of the task's own";
+
+/// A command as a goal's first words, without "run".
+pub(super) fn without_verb(c: &mut Cursor<'_>) -> Option<Clause> {
+    c.last_resort(told_by_its_name)
+}
+
+fn told_by_its_name(c: &mut Cursor<'_>) -> Option<Clause> {
+    let program = c.peek().filter(|t| t.kind == Kind::Word && is_program(&t.text))?.text.as_str();
+    let from = c.at();
+    let mut all = c.clone();
+    let line = bare(&mut all, true)?;
+    // A dash that a text program has made of `-`.
+    if line.contains(['–', '—']) {
+        return None;
+    }
+    let arguments = all.at() > from + 1;
+    let telling = match program {
+        // With options that are known here it is no command.
+        "grep" | "egrep" => line.split(' ').any(|word| word.starts_with('-') && !grep::is_option(word)),
+        _ => TELLING.contains(&program),
+    };
+    if (telling && arguments) || (ALONE.contains(&program) && !arguments) {
+        *c = all;
+        return Some(Clause::Run(Command { line }));
+    }
+    let mut plainly = c.clone();
+    plainly.bump();
+    let place = c.place();
+    while plainly.glued_comma() || plainly.take(|t| is_argument(t, true, place)).is_some() {}
+    let known = PROGRAMS.contains(&program) && !MAKING.contains(&program);
+    let plain = arguments && plainly.at() == all.at();
+    if plain && (known || TELLING_ENGLISH.contains(&program)) && !matches!(program, "grep" | "egrep") {
+        *c = all;
+        return Some(Clause::Run(Command { line }));
+    }
+    // "git status" is one for sure, and "python tutorial" is none.
+    if !PROGRAMS.contains(&program) || matches!(program, "grep" | "egrep") {
+        return None;
+    }
+    *c = all;
+    Some(Clause::Unclear(SAY_RUN))
+}
+
 /// An unquoted command, up to the next joint between clauses.
 fn bare(c: &mut Cursor<'_>, called: bool) -> Option<String> {
     let from = c.at();
@@ -288,6 +383,9 @@ fn bare(c: &mut Cursor<'_>, called: bool) -> Option<String> {
         let mut ahead = c.clone();
         if ahead.accept(THEN) || ahead.accept(AND.get(..3).unwrap_or_default()) {
             break;
+        }
+        if c.glued_comma() {
+            continue;
         }
         let place = c.place();
         let Some(token) = c.take(|t| is_argument(t, english && first, place)) else { break };

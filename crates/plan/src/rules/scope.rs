@@ -95,10 +95,11 @@ pub(super) fn find_or_list(
             kind,
             sort: e.sort.unwrap_or_default(),
             limit: e.limit,
+            details: e.details && readers >= Edition::Second,
         });
     }
     // Before the second edition `find` had no words for either: what the goal does not say was shown, and nothing
-    // had to be there.
+    // had to be there, nor was more than a name told.
     let unsaid = readers < Edition::Second && e.hidden.is_none();
     Ok(ToolCall::Find {
         path,
@@ -112,6 +113,7 @@ pub(super) fn find_or_list(
         size: e.size.unwrap_or_default(),
         sort: e.sort.unwrap_or_default(),
         limit: e.limit,
+        details: e.details && readers >= Edition::Second,
         // `cat *.txt` fails where there is none, and "list *.txt" says so.
         required: e.expanded && used == Use::Inside && readers >= Edition::Second,
     })

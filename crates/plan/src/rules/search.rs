@@ -4,6 +4,7 @@
 //! search. A bare word counts as a text only after "search for", and not when it is plural or
 //! names what one would have to understand (bugs, meaning).
 
+use super::bare::{is_article, is_code, is_text, is_written};
 use super::clause::Clause;
 use super::cursor::{Cursor, Table};
 use super::grep;
@@ -122,104 +123,9 @@ pub(super) const CASE: &Table<bool> = &[
     ("respecting case", false),
 ];
 
-/// Words that name a judgement rather than a text. A plural does, too.
-const JUDGEMENTS: &[&str] = &[
-    "bug",
-    "issue",
-    "problem",
-    "vulnerability",
-    "mistake",
-    "typo",
-    "duplicate",
-    "secret",
-    "malware",
-    "virus",
-    "leak",
-    "flaw",
-    "weakness",
-    "clue",
-    "answer",
-    "information",
-    "info",
-    "data",
-    "anything",
-    "something",
-    "everything",
-    "nothing",
-    "evidence",
-    "meaning",
-    "inspiration",
-    "advice",
-    "help",
-    "me",
-    "it",
-    "them",
-    "that",
-    "this",
-    "files",
-    "folders",
-    "file",
-    "folder",
-    "lines",
-    "text",
-    "any",
-    "all",
-    "the",
-    "a",
-    "an",
-    "my",
-    "new",
-    "old",
-    "code",
-    "plagiarism",
-    "trouble",
-    "content",
-    "stuff",
-    "truth",
-    "treasure",
-    "love",
-    "happiness",
-    "life",
-    "sensitive",
-    "suspicious",
-    "interesting",
-    "unused",
-    "dead",
-    "what",
-    "where",
-    "who",
-    "how",
-    "why",
-    "whatever",
-    "corruption",
-    "performance",
-    "security",
-    "quality",
-    "syntax",
-    "grammar",
-    "spelling",
-    "music",
-    "song",
-    "audio",
-    "video",
-    "movie",
-    "film",
-    "photo",
-    "picture",
-    "image",
-    "book",
-    "document",
-    "spreadsheet",
-    "software",
-    "app",
-    "program",
-    "spam",
-    "porn",
-];
-
 pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
-    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 7] =
-        [grep::clause, text_first, place_first, lines, find_text, asked, asked_where];
+    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 8] =
+        [grep::clause, text_first, place_first, lines, counted, find_text, asked, asked_where];
     let readings = forms.into_iter().filter_map(|form| c.attempt_from(form));
     let (after, clause) = readings.max_by_key(|(after, _)| after.at())?;
     *c = after;
@@ -260,6 +166,11 @@ fn text_first(c: &mut Cursor<'_>) -> Option<Clause> {
     let mut sought = marked(c).or_else(|| if announced { bare(c, is_text) } else { None })?;
     sought.ignore_case = how.unwrap_or(false);
     case(c, &mut sought);
+    let mut end = c.clone();
+    super::words::closing(&mut end);
+    if announced && end.is_done() {
+        return Some(Clause::Unclear("say in which file or folder, such as \"in /tmp\""));
+    }
     c.need(INSIDE)?;
     let of = place(c)?;
     // "search 'x' in FOLDER" may look for a name.
@@ -305,7 +216,9 @@ fn lines(c: &mut Cursor<'_>) -> Option<Clause> {
         c.need(&["of", "for"])?;
     }
     let told = c.clone().choose(TEXT).is_some();
-    let mut sought = marked(c).or_else(|| if holding { bare(c, is_code) } else { None })?;
+    let marked = marked(c);
+    let plain = marked.is_none();
+    let mut sought = marked.or_else(|| if holding { bare(c, is_text) } else { None })?;
     case(c, &mut sought);
     let of = match place_before {
         Some(of) => of,
@@ -314,18 +227,56 @@ fn lines(c: &mut Cursor<'_>) -> Option<Clause> {
             place(c)?
         }
     };
+    // "lines that contain milk" of files asks for the word.
+    let of_files = matches!(&of, Whom::Named(all) if all.iter().all(is_file));
+    if plain && !of_files && !is_written(&sought.pattern) {
+        return None;
+    }
     // "lines matching '^x'" may mean the text as it stands.
     if matching && !told && sought.pattern.contains(['^', '$', '*', '+', '?', '|', '\\', '[', '(', '{']) {
-        return Some(Clause::Unclear("say \"matching the regex '…'\" or \"containing the text '…'\""));
+        return Some(Clause::Unclear(MATCHING));
     }
     finish(c, sought, of)
+}
+
+/// "count the lines with 'x' in FILE", "how many lines in FILE contain 'x'?"
+fn counted(c: &mut Cursor<'_>) -> Option<Clause> {
+    if !c.accept(&["how many lines"]) {
+        if c.accept(&["count"]) {
+            c.need(&["lines", "the lines", "all lines", "all the lines", "the number of lines"])?;
+        } else {
+            c.accept(SHOW);
+            c.need(&["the number of lines", "number of lines"])?;
+        }
+    }
+    let place_before = c.attempt(|c| {
+        c.need(&["in", "of", "from"])?;
+        place(c)
+    });
+    let held = c.choose(HOLDING)?;
+    let told = c.clone().choose(TEXT).is_some();
+    let mut sought = marked(c).or_else(|| bare(c, is_text))?;
+    case(c, &mut sought);
+    let of = match place_before {
+        Some(of) => of,
+        None => {
+            c.need(&["in", "from", "of", "inside", "within", "under"])?;
+            place(c)?
+        }
+    };
+    case(c, &mut sought);
+    if held == Holding::Pattern && !told {
+        return Some(Clause::Unclear(MATCHING));
+    }
+    Some(Clause::CountHolding { sought, of })
 }
 
 /// "find 'x' in FILE", "is 'x' in FILE?"
 fn find_text(c: &mut Cursor<'_>) -> Option<Clause> {
     c.need(&["find", "locate", "is"])?;
     let told = c.clone().choose(TEXT).is_some();
-    let mut sought = marked(c).filter(|s| !s.pattern.contains('*') || s.regex)?;
+    let quoted = c.attempt(marked).filter(|s| !s.pattern.contains('*') || s.regex);
+    let mut sought = quoted.or_else(|| bare(c, is_code))?;
     case(c, &mut sought);
     c.need(&["in", "inside", "within", "under"])?;
     let of = place(c)?;
@@ -357,8 +308,17 @@ fn asked(c: &mut Cursor<'_>) -> Option<Clause> {
     } else {
         c.need(&["contain", "contains", "include", "includes", "have", "has"])?;
     }
-    let sought = marked(c).or_else(|| bare(c, if mentioned { is_text } else { is_code }))?;
-    finish(c, sought, of)
+    // "does notes.txt contain milk" can only ask for the word; "does src contain tests" may ask for a folder.
+    let of_text = mentioned || matches!(&of, Whom::Named(all) if all.iter().all(is_file));
+    let sought = marked(c).or_else(|| bare(c, if of_text { is_text } else { is_code }));
+    if sought.is_none() && c.word(|t| !is_article(t)).is_some() {
+        return Some(Clause::Unclear("put the text that is looked for in quotes"));
+    }
+    finish(c, sought?, of)
+}
+
+fn is_file(named: &Named) -> bool {
+    named::looks(named) == Some(Called::File)
 }
 
 /// "where does 'x' occur in FILE?"
@@ -377,6 +337,16 @@ fn asked_where(c: &mut Cursor<'_>) -> Option<Clause> {
 pub(super) fn containing(c: &mut Cursor<'_>) -> Option<Result<Sought, &'static str>> {
     let held = c.choose(HOLDING)?;
     let of_text = matches!(held, Holding::Text | Holding::Word);
+    // "with TODO in them"
+    let inside = c.attempt(|c| {
+        let sought = marked(c).or_else(|| bare(c, is_text))?;
+        c.need(&["in them", "in it", "inside", "inside them", "inside it", "in their text", "in the text"])?;
+        let ends = c.peek().is_none_or(|t| t.kind != Kind::Quoted);
+        ends.then_some(sought)
+    });
+    if let Some(sought) = inside {
+        return Some(Ok(sought));
+    }
     let told = c.clone().choose(TEXT).is_some();
     let mut sought = marked(c).or_else(|| match held {
         Holding::Word => bare(c, is_text),
@@ -397,6 +367,7 @@ pub(super) fn containing(c: &mut Cursor<'_>) -> Option<Result<Sought, &'static s
     Some(if of_text || told { Ok(sought) } else { Err(NAME_OR_TEXT) })
 }
 
+const MATCHING: &str = "say \"matching the regex '…'\" or \"containing the text '…'\"";
 const NAME_OR_TEXT: &str = "say \"named '…'\", \"with '…' in the name\" or \"containing the text '…'\"";
 
 /// A text in quotes, or a word that is called a text.
@@ -424,56 +395,4 @@ pub(super) fn sought(text: &str, regex: bool) -> Option<Sought> {
         regex,
         ignore_case: false,
     })
-}
-
-pub(super) fn is_article(token: &Token) -> bool {
-    matches!(
-        token.lower.as_str(),
-        "the"
-            | "a"
-            | "an"
-            | "in"
-            | "of"
-            | "for"
-            | "my"
-            | "all"
-            | "any"
-            | "with"
-            | "and"
-            | "or"
-            | "that"
-            | "not"
-    )
-}
-
-/// Whether a bare word is meant as it stands: written like a name in a program or a log, or a
-/// plain singular word that is no judgement.
-fn is_text(token: &Token) -> bool {
-    let text = token.text.as_str();
-    if named::ENDINGS.iter().any(|e| token.lower.ends_with(&format!(".{e}")))
-        || text.contains(['*', '/', '\''])
-        || text.starts_with('.')
-    {
-        return false;
-    }
-    let plural = token.lower.ends_with('s') && !token.lower.ends_with("ss");
-    let plain = text.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-') && !plural;
-    is_written(text) || (plain && !JUDGEMENTS.contains(&token.lower.as_str()))
-}
-
-/// A bare word that is written as in a program or a log and cannot be English.
-fn is_code(token: &Token) -> bool {
-    is_text(token) && is_written(&token.text)
-}
-
-/// `TODO`, `max_retries`, `Vec::new`, `PermitRootLogin`.
-fn is_written(text: &str) -> bool {
-    let upper = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
-    let inner =
-        text.as_bytes().windows(2).any(|two| two[0].is_ascii_lowercase() && two[1].is_ascii_uppercase());
-    (text.len() > 1 && text.bytes().all(upper))
-        || inner
-        || text.contains('_')
-        || text.contains("::")
-        || text.bytes().any(|b| b.is_ascii_digit())
 }

@@ -142,9 +142,23 @@ impl Reader<'_> {
         }
     }
 
+    /// The digits of `1,000`, without the commas between its groups; else nothing is taken.
+    fn grouped_digits(&mut self) -> String {
+        let ahead = || self.chars.get(self.at..).unwrap_or_default().iter().map(|(_, c)| *c);
+        let taken = ahead().take_while(|c| c.is_ascii_digit() || *c == ',').count();
+        let written: String = ahead().take(taken).collect();
+        let number = written.trim_end_matches(',');
+        let (first, others) = number.split_once(',').unwrap_or((number, ""));
+        if !(1..=3).contains(&first.len()) || !others.split(',').all(|group| group.len() == 3) {
+            return String::new();
+        }
+        self.at += number.len();
+        number.replace(',', "")
+    }
+
     fn word(&mut self) {
         let from = self.at;
-        let mut text = String::new();
+        let mut text = self.grouped_digits();
         // One past the last escaped character: what was escaped is never punctuation.
         let mut fixed = 0;
         while let Some(&(_, c)) = self.chars.get(self.at) {
@@ -213,6 +227,10 @@ mod tests {
         assert_eq!(cut("in . and .. and ~/a/.. ok?"), "in | . | and | .. | and | ~/a/.. | ok | (?)");
         assert_eq!(cut("/a,/b;/c ... ok"), "/a | (,) | /b | (;) | /c | .. | (.) | ok");
         assert_eq!(cut("https://x.org/a,b;c?d=1, ok"), "https://x.org/a,b;c?d=1 | (,) | ok");
+        assert_eq!(
+            cut("1,000 1,234,567KB, 1,2 12,3456 ,500"),
+            "1000 | 1234567KB | (,) | 1 | (,) | 2 | 12 | (,) | 3456 | (,) | 500"
+        );
     }
 
     #[test]

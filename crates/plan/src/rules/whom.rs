@@ -131,7 +131,7 @@ fn whom(
     // Each reading is tried from here; the longest is meant.
     let readings = [
         c.attempt_from(|c| described(c)),
-        c.attempt_from(|c| literal(c)),
+        c.attempt_from(|c| literal(c, only.is_some())),
         c.attempt_from(|c| contents_of(c, one)),
         c.attempt_from(earlier),
         c.attempt_from(|c| globbed::globbed(c, only)).map(|(after, e)| (after, Whom::Entries(Box::new(e)))),
@@ -156,13 +156,19 @@ fn contents_of(c: &mut Cursor<'_>, one: fn(&mut Cursor<'_>) -> Option<Named>) ->
 
 fn described(c: &mut Cursor<'_>) -> Option<Whom> {
     let entries = entries::entries(c)?;
-    (!entries.places.is_empty()).then(|| Whom::Entries(Box::new(entries)))
+    // "all .log files" and "the newest file" say which without a place, "the files" points back.
+    let told = entries.limit.is_some() || entries.name.as_ref().is_some_and(|name| name.starts_with('*'));
+    let told = told && entries.noun != entries::Noun::Any;
+    (!entries.places.is_empty() || told).then(|| Whom::Entries(Box::new(entries)))
 }
 
-fn literal(c: &mut Cursor<'_>) -> Option<Whom> {
+/// A quoted text; one bare word may follow "the word" where it can be no place to look.
+fn literal(c: &mut Cursor<'_>, bare: bool) -> Option<Whom> {
+    let word = bare && c.clone().accept(&["the word"]);
     c.need(LITERAL)?;
     let _colon = c.punctuation(Kind::Stop);
-    c.take(|t| t.kind == Kind::Quoted).map(|t| Whom::Literal(t.text.clone()))
+    let token = c.take(|t| t.kind == Kind::Quoted || (word && t.kind == Kind::Word))?;
+    Some(Whom::Literal(token.text.clone()))
 }
 
 /// Whether a word points back.

@@ -25,6 +25,7 @@ pub(super) struct Wish {
     pub(super) size: SizeBound,
     pub(super) sort: SortBy,
     pub(super) limit: Option<u32>,
+    pub(super) details: bool,
     pub(super) required: bool,
 }
 
@@ -65,8 +66,7 @@ pub(super) fn find(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
 
     let mut sheet = Sheet::default();
     for row in &rows {
-        let name = shown_path(&row.path);
-        sheet.line(if row.kind == Kind::Folder { format!("{name}/") } else { name });
+        sheet.line(row.line(&row.path, wish.details, &site.zone));
     }
     let mut sheet = sheet.end();
     if total == 0 {

@@ -5,7 +5,6 @@ use crate::{
     Undone,
     executor::{
         outcome::Found,
-        reach::Kind,
         text::{Sheet, counted, shown_path},
         walk::{DEPTH_MAX, Range, walk},
     },
@@ -18,6 +17,7 @@ pub(super) struct Wish {
     pub(super) kind: FindKind,
     pub(super) sort: SortBy,
     pub(super) limit: Option<u32>,
+    pub(super) details: bool,
 }
 
 pub(super) fn list(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone> {
@@ -36,8 +36,8 @@ pub(super) fn list(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
 
     let mut sheet = Sheet::default();
     for row in &rows {
-        let name = shown_path(row.path.strip_prefix(&path).unwrap_or(&row.path));
-        sheet.line(if row.kind == Kind::Folder { format!("{name}/") } else { name });
+        let name = row.path.strip_prefix(&path).unwrap_or(&row.path);
+        sheet.line(row.line(name, wish.details, &site.zone));
     }
     let mut sheet = sheet.end();
     if total == 0 {

@@ -38,8 +38,8 @@ pub(super) struct Site {
 /// Runs a tool that reads or writes files.
 pub(super) fn run(call: ToolCall, site: &Site) -> Result<Found, Undone> {
     match call {
-        ToolCall::List { path, hidden, recursive, kind, sort, limit } => {
-            list::list(site, &path, &list::Wish { hidden, recursive, kind, sort, limit })
+        ToolCall::List { path, hidden, recursive, kind, sort, limit, details } => {
+            list::list(site, &path, &list::Wish { hidden, recursive, kind, sort, limit, details })
         }
         ToolCall::Find {
             path,
@@ -53,6 +53,7 @@ pub(super) fn run(call: ToolCall, site: &Site) -> Result<Found, Undone> {
             size,
             sort,
             limit,
+            details,
             required,
         } => {
             let range = find::range(max_depth, hidden);
@@ -66,6 +67,7 @@ pub(super) fn run(call: ToolCall, site: &Site) -> Result<Found, Undone> {
                 size,
                 sort,
                 limit,
+                details,
                 required,
             };
             find::find(site, &path, &wish)
@@ -162,13 +164,35 @@ fn wants(kind: FindKind, is: super::reach::Kind) -> bool {
 struct Row {
     path: PathBuf,
     kind: super::reach::Kind,
+    mode: u32,
     bytes: u64,
     modified: i64,
 }
 
 impl Row {
     fn of(entry: &super::walk::Entry<'_>) -> Self {
-        Row { path: entry.path.clone(), kind: entry.kind, bytes: entry.bytes(), modified: entry.modified() }
+        Row {
+            path: entry.path.clone(),
+            kind: entry.kind,
+            mode: entry.stat.st_mode,
+            bytes: entry.bytes(),
+            modified: entry.modified(),
+        }
+    }
+
+    /// A line for people, under this name.
+    fn line(&self, name: &std::path::Path, details: bool, zone: &TimeZone) -> String {
+        let slash = if self.kind == super::reach::Kind::Folder { "/" } else { "" };
+        let name = super::text::shown_path(name);
+        if !details {
+            return format!("{name}{slash}");
+        }
+        let changed = jiff::Timestamp::from_millisecond(self.modified).map_or_else(
+            |_| "-".to_owned(),
+            |at| at.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string(),
+        );
+        let (rights, bytes) = (rights(self.kind, self.mode), super::text::grouped(self.bytes));
+        format!("{rights} {bytes:>15} {changed:>16} {name}{slash}")
     }
 
     fn data(&self) -> Value {
@@ -179,6 +203,18 @@ impl Row {
             "modified": Timestamp::from_millis(self.modified),
         })
     }
+}
+
+/// `drwxr-xr-x`, as `ls -l` has it, without the bits that mean something else to programs and folders.
+fn rights(kind: super::reach::Kind, mode: u32) -> String {
+    let kind = match kind {
+        super::reach::Kind::Folder => 'd',
+        super::reach::Kind::File => '-',
+        super::reach::Kind::Link => 'l',
+        super::reach::Kind::Special(_) => '?',
+    };
+    let right = |(at, letter): (usize, char)| if mode >> (8 - at) & 1 == 1 { letter } else { '-' };
+    std::iter::once(kind).chain("rwxrwxrwx".chars().enumerate().map(right)).collect()
 }
 
 /// Puts rows in order; rows that are alike in it stand by path.

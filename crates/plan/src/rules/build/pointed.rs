@@ -5,11 +5,12 @@ use super::{
         NotUnderstood,
         back::{About, From, Target, Topic, name},
         scope::{Depth, Use},
+        search::Sought,
         whom::{Earlier, Whom},
     },
     Build, reads,
 };
-use crate::{Arg, InputName, Reference, ToolCall, ValueType};
+use crate::{Arg, CountWhat, InputName, Reference, StepName, ToolCall, ValueType};
 use octollm_access::Capability;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -91,5 +92,30 @@ impl Build<'_> {
             }
             Whom::Earlier(earlier, said) => self.topic.earlier(*earlier, said),
         }
+    }
+
+    /// The lines that a search finds, counted.
+    pub(super) fn count_holding(
+        &mut self,
+        sought: &Sought,
+        of: &Whom,
+        words: &str,
+    ) -> Result<(), NotUnderstood> {
+        let first_new = self.plan.steps.len();
+        self.search(sought, of, words)?;
+        let searches: Vec<StepName> = self.plan.steps[first_new..].iter().map(|s| s.name.clone()).collect();
+        let [.., search] = searches.as_slice() else { return Ok(()) };
+        if self.plan.result.iter().filter(|name| searches.contains(name)).count() > 1 {
+            return Err(NotUnderstood::unclear(words, "lines are counted in one place at a time"));
+        }
+        self.plan.result.retain(|name| !searches.contains(name));
+        let input = name::<InputName>("text");
+        let from = Reference { step: search.clone(), output: ValueType::Text };
+        let (text, inputs) = (Some(Arg::Input(input.clone())), BTreeMap::from([(input, from)]));
+        let what = CountWhat::Lines;
+        let call = ToolCall::Count { what, paths: None, text, name: None, recursive: false };
+        self.step(call, inputs, Capability::default(), Use::Shown);
+        self.topic = Topic::default();
+        Ok(())
     }
 }

@@ -1,0 +1,77 @@
+//! Commands as steps: which of their arguments are files, and what they may do.
+
+use super::{
+    super::{NotUnderstood, argv, back::Topic, refusal::cut, scope::Use},
+    Build,
+};
+use crate::ToolCall;
+use octollm_access::Capability;
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Build<'_> {
+    pub(super) fn run(&mut self, line: &str) -> Result<(), NotUnderstood> {
+        let mut argv = argv::split(line)?;
+        if argv::needs_network(&argv) {
+            return Err(NotUnderstood::NoNetwork { command: cut(line, 120) });
+        }
+        let mut roots = BTreeSet::new();
+        if argv[0].contains('/') {
+            argv[0] = self.place.resolve(&argv[0])?;
+            roots.insert(argv[0].clone());
+        }
+        let is_dd = argv[0].rsplit('/').next() == Some("dd");
+        // The first argument that means something of the user's.
+        let mut outside = None;
+        for at in 1..argv.len() {
+            let takes = argv::takes(&argv, at);
+            let argument = &mut argv[at];
+            if takes == argv::Takes::NoFile {
+                // A pattern, or a name that is looked for.
+            } else if argument.starts_with('/') {
+                roots.insert(self.place.resolve(argument)?);
+                outside.get_or_insert_with(|| argument.clone());
+            } else if let Some(file) = argv::output_of_dd(argument).filter(|_| is_dd) {
+                // Only a name of its own may be written to.
+                if file.starts_with('/') || self.place.holds(file, argv::Takes::File) {
+                    outside.get_or_insert_with(|| file.to_owned());
+                }
+            } else if self.place.holds(argument, takes) {
+                // The program runs in the task's workspace, where the user's file is not.
+                let absolute = self.place.resolve(argument)?;
+                roots.insert(absolute.clone());
+                outside.get_or_insert(std::mem::replace(argument, absolute));
+            }
+        }
+        // Else it would be told to have worked, in a folder where there is nothing to change.
+        let written = self.plan.steps.iter().any(|step| step.capability.writes_workspace);
+        if argv::changes_files(&argv) {
+            let (command, program) = (cut(line, 120), argv[0].clone());
+            match outside {
+                Some(name) if written => {
+                    return Err(NotUnderstood::ChangesYours { command, program, name: cut(&name, 120) });
+                }
+                None if written || argv::makes_files(&argv[0]) => {}
+                Some(_) | None => return Err(NotUnderstood::ChangesFiles { command, program }),
+            }
+        }
+        self.program(argv, roots, true);
+        Ok(())
+    }
+
+    /// A program that may read below `roots`; what it leaves in its folder is the task's where it `writes`.
+    pub(super) fn program(&mut self, argv: Vec<String>, roots: BTreeSet<String>, writes: bool) {
+        let capability = Capability {
+            read_roots: roots,
+            commands: BTreeSet::from([argv[0].clone()]),
+            writes_workspace: writes,
+            ..Capability::default()
+        };
+        let step = self.step(
+            ToolCall::Shell { argv, stdin: None, any_exit: false },
+            BTreeMap::new(),
+            capability,
+            Use::Shown,
+        );
+        self.topic = Topic { output: Some((step, BTreeSet::new())), output_is_it: true, ..Topic::default() };
+    }
+}

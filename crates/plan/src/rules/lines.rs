@@ -1,0 +1,135 @@
+//! "Show lines 3 to 7 of FILE", "sort the lines of FILE": what a standard program makes of a file's lines.
+
+use super::clause::Clause;
+use super::cursor::{Cursor, Table};
+use super::named::{self, Named};
+use super::token::Kind;
+use super::words::{SHOW, number};
+
+pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
+    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 4] = [range, sorted, turned, numbered];
+    let readings = forms.into_iter().filter_map(|form| c.attempt_from(form));
+    let (after, clause) =
+        readings.reduce(|best, next| if next.0.at() > best.0.at() { next } else { best })?;
+    *c = after;
+    Some(clause)
+}
+
+fn program(argv: &[&str], of: Vec<Named>) -> Clause {
+    Clause::Program { argv: argv.iter().map(|&word| word.to_owned()).collect(), of }
+}
+
+/// Says that a file's lines are wanted, which is said without a verb, too.
+fn shows(c: &mut Cursor<'_>) {
+    if !c.accept(SHOW) {
+        c.accept(&["read", "list"]);
+    }
+    c.accept(&["only", "just"]);
+    c.accept(&["the"]);
+}
+
+/// "lines 3 to 7 of FILE", "lines 3-7 of FILE", "line 5 of FILE".
+fn range(c: &mut Cursor<'_>) -> Option<Clause> {
+    shows(c);
+    c.need(&["line", "lines", "line number", "lines number", "line numbers"])?;
+    let between = c.accept(&["between"]);
+    c.accept(&["from"]);
+    let (first, last) = match c.attempt(glued) {
+        Some(range) => range,
+        None => {
+            let first = number(c)?;
+            let join: &[&str] = if between { &["and"] } else { &["to", "through", "until", "-", "up to"] };
+            let last = c.attempt(|c| c.need(join).and_then(|()| number(c)));
+            (first, last.unwrap_or(first))
+        }
+    };
+    c.need(&["of", "from", "in"])?;
+    let of = named::file(c)?;
+    (first <= last).then(|| program(&["sed", "-n", &format!("{first},{last}p")], vec![of]))
+}
+
+/// `3-7`
+fn glued(c: &mut Cursor<'_>) -> Option<(u32, u32)> {
+    let token = c.word(|t| t.text.contains(['-', '–']))?;
+    let (first, last) = token.text.split_once(['-', '–'])?;
+    let whole = |text: &str| text.parse().ok().filter(|n| *n > 0 && text.bytes().all(|b| b.is_ascii_digit()));
+    Some((whole(first)?, whole(last)?))
+}
+
+/// How lines are put in order, as options of `sort`.
+const HOW: &Table<&str> = &[
+    ("alphabetically", ""),
+    ("in alphabetical order", ""),
+    ("in order", ""),
+    ("numerically", "-n"),
+    ("by number", "-n"),
+    ("in numerical order", "-n"),
+    ("in reverse", "-r"),
+    ("in reverse order", "-r"),
+    ("reversed", "-r"),
+    ("in descending order", "-r"),
+    ("descending", "-r"),
+    ("without duplicates", "-u"),
+    ("and remove duplicates", "-u"),
+    ("removing duplicates", "-u"),
+];
+
+/// "sort FILE", "sort the lines of FILE numerically", "show FILE sorted".
+fn sorted(c: &mut Cursor<'_>) -> Option<Clause> {
+    let first = c.accept(&["sort"]);
+    if first {
+        c.attempt(|c| {
+            c.accept(&["the", "all", "all the"]);
+            c.need(&["lines", "contents", "content", "text"])?;
+            c.need(&["of", "in"])
+        });
+    } else {
+        c.need(SHOW)?;
+        c.attempt(|c| {
+            c.accept(&["the", "all the"]);
+            c.need(&["lines of", "lines in", "contents of"])
+        });
+    }
+    let of = named::file(c)?;
+    if !first {
+        c.need(&["sorted"])?;
+    }
+    let mut argv = vec!["sort"];
+    while let Some(how) = c.attempt(|c| {
+        c.punctuation(Kind::Comma);
+        c.choose(HOW)
+    }) {
+        argv.extend(Some(how).filter(|how| !how.is_empty()));
+    }
+    Some(program(&argv, vec![of]))
+}
+
+/// "reverse the lines of FILE", "show FILE in reverse order".
+fn turned(c: &mut Cursor<'_>) -> Option<Clause> {
+    let verb = c.accept(&["reverse"]);
+    if !verb {
+        c.need(SHOW)?;
+    }
+    c.attempt(|c| {
+        c.accept(&["the"]);
+        c.need(&["lines of", "lines in", "order of the lines in", "order of the lines of"])
+    });
+    let of = named::file(c)?;
+    if !verb {
+        c.need(&["in reverse", "in reverse order", "backwards", "reversed", "from last to first"])?;
+    }
+    Some(program(&["tac"], vec![of]))
+}
+
+/// "show FILE with line numbers", "number the lines of FILE".
+fn numbered(c: &mut Cursor<'_>) -> Option<Clause> {
+    let verb = c.accept(&["number the lines of", "number the lines in", "number all lines of"]);
+    if !verb && !c.accept(SHOW) {
+        c.need(&["read", "cat"])?;
+    }
+    let of = named::file(c)?;
+    if !verb {
+        c.need(&["with line numbers", "with numbered lines", "with its line numbers"])?;
+    }
+    Some(program(&["cat", "-n"], vec![of]))
+}
