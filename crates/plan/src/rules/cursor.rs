@@ -35,12 +35,14 @@ impl<'t> Cursor<'t> {
         self.place
     }
 
-    /// A folder that lies here and is the furthest token, the last one or before a joint.
+    /// A folder that lies here and is the furthest token or the one before, the last one or before a joint.
     pub(super) fn folder_at_furthest(&self) -> Option<(usize, &'t str)> {
-        let at = self.furthest.get().max(self.at);
-        let token = self.tokens.get(at)?;
-        let last = self.tokens.get(at + 1).is_none_or(|t| !matches!(t.kind, Kind::Word | Kind::Quoted));
-        (last && self.place.is_folder(&token.text) == Some(true)).then_some((at, token.text.as_str()))
+        let furthest = self.furthest.get().max(self.at);
+        [Some(furthest), furthest.checked_sub(1)].into_iter().flatten().find_map(|at| {
+            let token = self.tokens.get(at)?;
+            let last = self.tokens.get(at + 1).is_none_or(|t| !matches!(t.kind, Kind::Word | Kind::Quoted));
+            (last && self.place.is_folder(&token.text) == Some(true)).then_some((at, token.text.as_str()))
+        })
     }
 
     /// A bare word at the furthest token, where only a path would do: behind one of `before` and

@@ -34,6 +34,7 @@ fn range(c: &mut Cursor<'_>) -> Option<Clause> {
     c.need(&["line", "lines", "line number", "lines number", "line numbers"])?;
     let between = c.accept(&["between"]);
     c.accept(&["from"]);
+    let from = c.at();
     let (first, last) = match c.attempt(glued) {
         Some(range) => range,
         None => {
@@ -43,6 +44,10 @@ fn range(c: &mut Cursor<'_>) -> Option<Clause> {
             (first, last.unwrap_or(first))
         }
     };
+    // "lines 1,200" may be a number, or two as `sed` has them.
+    if c.since(from).contains(',') {
+        return None;
+    }
     c.need(&["of", "from", "in"])?;
     let of = named::file(c)?;
     (first <= last).then(|| program(&["sed", "-n", &format!("{first},{last}p")], vec![of]))
