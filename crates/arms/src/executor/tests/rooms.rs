@@ -152,3 +152,17 @@ async fn what_a_room_dropped_is_told() {
     assert_eq!(output.data["stdout_bytes"], 9_000_000);
     assert_eq!(output.value(octollm_plan::ValueType::Text), None);
 }
+
+/// What a failure's own words leave open is said.
+#[tokio::test]
+async fn a_program_that_finds_nothing_or_wants_a_network_fails_with_words() {
+    let mut site = Site::new();
+    site.capability.commands = ["grep", "sh"].map(str::to_owned).into();
+    site.capability.writes_workspace = true;
+    let file = site.write("f", "x\n");
+    let said = site.refused(shell(&["grep", "nosuch", &file], false)).await;
+    assert!(said.starts_with("grep found no line that matches"), "{said}");
+    let said =
+        site.refused(shell(&["sh", "-c", "echo 'Could not resolve host: a' >&2; exit 6"], false)).await;
+    assert!(said.contains("(programs have no network)"), "{said}");
+}

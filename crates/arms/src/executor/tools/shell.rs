@@ -249,11 +249,24 @@ fn failure(argv: &[String], ended: &Ended, exit_code: i32) -> String {
         }
     };
     let said = if ended.stderr.bytes.is_empty() { &ended.stdout.bytes } else { &ended.stderr.bytes };
-    match tail(said).trim() {
+    let tail = tail(said);
+    let wanted_network = NO_NETWORK.iter().any(|words| tail.contains(words));
+    let told = match tail.trim() {
+        // `grep` has said all that there is to say.
+        "" if exit_code == 1 && program.ends_with("grep") => format!("{program} found no line that matches"),
         "" => format!("{program} {how}"),
         tail => format!("{program} {how}: {tail}"),
-    }
+    };
+    if wanted_network { format!("{told}\n(programs have no network)") } else { told }
 }
+
+/// How programs say that they reach nobody.
+const NO_NETWORK: &[&str] = &[
+    "Could not resolve host",
+    "Temporary failure in name resolution",
+    "Name or service not known",
+    "Network is unreachable",
+];
 
 /// A program that took too long, with the end of what it had written by then.
 fn overtime(argv: &[String], ended: &Ended, wall: Millis) -> String {
