@@ -62,7 +62,7 @@ fn glued(c: &mut Cursor<'_>) -> Option<(u32, u32)> {
 }
 
 /// How lines are put in order, as options of `sort`.
-const HOW: &Table<&str> = &[
+pub(super) const HOW: &Table<&str> = &[
     ("alphabetically", ""),
     ("in alphabetical order", ""),
     ("in order", ""),

@@ -2,8 +2,8 @@
 
 use super::cursor::Table;
 use super::{
-    argv, clause, conditions, count, disk, entries, extent, fetch, hash, list, machine, named, place::Place,
-    plan, read, run, search, whom, words,
+    argv, clause, conditions, count, disk, entries, extent, fetch, hash, lines, list, machine, named,
+    place::Place, plan, read, run, search, whom, words,
 };
 use crate::Instruction;
 use std::fmt::Write;
@@ -245,6 +245,7 @@ fn conditions(page: &mut String) {
     row(page, "Folders below", extent::RECURSION);
     row(page, "Hidden entries", extent::HIDDEN);
     list(page, "Details", extent::DETAILS);
+    row(page, "Order of a file's lines", lines::HOW);
     row(page, "Upper and lower case in a search", search::CASE);
     row(page, "What is counted", count::THINGS);
     row(page, "Digests", hash::FUNCTIONS);
@@ -283,6 +284,8 @@ fn paths(page: &mut String) {
         "Programs that may be run bare when alone or followed by an option, a path or a number",
         run::ENGLISH_PROGRAMS,
     );
+    list(page, "Programs that need no \"run\" where arguments follow", run::TELLING);
+    list(page, "Programs that need none where an option or a path follows", run::TELLING_ENGLISH);
     list(page, "Programs whose arguments are files", argv::FILE_PROGRAMS);
 }
 

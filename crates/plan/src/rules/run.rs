@@ -286,7 +286,7 @@ pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
 /// Programs that tell something of a text or of files: `sed -n 1,2p notes.txt` is a command also without "run".
 /// What shows what a goal cannot do stands here, too. With other names that are no English words only what looks
 /// like an argument follows.
-const TELLING: &[&str] = &[
+pub(super) const TELLING: &[&str] = &[
     "ls",
     "echo",
     "printf",
@@ -323,7 +323,7 @@ const TELLING: &[&str] = &[
     "shred",
 ];
 /// The same of those that are English words, too: a path or an option must follow.
-const TELLING_ENGLISH: &[&str] = &["sort", "cut", "file", "find", "nl", "cat", "head"];
+pub(super) const TELLING_ENGLISH: &[&str] = &["sort", "cut", "file", "find", "nl", "cat", "head"];
 /// Tell something without any argument.
 const ALONE: &[&str] = &["uname", "hostname", "nproc"];
 /// What these make is the task's, and whoever leaves out "run" may want it here.
