@@ -218,15 +218,19 @@ pub struct Wait {
     pub why: String,
 }
 
-/// Between two looks for somebody who can read a step.
+/// Between two looks for somebody who can read a step, at most.
 const LATER_VERSION: Millis = Millis::from_secs(15);
 
 impl Wait {
     /// A step is written in a form that is not known here. A process of the version that wrote it knows it, and in an
     /// upgrade there is one, or soon will be. It is counted as a provider's wait is, so that it ends when there is none.
+    ///
+    /// The first looks come soon, a second and double that each time: in an upgrade who can read it often asks beside
+    /// who cannot. `attempt` is which one could not be done.
     #[must_use]
-    pub const fn for_a_later_version(why: String) -> Self {
-        Wait { at_least: LATER_VERSION, waits_for: WaitsFor::Provider, why }
+    pub fn for_a_later_version(attempt: u32, why: String) -> Self {
+        let at_least = Millis::from_secs(1 << attempt.saturating_sub(1).min(4)).min(LATER_VERSION);
+        Wait { at_least, waits_for: WaitsFor::Provider, why }
     }
 }
 

@@ -262,7 +262,14 @@ impl HttpLeases {
 struct Granted {
     grants: Vec<Grant>,
     /// What stands in no form that this version knows, and why not.
-    strange: Vec<(StepToken, String)>,
+    strange: Vec<Strange>,
+}
+
+/// What of a grant that cannot be read is needed to hand it back.
+struct Strange {
+    token: StepToken,
+    attempt: u32,
+    why: String,
 }
 
 /// Reads grants one by one where they cannot be read together: one that a newer server has written in another
@@ -281,7 +288,9 @@ async fn granted(answer: Response) -> Result<Granted, ClientError> {
             Err(error) => {
                 let token =
                     StepToken::deserialize(&value["token"]).map_err(|_| unreadable(status, &bytes))?;
-                strange.push((token, error.to_string()));
+                let attempt =
+                    value["attempt"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(u32::MAX);
+                strange.push(Strange { token, attempt, why: error.to_string() });
             }
         }
     }
@@ -300,12 +309,15 @@ impl Leases for HttpLeases {
         };
         match asked.await {
             Ok(Granted { grants, strange }) => {
-                let tokens =
-                    grants.iter().map(|grant| &grant.token).chain(strange.iter().map(|(token, _)| token));
+                let tokens = grants
+                    .iter()
+                    .map(|grant| &grant.token)
+                    .chain(strange.iter().map(|strange| &strange.token));
                 self.orchestrators.homes.settle(tokens, at, Instant::now());
-                for (token, why) in strange {
+                for Strange { token, attempt, why } in strange {
                     let why = format!("a worker of an older version cannot read what is to be done: {why}");
-                    let _it_lapses_instead = self.release(&token, Some(Wait::for_a_later_version(why))).await;
+                    let _it_lapses_instead =
+                        self.release(&token, Some(Wait::for_a_later_version(attempt, why))).await;
                 }
                 Ok(grants)
             }

@@ -93,7 +93,7 @@ impl LocalLeases {
         let claims = self.app.parts.store.claim(wanted).await.map_err(store_failed)?;
         let mut offered = Offered { leases: self.clone(), grants: Vec::with_capacity(claims.granted.len()) };
         for claimed in claims.granted {
-            let (token, step) = (self.token(&claimed), claimed.step);
+            let (token, step, attempt) = (self.token(&claimed), claimed.step, claimed.attempt);
             match self.grant(claimed, token.clone(), reads).await {
                 Ok(grant) => offered.grants.push(grant),
                 Err(why) => {
@@ -106,11 +106,13 @@ impl LocalLeases {
                         // An orchestrator of a later version, which wrote them, can.
                         Ungrantable::Unreadable(_) => {
                             tracing::error!(%step, %why, "a step cannot be handed out here");
-                            self.release(&token, Some(Wait::for_a_later_version(why.to_string()))).await
+                            let wait = Wait::for_a_later_version(attempt, why.to_string());
+                            self.release(&token, Some(wait)).await
                         }
                         Ungrantable::Beyond { .. } => {
                             tracing::info!(%step, %why, "a step waits for another worker");
-                            self.release(&token, Some(Wait::for_a_later_version(why.to_string()))).await
+                            let wait = Wait::for_a_later_version(attempt, why.to_string());
+                            self.release(&token, Some(wait)).await
                         }
                         Ungrantable::NoBrief(error) => {
                             tracing::warn!(%step, error = error as &dyn std::error::Error, "a step waits");
