@@ -349,6 +349,8 @@ fn told_by_its_name(c: &mut Cursor<'_>) -> Option<Clause> {
     let telling = match program {
         // With options that are known here it is no command.
         "grep" | "egrep" => line.split(' ').any(|word| word.starts_with('-') && !grep::is_option(word)),
+        // "echo chamber effects explained" is none either.
+        "echo" | "printf" => line.split_whitespace().count() == 2 || line.contains(['"', '\'']),
         _ => TELLING.contains(&program),
     };
     if (telling && arguments) || (ALONE.contains(&program) && !arguments) {
