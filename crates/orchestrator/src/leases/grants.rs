@@ -330,6 +330,8 @@ mod tests {
             let wish = serde_json::from_value(serde_json::json!({ "goal": goal })).unwrap();
             let accepted = app.submit(&Caller::local(Policy::default_admin()), wish, None).await.unwrap();
             tasks.push(accepted.task);
+            // The first has waited longer.
+            clock.0.fetch_add(1, Ordering::Relaxed);
         }
         let leases = LocalLeases::new(Arc::clone(&app));
         let ask = |worker: &str, reads| LeaseAsk {

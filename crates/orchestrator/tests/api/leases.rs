@@ -228,7 +228,7 @@ async fn a_worker_says_in_a_header_what_it_reads_of_plans() {
     let older = octo.submit().await;
     let arm = octo.arm.reveal().to_string();
     let lease = async |says: &str| {
-        let wants = json!({ "worker": "old", "arms": ["executor"], "most": 1, "wait": 10_000 }).to_string();
+        let wants = json!({ "worker": "old", "arms": ["executor"], "most": 2, "wait": 10_000 }).to_string();
         let headers = format!("octollm-protocol: 2\r\n{says}Content-Type: application/json\r\n");
         octo.raw(&request("POST", "/internal/v1/lease", Some(&arm), &headers, wants.as_bytes())).await
     };
