@@ -96,6 +96,11 @@ const JUDGEMENTS: &[&str] = &[
     "program",
     "spam",
     "porn",
+    "profanity",
+    "recursion",
+    "documentation",
+    "whitespace",
+    "punctuation",
 ];
 
 pub(super) fn is_article(token: &Token) -> bool {

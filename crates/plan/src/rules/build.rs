@@ -13,7 +13,6 @@ use super::clause::{Clause, Part, Placed};
 use super::entries::{Entries, Noun};
 use super::named::{Called, Named, looks};
 use super::place::Place;
-use super::read::READ;
 use super::scope::{Depth, Use, find_or_list, is_hidden_too, kind_of, search_call};
 use super::search::Sought;
 use super::summary::{summary, verb};
@@ -60,11 +59,9 @@ fn first_of_all(placed: &Placed, at: usize) -> Placed {
     let mut placed = placed.clone();
     let all = |said: &str| at == 0 && ALL.contains(&said.to_ascii_lowercase().as_str());
     let every = || Box::new(Entries { every: true, ..Entries::default() });
-    let words = placed.words.to_ascii_lowercase();
     // "show all files" asks for no text.
-    if let Clause::Read { of: Whom::Earlier(Earlier::Many, said), .. } = &placed.clause
+    if let Clause::Read { part: Part::Shown, of: Whom::Earlier(Earlier::Many, said) } = &placed.clause
         && all(said)
-        && !READ.iter().any(|verb| words.split_once(verb).is_some_and(|(before, _)| before.is_empty()))
     {
         placed.clause = Clause::List(every());
     }
@@ -336,7 +333,7 @@ impl Build<'_> {
     fn read(&mut self, part: Part, of: &Whom, words: &str) -> Result<(), NotUnderstood> {
         let named = matches!(of, Whom::Named(_));
         let (first_lines, last_lines) = match part {
-            Part::Whole => (None, None),
+            Part::Whole | Part::Shown => (None, None),
             Part::First(n) => (Some(n), None),
             Part::Last(n) => (None, Some(n)),
         };
@@ -365,7 +362,7 @@ impl Build<'_> {
             self.topic.files = About::Named(paths);
         }
         self.topic.output = if outputs.len() == 1 { outputs.pop() } else { None };
-        self.topic.output_is_it = part != Part::Whole;
+        self.topic.output_is_it = matches!(part, Part::First(_) | Part::Last(_));
         Ok(())
     }
 

@@ -145,6 +145,8 @@ impl Clause {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Whole,
+    /// The whole, where no word says whether the text is wanted or the names.
+    Shown,
     First(u32),
     Last(u32),
 }

@@ -179,8 +179,16 @@ fn exists(c: &mut Cursor<'_>) -> Option<Clause> {
     if matches!(name, "" | "." | ".." | "~") || name.contains(['*', '?']) {
         return None;
     }
+    // "does the folder docs exist" of a file: no.
+    let only = match of.called {
+        Called::File => Some(FindKind::File),
+        Called::Folder => Some(FindKind::Folder),
+        Called::Nothing if of.path.ends_with('/') => Some(FindKind::Folder),
+        Called::Nothing => None,
+    };
     Some(Clause::Find(Box::new(Entries {
         noun: entries::Noun::Any,
+        only,
         name: Some(whole(name)),
         recursive: Some(false),
         hidden: Some(true),

@@ -156,7 +156,10 @@ fn whole(c: &mut Cursor<'_>) -> Option<Clause> {
         Whom::Named(all) => all.clone(),
         // "show the files in /tmp" is a listing; "read all .txt files in /tmp" is not.
         Whom::Entries(_) if !read => return None,
-        Whom::Entries(_) | Whom::Earlier(..) => return Some(Clause::Read { part: Part::Whole, of }),
+        Whom::Entries(_) | Whom::Earlier(..) => {
+            let part = if read || contents { Part::Whole } else { Part::Shown };
+            return Some(Clause::Read { part, of });
+        }
         Whom::Literal(_) => return None,
     };
     if read {

@@ -285,7 +285,11 @@ fn paths(page: &mut String) {
         run::ENGLISH_PROGRAMS,
     );
     list(page, "Programs that need no \"run\" where arguments follow", run::TELLING);
-    list(page, "Programs that need none where an option or a path follows", run::TELLING_ENGLISH);
+    list(
+        page,
+        "Programs that need none where an option, a path or a quoted text follows",
+        run::TELLING_ENGLISH,
+    );
     list(page, "Programs whose arguments are files", argv::FILE_PROGRAMS);
 }
 

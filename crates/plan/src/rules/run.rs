@@ -288,8 +288,6 @@ pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
 /// like an argument follows.
 pub(super) const TELLING: &[&str] = &[
     "ls",
-    "echo",
-    "printf",
     "wc",
     "sed",
     "awk",
@@ -322,12 +320,31 @@ pub(super) const TELLING: &[&str] = &[
     "truncate",
     "shred",
 ];
-/// The same of those that are English words, too: a path or an option must follow.
-pub(super) const TELLING_ENGLISH: &[&str] = &["sort", "cut", "file", "find", "nl", "cat", "head"];
+/// The same of those that are English words, too, or begin what is none ("echo chamber"): a path, an option or a
+/// quoted text must follow.
+pub(super) const TELLING_ENGLISH: &[&str] =
+    &["sort", "cut", "file", "find", "nl", "cat", "head", "echo", "printf"];
 /// Tell something without any argument.
 const ALONE: &[&str] = &["uname", "hostname", "nproc"];
 /// What these make is the task's, and whoever leaves out "run" may want it here.
 const MAKING: &[&str] = &["mkdir", "cp", "tar", "gzip", "gunzip", "bzip2", "unzip"];
+/// What these are told to do; behind another word they are somebody's subject.
+const SUBCOMMANDS: &[(&str, &[&str])] = &[
+    (
+        "git",
+        &[
+            "add", "blame", "branch", "checkout", "clone", "commit", "diff", "fetch", "init", "log", "merge",
+            "pull", "push", "rebase", "reset", "show", "stash", "status", "switch", "tag",
+        ],
+    ),
+    ("cargo", &["add", "bench", "build", "check", "clippy", "doc", "fmt", "init", "new", "run", "test"]),
+    ("npm", &["ci", "init", "install", "run", "start", "test"]),
+    ("docker", &["build", "exec", "images", "logs", "ps", "pull", "push", "run", "stop"]),
+    ("kubectl", &["apply", "delete", "describe", "get", "logs"]),
+    ("systemctl", &["restart", "start", "status", "stop"]),
+    ("pip", &["install", "list"]),
+    ("pip3", &["install", "list"]),
+];
 const SAY_RUN: &str = "say \"run\" in front of it, or \"run `…`\", if it is a command; \
                        it works in an empty folder of the task's own";
 
@@ -349,8 +366,6 @@ fn told_by_its_name(c: &mut Cursor<'_>) -> Option<Clause> {
     let telling = match program {
         // With options that are known here it is no command.
         "grep" | "egrep" => line.split(' ').any(|word| word.starts_with('-') && !grep::is_option(word)),
-        // "echo chamber effects explained" is none either.
-        "echo" | "printf" => line.split_whitespace().count() == 2 || line.contains(['"', '\'']),
         _ => TELLING.contains(&program),
     };
     if (telling && arguments) || (ALONE.contains(&program) && !arguments) {
@@ -367,8 +382,10 @@ fn told_by_its_name(c: &mut Cursor<'_>) -> Option<Clause> {
         *c = all;
         return Some(Clause::Run(Command { line }));
     }
-    // "git status" is one for sure, and "python tutorial" is none.
-    if !PROGRAMS.contains(&program) || matches!(program, "grep" | "egrep") {
+    // "git status" may be one, and "python tutorial" is none.
+    let second = line.split_whitespace().nth(1).unwrap_or_default();
+    let subcommand = SUBCOMMANDS.iter().any(|(of, known)| *of == program && known.contains(&second));
+    if !subcommand && !MAKING.contains(&program) && !matches!(program, "echo" | "printf") {
         return None;
     }
     *c = all;

@@ -218,7 +218,7 @@ fn lines(c: &mut Cursor<'_>) -> Option<Clause> {
     let told = c.clone().choose(TEXT).is_some();
     let marked = marked(c);
     let plain = marked.is_none();
-    let mut sought = marked.or_else(|| if holding { bare(c, is_text) } else { None })?;
+    let mut sought = marked.or_else(|| bare(c, fitting(held?)))?;
     case(c, &mut sought);
     let of = match place_before {
         Some(of) => of,
@@ -255,7 +255,9 @@ fn counted(c: &mut Cursor<'_>) -> Option<Clause> {
     });
     let held = c.choose(HOLDING)?;
     let told = c.clone().choose(TEXT).is_some();
-    let mut sought = marked(c).or_else(|| bare(c, is_text))?;
+    let marked = marked(c);
+    let plain = marked.is_none();
+    let mut sought = marked.or_else(|| bare(c, fitting(held)))?;
     case(c, &mut sought);
     let of = match place_before {
         Some(of) => of,
@@ -265,11 +267,18 @@ fn counted(c: &mut Cursor<'_>) -> Option<Clause> {
         }
     };
     case(c, &mut sought);
+    let of_files = matches!(&of, Whom::Named(all) if all.iter().all(is_file));
+    if plain && !of_files && !is_written(&sought.pattern) {
+        return None;
+    }
     if held == Holding::Pattern && !told {
         return Some(Clause::Unclear(MATCHING));
     }
     Some(Clause::CountHolding { sought, of })
 }
+
+/// What people leave in a text for later, and no file is called.
+const MARKS: &[&str] = &["TODO", "FIXME"];
 
 /// "find 'x' in FILE", "is 'x' in FILE?"
 fn find_text(c: &mut Cursor<'_>) -> Option<Clause> {
@@ -285,7 +294,8 @@ fn find_text(c: &mut Cursor<'_>) -> Option<Clause> {
         Whom::Named(places) => places.iter().all(|place| named::looks(place) == Some(Called::File)),
         Whom::Entries(_) | Whom::Literal(_) | Whom::Earlier(..) => true,
     };
-    let may_be_name = !sought.pattern.contains(char::is_whitespace) && !is_written(&sought.pattern);
+    let in_text_only = MARKS.contains(&sought.pattern.as_str()) || sought.pattern.contains("::");
+    let may_be_name = !sought.pattern.contains(char::is_whitespace) && !in_text_only;
     let name = Named { path: sought.pattern.clone(), called: Called::Nothing };
     if !told && !in_files && named::looks(&name) == Some(Called::File) {
         return None;
@@ -308,9 +318,8 @@ fn asked(c: &mut Cursor<'_>) -> Option<Clause> {
     } else {
         c.need(&["contain", "contains", "include", "includes", "have", "has"])?;
     }
-    // "does notes.txt contain milk" can only ask for the word; "does src contain tests" may ask for a folder.
-    let of_text = mentioned || matches!(&of, Whom::Named(all) if all.iter().all(is_file));
-    let sought = marked(c).or_else(|| bare(c, if of_text { is_text } else { is_code }));
+    // "does notes.txt mention milk" asks for the word; "does letter.txt contain profanity" for a judgement.
+    let sought = marked(c).or_else(|| bare(c, if mentioned { is_text } else { is_code }));
     if sought.is_none() && c.word(|t| !is_article(t)).is_some() {
         return Some(Clause::Unclear("put the text that is looked for in quotes"));
     }
@@ -339,7 +348,7 @@ pub(super) fn containing(c: &mut Cursor<'_>) -> Option<Result<Sought, &'static s
     let of_text = matches!(held, Holding::Text | Holding::Word);
     // "with TODO in them"
     let inside = c.attempt(|c| {
-        let sought = marked(c).or_else(|| bare(c, is_text))?;
+        let sought = marked(c).or_else(|| bare(c, fitting(held)))?;
         c.need(&["in them", "in it", "inside", "inside them", "inside it", "in their text", "in the text"])?;
         let ends = c.peek().is_none_or(|t| t.kind != Kind::Quoted);
         ends.then_some(sought)
@@ -381,6 +390,14 @@ pub(super) fn marked(c: &mut Cursor<'_>) -> Option<Sought> {
         })?;
         sought(&token.text, kind == Some(true))
     })
+}
+
+/// Which bare words are what is held: lines contain a word, and have whitespace.
+fn fitting(held: Holding) -> fn(&Token) -> bool {
+    match held {
+        Holding::Text | Holding::Word => is_text,
+        Holding::Pattern | Holding::Either => is_code,
+    }
 }
 
 /// One bare word.

@@ -142,7 +142,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The digits of `1,000`, without the commas between its groups; else nothing is taken.
+    /// The digits of `1,000` with the commas between its groups, which part no words; else nothing is taken.
     fn grouped_digits(&mut self) -> String {
         let ahead = || self.chars.get(self.at..).unwrap_or_default().iter().map(|(_, c)| *c);
         let taken = ahead().take_while(|c| c.is_ascii_digit() || *c == ',').count();
@@ -153,7 +153,7 @@ impl Reader<'_> {
             return String::new();
         }
         self.at += number.len();
-        number.replace(',', "")
+        number.to_owned()
     }
 
     fn word(&mut self) {
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(cut("https://x.org/a,b;c?d=1, ok"), "https://x.org/a,b;c?d=1 | (,) | ok");
         assert_eq!(
             cut("1,000 1,234,567KB, 1,2 12,3456 ,500"),
-            "1000 | 1234567KB | (,) | 1 | (,) | 2 | 12 | (,) | 3456 | (,) | 500"
+            "1,000 | 1,234,567KB | (,) | 1 | (,) | 2 | 12 | (,) | 3456 | (,) | 500"
         );
     }
 

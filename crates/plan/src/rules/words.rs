@@ -241,9 +241,15 @@ pub(super) fn number(c: &mut Cursor<'_>) -> Option<u32> {
         return Some(named);
     }
     let digits = c.word(|t| {
-        t.text.len() <= 9 && t.text.bytes().all(|b| b.is_ascii_digit()) && !t.text.starts_with('0')
+        let digits = ungrouped(&t.text);
+        digits.len() <= 9 && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0')
     })?;
-    digits.text.parse().ok()
+    ungrouped(&digits.text).parse().ok()
+}
+
+/// `1,000` as `1000`: a word that begins with a digit has commas only between groups of digits.
+fn ungrouped(word: &str) -> String {
+    word.replace(',', "")
 }
 
 /// `2 days`, `24h`, `a week`.
@@ -254,11 +260,9 @@ pub(super) fn duration(c: &mut Cursor<'_>) -> Option<Millis> {
             Some(count) => (u64::from(count), c.choose(TIME_UNITS)?),
             None => {
                 let glued = c.word(|t| t.lower.starts_with(|f: char| f.is_ascii_digit()))?;
-                let at = glued.lower.find(|f: char| !f.is_ascii_digit())?;
-                (
-                    glued.lower[..at].parse::<u32>().ok().filter(|n| *n > 0)?.into(),
-                    unit(TIME_UNITS, &glued.lower[at..])?,
-                )
+                let glued = ungrouped(&glued.lower);
+                let at = glued.find(|f: char| !f.is_ascii_digit())?;
+                (glued[..at].parse::<u32>().ok().filter(|n| *n > 0)?.into(), unit(TIME_UNITS, &glued[at..])?)
             }
         };
         count.checked_mul(unit).map(Millis::new)
@@ -287,8 +291,9 @@ pub(super) fn size(c: &mut Cursor<'_>) -> Option<u64> {
             return u64::from(count.0).checked_mul(count.1);
         }
         let word = c.word(|t| t.lower.starts_with(|f: char| f.is_ascii_digit()))?;
-        let at = word.lower.find(|f: char| !f.is_ascii_digit() && f != '.').unwrap_or(word.lower.len());
-        let (digits, glued) = word.lower.split_at(at);
+        let word = ungrouped(&word.lower);
+        let at = word.find(|f: char| !f.is_ascii_digit() && f != '.').unwrap_or(word.len());
+        let (digits, glued) = word.split_at(at);
         let unit = if glued.is_empty() { c.choose(SIZE_UNITS)? } else { unit(SIZE_UNITS, glued)? };
         let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
         if part.contains('.') || part.len() > 3 || whole.len() > 12 {
