@@ -251,7 +251,8 @@ fn calls_say_since_when_they_can_be_read() {
 fn plans_are_written_for_who_reads_them() {
     let newest: std::collections::BTreeMap<_, _> = planned_for(Edition::NEWEST).into_iter().collect();
     for (goal, calls) in planned_for(Edition::First) {
-        let explicit = ["hidden", "visible", "line ends", "line endings", "newlines"];
+        let explicit =
+            ["hidden", "visible", "line ends", "line endings", "newlines", "detail", "permissions", "sizes"];
         let asks = explicit.iter().any(|word| goal.to_lowercase().contains(word));
         for call in &calls {
             assert!(asks || names_several(call) || call.since() == Edition::First, "{goal}: {call:?}");
@@ -262,6 +263,8 @@ fn plans_are_written_for_who_reads_them() {
     let since = |goal: &str| plan(goal, &here).unwrap().steps[0].since();
     assert_eq!(since("list .log files in /var/log"), Edition::First);
     assert_eq!(since("list .log files in /var/log without hidden files"), Edition::Second);
+    assert_eq!(since("list files in /var/log with sizes"), Edition::Second);
+    assert_eq!(since("ls -l /var/log"), Edition::First);
     assert_eq!(since("wc -l /etc/passwd"), Edition::First);
     assert_eq!(since("count the line ends in /etc/passwd"), Edition::Second);
 }

@@ -49,6 +49,8 @@ pub(super) struct Entries {
     pub(super) vague: bool,
     /// Size and time of each are wanted, too.
     pub(super) details: bool,
+    /// So they are by the way, as in `ls -l`: readers that have no word for it show names.
+    pub(super) long: bool,
     /// The noun is in the singular.
     pub(super) one: bool,
     /// What to say instead of a condition that may mean two things.

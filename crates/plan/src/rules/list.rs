@@ -306,7 +306,7 @@ fn options(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
             't' => e.sort = Some(SortBy::Newest),
             'S' => e.sort = Some(SortBy::Largest),
             'r' => e.sort = Some(reversed(e.sort?)?),
-            'l' => e.details = true,
+            'l' => e.long = true,
             // `-h`, `-1`, `-F`, `-p`: how an entry is shown.
             _ => {}
         }

@@ -95,7 +95,7 @@ pub(super) fn find_or_list(
             kind,
             sort: e.sort.unwrap_or_default(),
             limit: e.limit,
-            details: e.details && readers >= Edition::Second,
+            details: e.details || e.long && readers >= Edition::Second,
         });
     }
     // Before the second edition `find` had no words for either: what the goal does not say was shown, and nothing
@@ -113,7 +113,7 @@ pub(super) fn find_or_list(
         size: e.size.unwrap_or_default(),
         sort: e.sort.unwrap_or_default(),
         limit: e.limit,
-        details: e.details && readers >= Edition::Second,
+        details: e.details || e.long && readers >= Edition::Second,
         // `cat *.txt` fails where there is none, and "list *.txt" says so.
         required: e.expanded && used == Use::Inside && readers >= Edition::Second,
     })
