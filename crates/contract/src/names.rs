@@ -16,11 +16,14 @@ pub const DATA_FOLDER_WITHOUT_DATABASE: &str = "tasks.elsewhere";
 /// Marks any other folder of that kind, wherever it lies: artefacts, workspaces of steps that are at work.
 pub const PRIVATE_FOLDER: &str = ".octollm-private";
 
+/// All names by which [`marks_a_private_folder`] may tell one.
+pub const MARKS: [&str; 4] =
+    [PRIVATE_FOLDER, DATA_FOLDER_LOCK, DATA_FOLDER_DATABASE, DATA_FOLDER_WITHOUT_DATABASE];
+
 /// Whether the folder of which `holds` tells is a server's or an arm's own.
 pub fn marks_a_private_folder(holds: impl Fn(&str) -> bool) -> bool {
-    holds(PRIVATE_FOLDER)
-        || holds(DATA_FOLDER_LOCK)
-            && [DATA_FOLDER_DATABASE, DATA_FOLDER_WITHOUT_DATABASE].into_iter().any(holds)
+    let [private, lock, database, elsewhere] = MARKS;
+    holds(private) || holds(lock) && (holds(database) || holds(elsewhere))
 }
 
 /// A text that is not one of a closed set of names.

@@ -20,7 +20,7 @@ async fn main() {
     println!("{kernel}");
     let workspace = std::env::temp_dir().join(format!("octollm-room-bench-{}", std::process::id()));
     std::fs::create_dir(&workspace).unwrap();
-    let room = Room::open(&spec(workspace.clone()), kernel).unwrap();
+    let room = Room::open(&spec(workspace.clone()), kernel, &|| false).unwrap();
     let never = CancellationToken::new();
     let (mut rooms, mut spawns) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {

@@ -17,6 +17,26 @@ pub enum RoomError {
         /// What opening it said.
         source: io::Error,
     },
+    /// What lies in a folder below a granted root cannot be told, so other tenants' folders may.
+    #[error("{} cannot be looked through for folders of other tenants; grant what is needed beside it", path.display())]
+    NotLookedThrough {
+        /// The folder.
+        path: PathBuf,
+        /// What reading it said.
+        source: io::Error,
+    },
+    /// Too many folders lie below the granted roots.
+    #[error(
+        "more than {most} folders lie in what it may read, too many to look through for those of other tenants; \
+         grant those that are needed"
+    )]
+    TooManyFolders {
+        /// So many are looked through.
+        most: usize,
+    },
+    /// Whoever wanted the room said that it is wanted no more.
+    #[error("opening the room was stopped")]
+    Stopped,
     /// No program of that name: not in the search path of the room, or no file there.
     #[error("no program named {name:?} is in /usr/local/bin, /usr/bin, /bin or at that path")]
     ProgramNotFound {

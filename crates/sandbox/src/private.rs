@@ -2,14 +2,16 @@
 //!
 //! Whoever keeps such a folder marks it, wherever it lies. A room that may read a folder above one is opened
 //! around it, so all folders below a granted root are looked through for marks when the room is opened, those of
-//! the system and of the kernel's file systems aside. One that this process may not list is passed over: its
-//! programs may not list it either. What is marked later is open to a room that is open by then.
+//! the system and of the kernel's file systems aside. One that this process may enter and not list is closed, too;
+//! one that it may not enter is passed over, for its programs may not either. What is marked later is open to a
+//! room that is open by then.
 
-use octollm_contract::names::{
-    DATA_FOLDER_DATABASE, DATA_FOLDER_LOCK, DATA_FOLDER_WITHOUT_DATABASE, PRIVATE_FOLDER,
-    marks_a_private_folder,
+use crate::error::RoomError;
+use octollm_contract::names::{MARKS, PRIVATE_FOLDER, marks_a_private_folder};
+use rustix::{
+    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags},
+    io::Errno,
 };
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use std::{
     ffi::OsStr,
     io,
@@ -20,7 +22,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// So many folders below a root are looked through. One takes about 10 µs where the kernel knows it already: a
+/// So many folders below the roots of a room are looked through. One takes about 10 µs where the kernel knows it already: a
 /// full home folder of 100,000 a second.
 const FOLDERS_MAX: usize = 1_000_000;
 
@@ -48,7 +50,8 @@ pub fn is_magic(fd: BorrowedFd<'_>) -> bool {
 }
 
 /// Whether a folder is a server's or an arm's own. The mark by which one that is no data folder says so must be
-/// its owner's or root's: whoever may write into `/tmp` is not to close it to everybody.
+/// the folder's owner's or root's: whoever else may write into `/tmp` is not to close it to everybody. Below it
+/// anybody can mark a folder of their own.
 pub fn is_private(folder: BorrowedFd<'_>) -> bool {
     let stat = |name: &str| rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).ok();
     marks_a_private_folder(|mark| {
@@ -59,24 +62,82 @@ pub fn is_private(folder: BorrowedFd<'_>) -> bool {
     })
 }
 
-/// The private folders at and below `root`, without those in `known` or below one of them, which are not
-/// looked into.
-pub(crate) fn below(root: &Path, known: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
-    let (mut found, mut ahead, mut looked) = (Vec::new(), vec![root.to_owned()], 0);
+/// Why the folders below a root were not looked through.
+#[derive(Debug)]
+pub(crate) enum NotLooked {
+    /// Whoever wanted the room wants it no more.
+    Stopped,
+    /// A folder of which nobody can say what lies in it.
+    Unreadable(PathBuf, io::Error),
+    /// There are more than [`FOLDERS_MAX`].
+    TooMany,
+}
+
+impl From<NotLooked> for RoomError {
+    fn from(why: NotLooked) -> Self {
+        match why {
+            NotLooked::Stopped => RoomError::Stopped,
+            NotLooked::TooMany => RoomError::TooManyFolders { most: FOLDERS_MAX },
+            NotLooked::Unreadable(_, source)
+                if matches!(
+                    Errno::from_io_error(&source),
+                    Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM)
+                ) =>
+            {
+                RoomError::Exhausted(source)
+            }
+            NotLooked::Unreadable(path, source) => RoomError::NotLookedThrough { path, source },
+        }
+    }
+}
+
+/// The folders at and below `roots` that are closed to programs, without those in `known` or below one of them,
+/// which are not looked into: those that are private, and those that can be entered and not listed, of
+/// which nobody can say what lies in them.
+pub(crate) fn below(
+    roots: &[PathBuf],
+    known: &[PathBuf],
+    stop: &dyn Fn() -> bool,
+) -> Result<Vec<PathBuf>, NotLooked> {
+    // What lies below another root is met there.
+    let is_met = |root: &PathBuf| roots.iter().any(|other| other != root && root.starts_with(other));
+    let mut ahead: Vec<PathBuf> = roots.iter().filter(|root| !is_met(root)).cloned().collect();
+    ahead.sort();
+    ahead.dedup();
+    let (mut found, mut looked) = (Vec::new(), 0);
     while let Some(folder) = ahead.pop() {
+        if stop() {
+            return Err(NotLooked::Stopped);
+        }
         if known.iter().any(|known| folder.starts_with(known)) {
             continue;
         }
-        let Some(fd) = opened(&folder).filter(|fd| !is_magic(fd.as_fd())) else { continue };
+        let unreadable = |errno: Errno| NotLooked::Unreadable(folder.clone(), errno.into());
+        let fd = match opened(&folder) {
+            Ok(fd) => fd,
+            // Gone, or no folder.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
+            Err(Errno::ACCESS) => {
+                if can_be_entered(&folder) {
+                    found.push(folder);
+                }
+                continue;
+            }
+            Err(errno) => return Err(unreadable(errno)),
+        };
+        if is_magic(fd.as_fd()) {
+            continue;
+        }
         looked += 1;
         if looked > FOLDERS_MAX {
-            let why = format!(
-                "more than {FOLDERS_MAX} folders lie in it, too many to look through for those of other tenants; \
-                 grant those that are needed"
-            );
-            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, why));
+            return Err(NotLooked::TooMany);
         }
-        let (may_be, folders) = look(&fd);
+        let (may_be, folders) = match look(&fd) {
+            Ok(seen) => seen,
+            // Removed while it was looked at.
+            Err(Errno::NOENT) => continue,
+            Err(errno) => return Err(unreadable(errno)),
+        };
         if may_be && is_private(fd.as_fd()) {
             found.push(folder);
         } else {
@@ -86,19 +147,26 @@ pub(crate) fn below(root: &Path, known: &[PathBuf]) -> io::Result<Vec<PathBuf>> 
     Ok(found)
 }
 
-/// A folder, and no link to one. Nothing, for what is no folder, has gone or is not this process's to list.
-fn opened(folder: &Path) -> Option<OwnedFd> {
+/// A folder, and no link to one.
+fn opened(folder: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(CWD, folder, flags, Mode::empty()).ok()
+    rustix::fs::openat(CWD, folder, flags, Mode::empty())
+}
+
+/// Whether a folder that cannot be listed lets in who knows a name in it (mode 0711). Whatever is no clear no
+/// counts as a yes.
+fn can_be_entered(folder: &Path) -> bool {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let entered = rustix::fs::openat(CWD, folder, flags, Mode::empty())
+        .and_then(|fd| rustix::fs::statat(&fd, ".", AtFlags::SYMLINK_NOFOLLOW));
+    !matches!(entered, Err(Errno::ACCESS | Errno::NOENT | Errno::NOTDIR | Errno::LOOP))
 }
 
 /// Whether a folder has a name in it that may mark it, and the names of the folders in it.
-fn look(folder: &OwnedFd) -> (bool, Vec<Vec<u8>>) {
-    const MARKS: [&str; 4] =
-        [PRIVATE_FOLDER, DATA_FOLDER_LOCK, DATA_FOLDER_DATABASE, DATA_FOLDER_WITHOUT_DATABASE];
+fn look(folder: &OwnedFd) -> Result<(bool, Vec<Vec<u8>>), Errno> {
     let (mut may_be, mut folders) = (false, Vec::new());
-    let Ok(entries) = Dir::read_from(folder) else { return (true, folders) };
-    for entry in entries.flatten() {
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
         let name = entry.file_name().to_bytes();
         may_be |= MARKS.iter().any(|mark| mark.as_bytes() == name);
         // Some file systems do not say what an entry is; what is none is not opened as a folder.
@@ -107,5 +175,5 @@ fn look(folder: &OwnedFd) -> (bool, Vec<Vec<u8>>) {
             folders.push(name.to_owned());
         }
     }
-    (may_be, folders)
+    Ok((may_be, folders))
 }

@@ -38,7 +38,7 @@ pub struct RoomSpec {
     pub read_roots: Vec<PathBuf>,
     /// Directories that commands may not read although they lie below a root, such as the
     /// server's own data; they must exist. The workspace may lie in one. Those below a root that their
-    /// owner has marked as private are closed as well.
+    /// owner has marked as private are closed as well, and those that can be entered and not listed.
     pub closed: Vec<PathBuf>,
     /// Bounds of one command.
     pub limits: Limits,
@@ -94,10 +94,10 @@ pub struct Room {
 
 impl Room {
     /// Checks and opens what the spec grants. Blocks for as long as it takes to look into all folders below the
-    /// roots.
+    /// roots, or until `stop` says so.
     ///
     /// Refuses with [`RoomError::Lacking`] where the kernel cannot lock a room.
-    pub fn open(spec: &RoomSpec, kernel: &Kernel) -> Result<Room, RoomError> {
+    pub fn open(spec: &RoomSpec, kernel: &Kernel, stop: &dyn Fn() -> bool) -> Result<Room, RoomError> {
         kernel.can_lock().map_err(RoomError::Lacking)?;
         let real = |path: &Path| {
             path.canonicalize().map_err(|source| RoomError::Path { path: path.to_owned(), source })
@@ -108,12 +108,8 @@ impl Room {
         }
         let read_roots = spec.read_roots.iter().map(|p| real(p)).collect::<Result<Vec<_>, _>>()?;
         let mut closed = spec.closed.iter().map(|p| real(p)).collect::<Result<Vec<_>, _>>()?;
-        let aside = view::system();
-        for root in &read_roots {
-            let known: Vec<PathBuf> = closed.iter().chain(&aside).cloned().collect();
-            let private = private::below(root, &known);
-            closed.extend(private.map_err(|source| RoomError::Path { path: root.clone(), source })?);
-        }
+        let known: Vec<PathBuf> = closed.iter().cloned().chain(view::system()).collect();
+        closed.extend(private::below(&read_roots, &known, stop)?);
         let (abi, namespaces) = (kernel.landlock_abi(), kernel.has_namespaces());
         let filters = filter::programs(setup::duties(namespaces, abi))
             .map_err(|_| RoomError::Setup(SetupFailure { stage: Stage::Filter, errno: libc::ENOSYS }))?;

@@ -34,7 +34,7 @@ impl Lab {
             println!("no rooms here: {kernel}");
             let ours = matches!(lacking, Lacking::Room(_));
             assert!(!ours && std::env::var_os(REQUIRED).is_none(), "rooms are expected here: {kernel}");
-            assert!(matches!(Room::open(&lab.spec(), &kernel), Err(RoomError::Lacking(_))));
+            assert!(matches!(Room::open(&lab.spec(), &kernel, &|| false), Err(RoomError::Lacking(_))));
             return None;
         }
         Some(lab)
@@ -72,11 +72,20 @@ impl Lab {
 
     /// A room that may read `root`, except what is `closed`.
     pub(crate) fn room_without(&self, root: PathBuf, closed: PathBuf) -> Result<Room, RoomError> {
-        Room::open(&self.spec_of(root, vec![closed]), &self.kernel)
+        Room::open(&self.spec_of(root, vec![closed]), &self.kernel, &|| false)
+    }
+
+    /// A room of which nobody wants to hear any more while it is opened.
+    pub(crate) fn unwanted_room(&self) -> Result<Room, RoomError> {
+        Room::open(&self.spec(), &self.kernel, &|| true)
+    }
+
+    pub(crate) fn opened(&self) -> Result<Room, RoomError> {
+        Room::open(&self.spec(), &self.kernel, &|| false)
     }
 
     pub(crate) fn room(&self) -> Room {
-        Room::open(&self.spec(), &self.kernel).expect("a room")
+        self.opened().expect("a room")
     }
 
     pub(crate) async fn run(&self, argv: &[&str]) -> Ended {

@@ -52,7 +52,7 @@ async fn a_grant_that_cannot_be_opened_is_an_error_not_a_silent_refusal() {
         limits: Limits::default(),
     };
     for spec in [spec(lab.workspace(), missing.clone()), spec(missing.clone(), lab.granted())] {
-        let error = Room::open(&spec, kernel).unwrap_err();
+        let error = Room::open(&spec, kernel, &|| false).unwrap_err();
         assert!(matches!(&error, RoomError::Path { path, .. } if *path == missing), "{error:?}");
     }
 }

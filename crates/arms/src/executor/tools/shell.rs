@@ -8,6 +8,7 @@
 use crate::{
     Undone,
     executor::{
+        off_the_async_threads,
         outcome::{Content, Found},
         text::{counted, shown},
     },
@@ -55,13 +56,18 @@ pub(crate) async fn run(
         closed: place.closed,
         limits,
     };
-    let opening = tokio::task::spawn_blocking(move || Room::open(&spec, kernel));
-    let room = match opening.await {
-        Ok(room) => room.map_err(|e| refusal(&e))?,
-        Err(ended) => match ended.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => return Err(Undone::Stopped),
-        },
+    let stop = cancel.child_token();
+    let stopped = stop.clone();
+    let opening = off_the_async_threads(stop, move || {
+        Room::open(&spec, kernel, &|| stopped.is_cancelled()).map_err(|e| refusal(&e))
+    });
+    let room = tokio::select! {
+        room = opening => room?,
+        () = cancel.cancelled() => return Err(Undone::Stopped),
+        () = tokio::time::sleep(wall) => return Err(Undone::for_now(format!(
+            "looking through the folders that it may read took longer than its time limit of {}; grant fewer",
+            place.wall
+        ))),
     };
     let ended = room.run(argv, stdin.map(String::into_bytes), cancel).await.map_err(|e| refusal(&e))?;
     let found = outcome(argv, any_exit, place.wall, &ended);
@@ -192,9 +198,12 @@ fn refusal(error: &RoomError) -> Undone {
         error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
     };
     match error {
+        RoomError::Stopped => Undone::Stopped,
         RoomError::Exhausted(_) => Undone::for_now(because(error)),
         RoomError::Lacking(lacking) => Undone::for_good(unlocked(lacking)),
         RoomError::Path { .. }
+        | RoomError::NotLookedThrough { .. }
+        | RoomError::TooManyFolders { .. }
         | RoomError::ProgramNotFound { .. }
         | RoomError::ProgramNotAllowed { .. }
         | RoomError::BadCommand
