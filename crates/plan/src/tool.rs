@@ -169,7 +169,8 @@ pub enum ToolCall {
         /// A text for its standard input.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stdin: Option<Arg<String>>,
-        /// Any exit code is a result; without it a code other than 0 fails the step. Set where
+        /// Any exit code is a result; without it a code other than 0 fails the step, except for the 1 by which
+        /// `grep`, `diff` and `cmp` answer. Set where
         /// a judge looks at the code (see [`Plan::judged_by`](crate::Plan::judged_by)).
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         any_exit: bool,

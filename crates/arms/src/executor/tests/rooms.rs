@@ -153,15 +153,36 @@ async fn what_a_room_dropped_is_told() {
     assert_eq!(output.value(octollm_plan::ValueType::Text), None);
 }
 
+/// That nothing matches, or that files differ, is what was asked; that a file is missing is a failure.
+#[tokio::test]
+async fn what_grep_and_diff_answer_by_their_exit_code_is_a_result() {
+    if Kernel::probe().can_lock().is_err() {
+        return; // programs are refused here, which a test above checks
+    }
+    let mut site = Site::new();
+    site.capability.commands = ["grep", "diff", "cmp", "false"].map(str::to_owned).into();
+    let (x, y) = (site.write("x", "x\n"), site.write("y", "y\n"));
+    let output = site.run(shell(&["grep", "nosuch", &x], false)).await;
+    assert_eq!((output.text.as_str(), output.exit_code), ("no line matches\n(exit code 1)\n", Some(1)));
+    let output = site.run(shell(&["grep", "-c", "nosuch", &x], false)).await;
+    assert_eq!(output.text, "0\n(exit code 1)\n");
+    for argv in [["diff", "-u", &x, &y], ["cmp", "-l", &x, &y]] {
+        assert_eq!(site.run(shell(&argv, false)).await.exit_code, Some(1), "{argv:?}");
+    }
+    let missing = format!("{x}-missing");
+    for argv in [vec!["grep", "x", &missing], vec!["diff", &x, &missing], vec!["false"]] {
+        assert!(site.refused(shell(&argv, false)).await.contains("exit code"), "{argv:?}");
+    }
+    // Who asks for no word asks for the code.
+    assert!(site.refused(shell(&["grep", "-q", "nosuch", &x], false)).await.contains("exit code 1"));
+}
+
 /// What a failure's own words leave open is said.
 #[tokio::test]
-async fn a_program_that_finds_nothing_or_wants_a_network_fails_with_words() {
+async fn a_program_that_wants_a_network_fails_with_words() {
     let mut site = Site::new();
-    site.capability.commands = ["grep", "sh"].map(str::to_owned).into();
+    site.capability.commands = ["sh".to_owned()].into();
     site.capability.writes_workspace = true;
-    let file = site.write("f", "x\n");
-    let said = site.refused(shell(&["grep", "nosuch", &file], false)).await;
-    assert!(said.starts_with("grep found no line that matches"), "{said}");
     let said =
         site.refused(shell(&["sh", "-c", "echo 'Could not resolve host: a' >&2; exit 6"], false)).await;
     assert!(said.contains("(programs have no network)"), "{said}");

@@ -1,7 +1,8 @@
 //! `shell` and `shell_string`: a program in the locked room.
 //!
 //! The step is done when the program ends with 0, or with anything when the plan says that
-//! any exit code is a result (`any_exit`: a judge will look at it). Otherwise it fails for
+//! any exit code is a result (`any_exit`: a judge will look at it), or with the 1 by which `grep` says that nothing
+//! matches and `diff` that two files differ. Otherwise it fails for
 //! good, with the tail of what the program said. One that takes longer than its limit is ended, and
 //! what it had said by then is told, too.
 
@@ -84,11 +85,15 @@ fn outcome(argv: &[String], any_exit: bool, wall: Millis, ended: &Ended) -> Resu
         }
         Ending::Cancelled => return Err(Undone::Stopped),
     };
-    if exit_code != 0 && !any_exit {
+    let answers = matches!(ended.ending, Ending::Exited(1)) && is_answer(argv);
+    if exit_code != 0 && !any_exit && !answers {
         return Err(Undone::for_good(failure(argv, ended, exit_code)));
     }
     Ok(Found {
-        text: text(ended, exit_code),
+        text: match answers && is_grep(argv) && ended.stdout.total == 0 {
+            true => format!("no line matches\n{}", text(ended, exit_code)),
+            false => text(ended, exit_code),
+        },
         data: json!({
             "exit_code": exit_code,
             "stdout": start(&ended.stdout),
@@ -107,6 +112,27 @@ fn outcome(argv: &[String], any_exit: bool, wall: Millis, ended: &Ended) -> Resu
         },
         ..Found::default()
     })
+}
+
+fn name(argv: &[String]) -> &str {
+    let program = argv.first().map_or("", String::as_str);
+    program.rsplit('/').next().unwrap_or(program)
+}
+
+fn is_grep(argv: &[String]) -> bool {
+    matches!(name(argv), "grep" | "egrep" | "fgrep")
+}
+
+/// Whether an exit code of 1 is what the program found out, and no failure. One that is told to say nothing answers
+/// by its code alone, and so does the step.
+fn is_answer(argv: &[String]) -> bool {
+    let letters = |argument: &String| {
+        argument.starts_with('-') && !argument.starts_with("--") && argument.contains(['q', 's'])
+    };
+    let silent = |argument: &String| {
+        letters(argument) || matches!(argument.as_str(), "--quiet" | "--silent" | "--brief" | "--no-messages")
+    };
+    (is_grep(argv) || matches!(name(argv), "diff" | "cmp")) && !argv.iter().skip(1).any(silent)
 }
 
 /// What is said of a program that could read nothing of whoever asked for it, so that "it is empty" and
@@ -175,9 +201,7 @@ const OF_A_FOLDER: &[&str] = &[
 fn told_alone(argv: &[String], found: Result<Found, Undone>) -> Result<Found, Undone> {
     match found {
         Ok(mut found) => {
-            let program = argv.first().map_or("", String::as_str);
-            let name = program.rsplit('/').next().unwrap_or(program);
-            if OF_A_FOLDER.contains(&name) {
+            if OF_A_FOLDER.contains(&name(argv)) {
                 if !found.text.ends_with('\n') {
                     found.text.push('\n');
                 }
@@ -261,8 +285,6 @@ fn failure(argv: &[String], ended: &Ended, exit_code: i32) -> String {
     let tail = tail(said);
     let wanted_network = NO_NETWORK.iter().any(|words| tail.contains(words));
     let told = match tail.trim() {
-        // `grep` has said all that there is to say.
-        "" if exit_code == 1 && program.ends_with("grep") => format!("{program} found no line that matches"),
         "" => format!("{program} {how}"),
         tail => format!("{program} {how}: {tail}"),
     };
