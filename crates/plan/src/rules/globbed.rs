@@ -9,6 +9,7 @@ use super::entries::{Entries, Noun};
 use super::named::{Called, Named};
 use super::token::is_url;
 use crate::FindKind;
+use octollm_contract::Edition;
 
 /// `src/*.rs`, `*.txt`, `src/**/*.rs`: a path with a pattern for a name, as a shell has it.
 pub(super) fn globbed(c: &mut Cursor<'_>, only: Option<FindKind>) -> Option<Entries> {
@@ -25,8 +26,10 @@ pub(super) fn globbed(c: &mut Cursor<'_>, only: Option<FindKind>) -> Option<Entr
         None => (folder, false),
     };
     let plain = !folder.contains(['*', '?', '[', '\n', ' ']) && !is_url(folder);
-    // A bare `*` leaves out what is hidden, as a listing does.
-    let name = if name == "*" { None } else { Some(name).filter(|name| is_glob(name)).map(Some)? };
+    // Before the second edition nothing could say that a bare `*` must fit something and fits nothing hidden.
+    let listed = name == "*" && c.place().readers < Edition::Second;
+    let name =
+        if listed { None } else { Some(name).filter(|name| *name == "*" || is_glob(name)).map(Some)? };
     plain.then(|| Entries {
         noun: Noun::Any,
         only,

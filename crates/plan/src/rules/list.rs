@@ -272,7 +272,9 @@ fn listed(c: &mut Cursor<'_>) -> Option<Clause> {
         c.need(LIST)?;
     }
     // `ls src/*` would show what lies in the folders, too.
-    if let Some(found) = c.attempt(|c| globbed(c, None).filter(|found| found.name.is_some())) {
+    if let Some(found) =
+        c.attempt(|c| globbed(c, None).filter(|found| found.name.as_deref().is_some_and(|name| name != "*")))
+    {
         let (name, places) = (found.name, found.places);
         let recursive = e.recursive.or(found.recursive);
         // A shell, not `ls`, says which names fit: `ls -a *.log` shows no `.x.log`.

@@ -58,7 +58,10 @@ pub(super) fn find(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
         Ok(())
     })?;
     if let Some(name) = wish.name.as_ref().filter(|_| wish.required && rows.is_empty()) {
-        return Err(Undone::for_good(format!("nothing in {} matches {name}", shown_path(&path))));
+        // Where not everything was looked at, that is said.
+        let nothing = format!("nothing in {} matches {name}", shown_path(&path));
+        let told: Vec<String> = std::iter::once(nothing).chain(tally.remarks()).collect();
+        return Err(Undone::for_good(told.join("\n")));
     }
     sort(&mut rows, wish.sort);
     let total = rows.len() as u64;
