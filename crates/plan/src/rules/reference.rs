@@ -71,7 +71,8 @@ const KINDS: &[Kind] = &[
         title: "Count",
         says: "Counts lines, words, bytes or characters in files or in a quoted text, and files or folders in a folder: \
                hidden ones, too, unless it says \"without hidden files\". A last line counts as one of the lines without a line \
-               end, too; `wc -l` counts line ends alone, as it does in a shell.",
+               end, too; `wc -l` counts line ends alone, as it does in a shell. How many lines of files hold a text is told below \
+               those lines, with the files that could not be searched.",
         begins: &[&["count", "how many", "the number of", "wc -l", "wc -w", "wc -c", "wc -m"]],
         examples: &[
             "count the lines in /etc/passwd",

@@ -10,7 +10,7 @@ use super::{
     },
     Build, reads,
 };
-use crate::{Arg, CountWhat, InputName, Reference, StepName, ToolCall, ValueType};
+use crate::{Arg, CountWhat, InputName, Instruction, Reference, ToolCall, ValueType};
 use octollm_access::Capability;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -94,28 +94,28 @@ impl Build<'_> {
         }
     }
 
-    /// The lines that a search finds, counted.
+    /// How many lines hold a text. A search of files tells it below the lines, with what could not be searched,
+    /// which a count of its text would lose; a search of a text does not.
     pub(super) fn count_holding(
         &mut self,
         sought: &Sought,
         of: &Whom,
         words: &str,
     ) -> Result<(), NotUnderstood> {
-        let first_new = self.plan.steps.len();
         self.search(sought, of, words)?;
-        let searches: Vec<StepName> = self.plan.steps[first_new..].iter().map(|s| s.name.clone()).collect();
-        let [.., search] = searches.as_slice() else { return Ok(()) };
-        if self.plan.result.iter().filter(|name| searches.contains(name)).count() > 1 {
-            return Err(NotUnderstood::unclear(words, "lines are counted in one place at a time"));
+        self.topic = Topic::default();
+        let Some(search) = self.plan.steps.last() else { return Ok(()) };
+        if !matches!(search.instruction, Instruction::Tool(ToolCall::Search { text: Some(_), .. })) {
+            return Ok(());
         }
-        self.plan.result.retain(|name| !searches.contains(name));
+        let search = search.name.clone();
+        self.plan.result.retain(|name| *name != search);
         let input = name::<InputName>("text");
-        let from = Reference { step: search.clone(), output: ValueType::Text };
+        let from = Reference { step: search, output: ValueType::Text };
         let (text, inputs) = (Some(Arg::Input(input.clone())), BTreeMap::from([(input, from)]));
         let what = CountWhat::Lines;
         let call = ToolCall::Count { what, paths: None, text, name: None, recursive: false };
         self.step(call, inputs, Capability::default(), Use::Shown);
-        self.topic = Topic::default();
         Ok(())
     }
 }
