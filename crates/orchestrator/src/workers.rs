@@ -56,11 +56,12 @@ impl Workers {
         u32::try_from(lately.count()).unwrap_or(u32::MAX)
     }
 
-    /// The newest edition of plans that workers of `arm` read that were seen within a minute, if any was.
+    /// The edition of plans that all workers of `arm` read that were seen within a minute, if any was. A claim asks
+    /// for no edition: a step that one of them cannot read would wander among them.
     pub(crate) fn reads(&self, arm: ArmName, now: Timestamp) -> Option<Edition> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let lately = seen.values().filter(|w| now.since(w.at) <= LATELY && w.arms.contains_key(&arm));
-        lately.map(|worker| worker.reads).max()
+        lately.map(|worker| worker.reads).min()
     }
 
     /// What workers of `arm` that were seen within a minute can be asked for.
@@ -92,15 +93,18 @@ mod tests {
         };
         workers.asked(&ask, at(0));
         assert_eq!(workers.reads(ArmName::Executor, at(60)), Some(Edition::First));
-        let newer = LeaseAsk { worker: "w-2".parse().unwrap(), reads: Edition::NEWEST, ..ask };
+        let newer = LeaseAsk { worker: "w-2".parse().unwrap(), reads: Edition::NEWEST, ..ask.clone() };
         workers.asked(&newer, at(0));
-        assert_eq!(workers.reads(ArmName::Executor, at(60)), Some(Edition::NEWEST));
-        assert_eq!(workers.reads(ArmName::Executor, at(61)), None);
         assert_eq!(workers.tools(ArmName::Executor, at(60)), ["find", "list"]);
+        assert_eq!(workers.reads(ArmName::Executor, at(60)), Some(Edition::First), "the oldest");
+        workers.beat(&newer.worker, at(30));
+        assert_eq!(workers.reads(ArmName::Executor, at(61)), Some(Edition::NEWEST), "the older one has gone");
+        assert_eq!(workers.reads(ArmName::Executor, at(91)), None);
         assert!(workers.tools(ArmName::Judge, at(60)).is_empty());
-        assert!(workers.tools(ArmName::Executor, at(61)).is_empty(), "nobody is there to use them");
+        assert!(workers.tools(ArmName::Executor, at(91)).is_empty(), "nobody is there to use them");
+        workers.asked(&ask, at(0));
         workers.beat(&worker, at(30));
-        assert_eq!(workers.seen_lately(ArmName::Executor, at(90)), 1);
+        assert_eq!(workers.seen_lately(ArmName::Executor, at(90)), 2);
         assert_eq!(workers.seen_lately(ArmName::Judge, at(90)), 0);
         assert_eq!(workers.seen_lately(ArmName::Executor, at(91)), 0);
     }

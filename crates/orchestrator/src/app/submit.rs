@@ -203,7 +203,8 @@ impl App {
 
     /// What paths mean here, and who will read the plan.
     fn place(&self) -> Cow<'_, Place> {
-        // Of arms, those that are seen count: where only older ones are, they are to do it, in their way.
+        // Of arms, those that are seen count: where an older one is, it is to do it, in its way, as who claims is
+        // not asked which edition it reads.
         let arms = self.workers.reads(ArmName::Executor, self.now()).unwrap_or(Edition::NEWEST);
         let readers = self.read_by_all().min(arms);
         let place = &self.settings.place;
