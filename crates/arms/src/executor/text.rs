@@ -50,7 +50,8 @@ const ESCAPED: &str = "file:";
 /// A path for the next step, which must name the same file: one that is not UTF-8 becomes a `file:` URL.
 pub(super) fn exact(path: &Path) -> String {
     if let Some(text) = path.to_str() {
-        return text.to_owned();
+        // A name of its own, and no URL.
+        return if text.starts_with(ESCAPED) { format!("./{text}") } else { text.to_owned() };
     }
     let mut url = String::from(ESCAPED);
     for byte in path.as_os_str().as_bytes() {
@@ -70,7 +71,10 @@ pub(super) fn from_exact(text: &str) -> PathBuf {
     // What is UTF-8 is never escaped: that is a name of its own.
     match bytes.filter(|bytes| std::str::from_utf8(bytes).is_err()) {
         Some(bytes) => PathBuf::from(OsString::from_vec(bytes)),
-        None => PathBuf::from(text),
+        None => {
+            let name = text.strip_prefix("./").filter(|name| name.starts_with(ESCAPED));
+            PathBuf::from(name.unwrap_or(text))
+        }
     }
 }
 
@@ -199,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_path_is_handed_on_as_the_same_path() {
-        for path in [&b"/a/b c"[..], b"/a/%41", b"/a/\xff %41", b"sub/\xc3", b"file:%41"] {
+        for path in [&b"/a/b c"[..], b"/a/%41", b"/a/\xff %41", b"sub/\xc3", b"file:%41", b"file:%FF"] {
             let path = Path::new(OsStr::from_bytes(path));
             assert_eq!(from_exact(&exact(path)), path, "{}", exact(path));
         }

@@ -12,7 +12,7 @@ use octollm_access::{StepClaims, StepToken, TenantScope};
 use octollm_client::{Grant, LeaseError, Leases as _, Wait};
 use octollm_contract::{ArmName, Document, Edition, Millis, Timestamp};
 use octollm_lifecycle::STOP_GRACE;
-use octollm_plan::{Brief, NoValue, StepOutput};
+use octollm_plan::{Brief, InputName, InputValue, NoValue, StepOutput};
 use octollm_store::{Claimed, StoreError, Wanted};
 use std::collections::BTreeMap;
 
@@ -149,6 +149,10 @@ impl LocalLeases {
         let outputs: Result<BTreeMap<u16, StepOutput>, _> = claimed.inputs.iter().map(read).collect();
         let outputs = outputs.map_err(unreadable)?;
         let inputs = spec.step.resolve(|name| spec.places.get(name).and_then(|place| outputs.get(place)))?;
+        let since = since_of(&inputs);
+        if reads < since {
+            return Err(Ungrantable::Beyond { since, reads });
+        }
         let workspace =
             spec.workspace_from.iter().find_map(|place| outputs.get(place).and_then(|o| o.workspace));
         Ok(Grant {
@@ -189,6 +193,20 @@ impl LocalLeases {
         };
         planning::brief(&record, claimed.step.place, &session, self.app.read_by_all()).map_err(unreadable)
     }
+}
+
+/// The edition since which these inputs can be read: the first one's programs take a `file:` URL, which stands for a
+/// path that is not UTF-8, for a relative path.
+fn since_of(inputs: &BTreeMap<InputName, InputValue>) -> Edition {
+    let escaped = inputs.values().any(|value| match value {
+        InputValue::Paths(paths) => paths.iter().any(|path| path.starts_with("file:")),
+        InputValue::Text(_)
+        | InputValue::WholeText(_)
+        | InputValue::Number(_)
+        | InputValue::Data(_)
+        | InputValue::Whole(_) => false,
+    });
+    if escaped { Edition::Second } else { Edition::First }
 }
 
 /// A third of the lease, and often enough that a cancel arrives within two seconds.
@@ -356,24 +374,38 @@ mod tests {
         assert_eq!(newer.iter().map(|grant| grant.step.task).collect::<Vec<_>>(), [tasks[0]]);
     }
 
-    /// Where the workers are all of the version before, goals are planned as that version did.
+    /// A worker of the version before would take the URL for a relative path, and count without that file.
+    #[test]
+    fn paths_that_are_not_utf8_are_for_who_reads_their_urls() {
+        let since = |paths: &[&str]| {
+            let paths = paths.iter().map(|path| (*path).to_owned()).collect();
+            since_of(&[("found".parse().unwrap(), InputValue::Paths(paths))].into())
+        };
+        assert_eq!(since(&["/a/b", "/a/file:x", "./file:x"]), Edition::First);
+        assert_eq!(since(&["/a/b", "file:/a/%FF"]), Edition::Second);
+        assert_eq!(since_of(&[].into()), Edition::First);
+    }
+
+    /// Where one of the workers is of the version before, goals are planned as that version did.
     #[tokio::test]
     async fn older_workers_are_given_what_they_can_read() {
         let folder = tempfile::tempdir().unwrap();
         let app = app(folder.path());
         let leases = LocalLeases::new(Arc::clone(&app));
-        let ask = |wait| LeaseAsk {
-            worker: "older".parse().unwrap(),
+        let ask = |worker: &str, wait, reads| LeaseAsk {
+            worker: worker.parse().unwrap(),
             arms: vec![ArmName::Executor],
             tools: [].into(),
             most: 1,
             wait,
-            reads: Edition::First,
+            reads,
         };
-        assert_eq!(leases.lease(ask(Millis::new(1))).await.unwrap().len(), 0);
+        for (worker, reads) in [("older", Edition::First), ("newer", Edition::NEWEST)] {
+            assert_eq!(leases.lease(ask(worker, Millis::new(1), reads)).await.unwrap().len(), 0);
+        }
         let wish = serde_json::from_str(r#"{"goal": "wc -l /tmp/notes.txt"}"#).unwrap();
         app.submit(&Caller::local(Policy::default_admin()), wish, None).await.unwrap();
-        let granted = leases.lease(ask(Millis::from_secs(10))).await.unwrap();
+        let granted = leases.lease(ask("older", Millis::from_secs(10), Edition::First)).await.unwrap();
         assert_eq!(granted[0].spec.since(), Edition::First);
     }
 }
