@@ -150,6 +150,16 @@ fn beginning(text: &str, bytes: usize) -> &str {
 pub(super) struct Looked<'a> {
     pub(super) path: &'a Path,
     pub(super) file: File,
+    /// The plan names it, and it was not only found, or lies below a folder.
+    named: bool,
+}
+
+impl Looked<'_> {
+    /// Takes down that reading it broke off.
+    pub(super) fn fault(&self, faults: &mut Faults, error: &io::Error) {
+        let fault = format!("{}: {error}", shown_path(self.path));
+        if self.named { faults.named.add(fault) } else { faults.add(fault) }
+    }
 }
 
 /// Shows the regular files at `paths` and below those that are folders to `visit`, which says
@@ -167,14 +177,17 @@ pub(super) fn files(
         stop.check()?;
         match reach.open(path) {
             Err(error) => paths.fault(faults, error),
-            Ok((path, Opened::File(file, _))) => visit(Looked { path: &path, file }, faults)?,
+            Ok((path, Opened::File(file, _))) => {
+                let named = matches!(paths, Paths::Named(_));
+                visit(Looked { path: &path, file, named }, faults)?;
+            }
             Ok((path, Opened::Folder(folder))) => {
                 let below = walk(folder, &path, Range::ALL, stop, &mut |entry| {
                     if entry.kind != super::reach::Kind::File || !wanted(entry) {
                         return Ok(());
                     }
                     match entry.open() {
-                        Some(file) => visit(Looked { path: &entry.path, file }, faults),
+                        Some(file) => visit(Looked { path: &entry.path, file, named: false }, faults),
                         None => {
                             faults.add(NoAccess::Denied(shown_path(&entry.path)));
                             Ok(())
@@ -186,4 +199,26 @@ pub(super) fn files(
         }
     }
     Ok(tally)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A digest or a number of what could not be read whole is none, also when other files gave theirs.
+    #[test]
+    fn a_named_file_that_breaks_off_fails_the_step() {
+        let folder = std::env::temp_dir();
+        let settled = |named| {
+            let mut faults = Faults::default();
+            // A folder opens as a file does, and breaks off when it is read.
+            let looked = Looked { path: &folder, file: File::open(&folder).unwrap(), named };
+            let stop = Stop(tokio_util::sync::CancellationToken::new());
+            let error = pieces(&looked.file, &stop, |_| true).unwrap().unwrap_err();
+            looked.fault(&mut faults, &error);
+            (faults.remarks(1).unwrap().len(), faults.settle(Found::default()).is_ok())
+        };
+        assert_eq!(settled(true), (0, false));
+        assert_eq!(settled(false), (1, true), "what lies below a folder is a remark");
+    }
 }

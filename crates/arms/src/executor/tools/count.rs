@@ -80,7 +80,7 @@ fn contents(site: &Site, what: CountWhat, paths: &Paths, glob: Option<&Glob>) ->
         })?;
         match read {
             Ok(()) => each.push((looked.path.to_owned(), counter.total())),
-            Err(error) => faults.add(format!("{}: {error}", shown_path(looked.path))),
+            Err(error) => looked.fault(faults, &error),
         }
         Ok(())
     })?;

@@ -43,7 +43,7 @@ pub(super) fn hash(site: &Site, kind: HashKind, from: Source) -> Result<Found, U
                                 rows.push(json!({ "path": looked.path.to_string_lossy(), "digest": digest }));
                             }
                         }
-                        Err(error) => faults.add(format!("{}: {error}", shown_path(looked.path))),
+                        Err(error) => looked.fault(faults, &error),
                     }
                     Ok(())
                 })?;

@@ -79,7 +79,7 @@ fn in_files(site: &Site, wish: &Wish, pattern: &Regex, paths: &Paths) -> Result<
         let mut lines = Lines::new(pattern, Some(looked.path.to_owned()));
         let read = pieces(&looked.file, &site.stop, |piece| lines.take(piece))?;
         if let Err(error) = read {
-            faults.add(format!("{}: {error}", shown_path(looked.path)));
+            looked.fault(faults, &error);
             return Ok(());
         }
         lines.end();
