@@ -3,9 +3,10 @@
 //! Promises: a condition is taken at most once, a second of its kind stays over and so refuses
 //! the goal; vague words (large, recent, interesting) are no conditions.
 
-use super::conditions::{is_ending, is_glob, quality, whole};
+use super::conditions::{is_ending, quality, whole};
 use super::cursor::{Cursor, Table};
 use super::extent::{DETAILS, HIDDEN, ONLY, RECURSION};
+use super::kinds;
 use super::named::{self, Named};
 use super::search::Sought;
 use super::token::{Kind, Token};
@@ -182,38 +183,6 @@ const SORT_VERBS: &[&str] = &[
     "arranged",
 ];
 
-/// Kinds of files that are told by the ending of their names.
-pub(super) const KINDS: &Table<&str> = &[
-    ("python", "py"),
-    ("rust", "rs"),
-    ("markdown", "md"),
-    ("javascript", "js"),
-    ("typescript", "ts"),
-    ("java", "java"),
-    ("ruby", "rb"),
-    ("log", "log"),
-    ("txt", "txt"),
-    ("csv", "csv"),
-    ("json", "json"),
-    ("toml", "toml"),
-    ("yaml", "yaml"),
-    ("yml", "yml"),
-    ("xml", "xml"),
-    ("html", "html"),
-    ("css", "css"),
-    ("pdf", "pdf"),
-    ("png", "png"),
-    ("jpg", "jpg"),
-    ("gif", "gif"),
-    ("svg", "svg"),
-    ("zip", "zip"),
-    ("sql", "sql"),
-    ("md", "md"),
-    ("js", "js"),
-    ("py", "py"),
-    ("rs", "rs"),
-];
-
 pub(super) const WHICH_ARE: &[&str] = &[
     "that are",
     "which are",
@@ -321,7 +290,7 @@ pub(super) fn entries(c: &mut Cursor<'_>) -> Option<Entries> {
 /// "every .iso in /srv", "all pdfs in ~": an ending needs no noun there.
 fn ending_in_place(c: &mut Cursor<'_>) -> Option<String> {
     // "every csv", "all pdfs"
-    let of_kind = |word: &str| KINDS.iter().find(|(kind, ending)| kind == ending && *kind == word);
+    let of_kind = |word: &str| kinds::KINDS.iter().find(|(kind, ending)| kind == ending && *kind == word);
     let singular = |t: &Token| of_kind(&t.lower).or_else(|| of_kind(t.lower.strip_suffix('s')?));
     let token = c.word(|t| is_ending(&t.text) || singular(t).is_some())?;
     let ending = singular(token).map_or(token.text.clone(), |(_, ending)| format!(".{ending}"));
@@ -389,50 +358,7 @@ fn before_noun(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
     if text.is_some() {
         return set(&mut e.unclear, "say \".txt files\" for those whose names end so");
     }
-    if let Some(endings) = c.attempt(several_endings) {
-        return set(&mut e.name, format!("*.{{{}}}", endings.join(",")));
-    }
-    let kind = c.attempt(|c| {
-        c.choose(KINDS).filter(|_| c.peek().is_some_and(|t| matches!(t.lower.as_str(), "file" | "files")))
-    });
-    if let Some(ending) = kind {
-        return set(&mut e.name, format!("*.{ending}"));
-    }
-    let ending = c.attempt(|c| {
-        let token = c.take(|t| matches!(t.kind, Kind::Word | Kind::Quoted) && is_ending(&t.text))?;
-        c.peek().filter(|t| matches!(t.lower.as_str(), "file" | "files")).map(|_| format!("*{}", token.text))
-    });
-    if let Some(glob) = ending {
-        return set(&mut e.name, glob);
-    }
-    let glob = c.attempt(|c| c.take(|t| matches!(t.kind, Kind::Word | Kind::Quoted) && is_glob(&t.text)))?;
-    set(&mut e.name, glob.text.clone())
-}
-
-/// ".py or .rs files", "python and rust files", "*.py and *.rs".
-fn several_endings(c: &mut Cursor<'_>) -> Option<Vec<String>> {
-    let mut all: Vec<String> = Vec::new();
-    let mut patterns = true;
-    loop {
-        let ending = match c.choose(KINDS) {
-            Some(ending) => {
-                patterns = false;
-                ending.to_owned()
-            }
-            None => {
-                let token = c.word(|t| is_ending(t.text.strip_prefix('*').unwrap_or(&t.text)))?;
-                patterns &= token.text.starts_with('*');
-                token.text.trim_start_matches(['*', '.']).to_owned()
-            }
-        };
-        all.push(ending);
-        let comma = c.punctuation(Kind::Comma);
-        if !c.accept(&["or", "and", "and/or", "and all"]) && !comma {
-            break;
-        }
-    }
-    let noun = c.peek().is_some_and(|t| matches!(t.lower.as_str(), "file" | "files"));
-    (all.len() > 1 && (noun || patterns)).then_some(all)
+    set(&mut e.name, kinds::name(c)?)
 }
 
 /// "in: /tmp", "the folder: /tmp"

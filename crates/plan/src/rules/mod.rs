@@ -28,6 +28,7 @@ mod fetch;
 mod globbed;
 mod grep;
 mod hash;
+mod kinds;
 mod lines;
 mod list;
 mod machine;

@@ -2,7 +2,7 @@
 
 use super::cursor::Table;
 use super::{
-    argv, clause, conditions, count, disk, entries, extent, fetch, hash, lines, list, machine, named,
+    argv, clause, conditions, count, disk, entries, extent, fetch, hash, kinds, lines, list, machine, named,
     place::Place, plan, read, run, search, whom, words,
 };
 use crate::Instruction;
@@ -226,7 +226,7 @@ fn conditions(page: &mut String) {
     page.push_str("\n## Conditions on files and folders\n\n");
     page.push_str("Each kind at most once, a size once for each end. A length of time counts back from the start of the step; a file's age is that of its last change.\n\n");
     row(page, "Nouns", entries::NOUNS);
-    row(page, "Kinds, by the ending of the name", entries::KINDS);
+    row(page, "Kinds, by the ending of the name", kinds::KINDS);
     row(page, "Names", conditions::NAMES);
     row(page, "Only", extent::ONLY);
     row(page, "Order and number, before the noun (`5 largest`)", entries::ORDERS);
