@@ -285,7 +285,11 @@ fn paths(page: &mut String) {
         "Programs that may be run bare when alone or followed by an option, a path or a number",
         run::ENGLISH_PROGRAMS,
     );
-    list(page, "Programs that need no \"run\" where arguments follow", run::TELLING);
+    list(
+        page,
+        "Programs that need no \"run\" where what follows has an argument such as an option or a path",
+        run::TELLING,
+    );
     list(
         page,
         "Programs that need none where an option, a path or a quoted text follows",

@@ -9,7 +9,7 @@ use super::cursor::Cursor;
 use super::place::Place;
 use super::token::{Kind, Token};
 use super::words::SHOW;
-use super::{grep, named};
+use super::{argv, grep, named};
 
 /// A command as the goal writes it, not yet cut into arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -366,7 +366,7 @@ fn told_by_its_name(c: &mut Cursor<'_>) -> Option<Clause> {
     let telling = match program {
         // With options that are known here it is no command.
         "grep" | "egrep" => line.split(' ').any(|word| word.starts_with('-') && !grep::is_option(word)),
-        _ => TELLING.contains(&program),
+        _ => TELLING.contains(&program) && (points(c.clone(), all.at()) || changes_files(&line)),
     };
     if (telling && arguments) || (ALONE.contains(&program) && !arguments) {
         *c = all;
@@ -390,6 +390,24 @@ fn told_by_its_name(c: &mut Cursor<'_>) -> Option<Clause> {
     }
     *c = all;
     Some(Clause::Unclear(SAY_RUN))
+}
+
+/// Whether one of the words behind a program, up to `end`, can only be its argument: "awk basics" and "dirname church"
+/// have none.
+fn points(mut c: Cursor<'_>, end: usize) -> bool {
+    c.bump();
+    let place = c.place();
+    while let Some(token) = c.take(|_| true).filter(|_| c.at() <= end) {
+        if is_argument(token, true, place) || place.knows(&token.text) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Such a command is refused with the reason.
+fn changes_files(line: &str) -> bool {
+    argv::split(line).is_ok_and(|argv| argv::changes_files(&argv))
 }
 
 /// An unquoted command, up to the next joint between clauses.
