@@ -173,8 +173,11 @@ async fn what_grep_and_diff_answer_by_their_exit_code_is_a_result() {
     for argv in [vec!["grep", "x", &missing], vec!["diff", &x, &missing], vec!["false"]] {
         assert!(site.refused(shell(&argv, false)).await.contains("exit code"), "{argv:?}");
     }
+    assert!(site.run(shell(&["diff", "-q", &x, &y], false)).await.text.contains("differ"));
     // Who asks for no word asks for the code.
-    assert!(site.refused(shell(&["grep", "-q", "nosuch", &x], false)).await.contains("exit code 1"));
+    for argv in [["grep", "-q", "nosuch", &x], ["cmp", "--silent", &x, &y]] {
+        assert!(site.refused(shell(&argv, false)).await.contains("exit code 1"), "{argv:?}");
+    }
 }
 
 /// What a failure's own words leave open is said.

@@ -126,13 +126,17 @@ fn is_grep(argv: &[String]) -> bool {
 /// Whether an exit code of 1 is what the program found out, and no failure. One that is told to say nothing answers
 /// by its code alone, and so does the step.
 fn is_answer(argv: &[String]) -> bool {
-    let letters = |argument: &String| {
-        argument.starts_with('-') && !argument.starts_with("--") && argument.contains(['q', 's'])
+    let quiet = match name(argv) {
+        "diff" => return true,
+        "cmp" => 's',
+        _ if is_grep(argv) => 'q',
+        _ => return false,
     };
-    let silent = |argument: &String| {
-        letters(argument) || matches!(argument.as_str(), "--quiet" | "--silent" | "--brief" | "--no-messages")
-    };
-    (is_grep(argv) || matches!(name(argv), "diff" | "cmp")) && !argv.iter().skip(1).any(silent)
+    !argv.iter().skip(1).any(|argument| match argument.strip_prefix('-') {
+        Some(long) if long.starts_with('-') => matches!(long, "-quiet" | "-silent"),
+        Some(letters) => letters.contains(quiet),
+        None => false,
+    })
 }
 
 /// What is said of a program that could read nothing of whoever asked for it, so that "it is empty" and
