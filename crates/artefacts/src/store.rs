@@ -169,7 +169,9 @@ impl Artefacts {
     /// The bytes that `hash` names, checked.
     pub async fn get(&self, hash: ContentHash) -> Result<Bytes, GetError> {
         let failed = |error| match error {
-            object_store::Error::NotFound { .. } => GetError::NotFound(hash),
+            object_store::Error::NotFound { ref source, .. } if !is_bucket_missing(source.as_ref()) => {
+                GetError::NotFound(hash)
+            }
             error => GetError::Unreachable(Backend(error)),
         };
         let object = self.objects.get(&location(hash)).await.map_err(failed)?;
@@ -241,6 +243,12 @@ impl Artefacts {
             Err(error) => Err(Backend(error)),
         }
     }
+}
+
+/// Whether an answer of "not found" is about the bucket: that says nothing of what lies in it (P1). A store tells the
+/// two apart in the body of its answer only.
+fn is_bucket_missing(answer: &(dyn std::error::Error + 'static)) -> bool {
+    answer.to_string().contains("<Code>NoSuchBucket</Code>")
 }
 
 #[async_trait]

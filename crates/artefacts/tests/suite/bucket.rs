@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use octollm_artefacts::{Artefacts, GetError, Keys, OpenError, PutError, S3};
-use octollm_contract::Timestamp;
+use octollm_contract::{ContentHash, Timestamp};
 use octollm_testkit::{s3, tcp_proxy::TcpProxy};
 use std::collections::BTreeSet;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const LIMIT: u64 = 1 << 20;
 
@@ -56,6 +57,30 @@ async fn a_store_that_is_away_can_be_asked_again() {
     assert_eq!(artefacts.get(before).await.unwrap(), "before");
     let again = artefacts.put(Bytes::from_static(b"meanwhile")).await.unwrap();
     assert_eq!(artefacts.get(again).await.unwrap(), "meanwhile");
+}
+
+/// P1: a bucket that is not there, as while a store is being mended, says nothing of what lies in it.
+#[tokio::test]
+async fn what_lies_in_a_bucket_that_is_away_is_not_missing() {
+    for (code, missing) in [("NoSuchBucket", false), ("NoSuchKey", true)] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut there = bucket(&s3::S3::start().unwrap(), "");
+        there.endpoint = Some(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
+        let artefacts = Artefacts::over(there.client().unwrap(), LIMIT);
+        let answer = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 4096];
+            assert!(stream.read(&mut asked).await.unwrap() > 0);
+            let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code></Error>");
+            let head = format!("HTTP/1.1 404 Not Found\r\ncontent-length: {}\r\n\r\n", body.len());
+            stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+            // Open until the answer has been read.
+            stream
+        };
+        let (got, _stream) = tokio::join!(artefacts.get(ContentHash::of(b"kept")), answer);
+        assert_eq!(matches!(got, Err(GetError::NotFound(_))), missing, "{got:?}");
+        assert_eq!(matches!(got, Err(GetError::Unreachable(_))), !missing, "{got:?}");
+    }
 }
 
 /// P1: the network ends before the store's answer comes: the put is repeated, and is one.
