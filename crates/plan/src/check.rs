@@ -92,7 +92,7 @@ pub enum PlanFault {
     /// A tool call that some who may meet the plan cannot read.
     #[error(
         "{step}: a server of the version before still runs on the same database and cannot read this tool call \
-         (`hidden: false`, `required` or `details` of `find` and `list`, `line_ends` of `count`, a name in braces); leave it out, or ask again when that server is gone"
+         (`hidden: false`, `required` or `details` of `find` and `list`, `line_ends` of `count`, a name that is `one_of` several); leave it out, or ask again when that server is gone"
     )]
     NotReadByAll {
         /// Where.

@@ -11,6 +11,7 @@
 mod brief;
 mod check;
 pub mod draft;
+mod file_name;
 mod grant;
 mod judged;
 mod named;

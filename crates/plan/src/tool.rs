@@ -3,7 +3,10 @@
 //! The arguments are typed and have a JSON Schema (through `utoipa`), so that a plan can be
 //! checked before anything runs, whoever wrote it.
 
-use crate::{InputName, ValueType};
+use crate::{
+    InputName, ValueType,
+    file_name::{self, FileName},
+};
 use octollm_contract::{Edition, Millis};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -40,7 +43,8 @@ pub enum ToolCall {
         /// The folder.
         path: String,
         /// A glob over the file name, such as `*.log`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "file_name")]
+        #[schema(value_type = Option<FileName>)]
         name: Option<String>,
         /// Only so many levels deep: 1 is the folder's own entries. Absent: all levels.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -107,7 +111,8 @@ pub enum ToolCall {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         text: Option<Arg<String>>,
         /// With folders: a glob over the file name.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "file_name")]
+        #[schema(value_type = Option<FileName>)]
         name: Option<String>,
         /// With folders: folders below, too.
         #[serde(default)]
@@ -130,7 +135,8 @@ pub enum ToolCall {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         text: Option<Arg<String>>,
         /// With folders: a glob over the file name.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "file_name")]
+        #[schema(value_type = Option<FileName>)]
         name: Option<String>,
     },
     /// Digests of files or of a text.
@@ -183,11 +189,6 @@ pub enum ToolCall {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         any_exit: bool,
     },
-}
-
-/// Whether a name is one of several, as `*.{py,rs}`: in the first edition a brace was a character of the name.
-fn is_choice(name: &str) -> bool {
-    name.replace("\\{", "").contains('{')
 }
 
 fn hidden_too() -> bool {
@@ -401,7 +402,7 @@ impl ToolCall {
             ToolCall::Find { name: Some(name), .. }
             | ToolCall::Count { name: Some(name), .. }
             | ToolCall::Search { name: Some(name), .. }
-                if is_choice(name) =>
+                if file_name::is_choice(name) =>
             {
                 Edition::Second
             }
