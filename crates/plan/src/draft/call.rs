@@ -1,7 +1,7 @@
 //! A tool call as a model writes it: plain arguments where a plan has [`crate::Arg`].
 
 use super::{LIST_MAX, shortened, shortened_to};
-use crate::{ToolCall, ToolName};
+use crate::{ToolCall, ToolName, file_name::is_choice};
 use serde_json::{Map, Value, json};
 
 /// A text of an argument that names something has at most this many bytes.
@@ -29,6 +29,14 @@ pub fn read(tool: &str, mut arguments: Map<String, Value>) -> Result<ToolCall, S
                 given => json!({ "given": given }),
             };
         }
+    }
+    // A model means what a shell does by braces.
+    if let Some(Value::String(pattern)) = arguments.get("name")
+        && is_choice(pattern)
+        && pattern.contains(',')
+    {
+        let choice = json!({ "one_of": pattern });
+        arguments.insert("name".into(), choice);
     }
     arguments.retain(|_, value| !value.is_null());
     let call: ToolCall = serde_json::from_value(json!({ "tool": name.as_str(), "arguments": arguments }))

@@ -279,6 +279,18 @@ fn step_of(field: &str) -> Value {
     step
 }
 
+/// In a plan a brace of a plain name is a character; a model means a choice, as a shell does.
+#[test]
+fn a_name_with_a_choice_is_taken_for_one() {
+    for (written, wanted) in [("*.{py,rs}", "*.{py,rs}"), (r"a\{b,c}", r"a\{b,c}"), ("a{b}", r"a\{b}")] {
+        let found = plan(&drafted(json!([tool("find", json!({ "path": "/tmp", "name": written }))])));
+        let Instruction::Tool(ToolCall::Find { name: Some(name), .. }) = &found.steps[0].instruction else {
+            panic!("{found:?}")
+        };
+        assert_eq!(name, wanted);
+    }
+}
+
 #[test]
 fn one_path_is_taken_for_a_list_of_one() {
     let call = super::read_call("read_file", json!({ "paths": "/tmp/a" }).as_object().unwrap().clone());
