@@ -3,7 +3,7 @@
 //! | point | where |
 //! |---|---|
 //! | `store.before_commit` | a transaction has all its rows and is not committed |
-//! | `store.after_commit` | it is durable, nobody knows yet |
+//! | `store.after_commit` | it is committed, nobody knows yet, and the disk may not have it |
 //! | `store.before_reply` | one caller of it is about to be answered |
 //!
 //! `store.before_commit=exit:7,store.before_reply=exit:1` ends the process at the seventh pass

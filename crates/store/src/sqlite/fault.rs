@@ -59,6 +59,8 @@ pub(super) enum Outage {
     Unreachable(Arc<rusqlite::Error>),
     /// The disk did not say whether the commit is on it.
     Unconfirmed(Arc<rusqlite::Error>),
+    /// The disk did not take the log.
+    Unsynced(Arc<std::io::Error>),
     /// The file is damaged.
     Damaged(Arc<rusqlite::Error>),
 }
@@ -82,6 +84,11 @@ impl Outage {
             _ => Outage::of_statement(error),
         }
     }
+
+    /// A sync failed: what was committed may be lost with the power.
+    pub(super) fn of_sync(error: std::io::Error) -> Self {
+        Outage::Unsynced(Arc::new(error))
+    }
 }
 
 impl From<Outage> for StoreError {
@@ -89,6 +96,7 @@ impl From<Outage> for StoreError {
         match outage {
             Outage::Unreachable(error) => StoreError::Unreachable(Backend::new(error)),
             Outage::Unconfirmed(error) => StoreError::Unconfirmed(Backend::new(error)),
+            Outage::Unsynced(error) => StoreError::Unconfirmed(Backend::new(error)),
             Outage::Damaged(error) => StoreError::Corrupt(Backend::new(error)),
         }
     }

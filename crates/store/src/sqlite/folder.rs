@@ -126,19 +126,35 @@ impl Folder {
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.database, flags)?;
         let synchronous = match self.durability {
-            Durability::Full => "FULL",
+            // Each commit is synced by `disk.rs`; what SQLite syncs itself is what a copy of the log needs.
+            Durability::Full => "NORMAL",
             Durability::Process => "OFF",
         };
         connection.set_prepared_statement_cache_capacity(64);
         connection.execute_batch(&format!(
             "PRAGMA journal_mode = WAL;
              PRAGMA synchronous = {synchronous};
-             PRAGMA wal_autocheckpoint = {WAL_PAGES};
-             PRAGMA journal_size_limit = {JOURNAL_BYTES_MAX};
+             PRAGMA wal_autocheckpoint = {LOG_PAGES};
+             PRAGMA journal_size_limit = {LOG_BYTES_MAX};
              PRAGMA cache_size = -{WRITER_CACHE_KIB};
              PRAGMA temp_store = MEMORY;"
         ))?;
         Ok(connection)
+    }
+
+    /// The log of the connection that writes, which has read by now; none where nobody waits for the disk.
+    pub(super) fn log(&self) -> Result<Option<File>, OpenError> {
+        if self.durability == Durability::Process {
+            return Ok(None);
+        }
+        let mut name = self.database.clone().into_os_string();
+        name.push("-wal");
+        File::options().write(true).open(name).map(Some).map_err(|source| self.unusable(source))
+    }
+
+    pub(super) fn unusable(&self, source: std::io::Error) -> OpenError {
+        let folder = self.database.parent().unwrap_or(&self.database).to_owned();
+        OpenError::Folder { folder, source }
     }
 
     /// A connection that reads.
@@ -160,11 +176,12 @@ fn parents_of_missing(path: &Path) -> Vec<&Path> {
     parents.map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent }).collect()
 }
 
-/// The WAL is copied into the database when it has grown to so many pages: more is faster, less
-/// keeps the slowest commits short.
-const WAL_PAGES: u32 = 2000;
-/// The WAL file is cut to this after it was copied.
-const JOURNAL_BYTES_MAX: u32 = 64 << 20;
+/// The log (WAL) is copied into the database when it has grown to so many pages. Fewer: pages that change
+/// often are copied often. More: the sync at the end is a longer wait.
+pub(super) const LOG_PAGES: u32 = 14_000;
+/// The log's file is cut to this when it begins anew: a little more than it has by then, for a file that
+/// grows again costs each sync a commit of the file system.
+const LOG_BYTES_MAX: u32 = 64 << 20;
 const WRITER_CACHE_KIB: u32 = 16 << 10;
 const READER_CACHE_KIB: u32 = 1 << 10;
 

@@ -1,15 +1,17 @@
 //! The store in a data folder: SQLite, nothing to install, one process.
 //!
 //! Promises: what the traits promise (P1–P4, P7). One thread writes (`writer.rs`): it takes what
-//! is queued, runs it in one transaction, commits once for all of it and then answers, so that
-//! concurrent callers share the wait for the disk; a bad request fails alone. A few connections
-//! read. Claims, sweeps, lists and reads find their rows by index: what has ended does not slow
+//! is queued, runs it in one transaction and commits once for all of it; a bad request fails alone.
+//! A second one (`disk.rs`) waits for the disk and then answers, so that concurrent callers share
+//! that wait; a third (`copies.rs`) copies SQLite's log into the database. A few connections read. Claims, sweeps, lists and reads find their rows by index: what has ended does not slow
 //! them. The folder has one owner ([`OpenError::InUse`]); [`Failpoints`] name the places at which
 //! a test may kill it.
 //!
 //! Must not know: what a decision is. States are spelled as columns in `rows` and nowhere else.
 
 mod apply;
+mod copies;
+mod disk;
 mod failpoints;
 mod fault;
 mod folder;
@@ -33,6 +35,8 @@ use crate::{
     Swept, TaskLine, TaskReads, TaskRecord, Tasks, Wanted,
 };
 use async_trait::async_trait;
+use copies::Copies;
+use disk::Disk;
 use fault::{Fault, NoAnswer, WriterStopped};
 use folder::Folder;
 use octollm_access::{KeyRecord, RingKey, TenantScope};
@@ -46,10 +50,10 @@ use requests::{AddToRing, Lose, LoseCallers, Prune, PutKey, RevokeKey, Sweep};
 use std::{
     collections::BTreeSet,
     path::Path,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
 };
 use tokio::sync::{mpsc, oneshot};
-use writer::{Job, Pending, Request, Shared, Writer};
+use writer::{Job, Pending, Queue, Request, Shared, Writer};
 
 /// So many requests wait for the writer; further callers wait to enqueue theirs.
 const QUEUE_MAX: usize = 1024;
@@ -82,7 +86,17 @@ impl SqliteStore {
         entropy: Arc<dyn Entropy>,
         options: Options,
     ) -> Result<Self, OpenError> {
-        let path = folder;
+        Self::open_with(folder, clock, entropy, options, Folder::log)
+    }
+
+    /// The same, where a test brings a log of its own.
+    fn open_with(
+        path: &Path,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        options: Options,
+        log: fn(&Folder) -> Result<Option<std::fs::File>, OpenError>,
+    ) -> Result<Self, OpenError> {
         let folder = Folder::take(path, options.durability)?;
         let connection = folder.writer()?;
         let keys = reads::keys(&connection).map_err(opening)?;
@@ -92,24 +106,27 @@ impl SqliteStore {
             entropy,
             failpoints: options.failpoints,
             hints: Hints::default(),
+            commits: AtomicU64::new(0),
             keys: RwLock::new(keys.into_iter().map(|key| (key.id.clone(), key)).collect()),
         });
         // What makes the writer start is tried here, where its failure can be told.
         Writer::start(&connection, &shared).map_err(opening)?;
-        let readers = Arc::new(Readers::open(&folder)?);
-        let (queue, mut jobs) = mpsc::channel(QUEUE_MAX);
+        let disk = Disk::start(log(&folder)?, &shared).map_err(|source| folder.unusable(source))?;
+        let readers = Arc::new(Readers::open(&folder, disk.shown())?);
+        let (queue, jobs) = mpsc::channel(QUEUE_MAX);
+        let jobs = Queue::new(jobs).map_err(|source| folder.unusable(source))?;
         let of_writer = Arc::clone(&shared);
-        let writer = std::thread::Builder::new()
-            .name("store".into())
-            .spawn(move || {
-                match Writer::start(&connection, &of_writer) {
-                    Ok(mut writer) => writer.serve(&mut jobs),
-                    Err(fault) => tracing::error!(?fault, "the store's writer does not start"),
-                }
-                drop(connection);
-                drop(folder);
-            })
-            .map_err(|source| OpenError::Folder { folder: path.to_owned(), source })?;
+        let mut copies = Copies::start(&folder)?;
+        let writer = std::thread::Builder::new().name("store".into()).spawn(move || {
+            match Writer::start(&connection, &of_writer) {
+                Ok(mut writer) => writer.serve(jobs, disk, &mut copies),
+                Err(fault) => tracing::error!(?fault, "the store's writer does not start"),
+            }
+            drop(connection);
+            drop(copies);
+            drop(folder);
+        });
+        let writer = writer.map_err(|source| OpenError::Folder { folder: path.to_owned(), source })?;
         Ok(SqliteStore { queue: Some(queue), readers, shared, writer: Some(writer) })
     }
 

@@ -3,6 +3,7 @@
 //! caller reads its own writes (P4). Every read of tenants' data goes through its scope (P7).
 
 use super::{
+    disk::Shown,
     fault::{Fault, NoAnswer},
     folder::Folder,
     rows,
@@ -28,6 +29,7 @@ const READERS: usize = 4;
 pub(super) struct Readers {
     idle: Mutex<Vec<Connection>>,
     free: Arc<Semaphore>,
+    shown: Shown,
 }
 
 /// A connection on loan; it goes back however the read ends.
@@ -45,9 +47,9 @@ impl Drop for Loan {
 }
 
 impl Readers {
-    pub(super) fn open(folder: &Folder) -> Result<Self, rusqlite::Error> {
+    pub(super) fn open(folder: &Folder, shown: Shown) -> Result<Self, rusqlite::Error> {
         let idle = (0..READERS).map(|_| folder.reader()).collect::<Result<_, _>>()?;
-        Ok(Readers { idle: Mutex::new(idle), free: Arc::new(Semaphore::new(READERS)) })
+        Ok(Readers { idle: Mutex::new(idle), free: Arc::new(Semaphore::new(READERS)), shown })
     }
 
     /// Closes the connections that nobody uses now; later reads fail.
@@ -55,7 +57,7 @@ impl Readers {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Runs `read` on one snapshot.
+    /// Runs `read` on one snapshot, and answers when all of that is on disk.
     pub(super) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
         read: impl FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
@@ -68,7 +70,9 @@ impl Readers {
             let Some(connection) = &loan.connection else { return Err(unanswered()) };
             snapshot(connection, read).map_err(StoreError::from)
         });
-        read.await.map_err(|_| unanswered())?
+        let answer = read.await.map_err(|_| unanswered())?;
+        self.shown.on_disk().await?;
+        answer
     }
 }
 

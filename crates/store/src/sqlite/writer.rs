@@ -1,9 +1,12 @@
 //! The thread that owns the writing connection. It takes what is queued, does it in one
-//! transaction, commits, and only then answers (P1). When a statement fails, the transaction
-//! is rolled back and each unit of it is done again in a transaction of its own, so that a bad
-//! one fails alone. Requests know nothing of this: they run inside [`Writer::unit`].
+//! transaction, commits, and leaves it to [`Disk`] to answer when all of it is on disk (P1). When a
+//! statement fails, the transaction is rolled back and each unit of it is done again in a
+//! transaction of its own, so that a bad one fails alone. Requests know nothing of this: they run
+//! inside [`Writer::unit`].
 
 use super::{
+    copies::Copies,
+    disk::{Disk, SyncFailed},
     failpoints::{Failpoints, Point},
     fault::{Fault, Outage},
     statements::Statements,
@@ -20,7 +23,10 @@ use rusqlite::{Connection, params};
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -35,7 +41,9 @@ pub(super) struct Shared {
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) failpoints: Failpoints,
     pub(super) hints: Hints,
-    /// Every key there is; what was committed, nothing else.
+    /// Commits begun: what a reader may have seen.
+    pub(super) commits: AtomicU64,
+    /// Every key there is; what is on disk, nothing else.
     pub(super) keys: RwLock<BTreeMap<KeyId, KeyRecord>>,
 }
 
@@ -65,21 +73,6 @@ pub(super) struct Pending<R: Request> {
     pub(super) request: R,
     pub(super) answer: Option<R::Answer>,
     pub(super) reply: oneshot::Sender<R::Answer>,
-}
-
-/// What was done in one transaction and is not answered yet. Whoever lets go of it answers.
-struct Unanswered {
-    jobs: Vec<Box<dyn Job>>,
-    shared: Arc<Shared>,
-}
-
-impl Drop for Unanswered {
-    fn drop(&mut self) {
-        for job in std::mem::take(&mut self.jobs) {
-            self.shared.failpoints.pass(Point::BeforeReply);
-            job.reply();
-        }
-    }
 }
 
 impl<R: Request> Job for Pending<R> {
@@ -116,6 +109,47 @@ fn unreadable_too() -> StoreError {
     StoreError::Corrupt(crate::Backend::new("it shares the request with a row that cannot be read"))
 }
 
+/// What waits for the writer.
+pub(super) struct Queue {
+    jobs: mpsc::Receiver<Box<dyn Job>>,
+    /// One that did not fit.
+    next: Option<Box<dyn Job>>,
+    /// To wait for a job or for the disk.
+    waiting: tokio::runtime::Runtime,
+}
+
+impl Queue {
+    pub(super) fn new(jobs: mpsc::Receiver<Box<dyn Job>>) -> std::io::Result<Self> {
+        let waiting = tokio::runtime::Builder::new_current_thread().build()?;
+        Ok(Queue { jobs, next: None, waiting })
+    }
+
+    /// The first of a batch; none when every sender is gone.
+    fn first(&mut self) -> Option<Box<dyn Job>> {
+        self.next.take().or_else(|| self.jobs.blocking_recv())
+    }
+
+    /// One more that has room, if there is one before the disk is free.
+    fn another(&mut self, room: usize, disk: &mut Disk) -> Option<Box<dyn Job>> {
+        let job = match self.jobs.try_recv() {
+            Ok(job) => job,
+            Err(_) if disk.is_free() => return None,
+            Err(_) => self.waiting.block_on(async {
+                tokio::select! {
+                    biased;
+                    job = self.jobs.recv() => job,
+                    () = disk.freed() => None,
+                }
+            })?,
+        };
+        if job.units() > room {
+            self.next = Some(job);
+            return None;
+        }
+        Some(job)
+    }
+}
+
 /// The writing side of the store, on its thread.
 pub(super) struct Writer<'c> {
     connection: &'c Connection,
@@ -137,6 +171,8 @@ pub(super) struct Writer<'c> {
     /// waits for the arm wakes by then.
     pub(super) told_start: BTreeMap<ArmName, Timestamp>,
     alone: bool,
+    /// What was committed and nobody was told of.
+    untold: Vec<News>,
 }
 
 /// What a transaction leads to outside of the database.
@@ -148,6 +184,26 @@ pub(super) struct News {
     pub(super) keys: Vec<KeyRecord>,
     pub(super) finished: BTreeMap<(ArmName, i64), i64>,
     pub(super) usage: BTreeMap<TenantId, Tally>,
+}
+
+impl News {
+    /// Tells of a change that is on disk.
+    pub(super) fn tell(self, shared: &Shared) {
+        let News { tasks, arms, expiry, keys, finished: _, usage: _ } = self;
+        if !keys.is_empty() {
+            let mut known = shared.keys.write().unwrap_or_else(PoisonError::into_inner);
+            known.extend(keys.into_iter().map(|key| (key.id.clone(), key)));
+        }
+        for task in tasks {
+            shared.hints.task_changed(task);
+        }
+        for arm in arms {
+            shared.hints.step_ready(arm);
+        }
+        if expiry {
+            shared.hints.expiry_set();
+        }
+    }
 }
 
 /// How a transaction failed.
@@ -171,30 +227,46 @@ impl<'c> Writer<'c> {
             told_expiry: None,
             told_start: BTreeMap::new(),
             alone: false,
+            untold: Vec::new(),
         };
         writer.count_leases()?;
         Ok(writer)
     }
 
-    /// Serves until every sender is gone. It never waits for a batch to fill: while it commits one,
-    /// the callers of the batch before are answered and come back, so that both have work.
-    pub(super) fn serve(&mut self, queue: &mut mpsc::Receiver<Box<dyn Job>>) {
-        let mut jobs = Vec::with_capacity(BATCH_MAX);
-        while queue.blocking_recv_many(&mut jobs, BATCH_MAX) > 0 {
-            while !jobs.is_empty() {
-                let batch = next_batch(&mut jobs);
-                if catch_unwind(AssertUnwindSafe(|| self.batch(batch))).is_err() {
-                    // Its callers have seen their reply dropped.
-                    tracing::error!("the store's writer panicked; the transaction is rolled back");
-                    self.alone = false;
-                    self.recover();
-                }
+    /// Serves until every sender is gone. It never waits for a batch to fill: it takes what comes
+    /// while the disk is busy with the batch before, and commits as soon as the disk is free.
+    pub(super) fn serve(&mut self, mut queue: Queue, mut disk: Disk, copies: &mut Copies) {
+        Copies::watch(self.connection);
+        while let Some(job) = queue.first() {
+            if catch_unwind(AssertUnwindSafe(|| self.batch(job, &mut queue, &mut disk))).is_err() {
+                // Its callers have seen their reply dropped.
+                tracing::error!("the store's writer panicked; the transaction is rolled back");
+                self.alone = false;
+                self.recover();
+                disk.hand_over(Vec::new(), std::mem::take(&mut self.untold));
             }
+            copies.look(self.connection);
         }
     }
 
-    fn batch(&mut self, mut jobs: Vec<Box<dyn Job>>) {
-        let together = self.transaction(|writer| jobs.iter_mut().try_for_each(|job| job.run(writer)));
+    fn batch(&mut self, mut first: Box<dyn Job>, queue: &mut Queue, disk: &mut Disk) {
+        if disk.is_gone() {
+            first.fail(&mut || StoreError::Unreachable(crate::Backend::new(SyncFailed)));
+            return first.reply();
+        }
+        let mut jobs = vec![first];
+        let together = self.transaction(|writer| {
+            let mut units = jobs[0].units();
+            jobs[0].run(writer)?;
+            while let Some(mut job) = queue.another(BATCH_MAX.saturating_sub(units), disk) {
+                units = units.saturating_add(job.units());
+                let done = job.run(writer);
+                jobs.push(job);
+                done?;
+            }
+            queue.waiting.block_on(disk.freed());
+            Ok(())
+        });
         match together {
             Ok(()) => {}
             Err(Broken::Statement(_)) => {
@@ -214,13 +286,7 @@ impl<'c> Writer<'c> {
                 }
             }
         }
-        let unanswered = Unanswered { jobs, shared: Arc::clone(self.shared) };
-        match &self.shared.runtime {
-            // To wake a task from a thread of its runtime is cheap, and the next batch need not wait
-            // for it. A runtime that is ending lets go of the future, which answers, too.
-            Some(runtime) => drop(runtime.spawn(async move { drop(unanswered) })),
-            None => drop(unanswered),
-        }
+        disk.hand_over(jobs, std::mem::take(&mut self.untold));
     }
 
     /// Does one unit of a request. `Ok(Err(_))` is the failure of this unit alone; `Err(_)` ends
@@ -257,33 +323,16 @@ impl<'c> Writer<'c> {
             }
         };
         self.shared.failpoints.pass(Point::BeforeCommit);
+        self.shared.commits.fetch_add(1, Ordering::SeqCst);
         if let Err(error) = self.sql.commit.execute([]) {
             tracing::error!(error = &error as &dyn std::error::Error, "a commit failed");
             self.recover();
             return Err(Broken::Commit(Outage::of_commit(error)));
         }
         self.shared.failpoints.pass(Point::AfterCommit);
-        self.publish();
-        Ok(done)
-    }
-
-    /// Tells what was committed.
-    fn publish(&mut self) {
         self.views.commit();
-        let News { tasks, arms, expiry, keys, finished: _, usage: _ } = std::mem::take(&mut self.news);
-        if !keys.is_empty() {
-            let mut known = self.shared.keys.write().unwrap_or_else(PoisonError::into_inner);
-            known.extend(keys.into_iter().map(|key| (key.id.clone(), key)));
-        }
-        for task in tasks {
-            self.shared.hints.task_changed(task);
-        }
-        for arm in arms {
-            self.shared.hints.step_ready(arm);
-        }
-        if expiry {
-            self.shared.hints.expiry_set();
-        }
+        self.untold.push(std::mem::take(&mut self.news));
+        Ok(done)
     }
 
     /// Rolls back, and brings what is kept beside the database back to what is in it.
@@ -369,19 +418,6 @@ impl<'c> Writer<'c> {
         self.shared.entropy.fill(&mut drawn);
         drawn
     }
-}
-
-/// Takes jobs until their units fill a transaction; one job may be larger than that.
-fn next_batch(jobs: &mut Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
-    let mut units = 0usize;
-    let fits = jobs.iter().take_while(|job| {
-        let first = units == 0;
-        units = units.saturating_add(job.units());
-        first || units <= BATCH_MAX
-    });
-    let count = fits.count();
-    let rest = jobs.split_off(count);
-    std::mem::replace(jobs, rest)
 }
 
 /// The first telling keeps the cause itself, the others share it.

@@ -1,8 +1,9 @@
 use super::{Bench, Hands, samples};
 use crate::{
-    OsEntropy, TaskReads, Tasks,
+    AcceptError, OsEntropy, StoreError, TaskReads, Tasks,
     sqlite::{Durability, Failpoints, OpenError, Options, SqliteStore},
 };
+use octollm_access::TenantScope;
 use std::{process::Command, sync::Arc};
 
 #[tokio::test]
@@ -84,4 +85,46 @@ async fn a_failpoint_ends_the_process_where_it_says() {
         assert_eq!(store.open_tasks().await.unwrap(), stored, "{point}");
         assert_eq!(store.sweep(10).await.unwrap().repaired, 0, "{point}");
     }
+}
+
+/// P1: nobody gets an answer, or is shown a row, that the disk did not take, and nothing is written
+/// behind a sync that failed.
+#[tokio::test]
+async fn a_disk_that_fails_to_sync_ends_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let (clock, entropy) = (Arc::new(Hands::default()), Arc::new(OsEntropy));
+    // To sync a pipe is an error.
+    let log =
+        |_folder: &_| Ok(Some(std::fs::File::from(std::os::fd::OwnedFd::from(std::io::pipe().unwrap().1))));
+    let store =
+        SqliteStore::open_with(folder.path(), clock.clone(), entropy.clone(), Options::default(), log);
+    let store = store.unwrap();
+    let first = samples::new(1);
+    let id = first.id;
+    let answer = store.accept(samples::order(first)).await;
+    assert!(matches!(answer, Err(AcceptError::Store(StoreError::Unconfirmed(_)))), "{answer:?}");
+    let shown = store.task(id, &TenantScope::System).await;
+    assert!(matches!(shown, Err(StoreError::Unreachable(_))), "{shown:?}");
+    let second = store.accept(samples::order(samples::new(2))).await;
+    assert!(matches!(second, Err(AcceptError::Store(StoreError::Unreachable(_)))), "{second:?}");
+    drop(store);
+    let store = SqliteStore::open(folder.path(), clock, entropy, Options::default()).unwrap();
+    assert!(store.accept(samples::order(samples::new(3))).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_log_begins_anew_while_others_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options { durability: Durability::Process, ..Options::default() };
+    let store =
+        SqliteStore::open(folder.path(), Arc::new(Hands::default()), Arc::new(OsEntropy), options).unwrap();
+    let log = folder.path().join("tasks.sqlite3-wal");
+    let mut sizes = Vec::new();
+    // Some ten pages each.
+    for n in 0..4_000 {
+        store.accept(samples::order(samples::new(n))).await.unwrap();
+        sizes.push(std::fs::metadata(&log).unwrap().len());
+    }
+    let largest = sizes.iter().max().unwrap();
+    assert!((40 << 20..70 << 20).contains(largest), "{largest} bytes");
 }
