@@ -67,8 +67,11 @@ pub(super) struct Tally {
     pub(super) unreadable: u64,
     /// The first of those, as text.
     named: Vec<String>,
-    /// Folders that were left out: too deep, or of the kernel's own file systems.
-    pub(super) left_out: u64,
+    /// Folders that were left out because they are of the kernel's own file systems.
+    left_out: u64,
+    /// Folders that were too deep to be entered, and the first of them.
+    too_deep: u64,
+    first_too_deep: Option<PathBuf>,
     /// The walk was ended at its bound.
     pub(super) cut: bool,
 }
@@ -90,6 +93,8 @@ impl Tally {
         self.named.extend(other.named);
         self.named.truncate(Self::NAMED);
         self.left_out += other.left_out;
+        self.too_deep += other.too_deep;
+        self.first_too_deep = self.first_too_deep.take().or(other.first_too_deep);
         self.cut |= other.cut;
     }
 
@@ -105,9 +110,13 @@ impl Tally {
             remarks.push(format!("({could_not} could not be read: {named}{more})"));
         }
         if self.left_out > 0 {
+            remarks.push(format!("({} not entered: no real files)", counted(self.left_out, "folder")));
+        }
+        if let Some(first) = &self.first_too_deep {
             remarks.push(format!(
-                "({} not entered: too deep, or not real files)",
-                counted(self.left_out, "folder")
+                "(not looked into: {} deeper than {DEPTH_MAX} folders, the first of them {})",
+                counted(self.too_deep, "folder"),
+                shown_path(first)
             ));
         }
         if self.cut {
@@ -173,7 +182,10 @@ pub(super) fn walk(
             continue;
         }
         if level >= range.depth {
-            tally.left_out += u64::from(level >= DEPTH_MAX);
+            if level >= DEPTH_MAX {
+                tally.too_deep += 1;
+                tally.first_too_deep.get_or_insert(met.path);
+            }
             continue;
         }
         match reach::open_entry(met.folder, met.name(), &met.path) {

@@ -58,7 +58,9 @@ const KINDS: &[Kind] = &[
         title: "Read files",
         says: "Shows the text of files, whole or the first or last lines. `head` and `tail` show 10 lines when no number is given. \
                A file that is named and is not there fails the goal, here and wherever files are named, and so does a pattern \
-               (`read *.txt`) that fits nothing, as in a shell; a search that finds nothing says so.",
+               (`read *.txt`) that fits nothing, as in a shell; a search that finds nothing says so. A pattern in the \
+               place of names takes a link for the file that it leads to; searches and conditions go through no link, \
+               and no deeper than 64 folders, of which the answer says so.",
         begins: &[read::READ, words::SHOW],
         examples: &[
             "read /etc/hosts",

@@ -1,7 +1,7 @@
 //! What becomes of paths that are missing, cannot be read, or are not text.
 
 use super::{Site, find, list, read};
-use octollm_plan::{Arg, CountWhat, HashKind, InputValue, ToolCall};
+use octollm_plan::{Arg, CountWhat, FindKind, HashKind, InputValue, ToolCall};
 use std::{fs, os::unix::ffi::OsStrExt as _};
 
 /// P10: what the plan names and is not there fails the step, whatever lies beside it.
@@ -56,6 +56,36 @@ async fn a_pattern_that_must_fit_something_fails_where_it_fits_nothing() {
     let call = ToolCall::ReadFile { paths, first_lines: None, last_lines: None };
     let none = site.work_on(call, InputValue::Paths(vec![]));
     assert_eq!(site.perform(none).await.unwrap().text, "there are no files to read\n");
+}
+
+/// A pattern in the place of names takes links for what they lead to, and what leads nowhere is told.
+#[tokio::test]
+async fn a_pattern_takes_links_to_files_for_files() {
+    let site = Site::new();
+    site.write("a.txt", "1\n");
+    fs::create_dir(site.open("d")).unwrap();
+    for (to, name) in [("a.txt", "b.txt"), ("nowhere", "c.txt"), ("d", "d.txt")] {
+        std::os::unix::fs::symlink(to, site.open("").join(name)).unwrap();
+    }
+    let names = |paths: Option<Vec<String>>| {
+        let paths = paths.unwrap().into_iter().map(|path| path.rsplit('/').next().unwrap().to_owned());
+        paths.collect::<Vec<_>>()
+    };
+    let mut call = find(&site.path(""), Some("*.txt"));
+    if let ToolCall::Find { required, kind, .. } = &mut call {
+        (*required, *kind) = (true, FindKind::File);
+    }
+    let output = site.run(call.clone()).await;
+    assert_eq!(names(output.paths.clone()), ["a.txt", "b.txt", "c.txt"]);
+    let (paths, what) = (Some(Arg::Input("paths".parse().unwrap())), CountWhat::Lines);
+    let count = ToolCall::Count { what, paths, text: None, name: None, recursive: false };
+    let counted = site.perform(site.work_on(count, InputValue::Paths(output.paths.unwrap()))).await.unwrap();
+    assert_eq!(counted.number, Some(2));
+    assert!(counted.text.contains("c.txt does not exist"), "{}", counted.text);
+    if let ToolCall::Find { required, .. } = &mut call {
+        *required = false;
+    }
+    assert_eq!(names(site.run(call).await.paths), ["a.txt"]);
 }
 
 #[tokio::test]

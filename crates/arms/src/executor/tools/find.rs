@@ -6,9 +6,9 @@ use crate::{
     executor::{
         glob::Glob,
         outcome::Found,
-        reach::Kind,
+        reach::{Kind, Opened},
         text::{Sheet, counted, shown_path},
-        walk::{DEPTH_MAX, Range, walk},
+        walk::{DEPTH_MAX, Entry, Range, walk},
     },
 };
 use jiff::{ToSpan, tz::TimeZone};
@@ -43,8 +43,8 @@ pub(super) fn find(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
     let sized = wish.size.at_least.is_some() || wish.size.at_most.is_some();
     let mut rows: Vec<Row> = Vec::new();
     let tally = walk(folder, &path, wish.range, &site.stop, &mut |entry| {
-        let fits = wants(wish.kind, entry.kind)
-            && glob.as_ref().is_none_or(|glob| glob.fits(entry.name()))
+        let fits = glob.as_ref().is_none_or(|glob| glob.fits(entry.name()))
+            && (wants(wish.kind, entry.kind) || (wish.required && is_link_to_file(site, wish.kind, entry)))
             && after.is_none_or(|after| entry.modified() >= after)
             && before.is_none_or(|before| entry.modified() < before)
             && days.as_ref().is_none_or(|days| days.hold(entry.modified()))
@@ -96,6 +96,15 @@ pub(super) fn find(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
         number: Some(total),
         ..Found::default()
     })
+}
+
+/// Whether it is a link that stands for a file where a pattern stands for the names of files, as a shell has it.
+/// What it leads to is opened by whoever reads it, who also says what it does not lead to.
+fn is_link_to_file(site: &Site, wanted: FindKind, entry: &Entry<'_>) -> bool {
+    let is_folder = |path: &str| matches!(site.reach.open(path), Ok((_, Opened::Folder(_))));
+    wanted == FindKind::File
+        && entry.kind == Kind::Link
+        && entry.path.to_str().is_none_or(|path| !is_folder(path))
 }
 
 /// From one midnight to another, in milliseconds.
