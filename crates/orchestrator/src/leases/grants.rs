@@ -104,13 +104,9 @@ impl LocalLeases {
                             self.fail(&token, why.to_string(), false).await
                         }
                         // An orchestrator of a later version, which wrote them, can.
-                        Ungrantable::Unreadable(_) => {
-                            tracing::error!(%step, %why, "a step cannot be handed out here");
-                            let wait = Wait::for_a_later_version(attempt, why.to_string());
-                            self.release(&token, Some(wait)).await
-                        }
-                        Ungrantable::Beyond { .. } => {
-                            tracing::info!(%step, %why, "a step waits for another worker");
+                        // So can a worker of this version.
+                        Ungrantable::Unreadable(_) | Ungrantable::Beyond { .. } => {
+                            tracing::warn!(%step, %why, "a step cannot be handed out here");
                             let wait = Wait::for_a_later_version(attempt, why.to_string());
                             self.release(&token, Some(wait)).await
                         }
@@ -139,17 +135,13 @@ impl LocalLeases {
         let unreadable = Ungrantable::Unreadable;
         let spec: Option<StepDocument> = claimed.spec.read().map_err(unreadable)?;
         let spec = spec.unwrap_or_else(|| planning::planner_step(claimed.step.place));
-        let since = spec.step.since();
-        if reads < since {
-            return Err(Ungrantable::Beyond { since, reads });
-        }
         let brief =
             if thinks(&spec.step.instruction) { Some(Box::new(self.brief(&claimed).await?)) } else { None };
         let read = |(place, document): &(u16, Document)| Ok((*place, document.read::<StepOutput>()?));
         let outputs: Result<BTreeMap<u16, StepOutput>, _> = claimed.inputs.iter().map(read).collect();
         let outputs = outputs.map_err(unreadable)?;
         let inputs = spec.step.resolve(|name| spec.places.get(name).and_then(|place| outputs.get(place)))?;
-        let since = since_of(&inputs);
+        let since = spec.step.since().max(since_of(&inputs));
         if reads < since {
             return Err(Ungrantable::Beyond { since, reads });
         }

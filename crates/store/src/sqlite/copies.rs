@@ -65,8 +65,9 @@ impl Copies {
     pub(super) fn look(&mut self, writer: &Connection) {
         let pages = PAGES.get();
         if pages < self.seen {
-            // It began anew.
+            // It began anew, perhaps with no help of the writer's, whose turn this is then no more.
             self.next = LOG_PAGES;
+            self.asked = false;
         }
         self.seen = pages;
         if pages < self.next || self.busy.load(Ordering::Acquire) {

@@ -3,7 +3,8 @@
 //! Promises: what the traits promise (P1–P4, P7). One thread writes (`writer.rs`): it takes what
 //! is queued, runs it in one transaction and commits once for all of it; a bad request fails alone.
 //! A second one (`disk.rs`) waits for the disk and then answers, so that concurrent callers share
-//! that wait; a third (`copies.rs`) copies SQLite's log into the database. A few connections read. Claims, sweeps, lists and reads find their rows by index: what has ended does not slow
+//! that wait; a third (`copies.rs`) copies SQLite's log into the database. A few connections
+//! read. Claims, sweeps, lists and reads find their rows by index: what has ended does not slow
 //! them. The folder has one owner ([`OpenError::InUse`]); [`Failpoints`] name the places at which
 //! a test may kill it.
 //!

@@ -1,6 +1,6 @@
 //! Reads, each on a snapshot of its own: a few read-only connections, used from the runtime's
 //! threads for blocking work. An answer that the writer gave came after its commit, so that a
-//! caller reads its own writes (P4). Every read of tenants' data goes through its scope (P7).
+//! caller reads its own writes (P4), and a read is answered when what it saw is on disk (P1). Every read of tenants' data goes through its scope (P7).
 
 use super::{
     disk::Shown,
