@@ -80,6 +80,12 @@ pub enum ToolCall {
         /// A name that fits nothing fails the step: it stands for what must be there, as in `cat *.txt`.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         required: bool,
+        /// The folder itself, too, if it fits: what `find FOLDER` begins with.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        itself: bool,
+        /// Where there is no such folder, nothing is found; without it the step fails.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        if_there: bool,
     },
     /// The text of files.
     ReadFile {
@@ -91,6 +97,9 @@ pub enum ToolCall {
         /// Only the last so many lines.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         last_lines: Option<u32>,
+        /// Not the lines before this one; the first is 1. With `first_lines`: 7 and 3 are lines 3 to 7.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from_line: Option<u32>,
     },
     /// Writes a file of the task's workspace.
     WriteFile {
@@ -138,6 +147,9 @@ pub enum ToolCall {
         #[serde(default, skip_serializing_if = "Option::is_none", with = "file_name")]
         #[schema(value_type = Option<FileName>)]
         name: Option<String>,
+        /// Tells how many lines there are, of each file that is named or has some, and not the lines.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        count: bool,
     },
     /// Digests of files or of a text.
     Hash {
@@ -396,6 +408,10 @@ impl ToolCall {
         match self {
             ToolCall::Find { hidden: false, .. }
             | ToolCall::Find { required: true, .. }
+            | ToolCall::Find { itself: true, .. }
+            | ToolCall::Find { if_there: true, .. }
+            | ToolCall::ReadFile { from_line: Some(_), .. }
+            | ToolCall::Search { count: true, .. }
             | ToolCall::List { details: true, .. }
             | ToolCall::Find { details: true, .. }
             | ToolCall::Count { what: CountWhat::LineEnds, .. } => Edition::Second,

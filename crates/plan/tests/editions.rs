@@ -263,13 +263,27 @@ fn calls_say_since_when_they_can_be_read() {
 fn plans_are_written_for_who_reads_them() {
     let newest: std::collections::BTreeMap<_, _> = planned_for(Edition::NEWEST).into_iter().collect();
     for (goal, calls) in planned_for(Edition::First) {
-        let explicit =
-            ["hidden", "visible", "line ends", "line endings", "newlines", "detail", "permissions", "sizes"];
+        let explicit = [
+            "hidden",
+            "visible",
+            "line ends",
+            "line endings",
+            "newlines",
+            "detail",
+            "permissions",
+            "sizes",
+            "modif",
+            "when",
+            "how old",
+            "age of",
+            "last change",
+        ];
         let asks = explicit.iter().any(|word| goal.to_lowercase().contains(word));
         for call in &calls {
             assert!(asks || names_several(call) || call.since() == Edition::First, "{goal}: {call:?}");
         }
-        assert_eq!(calls.len(), newest[&goal].len(), "{goal}");
+        // What the older have no word for may take a step more.
+        assert!(calls.len() >= newest[&goal].len(), "{goal}");
     }
     let here = Place { readers: Edition::First, ..Place::default() };
     let since = |goal: &str| plan(goal, &here).unwrap().steps[0].since();

@@ -233,7 +233,12 @@ impl Tools<'_> {
             return Ok(reply);
         }
         let label = format!("the file {path}");
-        let call = ToolCall::ReadFile { paths: Arg::Given(vec![path]), first_lines: None, last_lines: None };
+        let call = ToolCall::ReadFile {
+            paths: Arg::Given(vec![path]),
+            first_lines: None,
+            last_lines: None,
+            from_line: None,
+        };
         Ok(match self.tool(&label, call, talk).await? {
             Reply::Result { label, text } if from_line.is_some() || lines.is_some() => {
                 let skipped = from_line.unwrap_or(1).saturating_sub(1);
@@ -247,7 +252,15 @@ impl Tools<'_> {
     async fn search(&mut self, search: Search, talk: &Talk<'_>) -> Result<Reply, Undone> {
         let Search { pattern, regex } = search;
         let paths = Some(Arg::Given(vec![".".into()]));
-        let call = ToolCall::Search { pattern, regex, ignore_case: false, paths, text: None, name: None };
+        let call = ToolCall::Search {
+            pattern,
+            regex,
+            ignore_case: false,
+            paths,
+            text: None,
+            name: None,
+            count: false,
+        };
         self.tool("the lines that were found", call, talk).await
     }
 

@@ -1,4 +1,4 @@
-//! Reading regular files in pieces, and the paths that a tool is to look at.
+//! Reading regular files in pieces, and what becomes of paths that cannot be read.
 
 use super::{
     Stop,
@@ -38,36 +38,12 @@ pub(super) fn pieces(
     }
 }
 
-/// The paths that a tool is to look at.
-pub(super) enum Paths {
-    /// The plan names them: each must be there.
-    Named(Vec<String>),
-    /// An earlier step found them: what is gone since, or cannot be read, is told.
-    Found(Vec<String>),
-}
-
-impl Paths {
-    pub(super) fn all(&self) -> &[String] {
-        match self {
-            Paths::Named(paths) | Paths::Found(paths) => paths,
-        }
-    }
-
-    /// Takes down why one of them was not read.
-    pub(super) fn fault(&self, faults: &mut Faults, fault: impl ToString) {
-        match self {
-            Paths::Named(_) => faults.named.add(fault),
-            Paths::Found(_) => faults.add(fault),
-        }
-    }
-}
-
 /// What went wrong with some of several paths.
 #[derive(Default)]
 pub(super) struct Faults {
-    /// With those that the plan names: the step fails.
+    /// With those that the tool is pointed at, by the plan or by what an earlier step has found: the step fails.
     named: Several,
-    /// With what was found, or lies below.
+    /// With what lies below folders.
     others: Several,
 }
 
@@ -101,6 +77,11 @@ impl Faults {
         self.others.add(fault);
     }
 
+    /// Takes down why a path that the tool is pointed at was not read.
+    pub(super) fn add_named(&mut self, fault: impl ToString) {
+        self.named.add(fault);
+    }
+
     /// The remarks for the text; an error when nothing at all could be read.
     pub(super) fn remarks(&self, read: u64) -> Result<Vec<String>, Undone> {
         if self.count() > 0 && read == 0 {
@@ -116,16 +97,17 @@ impl Faults {
         Ok(remarks)
     }
 
-    /// What was found, unless something is missing that the plan names: the failure says what, and what the
-    /// others gave.
-    pub(super) fn settle(&self, found: Found) -> Result<Found, Undone> {
-        if self.named.count == 0 {
+    /// What was found, unless a path is missing that the tool is pointed at, or the bounds of the walk have left
+    /// something out: the failure says what, and what the others gave.
+    pub(super) fn settle(&self, found: Found, tally: &Tally) -> Result<Found, Undone> {
+        let bounds = tally.bounds();
+        if self.named.count == 0 && bounds.is_empty() {
             return Ok(found);
         }
-        let mut told = self.named.first.join("; ");
-        if self.named.more() > 0 {
-            told.push_str(&format!("; and {}", counted(self.named.more(), "more path")));
-        }
+        let more =
+            (self.named.more() > 0).then(|| format!("and {}", counted(self.named.more(), "more path")));
+        let mut told =
+            self.named.first.iter().cloned().chain(more).chain(bounds).collect::<Vec<_>>().join("; ");
         let text = found.text.trim_end();
         let quoted = beginning(text, Self::QUOTED_BYTES);
         told.push_str(&format!("\nof the others: {quoted}"));
@@ -150,15 +132,15 @@ fn beginning(text: &str, bytes: usize) -> &str {
 pub(super) struct Looked<'a> {
     pub(super) path: &'a Path,
     pub(super) file: File,
-    /// The plan names it, and it was not only found, or lies below a folder.
-    named: bool,
+    /// The tool is pointed at it, and it does not only lie below a folder.
+    pub(super) named: bool,
 }
 
 impl Looked<'_> {
     /// Takes down that reading it broke off.
     pub(super) fn fault(&self, faults: &mut Faults, error: &io::Error) {
         let fault = format!("{}: {error}", shown_path(self.path));
-        if self.named { faults.named.add(fault) } else { faults.add(fault) }
+        if self.named { faults.add_named(fault) } else { faults.add(fault) }
     }
 }
 
@@ -166,21 +148,18 @@ impl Looked<'_> {
 /// whether it wants one before it is opened.
 pub(super) fn files(
     reach: &Reach,
-    paths: &Paths,
+    paths: &[String],
     stop: &Stop,
     wanted: &dyn Fn(&Entry<'_>) -> bool,
     faults: &mut Faults,
     visit: &mut dyn FnMut(Looked<'_>, &mut Faults) -> Result<(), Undone>,
 ) -> Result<Tally, Undone> {
     let mut tally = Tally::default();
-    for path in paths.all() {
+    for path in paths {
         stop.check()?;
         match reach.open(path) {
-            Err(error) => paths.fault(faults, error),
-            Ok((path, Opened::File(file, _))) => {
-                let named = matches!(paths, Paths::Named(_));
-                visit(Looked { path: &path, file, named }, faults)?;
-            }
+            Err(error) => faults.add_named(error),
+            Ok((path, Opened::File(file, _))) => visit(Looked { path: &path, file, named: true }, faults)?,
             Ok((path, Opened::Folder(folder))) => {
                 let below = walk(folder, &path, Range::ALL, stop, &mut |entry| {
                     if entry.kind != super::reach::Kind::File || !wanted(entry) {
@@ -216,7 +195,7 @@ mod tests {
             let stop = Stop(tokio_util::sync::CancellationToken::new());
             let error = pieces(&looked.file, &stop, |_| true).unwrap().unwrap_err();
             looked.fault(&mut faults, &error);
-            (faults.remarks(1).unwrap().len(), faults.settle(Found::default()).is_ok())
+            (faults.remarks(1).unwrap().len(), faults.settle(Found::default(), &Tally::default()).is_ok())
         };
         assert_eq!(settled(true), (0, false));
         assert_eq!(settled(false), (1, true), "what lies below a folder is a remark");

@@ -22,7 +22,6 @@ pub(crate) mod workspace;
 
 use crate::{Arm, Undone, Work, clock};
 use async_trait::async_trait;
-use files::Paths;
 use octollm_client::Completion;
 use octollm_contract::{ArmName, Millis};
 use octollm_plan::{Arg, InputName, InputValue, Instruction, PlanStep, StepOutput, ToolCall};
@@ -283,11 +282,11 @@ fn text_of(arg: &Arg<String>, inputs: &BTreeMap<InputName, InputValue>) -> Resul
     }
 }
 
-fn paths_of(arg: &Arg<Vec<String>>, inputs: &BTreeMap<InputName, InputValue>) -> Result<Paths, Undone> {
+fn paths_of(arg: &Arg<Vec<String>>, inputs: &BTreeMap<InputName, InputValue>) -> Result<Vec<String>, Undone> {
     match arg {
-        Arg::Given(paths) => Ok(Paths::Named(paths.clone())),
+        Arg::Given(paths) => Ok(paths.clone()),
         Arg::Input(name) => match inputs.get(name) {
-            Some(InputValue::Paths(paths)) => Ok(Paths::Found(paths.clone())),
+            Some(InputValue::Paths(paths)) => Ok(paths.clone()),
             Some(_) | None => Err(Undone::for_good(format!("the step has no paths called {name}"))),
         },
     }

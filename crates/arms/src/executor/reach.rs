@@ -68,6 +68,21 @@ pub(super) enum NoAccess {
 }
 
 impl NoAccess {
+    /// Whether there is no folder of that name.
+    pub(super) fn is_no_folder(&self) -> bool {
+        match self {
+            NoAccess::Missing(_) | NoAccess::NoPattern(_) | NoAccess::NotFolder(_) => true,
+            NoAccess::Io(_, error) => error.kind() == io::ErrorKind::NotADirectory,
+            NoAccess::NotGranted(_)
+            | NoAccess::LeadsOut(_)
+            | NoAccess::NotPlain(_)
+            | NoAccess::Denied(_)
+            | NoAccess::Special(..)
+            | NoAccess::Folder(_)
+            | NoAccess::Changed(_) => false,
+        }
+    }
+
     fn of(path: &Path, error: io::Error) -> Self {
         let name = shown_path(path);
         match error.kind() {

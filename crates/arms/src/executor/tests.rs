@@ -1,5 +1,6 @@
 //! The tools on real folders, hostile ones among them.
 
+mod answers;
 mod paths;
 mod rooms;
 
@@ -130,12 +131,14 @@ fn find(path: &str, name: Option<&str>) -> ToolCall {
         limit: None,
         details: false,
         required: false,
+        itself: false,
+        if_there: false,
     }
 }
 
 fn read(paths: &[&str]) -> ToolCall {
     let paths = Arg::Given(paths.iter().map(|path| (*path).to_owned()).collect());
-    ToolCall::ReadFile { paths, first_lines: None, last_lines: None }
+    ToolCall::ReadFile { paths, first_lines: None, last_lines: None, from_line: None }
 }
 
 fn count(what: CountWhat, path: &str) -> ToolCall {
@@ -152,6 +155,7 @@ fn search(pattern: &str, path: &str) -> ToolCall {
         paths,
         text: None,
         name: None,
+        count: false,
     }
 }
 
@@ -279,7 +283,12 @@ async fn a_file_is_read_in_part_and_what_is_no_text_is_said() {
     let site = Site::new();
     let path = site.write("f", "1\n2\n3\n");
     let part = async |first_lines, last_lines| {
-        let call = ToolCall::ReadFile { paths: Arg::Given(vec![path.clone()]), first_lines, last_lines };
+        let call = ToolCall::ReadFile {
+            paths: Arg::Given(vec![path.clone()]),
+            first_lines,
+            last_lines,
+            from_line: None,
+        };
         site.run(call).await.text
     };
     assert_eq!(part(None, None).await, "1\n2\n3\n");
@@ -387,6 +396,7 @@ async fn remarks_are_not_handed_to_the_next_step() {
         paths: Arg::Given(vec![site.path("empty")]),
         first_lines: None,
         last_lines: None,
+        from_line: None,
     };
     let output = site.run(call).await;
     assert!(output.text.contains("is empty"), "{}", output.text);
@@ -423,6 +433,7 @@ async fn a_search_in_a_text_stops_and_its_pattern_is_bounded() {
         paths: None,
         text: Some(Arg::Given("a".into())),
         name: None,
+        count: false,
     };
     let work = site.work(call("a"));
     work.cancel.cancel();
@@ -458,6 +469,7 @@ async fn a_private_folder_is_closed_to_every_tool() {
         paths: Some(Arg::Given(vec![site.path("")])),
         text: None,
         name: None,
+        count: false,
     };
     assert_eq!(site.run(search).await.paths, Some(vec![site.path("beside")]));
 }

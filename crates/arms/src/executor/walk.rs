@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, Dir, Stat};
 use std::{
     ffi::OsStr,
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt as _,
     },
     path::{Path, PathBuf},
@@ -20,7 +20,7 @@ use std::{
 /// A walk looks at no more entries than this.
 pub(super) const ENTRIES_MAX: u64 = 1_000_000;
 /// A walk goes no deeper than this; each level holds a descriptor.
-pub(super) const DEPTH_MAX: u32 = 64;
+pub(super) const DEPTH_MAX: u32 = 128;
 
 /// An entry that a walk met.
 pub(super) struct Entry<'a> {
@@ -30,7 +30,13 @@ pub(super) struct Entry<'a> {
     folder: BorrowedFd<'a>,
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
+    /// The folder itself that a walk begins at.
+    pub(super) fn of_folder(path: &Path, folder: BorrowedFd<'a>) -> Option<Self> {
+        let stat = rustix::fs::fstat(folder).ok()?;
+        Some(Entry { path: path.to_owned(), kind: reach::kind(&stat), stat, folder })
+    }
+
     pub(super) fn name(&self) -> &OsStr {
         self.path.file_name().unwrap_or_default()
     }
@@ -98,6 +104,27 @@ impl Tally {
         self.cut |= other.cut;
     }
 
+    /// Nothing was left out but what is no file.
+    pub(super) fn is_whole(&self) -> bool {
+        self.unreadable == 0 && self.bounds().is_empty()
+    }
+
+    /// What the walk's own bounds have left out.
+    pub(super) fn bounds(&self) -> Vec<String> {
+        let mut bounds = Vec::new();
+        if let Some(first) = &self.first_too_deep {
+            bounds.push(format!(
+                "(not looked into: {} deeper than {DEPTH_MAX} folders, the first of them {})",
+                counted(self.too_deep, "folder"),
+                shown_path(first)
+            ));
+        }
+        if self.cut {
+            bounds.push(format!("(stopped after {}; there are more)", counted(self.seen, "entry")));
+        }
+        bounds
+    }
+
     /// A sentence for each thing that makes the result less than whole.
     pub(super) fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
@@ -112,16 +139,7 @@ impl Tally {
         if self.left_out > 0 {
             remarks.push(format!("({} not entered: no real files)", counted(self.left_out, "folder")));
         }
-        if let Some(first) = &self.first_too_deep {
-            remarks.push(format!(
-                "(not looked into: {} deeper than {DEPTH_MAX} folders, the first of them {})",
-                counted(self.too_deep, "folder"),
-                shown_path(first)
-            ));
-        }
-        if self.cut {
-            remarks.push(format!("(stopped after {}; there are more)", counted(self.seen, "entry")));
-        }
+        remarks.extend(self.bounds());
         remarks
     }
 }
@@ -151,7 +169,7 @@ pub(super) fn walk(
     let mut open = vec![(path.to_owned(), listing(folder, path, &mut tally))];
     loop {
         let level = u32::try_from(open.len()).unwrap_or(u32::MAX);
-        let Some((path, Some((fd, entries)))) = open.last_mut() else { break };
+        let Some((path, Some(entries))) = open.last_mut() else { break };
         let Some(entry) = entries.read() else {
             open.pop();
             continue;
@@ -172,11 +190,13 @@ pub(super) fn walk(
         }
         tally.seen += 1;
         let path = path.join(name);
-        let Ok(stat) = rustix::fs::statat(&*fd, name, AtFlags::SYMLINK_NOFOLLOW) else {
+        let Ok((folder, stat)) = entries.fd().and_then(|folder| {
+            rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).map(|stat| (folder, stat))
+        }) else {
             tally.unread(&path);
             continue;
         };
-        let met = Entry { path, kind: reach::kind(&stat), stat, folder: fd.as_fd() };
+        let met = Entry { path, kind: reach::kind(&stat), stat, folder };
         visit(&met)?;
         if met.kind != Kind::Folder {
             continue;
@@ -203,9 +223,9 @@ pub(super) fn walk(
     Ok(tally)
 }
 
-fn listing(folder: OwnedFd, path: &Path, tally: &mut Tally) -> Option<(OwnedFd, Dir)> {
-    match Dir::read_from(&folder) {
-        Ok(entries) => Some((folder, entries)),
+fn listing(folder: OwnedFd, path: &Path, tally: &mut Tally) -> Option<Dir> {
+    match Dir::new(folder) {
+        Ok(entries) => Some(entries),
         Err(_) => {
             tally.unread(path);
             None

@@ -62,7 +62,7 @@ pub(super) fn split(command: &str) -> Result<Vec<String>, NotUnderstood> {
 }
 
 /// A program's own name.
-fn name(program: &str) -> &str {
+pub(super) fn name(program: &str) -> &str {
     program.rsplit('/').next().unwrap_or(program)
 }
 

@@ -13,7 +13,7 @@ use super::clause::{Clause, Part, Placed};
 use super::entries::{Entries, Noun};
 use super::named::{Called, Named, looks};
 use super::place::Place;
-use super::scope::{Depth, Use, find_or_list, is_hidden_too, kind_of, search_call};
+use super::scope::{Depth, Use, Wanted, find_or_list, is_hidden_too, kind_of, search_call};
 use super::search::Sought;
 use super::summary::{summary, verb};
 use super::url;
@@ -23,7 +23,7 @@ use crate::{
     ToolCall,
 };
 use octollm_access::{Capability, NetworkGrant};
-use octollm_contract::ArmName;
+use octollm_contract::{ArmName, Edition};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Makes the plan of a goal's clauses.
@@ -124,7 +124,7 @@ impl Build<'_> {
             Clause::Count { what, of } => self.count(what, of, words),
             Clause::CountEntries(e) => self.count_entries(e, words),
             Clause::CountFound(of) => self.count_found(of, words),
-            Clause::Search { sought, of } => self.search(sought, of, words),
+            Clause::Search { sought, of } => self.search(sought, of, words, Wanted::Lines),
             Clause::CountHolding { sought, of } => self.count_holding(sought, of, words),
             Clause::Hash { kind, of } => {
                 self.each(of, words, |paths, text| ToolCall::Hash { kind: *kind, paths, text })
@@ -206,14 +206,7 @@ impl Build<'_> {
     }
 
     fn resolve_all(&self, named: &[Named]) -> Result<Vec<String>, NotUnderstood> {
-        let mut paths: Vec<String> = Vec::new();
-        for one in named {
-            let path = self.place.resolve(&one.path)?;
-            if !paths.contains(&path) {
-                paths.push(path);
-            }
-        }
-        Ok(paths)
+        named.iter().map(|one| self.place.resolve(&one.path)).collect()
     }
 
     /// The folders of a description; one that looks like a file is none: an archive is not opened.
@@ -224,7 +217,13 @@ impl Build<'_> {
                 "this looks like a file; say \"the folder …\" if it is one",
             ));
         }
-        self.resolve_all(places)
+        let mut folders: Vec<String> = Vec::new();
+        for folder in self.resolve_all(places)? {
+            if !folders.contains(&folder) {
+                folders.push(folder);
+            }
+        }
+        Ok(folders)
     }
 
     /// The folders of a description; without one it is the current folder, as on a command line, unless
@@ -261,7 +260,7 @@ impl Build<'_> {
                 ));
             }
             // Which files hold a text is what a search for it tells, whatever the verb.
-            return self.entries_containing(e, sought, places, kind, words, Depth::All);
+            return self.entries_containing(e, sought, places, kind, words, Wanted::Lines);
         }
         let mut by = Vec::new();
         for path in places {
@@ -282,8 +281,9 @@ impl Build<'_> {
         places: Vec<String>,
         kind: FindKind,
         words: &str,
-        depth: Depth,
+        wanted: Wanted,
     ) -> Result<(), NotUnderstood> {
+        let depth = Depth::All;
         let plain = !e.is_aged() && e.size.is_none() && e.sort.is_none() && e.limit.is_none();
         if kind == FindKind::Folder {
             return Err(NotUnderstood::unclear(words, "only files hold a text"));
@@ -291,7 +291,7 @@ impl Build<'_> {
         let all = e.recursive.unwrap_or(depth == Depth::All);
         if plain && all && is_hidden_too(e, depth) {
             let roots: BTreeSet<String> = places.iter().cloned().collect();
-            let call = search_call(sought, Some(Arg::Given(places)), None, e.name.clone());
+            let call = search_call(sought, Some(Arg::Given(places)), None, e.name.clone(), wanted);
             let step = self.step(call, BTreeMap::new(), reads(roots.clone()), Use::Shown);
             self.topic = Topic { files: found(step, roots), ..Topic::default() };
             return Ok(());
@@ -305,7 +305,7 @@ impl Build<'_> {
             let from = self.step(source, BTreeMap::new(), reads(roots.clone()), Use::Inside);
             let target = Target { from: From::PathsOf(from), roots: roots.clone() };
             let (arg, inputs) = target.paths();
-            let call = search_call(sought, Some(arg), None, None);
+            let call = search_call(sought, Some(arg), None, None, wanted);
             by.push((self.step(call, inputs, reads(roots.clone()), Use::Shown), roots));
         }
         self.topic =
@@ -332,11 +332,22 @@ impl Build<'_> {
 
     fn read(&mut self, part: Part, of: &Whom, words: &str) -> Result<(), NotUnderstood> {
         let named = matches!(of, Whom::Named(_));
-        let (first_lines, last_lines) = match part {
-            Part::Whole | Part::Shown => (None, None),
-            Part::First(n) => (Some(n), None),
-            Part::Last(n) => (None, Some(n)),
+        let (first_lines, last_lines, from_line) = match part {
+            Part::Whole | Part::Shown => (None, None, None),
+            Part::First(n) => (Some(n), None, None),
+            Part::Last(n) => (None, Some(n), None),
+            Part::Range(from, to) => (to, None, Some(from)),
         };
+        if let (Part::Range(from, to), Whom::Named(named)) = (part, of)
+            && self.place.readers < Edition::Second
+        {
+            // What such lines were read with before there was a word for them.
+            let last = to.map_or("$".to_owned(), |to| to.to_string());
+            let paths = self.resolve_all(named)?;
+            let argv = ["sed", "-n", &format!("{from},{last}p")].map(str::to_owned);
+            self.program(argv.into_iter().chain(paths.clone()).collect(), paths.into_iter().collect(), false);
+            return Ok(());
+        }
         let targets = self.paths_only(of, words)?;
         let before = std::mem::take(&mut self.topic);
         let mut outputs = Vec::new();
@@ -349,7 +360,7 @@ impl Build<'_> {
             let roots = target.roots.clone();
             outputs.push((
                 self.step(
-                    ToolCall::ReadFile { paths: arg, first_lines, last_lines },
+                    ToolCall::ReadFile { paths: arg, first_lines, last_lines, from_line },
                     inputs,
                     reads(target.roots),
                     Use::Shown,
@@ -362,7 +373,7 @@ impl Build<'_> {
             self.topic.files = About::Named(paths);
         }
         self.topic.output = if outputs.len() == 1 { outputs.pop() } else { None };
-        self.topic.output_is_it = matches!(part, Part::First(_) | Part::Last(_));
+        self.topic.output_is_it = matches!(part, Part::First(_) | Part::Last(_) | Part::Range(..));
         Ok(())
     }
 
@@ -381,11 +392,19 @@ impl Build<'_> {
 
     fn count_entries(&mut self, e: &Entries, words: &str) -> Result<(), NotUnderstood> {
         let paths = self.places(e, words)?;
-        if e.sort.is_some() || e.limit.is_some() || e.containing.is_some() {
+        if e.sort.is_some() || e.limit.is_some() {
             return Err(NotUnderstood::unclear(
                 words,
-                "an order, a number or a text in files is not understood when counting files",
+                "an order or a number is not understood when counting files",
             ));
+        }
+        if let Some(sought) = &e.containing {
+            // A search tells how many files hold the text.
+            let kind = if e.noun == Noun::Folders { FindKind::Folder } else { FindKind::File };
+            let wanted = self.number_if_readable();
+            self.entries_containing(e, sought, paths, kind, words, wanted)?;
+            self.topic = Topic::default();
+            return Ok(());
         }
         let kind = kind_of(e, Depth::Own, Use::Later, words)?;
         let what: &[CountWhat] = match kind {
@@ -444,7 +463,13 @@ impl Build<'_> {
         })
     }
 
-    fn search(&mut self, sought: &Sought, of: &Whom, words: &str) -> Result<(), NotUnderstood> {
+    fn search(
+        &mut self,
+        sought: &Sought,
+        of: &Whom,
+        words: &str,
+        wanted: Wanted,
+    ) -> Result<(), NotUnderstood> {
         // "search for 'x' in the .log files in /var/log" is one search with a name.
         if let Whom::Entries(e) = of {
             if e.containing.is_some() {
@@ -459,11 +484,11 @@ impl Build<'_> {
                 places,
                 if kind == FindKind::Any { FindKind::File } else { kind },
                 words,
-                Depth::All,
+                wanted,
             );
         }
         let before = self.topic.files.clone();
-        self.each(of, words, |paths, text| search_call(sought, paths, text, None))?;
+        self.each(of, words, |paths, text| search_call(sought, paths, text, None, wanted))?;
         if !matches!(of, Whom::Earlier(..)) {
             // "them" after a search in named files could be the files or the lines.
             self.topic.files = if let (Whom::Named(one), About::Named(_)) = (of, &self.topic.files) {

@@ -13,7 +13,7 @@ use super::token::{Kind, Token};
 use super::whom::Whom;
 use super::words::{self, POLITE};
 use super::{
-    NotUnderstood, compare, count, disk, fetch, hash, lines, list, machine, read, refusal, run, search,
+    NotUnderstood, compare, count, disk, fetch, hash, lines, list, machine, read, refusal, run, search, state,
 };
 use crate::{CountWhat, HashKind};
 use std::cell::Cell;
@@ -149,6 +149,8 @@ pub(super) enum Part {
     Shown,
     First(u32),
     Last(u32),
+    /// From one line to another, or to the end.
+    Range(u32, Option<u32>),
 }
 
 /// A clause, its words, and whether it waits for the one before it.
@@ -272,7 +274,8 @@ const A_FOLDER: &str =
 fn bare_name(c: &Cursor<'_>) -> Option<NotUnderstood> {
     const BEFORE: &[&str] = &["in", "inside", "within", "under", "below"];
     let name = c.bare_at_furthest(BEFORE, &["and", "then", "for", "to"])?;
-    Some(NotUnderstood::BareName { name: refusal::cut(name, 120) })
+    let whole = c.place().cwd.is_none();
+    Some(NotUnderstood::BareName { name: refusal::cut(name, 120), whole })
 }
 
 /// `1.`, `2)`, `-`, `*` before a clause.
@@ -300,8 +303,10 @@ fn bullet(c: &mut Cursor<'_>) -> bool {
 fn joint(c: &mut Cursor<'_>) -> Option<Joint> {
     let mut joint = None;
     loop {
+        // "second line of FILE" is no second step.
+        let of_lines = c.attempt_from(|c| lines::ordinal(c).and_then(|_| c.need(lines::LINES))).is_some();
         if c.take(|t| matches!(t.kind, Kind::Semicolon | Kind::Stop | Kind::Newline)).is_some()
-            || c.accept(THEN)
+            || (!of_lines && c.accept(THEN))
         {
             joint = Some(Joint::Then);
         } else if c.punctuation(Kind::Comma) || c.accept(AND) {
@@ -336,7 +341,7 @@ fn polite(c: &mut Cursor<'_>) {
 
 fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
     polite(c);
-    let rules: [fn(&mut Cursor<'_>) -> Option<Clause>; 13] = [
+    let rules: [fn(&mut Cursor<'_>) -> Option<Clause>; 14] = [
         run::clause,
         fetch::clause,
         compare::clause,
@@ -348,6 +353,7 @@ fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
         list::clause,
         in_place,
         lines::clause,
+        state::clause,
         machine::clause,
         // Last: what another rule knows as well is done without a program.
         run::without_verb,

@@ -125,6 +125,7 @@ fn things(c: &mut Cursor<'_>) -> Option<Clause> {
     if c.accept(&["does", "do"]) {
         let of = whom::files(c)?;
         c.need(&["have", "contain", "hold", "has", "comprise"])?;
+        c.accept(TOGETHER);
         return Some(Clause::Count { what, of });
     }
     // "how many lines has FILE", "count lines FILE"

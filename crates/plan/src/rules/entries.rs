@@ -54,6 +54,12 @@ pub(super) struct Entries {
     pub(super) long: bool,
     /// The noun is in the singular.
     pub(super) one: bool,
+    /// It is named, and must be there.
+    pub(super) must: bool,
+    /// The folder itself fits, too: `find src -type d`.
+    pub(super) itself: bool,
+    /// The folder need not be there: "does src/main.rs exist?"
+    pub(super) if_there: bool,
     /// What to say instead of a condition that may mean two things.
     pub(super) unclear: Option<&'static str>,
 }

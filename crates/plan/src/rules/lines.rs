@@ -1,9 +1,10 @@
-//! "Show lines 3 to 7 of FILE", "sort the lines of FILE": what a standard program makes of a file's lines.
+//! "Show lines 3 to 7 of FILE", and what a standard program makes of a file's lines: "sort the lines of FILE".
 
-use super::clause::Clause;
+use super::clause::{Clause, Part};
 use super::cursor::{Cursor, Table};
 use super::named::{self, Named};
 use super::token::Kind;
+use super::whom;
 use super::words::{SHOW, number};
 
 pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
@@ -28,20 +29,61 @@ fn shows(c: &mut Cursor<'_>) {
     c.accept(&["the"]);
 }
 
-/// "lines 3 to 7 of FILE", "lines 3-7 of FILE", "line 5 of FILE".
+pub(super) const LINES: &[&str] = &["line", "lines"];
+const ORDINALS: &Table<u32> = &[
+    ("first", 1),
+    ("second", 2),
+    ("third", 3),
+    ("fourth", 4),
+    ("fifth", 5),
+    ("sixth", 6),
+    ("seventh", 7),
+    ("eighth", 8),
+    ("ninth", 9),
+    ("tenth", 10),
+];
+
+/// "second", "3rd", "40th".
+pub(super) fn ordinal(c: &mut Cursor<'_>) -> Option<u32> {
+    if let Some(named) = c.choose(ORDINALS) {
+        return Some(named);
+    }
+    let of = |word: &str| {
+        let digits = ["st", "nd", "rd", "th"].iter().find_map(|end| word.strip_suffix(end))?;
+        let plain = !digits.is_empty() && digits.len() < 9 && digits.bytes().all(|b| b.is_ascii_digit());
+        digits.parse::<u32>().ok().filter(|number| plain && *number > 0)
+    };
+    c.word(|t| of(&t.lower).is_some()).and_then(|token| of(&token.lower))
+}
+
+/// "lines 3 to 7 of FILE", "lines 3-7 of FILE", "line 5 of FILE", "the 5th line of FILE".
 fn range(c: &mut Cursor<'_>) -> Option<Clause> {
     shows(c);
+    if let Some(nth) = c.attempt(ordinal) {
+        c.need(&["line"])?;
+        c.need(&["of", "from", "in"])?;
+        let of = whom::files(c)?;
+        return Some(Clause::Read { part: Part::Range(nth, Some(nth)), of });
+    }
     c.need(&["line", "lines", "line number", "lines number", "line numbers"])?;
     let between = c.accept(&["between"]);
     c.accept(&["from"]);
     let from = c.at();
     let (first, last) = match c.attempt(glued) {
-        Some(range) => range,
+        Some((first, last)) => (first, Some(last)),
         None => {
             let first = number(c)?;
             let join: &[&str] = if between { &["and"] } else { &["to", "through", "until", "-", "up to"] };
-            let last = c.attempt(|c| c.need(join).and_then(|()| number(c)));
-            (first, last.unwrap_or(first))
+            let last = c.attempt(|c| {
+                c.need(join)?;
+                // "from line 3 to the end"
+                if !between && c.accept(&["the end", "end", "the last line", "the last"]) {
+                    Some(None)
+                } else {
+                    number(c).map(Some)
+                }
+            });
+            (first, last.unwrap_or(Some(first)))
         }
     };
     // "lines 1,200" may be a number, or two as `sed` has them.
@@ -49,8 +91,8 @@ fn range(c: &mut Cursor<'_>) -> Option<Clause> {
         return None;
     }
     c.need(&["of", "from", "in"])?;
-    let of = named::file(c)?;
-    (first <= last).then(|| program(&["sed", "-n", &format!("{first},{last}p")], vec![of]))
+    let of = whom::files(c)?;
+    last.is_none_or(|last| first <= last).then_some(Clause::Read { part: Part::Range(first, last), of })
 }
 
 /// `3-7`

@@ -89,19 +89,8 @@ const ASKED: &[&str] = &[
 ];
 
 pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
-    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 11] = [
-        described,
-        listed,
-        shown,
-        searched,
-        asked_holding,
-        bare,
-        tree,
-        exists,
-        find_command,
-        changed,
-        plainly_shown,
-    ];
+    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 10] =
+        [described, listed, shown, searched, asked_holding, bare, tree, find_command, changed, plainly_shown];
     let readings = forms.into_iter().filter_map(|form| c.attempt_from(form));
     let (after, clause) =
         readings.reduce(|best, next| if next.0.at() > best.0.at() { next } else { best })?;
@@ -155,58 +144,20 @@ fn tree(c: &mut Cursor<'_>) -> Option<Clause> {
     })))
 }
 
-/// "does FILE exist?", "check whether FILE exists": looked for by its name where it would lie.
-fn exists(c: &mut Cursor<'_>) -> Option<Clause> {
-    if !c.accept(&["does", "do", "is"]) {
-        c.need(&[
-            "check if",
-            "check whether",
-            "check that",
-            "see if",
-            "see whether",
-            "tell me if",
-            "tell me whether",
-        ])?;
-    }
-    let of = named::either(c)?;
-    c.need(&["exist", "exists", "there"])?;
-    let path = of.path.trim_end_matches('/');
-    let (place, name) = match path.rsplit_once('/') {
-        Some(("", name)) => ("/", name),
-        Some((place, name)) => (place, name),
-        None => (".", path),
-    };
-    if matches!(name, "" | "." | ".." | "~") || name.contains(['*', '?']) {
-        return None;
-    }
-    // "does the folder docs exist" of a file: no.
-    let only = match of.called {
-        Called::File => Some(FindKind::File),
-        Called::Folder => Some(FindKind::Folder),
-        Called::Nothing if of.path.ends_with('/') => Some(FindKind::Folder),
-        Called::Nothing => None,
-    };
-    Some(Clause::Find(Box::new(Entries {
-        noun: entries::Noun::Any,
-        only,
-        name: Some(whole(name)),
-        recursive: Some(false),
-        hidden: Some(true),
-        places: vec![named::Named { path: place.to_owned(), called: Called::Folder }],
-        ..Entries::default()
-    })))
-}
-
 /// "find the largest file", behind a place that was named before.
 pub(super) fn placeless(c: &mut Cursor<'_>) -> Option<Clause> {
     let find = c.accept(FIND);
     // "what are files" asks for no list.
     let asked = !find && c.clone().accept(super::read::QUESTIONS);
-    if !find && !c.accept(LIST) {
+    let listed = !find && c.accept(LIST);
+    if !find && !listed {
         c.need(SHOW)?;
         c.accept(&["what", "which"]);
     }
     let mut e = if find { quoted_name(c).or_else(|| entries::entries(c))? } else { entries::entries(c)? };
+    // "list everything" leaves nothing open.
+    let settled = (listed && e.every) || e.is_aged() || e.size.is_some();
+    e.vague &= !settled;
     let has = c.accept(&["do i have", "do we have"]);
     let told = has || e.sort.is_some() || e.limit.is_some() || e.is_aged() || e.size.is_some();
     e.vague |= asked && !told && e.containing.is_none();
@@ -371,6 +322,9 @@ fn find_command(c: &mut Cursor<'_>) -> Option<Clause> {
             (_, _) => return None,
         }
     }
+    // It begins with the folder itself, whose name `.` fits no name but `*`.
+    let dots = e.places.iter().all(|place| place.path.trim_end_matches('/').ends_with('.'));
+    e.itself = e.only != Some(FindKind::File) && (!dots || e.name.as_ref().is_none_or(|name| name == "*"));
     (e.name.is_some() || e.only.is_some()).then(|| Clause::Find(Box::new(e)))
 }
 

@@ -33,6 +33,7 @@ mod lines;
 mod list;
 mod machine;
 mod named;
+mod pattern;
 mod place;
 mod read;
 mod reference;
@@ -40,6 +41,7 @@ mod refusal;
 mod run;
 mod scope;
 mod search;
+mod state;
 mod summary;
 mod token;
 mod url;
@@ -55,10 +57,37 @@ use crate::Plan;
 /// Plans `goal`, or says which of its words are not understood. `place` says what `~` and
 /// relative paths mean.
 pub fn plan(goal: &str, place: &Place) -> Result<Plan, NotUnderstood> {
-    let tokens = token::tokens(goal)?;
+    let tokens = with_commas(token::tokens(goal)?, place);
     no_name_in_two_words(&tokens, place)?;
     let clauses = clause::clauses(goal, &tokens, place)?;
     build::plan(&clauses, place)
+}
+
+/// `a,b.txt` without a space is one name where it lies, or where its first part is none: `a.txt,b.txt` are two.
+fn with_commas(tokens: Vec<token::Token>, place: &Place) -> Vec<token::Token> {
+    let mut joined: Vec<token::Token> = Vec::with_capacity(tokens.len());
+    for token in tokens {
+        if let [.., first, comma] = joined.as_slice()
+            && [first, &token].iter().all(|part| part.kind == token::Kind::Word)
+            && comma.kind == token::Kind::Comma
+            && first.end == comma.start
+            && comma.end == token.start
+        {
+            let text = format!("{},{}", first.text, token.text);
+            let name = first.text.rsplit('/').next().unwrap_or_default();
+            let is_none = !name.is_empty() && !name.contains('.') && !place.knows(&first.text);
+            if place.knows(&text) || (is_none && !first.text.starts_with('-') && named::is_bare_file(&token))
+            {
+                let lower = text.to_ascii_lowercase();
+                let whole = token::Token { text, lower, start: first.start, ..token };
+                joined.truncate(joined.len() - 2);
+                joined.push(whole);
+                continue;
+            }
+        }
+        joined.push(token);
+    }
+    joined
 }
 
 /// Where `my notes.md` lies, "read my notes.md" is not taken to speak of `notes.md`: a name with white space

@@ -3,7 +3,7 @@
 use super::cursor::Table;
 use super::{
     argv, clause, conditions, count, disk, entries, extent, fetch, hash, kinds, lines, list, machine, named,
-    place::Place, plan, read, run, search, whom, words,
+    place::Place, plan, read, run, search, state, whom, words,
 };
 use crate::Instruction;
 use std::fmt::Write;
@@ -41,7 +41,8 @@ const KINDS: &[Kind] = &[
     Kind {
         title: "Find files",
         says: "Searches the folder and all folders below it, by name, age, size and text; hidden files too, \
-               unless it says \"without hidden files\".",
+               unless it says \"without hidden files\". `find FOLDER` with `-name` and `-type` finds the folder itself, too, \
+               where it fits; with other conditions (`-size +1k -mtime -2`) the program itself is run.",
         begins: &[list::FIND],
         examples: &[
             "find all .log files in /var/log bigger than 10 MB",
@@ -51,20 +52,24 @@ const KINDS: &[Kind] = &[
             "find the 3 newest files in /var/log",
             "find files in ~/notes changed today",
             "find .py or .rs files in ~/src",
-            "does ~/notes/todo.txt exist?",
         ],
     },
     Kind {
         title: "Read files",
-        says: "Shows the text of files, whole or the first or last lines. `head` and `tail` show 10 lines when no number is given. \
-               A file that is named and is not there fails the goal, here and wherever files are named, and so does a pattern \
+        says: "Shows the text of files, whole, the first or last lines, or lines by their numbers; of a line that a file \
+               does not have, it is told how many there are. `head` and `tail` show 10 lines when no number is given. \
+               A file that is named, fits a pattern or was found, and is not there or cannot be read, fails the goal, here and \
+               wherever a goal works on files; the failure shows what the others gave. So does a pattern \
                (`read *.txt`) that fits nothing, as in a shell; a search that finds nothing says so. A pattern in the \
-               place of names takes a link for the file that it leads to; searches and conditions go through no link, \
-               and no deeper than 64 folders, of which the answer says so.",
+               place of names takes a link for the file that it leads to; searches and conditions go through no link. \
+               They go no deeper than 128 folders and look at a million entries at most: beyond that a number, a digest or \
+               a search for a text fails, and a listing says so. What lies below a folder and may not be read is told.",
         begins: &[read::READ, words::SHOW],
         examples: &[
             "read /etc/hosts",
             "show the first 5 lines of /etc/passwd",
+            "show lines 3 to 7 of notes.txt",
+            "what is the second line of notes.txt?",
             "tail -n 20 /var/log/syslog",
             "print notes.txt",
         ],
@@ -73,8 +78,10 @@ const KINDS: &[Kind] = &[
         title: "Count",
         says: "Counts lines, words, bytes or characters in files or in a quoted text, and files or folders in a folder: \
                hidden ones, too, unless it says \"without hidden files\". A last line counts as one of the lines without a line \
-               end, too; `wc -l` counts line ends alone, as it does in a shell. How many lines of files hold a text is told below \
-               those lines, with the files that could not be searched.",
+               end, too; `wc -l` counts line ends alone, as it does in a shell. Words are those of GNU `wc` in a UTF-8 locale: \
+               spaces that break no line part them, too, and what cannot be seen makes none. A file that is named twice counts \
+               twice. How many lines or files hold a text is told as numbers, with the files that could not be searched. \
+               Files in the folders below count when it says so; else the answer says that there are such folders.",
         begins: &[&["count", "how many", "the number of", "wc -l", "wc -w", "wc -c", "wc -m"]],
         examples: &[
             "count the lines in /etc/passwd",
@@ -83,14 +90,16 @@ const KINDS: &[Kind] = &[
             "how many .log files are in /var/log?",
             "count the words in the text 'to be or not to be'",
             "how many lines in notes.txt contain 'milk'?",
+            "how many files in ~/notes contain 'milk'?",
         ],
     },
     Kind {
         title: "Search in text",
         says: "Shows the lines that hold a text; in a folder, those of all files below it. The text stands in quotes or after \"the \
                word\"; a single plain word may stand bare after \"search for\" and \"mention\", one that is written as in a program \
-               (`TODO`, `max_retries`) also after \"containing\". The pattern of `grep` is a basic regular expression; \
-               of its escapes `\\|`, `\\+`, `\\?`, `\\(…\\)`, `\\{…\\}` and those of single characters are known.",
+               (`TODO`, `max_retries`) also after \"containing\". Of a long line the part around the match is shown. The pattern of \
+               `grep` is a basic regular expression, with `-E` an extended one, and means what it means there, with \
+               `\\b`, `\\<`, `\\>`, `\\w`, `\\s`, `[[:alpha:]]` and the like; what points back (`\\1`) is refused.",
         begins: &[search::SEARCH],
         examples: &[
             "search for 'timeout' in /var/log/syslog ignoring case",
@@ -102,14 +111,10 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         title: "Lines of a file",
-        says: "Some of a file's lines, or all of them in order, turned around or numbered, by a standard program in the locked \
-               room (`sed`, `sort`, `tac`, `cat`).",
-        begins: &[&["show line", "show lines", "sort", "reverse", "number the lines of", "show … sorted"]],
-        examples: &[
-            "show lines 3 to 7 of notes.txt",
-            "sort names.txt in reverse",
-            "show notes.txt with line numbers",
-        ],
+        says: "All of a file's lines in order, turned around or numbered, by a standard program in the locked \
+               room (`sort`, `tac`, `cat`).",
+        begins: &[&["sort", "reverse", "number the lines of", "show … sorted"]],
+        examples: &["sort names.txt in reverse", "show notes.txt with line numbers"],
     },
     Kind {
         title: "The date and the folder",
@@ -131,7 +136,8 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         title: "Disk use",
-        says: "How many bytes lie in files and below folders, and how many these take on the disk, as `du` has it.",
+        says: "How many bytes lie in files and below folders, and how many these take on the disk, as `du` has it. In the sum of \
+               several what has two names, or lies in two of them, counts once.",
         begins: &[disk::NOUNS, &["how big", "how large", "how much space", "du"]],
         examples: &[
             "show the disk usage of /var/log",
@@ -144,6 +150,17 @@ const KINDS: &[Kind] = &[
         says: "Whether two files hold the same bytes, and where they first differ.",
         begins: &[&["compare", "diff", "are … identical", "is … the same as"]],
         examples: &["compare a.txt with b.txt", "are /etc/hosts and /tmp/hosts identical?"],
+    },
+    Kind {
+        title: "Ask about a file",
+        says: "Whether a file or a folder is there, how many bytes it has or what lies in it, and when it was last changed. \
+               Where there is no such folder, nothing in it exists; of what is not there no time is told, and the goal fails.",
+        begins: &[&["does … exist", "is … empty", "when was … modified", "how old is …"], state::TIME],
+        examples: &[
+            "does ~/notes/todo.txt exist?",
+            "is notes.txt empty?",
+            "when was notes.txt last modified?",
+        ],
     },
     Kind {
         title: "Fetch a URL",
@@ -163,9 +180,10 @@ const KINDS: &[Kind] = &[
                started, means the file there and may be read, not changed; a word without a dot or slash, and that folder \
                itself (`ls .`), do so only for the programs below whose arguments are files, for the files of `grep` and for the \
                folders of `find`. Programs that remove, move, re-own or overwrite files (`rm`, `mv`, `chmod`, `tee`, `ln`, …) may only do \
-               so with what an earlier command of the goal has made. Programs have no network: `curl` and the like are refused \
+               so with what an earlier command of the goal has made. A program is nobody in its room, so that the owners and groups \
+               that it tells (`stat`, `ls -l`) are `nobody`, whoever they are. Programs have no network: `curl` and the like are refused \
                behind \"run\", and \"fetch\" gets a URL. \"Run\" may be left out before programs that tell something \
-               (`grep -c x notes.txt`, `sed -n 1,2p notes.txt`, `cargo --version`).",
+               (`grep -c x notes.txt`, `tail -n +2 notes.txt`, `sed -n 1,2p notes.txt`, `cargo --version`).",
         begins: &[run::RUN],
         examples: &["run `uname -a`", "execute echo hello", "run the command ls -la /tmp"],
     },
@@ -269,7 +287,8 @@ fn paths(page: &mut String) {
     page.push_str(
         "A path is a word with a slash, one that begins with `~`, `.` or `..`; a bare name counts as a file when it has one of the \
          endings below, and any name counts in quotes behind \"the file\" or \"the folder\", and bare behind \
-         \"the file named\"; `octollm run` knows what lies in the current folder by its name, bare or in quotes. The name at a \
+         \"the file named\"; `octollm run` knows what lies in the current folder by its name, bare or in quotes (not `a` and `i`). A comma without \
+         a space belongs to the name where a file is called so, or where no file ends before it (`a,b.txt`). The name at a \
          path's end may have a `*` where files are meant and it stands in no quotes (`src/*.rs`, `src/**/*.rs`); in quotes `*` \
          and `?` are characters of the name. Spaces are escaped with a \
          backslash or stand in quotes (`'`, `\"`, `` ` ``). Relative paths start from the folder in which `octollm run` was started; \

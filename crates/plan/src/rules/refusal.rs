@@ -19,12 +19,18 @@ pub enum NotUnderstood {
     },
     /// A bare word where only a file or a folder would do.
     #[error(
-        "{name:?} is no path by its looks: write {}, or its whole path, if a file or folder is meant. {REMEDY}",
-        if name.contains(' ') { format!("'./{name}'") } else { format!("./{name}") }
+        "{name:?} is no path by its looks: write {} if a file or folder is meant. {REMEDY}",
+        match (whole, name.contains(' ')) {
+            (true, _) => "its whole path, beginning with /,".to_owned(),
+            (false, true) => format!("'./{name}', or its whole path,"),
+            (false, false) => format!("./{name}, or its whole path,"),
+        }
     )]
     BareName {
         /// As written, cut at 120 characters.
         name: String,
+        /// Only its whole path would do, because here is no folder that a relative one could start from.
+        whole: bool,
     },
     /// No folder is known that a relative path could start from.
     #[error(

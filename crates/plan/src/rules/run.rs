@@ -323,7 +323,7 @@ pub(super) const TELLING: &[&str] = &[
 /// The same of those that are English words, too, or begin what is none ("echo chamber"): a path, an option or a
 /// quoted text must follow.
 pub(super) const TELLING_ENGLISH: &[&str] =
-    &["sort", "cut", "file", "find", "nl", "cat", "head", "echo", "printf"];
+    &["sort", "cut", "file", "find", "nl", "cat", "head", "tail", "echo", "printf"];
 /// Tell something without any argument.
 const ALONE: &[&str] = &["uname", "hostname", "nproc"];
 /// What these make is the task's, and whoever leaves out "run" may want it here.
@@ -358,8 +358,8 @@ fn told_by_its_name(c: &mut Cursor<'_>) -> Option<Clause> {
     let from = c.at();
     let mut all = c.clone();
     let line = bare(&mut all, true)?;
-    // A dash that a text program has made of `-`.
-    if line.contains(['–', '—']) {
+    // A dash that a text program has made of `-`; and what never ends.
+    if line.contains(['–', '—']) || (program == "tail" && follows(&line)) {
         return None;
     }
     let arguments = all.at() > from + 1;
@@ -375,7 +375,16 @@ fn told_by_its_name(c: &mut Cursor<'_>) -> Option<Clause> {
     let mut plainly = c.clone();
     plainly.bump();
     let place = c.place();
-    while plainly.glued_comma() || plainly.take(|t| is_argument(t, true, place)).is_some() {}
+    // `find . -type f`: what stands behind an option is its value.
+    let mut option = false;
+    while plainly.glued_comma()
+        || plainly
+            .take(|t| is_argument(t, true, place) || (option && is_argument(t, false, place)))
+            .is_some_and(|t| {
+                option = program == "find" && t.text.starts_with('-');
+                true
+            })
+    {}
     let known = PROGRAMS.contains(&program) && !MAKING.contains(&program);
     let plain = arguments && plainly.at() == all.at();
     if plain && (known || TELLING_ENGLISH.contains(&program)) && !matches!(program, "grep" | "egrep") {
@@ -390,6 +399,12 @@ fn told_by_its_name(c: &mut Cursor<'_>) -> Option<Clause> {
     }
     *c = all;
     Some(Clause::Unclear(SAY_RUN))
+}
+
+/// `tail -f`
+fn follows(line: &str) -> bool {
+    let letter = |word: &str| word.starts_with('-') && !word.starts_with("--") && word.contains(['f', 'F']);
+    line.split(' ').any(|word| letter(word) || word.starts_with("--follow"))
 }
 
 /// Whether one of the words behind a program, up to `end`, can only be its argument: "awk basics" and "dirname church"
@@ -416,6 +431,7 @@ fn bare(c: &mut Cursor<'_>, called: bool) -> Option<String> {
     let program = c.word(|t| is_program(&t.text) || is_path(&t.text))?;
     let english = ENGLISH_PROGRAMS.contains(&program.text.as_str()) && !called;
     let mut first = true;
+    let (mut pattern, mut optional) = (matches!(program.text.as_str(), "grep" | "egrep"), false);
     loop {
         let mut ahead = c.clone();
         if ahead.accept(THEN) || ahead.accept(AND.get(..3).unwrap_or_default()) {
@@ -425,8 +441,12 @@ fn bare(c: &mut Cursor<'_>, called: bool) -> Option<String> {
             continue;
         }
         let place = c.place();
-        let Some(token) = c.take(|t| is_argument(t, english && first, place)) else { break };
-        first = first && token.text.starts_with('-');
+        // What `grep` looks for may be any word: `grep -c a notes.txt`.
+        let looked_for = |t: &Token| pattern && optional && t.kind == Kind::Word;
+        let Some(token) = c.take(|t| is_argument(t, english && first, place) || looked_for(t)) else { break };
+        let option = token.text.starts_with('-');
+        first = first && option;
+        (pattern, optional) = (pattern && option, optional || option);
     }
     let line = c.since(from).trim().to_owned();
     (!line.is_empty()).then_some(line)
@@ -448,6 +468,7 @@ fn is_argument(token: &Token, must_be_plain: bool, place: &Place) -> bool {
             let plain = token.text.starts_with(['-', '+', '/', '.', '~'])
                 || token.text.starts_with(|f: char| f.is_ascii_digit())
                 || named::is_bare_file(token)
+                || (place.is_folder(&token.text).is_some() && !named::is_grammar(token))
                 || (token.text.contains('/') && (named::is_certain(&token.text) || place.knows(&token.text)));
             (plain || !must_be_plain || is_operator(&token.text)) && !SENTENCE.contains(&token.lower.as_str())
         }

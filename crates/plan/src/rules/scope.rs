@@ -24,6 +24,15 @@ pub(super) enum Use {
     Inside,
 }
 
+/// What a search tells.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// The lines that hold the text.
+    Lines,
+    /// How many they are.
+    Number,
+}
+
 /// "files" in a plain listing is whatever lies there, as with `ls`; where order, number or a
 /// later step matter, it is regular files.
 pub(super) fn kind_of(e: &Entries, depth: Depth, used: Use, words: &str) -> Result<FindKind, NotUnderstood> {
@@ -115,7 +124,9 @@ pub(super) fn find_or_list(
         limit: e.limit,
         details: e.details || e.long && readers >= Edition::Second,
         // `cat *.txt` fails where there is none, and "list *.txt" says so.
-        required: e.expanded && used == Use::Inside && readers >= Edition::Second,
+        required: (e.must || (e.expanded && used == Use::Inside)) && readers >= Edition::Second,
+        itself: e.itself && readers >= Edition::Second,
+        if_there: e.if_there && readers >= Edition::Second,
     })
 }
 
@@ -125,6 +136,7 @@ pub(super) fn search_call(
     paths: Option<Arg<Vec<String>>>,
     text: Option<Arg<String>>,
     name: Option<String>,
+    wanted: Wanted,
 ) -> ToolCall {
     ToolCall::Search {
         pattern: sought.pattern.clone(),
@@ -133,5 +145,6 @@ pub(super) fn search_call(
         paths,
         text,
         name,
+        count: wanted == Wanted::Number,
     }
 }

@@ -83,6 +83,7 @@ pub(super) const HOLDING: &Table<Holding> = &[
     ("matching", Holding::Pattern),
     ("that match", Holding::Pattern),
     ("which match", Holding::Pattern),
+    ("match", Holding::Pattern),
 ];
 pub(super) const TEXT: &Table<bool> = &[
     ("the text", false),
@@ -206,13 +207,40 @@ fn lines(c: &mut Cursor<'_>) -> Option<Clause> {
     }
     c.accept(&["only", "just"]);
     c.need(LINES)?;
+    match held_in(c)? {
+        Ok((sought, of)) => finish(c, sought, of),
+        Err(why) => Some(Clause::Unclear(why)),
+    }
+}
+
+/// "count the lines with 'x' in FILE", "how many lines in FILE contain 'x'?"
+fn counted(c: &mut Cursor<'_>) -> Option<Clause> {
+    if !c.accept(&["how many lines", "how many of the lines", "the number of lines", "number of lines"]) {
+        if c.accept(&["count"]) {
+            c.need(&["lines", "the lines", "all lines", "all the lines", "the number of lines"])?;
+        } else {
+            c.need(SHOW)?;
+            c.need(&["the number of lines", "number of lines", "how many lines"])?;
+        }
+    }
+    c.accept(&["are there", "there are"]);
+    match held_in(c)? {
+        Ok((mut sought, of)) => {
+            case(c, &mut sought);
+            Some(Clause::CountHolding { sought, of })
+        }
+        Err(why) => Some(Clause::Unclear(why)),
+    }
+}
+
+/// "… containing 'x' in FILE", "… in FILE that match the regex 'x'", "… of 'x' in FILE"; or what to say instead.
+fn held_in(c: &mut Cursor<'_>) -> Option<Result<(Sought, Whom), &'static str>> {
     let place_before = c.attempt(|c| {
         c.need(&["in", "of", "from"])?;
         place(c)
     });
     let held = c.choose(HOLDING);
-    let (holding, matching) = (held.is_some(), held == Some(Holding::Pattern));
-    if !holding {
+    if held.is_none() {
         c.need(&["of", "for"])?;
     }
     let told = c.clone().choose(TEXT).is_some();
@@ -233,48 +261,11 @@ fn lines(c: &mut Cursor<'_>) -> Option<Clause> {
         return None;
     }
     // "lines matching '^x'" may mean the text as it stands.
-    if matching && !told && sought.pattern.contains(['^', '$', '*', '+', '?', '|', '\\', '[', '(', '{']) {
-        return Some(Clause::Unclear(MATCHING));
+    let matching = held == Some(Holding::Pattern) && !told;
+    if matching && sought.pattern.contains(['^', '$', '*', '+', '?', '|', '\\', '[', '(', '{']) {
+        return Some(Err(MATCHING));
     }
-    finish(c, sought, of)
-}
-
-/// "count the lines with 'x' in FILE", "how many lines in FILE contain 'x'?"
-fn counted(c: &mut Cursor<'_>) -> Option<Clause> {
-    if !c.accept(&["how many lines"]) {
-        if c.accept(&["count"]) {
-            c.need(&["lines", "the lines", "all lines", "all the lines", "the number of lines"])?;
-        } else {
-            c.accept(SHOW);
-            c.need(&["the number of lines", "number of lines"])?;
-        }
-    }
-    let place_before = c.attempt(|c| {
-        c.need(&["in", "of", "from"])?;
-        place(c)
-    });
-    let held = c.choose(HOLDING)?;
-    let told = c.clone().choose(TEXT).is_some();
-    let marked = marked(c);
-    let plain = marked.is_none();
-    let mut sought = marked.or_else(|| bare(c, fitting(held)))?;
-    case(c, &mut sought);
-    let of = match place_before {
-        Some(of) => of,
-        None => {
-            c.need(&["in", "from", "of", "inside", "within", "under"])?;
-            place(c)?
-        }
-    };
-    case(c, &mut sought);
-    let of_files = matches!(&of, Whom::Named(all) if all.iter().all(is_file));
-    if plain && !of_files && !is_written(&sought.pattern) {
-        return None;
-    }
-    if held == Holding::Pattern && !told {
-        return Some(Clause::Unclear(MATCHING));
-    }
-    Some(Clause::CountHolding { sought, of })
+    Some(Ok((sought, of)))
 }
 
 /// What people leave in a text for later, and no file is called.

@@ -21,16 +21,32 @@ pub(super) fn summary(call: &ToolCall, inputs: &BTreeMap<InputName, Reference>) 
             Some(name) => format!("Find {name} in {path}"),
             None => format!("Find files in {path}"),
         },
-        ToolCall::ReadFile { paths: of, first_lines, last_lines } => match (first_lines, last_lines) {
-            (Some(1), _) => format!("Read the first line of {}", paths(of)),
-            (Some(n), _) => format!("Read the first {n} lines of {}", paths(of)),
-            (None, Some(1)) => format!("Read the last line of {}", paths(of)),
-            (None, Some(n)) => format!("Read the last {n} lines of {}", paths(of)),
-            (None, None) => format!("Read {}", paths(of)),
-        },
+        ToolCall::ReadFile { paths: of, first_lines: Some(last), from_line: Some(from), .. }
+            if from == last =>
+        {
+            format!("Read line {from} of {}", paths(of))
+        }
+        ToolCall::ReadFile { paths: of, first_lines: Some(last), from_line: Some(from), .. } => {
+            format!("Read the lines {from} to {last} of {}", paths(of))
+        }
+        ToolCall::ReadFile { paths: of, from_line: Some(from), .. } => {
+            format!("Read from line {from} of {}", paths(of))
+        }
+        ToolCall::ReadFile { paths: of, first_lines, last_lines, from_line: None } => {
+            match (first_lines, last_lines) {
+                (Some(1), _) => format!("Read the first line of {}", paths(of)),
+                (Some(n), _) => format!("Read the first {n} lines of {}", paths(of)),
+                (None, Some(1)) => format!("Read the last line of {}", paths(of)),
+                (None, Some(n)) => format!("Read the last {n} lines of {}", paths(of)),
+                (None, None) => format!("Read {}", paths(of)),
+            }
+        }
         ToolCall::WriteFile { path, .. } => format!("Write {path}"),
         ToolCall::Count { what, paths, text, .. } => {
             format!("Count the {} in {}", things(*what), place(paths, text))
+        }
+        ToolCall::Search { pattern, paths, text, count: true, .. } => {
+            format!("Count the lines with {pattern:?} in {}", place(paths, text))
         }
         ToolCall::Search { pattern, paths, text, .. } => {
             format!("Search for {pattern:?} in {}", place(paths, text))
@@ -95,7 +111,7 @@ mod tests {
     fn one_line_is_a_line_and_more_are_lines() {
         let of = |first_lines, last_lines| {
             let paths = Arg::Given(vec!["/a".to_owned(), "/b".to_owned()]);
-            summary(&ToolCall::ReadFile { paths, first_lines, last_lines }, &BTreeMap::new())
+            summary(&ToolCall::ReadFile { paths, first_lines, last_lines, from_line: None }, &BTreeMap::new())
         };
         assert_eq!(of(Some(1), None), "Read the first line of /a, /b");
         assert_eq!(of(Some(2), None), "Read the first 2 lines of /a, /b");

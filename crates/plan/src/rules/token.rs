@@ -135,6 +135,12 @@ impl Reader<'_> {
         Err(NotUnderstood::UnclosedQuote { from: open })
     }
 
+    /// Whether the quote that stands here is closed further on in the same line.
+    fn closes(&self, quote: char) -> bool {
+        let behind = self.chars.get(self.at + 1..).unwrap_or_default().iter().map(|(_, c)| *c);
+        behind.take_while(|c| *c != '\n').any(|c| c == quote)
+    }
+
     /// Punctuation right after a word or a quote.
     fn stops(&mut self) {
         while self.chars.get(self.at).is_some_and(|(_, c)| is_stop(*c)) {
@@ -173,6 +179,15 @@ impl Reader<'_> {
                 (',' | ';', _) if !is_url(&text) => break,
                 (',' | ';', None) => break,
                 (',' | ';', Some(n)) if n.is_whitespace() => break,
+                ('\'' | '"', _) if takes_value(&text) && self.closes(c) => {
+                    self.at += 1;
+                    while let Some(&(_, inner)) = self.chars.get(self.at).filter(|(_, inner)| *inner != c) {
+                        text.push(inner);
+                        self.at += 1;
+                    }
+                    self.at += 1;
+                    fixed = text.len();
+                }
                 (c, _) => {
                     text.push(c);
                     self.at += 1;
@@ -198,6 +213,13 @@ impl Reader<'_> {
         }
         self.stops();
     }
+}
+
+/// Whether a quote behind this opens the value of an option: `-d' '`, `--include='*.rs'`.
+fn takes_value(word: &str) -> bool {
+    let letter = |word: &str| word.len() == 1 && word.bytes().all(|b| b.is_ascii_alphabetic());
+    let long = word.starts_with("--") && word.ends_with('=');
+    long || word.strip_prefix('-').is_some_and(letter)
 }
 
 /// Whether a word is, or begins as, a URL: the schemes that people write.
@@ -242,6 +264,9 @@ mod tests {
         );
         assert_eq!(cut(r#""say \"hi\" now""#), r#"<say "hi" now>"#);
         assert_eq!(cut("what's up"), "what's | up");
+        assert_eq!(cut("cut -d' ' -f1 a.txt"), "cut | -d  | -f1 | a.txt");
+        assert_eq!(cut(r#"sort -t"," --include='*.rs, x' a"#), "sort | -t, | --include=*.rs, x | a");
+        assert_eq!(cut("the file -x's name"), "the | file | -x's | name");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What becomes of paths that are missing, cannot be read, or are not text.
 
 use super::{Site, find, list, read};
+use crate::Undone;
 use octollm_plan::{Arg, CountWhat, FindKind, HashKind, InputValue, ToolCall};
 use std::{fs, os::unix::ffi::OsStrExt as _};
 
@@ -27,6 +28,7 @@ async fn a_named_path_that_is_missing_fails_the_step() {
                 paths: Some(both()),
                 text: None,
                 name: None,
+                count: false,
             },
             "there:2: 2",
         ),
@@ -38,8 +40,11 @@ async fn a_named_path_that_is_missing_fails_the_step() {
     let (paths, what) = (Some(Arg::Input("paths".parse().unwrap())), CountWhat::Lines);
     let call = ToolCall::Count { what, paths, text: None, name: None, recursive: false };
     let found = InputValue::Paths(vec![there.clone(), missing.clone()]);
-    let output = site.perform(site.work_on(call, found)).await.unwrap();
-    assert!(output.text.contains("(not read: "), "what was found and is gone is told: {}", output.text);
+    let Err(Undone::Failed { message, .. }) = site.perform(site.work_on(call, found)).await else { panic!() };
+    assert!(
+        message.contains("missing does not exist\nof the others: 3 lines in "),
+        "what is gone: {message}"
+    );
 }
 
 /// What stands for names must name something, as in a shell; what describes files need not.
@@ -53,7 +58,7 @@ async fn a_pattern_that_must_fit_something_fails_where_it_fits_nothing() {
     }
     assert!(site.refused(call).await.ends_with("matches *.rs"));
     let paths = Arg::Input("paths".parse().unwrap());
-    let call = ToolCall::ReadFile { paths, first_lines: None, last_lines: None };
+    let call = ToolCall::ReadFile { paths, first_lines: None, last_lines: None, from_line: None };
     let none = site.work_on(call, InputValue::Paths(vec![]));
     assert_eq!(site.perform(none).await.unwrap().text, "there are no files to read\n");
 }
@@ -79,9 +84,9 @@ async fn a_pattern_takes_links_to_files_for_files() {
     assert_eq!(names(output.paths.clone()), ["a.txt", "b.txt", "c.txt"]);
     let (paths, what) = (Some(Arg::Input("paths".parse().unwrap())), CountWhat::Lines);
     let count = ToolCall::Count { what, paths, text: None, name: None, recursive: false };
-    let counted = site.perform(site.work_on(count, InputValue::Paths(output.paths.unwrap()))).await.unwrap();
-    assert_eq!(counted.number, Some(2));
-    assert!(counted.text.contains("c.txt does not exist"), "{}", counted.text);
+    let counted = site.perform(site.work_on(count, InputValue::Paths(output.paths.unwrap()))).await;
+    let Err(Undone::Failed { message, .. }) = counted else { panic!("{counted:?}") };
+    assert!(message.contains("c.txt does not exist") && message.contains("2 lines in 2 files"), "{message}");
     if let ToolCall::Find { required, .. } = &mut call {
         *required = false;
     }

@@ -4,7 +4,7 @@ use super::{DATA_ENTRIES, Site, Source};
 use crate::{
     Undone,
     executor::{
-        files::{Faults, Paths, files, pieces},
+        files::{Faults, files, pieces},
         glob::Glob,
         outcome::Found,
         reach::{Kind, Opened},
@@ -68,7 +68,7 @@ fn unit(what: CountWhat) -> &'static str {
     }
 }
 
-fn contents(site: &Site, what: CountWhat, paths: &Paths, glob: Option<&Glob>) -> Result<Found, Undone> {
+fn contents(site: &Site, what: CountWhat, paths: &[String], glob: Option<&Glob>) -> Result<Found, Undone> {
     let mut faults = Faults::default();
     let mut each: Vec<(PathBuf, u64)> = Vec::new();
     let wanted = |entry: &Entry<'_>| glob.is_none_or(|glob| glob.fits(entry.name()));
@@ -110,7 +110,7 @@ fn summary(
     sheet.remarks(&tally.remarks());
     let data = data(total, each, faults.count() + tally.unreadable);
     let (text, body) = sheet.finish();
-    faults.settle(Found { text, body, data, number: Some(total), ..Found::default() })
+    faults.settle(Found { text, body, data, number: Some(total), ..Found::default() }, tally)
 }
 
 fn data(total: u64, each: &[(PathBuf, u64)], unreadable: u64) -> Value {
@@ -122,7 +122,7 @@ fn data(total: u64, each: &[(PathBuf, u64)], unreadable: u64) -> Value {
 fn entries(
     site: &Site,
     what: CountWhat,
-    paths: &Paths,
+    paths: &[String],
     glob: Option<&Glob>,
     recursive: bool,
 ) -> Result<Found, Undone> {
@@ -131,20 +131,23 @@ fn entries(
     let range = Range { depth: if recursive { DEPTH_MAX } else { 1 }, hidden: true };
     let (mut faults, mut tally) = (Faults::default(), Tally::default());
     let mut each: Vec<(PathBuf, u64)> = Vec::new();
-    for path in paths.all() {
+    let mut not_entered = 0;
+    for path in paths {
         match site.reach.open(path) {
-            Err(error) => paths.fault(&mut faults, error),
+            Err(error) => faults.add_named(error),
             Ok((path, Opened::File(..))) => {
                 let number = u64::from(wanted == Kind::File && fits(&path));
                 each.push((path, number));
             }
             Ok((path, Opened::Folder(folder))) => {
-                let mut number = 0;
+                let (mut number, mut folders) = (0, 0_u64);
                 let below = walk(folder, &path, range, &site.stop, &mut |entry| {
                     number += u64::from(entry.kind == wanted && fits(&entry.path));
+                    folders += u64::from(entry.kind == Kind::Folder);
                     Ok(())
                 })?;
                 tally.add(below);
+                not_entered += if recursive { 0 } else { folders };
                 each.push((path, number));
             }
         }
@@ -163,11 +166,17 @@ fn entries(
         ));
     }
     let mut sheet = sheet.end();
+    if not_entered > 0 {
+        // "under src" may be meant for all that lies below.
+        let folders = counted(not_entered, "folder");
+        sheet
+            .remark(format!("(not counted: what lies in {folders} there; \"recursively\" counts that, too)"));
+    }
     sheet.remarks(&remarks);
     sheet.remarks(&tally.remarks());
     let data = data(total, &each, faults.count() + tally.unreadable);
     let (text, body) = sheet.finish();
-    faults.settle(Found { text, body, data, number: Some(total), ..Found::default() })
+    faults.settle(Found { text, body, data, number: Some(total), ..Found::default() }, &tally)
 }
 
 /// Counts over pieces, wherever they are cut.
@@ -176,11 +185,25 @@ struct Counter {
     total: u64,
     /// Whether the last byte was inside a line or a word.
     inside: bool,
+    /// The beginning of a character that the next piece ends.
+    begun: Vec<u8>,
 }
 
 impl Counter {
     fn new(what: CountWhat) -> Self {
-        Counter { what, total: 0, inside: false }
+        Counter { what, total: 0, inside: false, begun: Vec::new() }
+    }
+
+    /// A character of a word or between two; one that cannot be seen neither begins nor ends a word, nor does a byte
+    /// that is no character, as with GNU `wc`.
+    fn letter(&mut self, c: char) {
+        let inside = if parts_words(c) {
+            false
+        } else {
+            self.inside || !(c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
+        };
+        self.total += u64::from(inside && !self.inside);
+        self.inside = inside;
     }
 
     fn take(&mut self, piece: &[u8]) {
@@ -190,11 +213,13 @@ impl Counter {
                 self.inside = piece.last().map_or(self.inside, |b| *b != b'\n');
             }
             CountWhat::Words => {
-                for byte in piece {
-                    let inside = !byte.is_ascii_whitespace() && *byte != 0x0b;
-                    self.total += u64::from(inside && !self.inside);
-                    self.inside = inside;
+                let joined: Vec<u8> =
+                    std::mem::take(&mut self.begun).into_iter().chain(piece.iter().copied()).collect();
+                let whole = joined.len() - cut_off(&joined);
+                for chunk in joined[..whole].utf8_chunks() {
+                    chunk.valid().chars().for_each(|c| self.letter(c));
                 }
+                self.begun = joined[whole..].to_vec();
             }
             CountWhat::Bytes => self.total += piece.len() as u64,
             // Every byte that does not continue a character begins one.
@@ -208,5 +233,43 @@ impl Counter {
     fn total(&self) -> u64 {
         let last_line = self.what == CountWhat::Lines && self.inside;
         self.total + u64::from(last_line)
+    }
+}
+
+/// What parts words in a UTF-8 locale: GNU `wc` takes the spaces that do not break a line, too.
+fn parts_words(c: char) -> bool {
+    matches!(
+        c,
+        '\t'..='\r' | ' ' | '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{2060}' | '\u{3000}'
+    )
+}
+
+/// How many bytes at the end of a piece are the beginning of a character that goes on behind it.
+fn cut_off(piece: &[u8]) -> usize {
+    let is_begun = |tail: &[u8]| {
+        std::str::from_utf8(tail).is_err_and(|e| e.valid_up_to() == 0 && e.error_len().is_none())
+    };
+    (1..=piece.len().min(3)).find(|bytes| is_begun(&piece[piece.len() - bytes..])).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As GNU `wc -w` counts them in a UTF-8 locale, wherever a piece ends.
+    #[test]
+    fn words_are_those_of_wc() {
+        let check = |text: &[u8], words: u64| {
+            for size in 1..=text.len().max(1) {
+                let mut counter = Counter::new(CountWhat::Words);
+                text.chunks(size).for_each(|piece| counter.take(piece));
+                assert_eq!(counter.total(), words, "{text:?} in pieces of {size}");
+            }
+        };
+        check("a b\u{a0}c\u{202f}d\u{3000}e\tf".as_bytes(), 6);
+        check("a\u{85}b a\u{200b}b \u{2028}".as_bytes(), 2);
+        check("äöü 𝕏x \u{1}".as_bytes(), 2);
+        check(b"a\xffb \xff", 1);
+        check(b"", 0);
     }
 }

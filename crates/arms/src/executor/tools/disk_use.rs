@@ -1,11 +1,11 @@
 //! `disk_use`: how many bytes lie in files and below folders, and what they take on the disk, as `du` has it; a
-//! file with several names counts once.
+//! file with several names counts once, and so does what is named twice, in what all take together.
 
 use super::{DATA_ENTRIES, Site};
 use crate::{
     Undone,
     executor::{
-        files::{Faults, Paths},
+        files::Faults,
         outcome::Found,
         reach::{Kind, Opened},
         text::{Sheet, counted, shown_path, size},
@@ -30,32 +30,55 @@ fn on_disk(stat: &Stat) -> u64 {
     u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512)
 }
 
-pub(super) fn disk_use(site: &Site, paths: &Paths) -> Result<Found, Undone> {
+/// Which files and folders have been counted, by device and inode.
+#[derive(Default)]
+struct Seen(HashSet<(u64, u64)>);
+
+impl Seen {
+    fn first(&mut self, stat: &Stat) -> bool {
+        self.0.insert((stat.st_dev, stat.st_ino))
+    }
+}
+
+pub(super) fn disk_use(site: &Site, paths: &[String]) -> Result<Found, Undone> {
     let (mut faults, mut tally) = (Faults::default(), Tally::default());
-    let mut seen: HashSet<(u64, u64)> = HashSet::new();
+    // Whether one lies in another, or has another name there, only all that was seen tells.
+    let several = paths.len() > 1;
+    let mut in_all = Seen::default();
+    let mut total = Use::default();
     let mut each: Vec<(String, Use)> = Vec::new();
-    for path in paths.all() {
+    for path in paths {
         match site.reach.open(path) {
-            Err(error) => paths.fault(&mut faults, error),
+            Err(error) => faults.add_named(error),
             Ok((path, Opened::File(_, stat))) => {
                 let bytes = u64::try_from(stat.st_size).unwrap_or(0);
-                each.push((shown_path(&path), Use { bytes, on_disk: on_disk(&stat), files: 1, folders: 0 }));
+                let used = Use { bytes, on_disk: on_disk(&stat), files: 1, folders: 0 };
+                if several && in_all.first(&stat) {
+                    total.bytes += used.bytes;
+                    total.on_disk += used.on_disk;
+                }
+                each.push((shown_path(&path), used));
             }
             Ok((path, Opened::Folder(folder))) => {
-                let own = rustix::fs::fstat(&folder).map_or(0, |stat| on_disk(&stat));
-                let mut used = Use { on_disk: own, ..Use::default() };
+                let mut here = Seen::default();
+                let mut used = Use::default();
+                if let Ok(stat) = rustix::fs::fstat(&folder) {
+                    used.on_disk = on_disk(&stat);
+                    total.on_disk += if several && in_all.first(&stat) { used.on_disk } else { 0 };
+                }
                 let below = walk(folder, &path, Range::ALL, &site.stop, &mut |entry| {
-                    let once = entry.kind == Kind::Folder
-                        || entry.stat.st_nlink < 2
-                        || seen.insert((entry.stat.st_dev, entry.stat.st_ino));
-                    used.on_disk += if once { on_disk(&entry.stat) } else { 0 };
-                    match entry.kind {
-                        Kind::Folder => used.folders += 1,
-                        Kind::File => {
-                            used.files += 1;
-                            used.bytes += if once { entry.bytes() } else { 0 };
-                        }
-                        Kind::Link | Kind::Special(_) => {}
+                    let names = entry.kind != Kind::Folder && entry.stat.st_nlink > 1;
+                    let once = !names || here.first(&entry.stat);
+                    let once_in_all = several && in_all.first(&entry.stat);
+                    let (bytes, disk) = match entry.kind {
+                        Kind::File => (entry.bytes(), on_disk(&entry.stat)),
+                        Kind::Folder | Kind::Link | Kind::Special(_) => (0, on_disk(&entry.stat)),
+                    };
+                    used.files += u64::from(entry.kind == Kind::File);
+                    used.folders += u64::from(entry.kind == Kind::Folder);
+                    for (counts, sum) in [(once, &mut used), (once_in_all, &mut total)] {
+                        sum.bytes += if counts { bytes } else { 0 };
+                        sum.on_disk += if counts { disk } else { 0 };
                     }
                     Ok(())
                 })?;
@@ -65,8 +88,11 @@ pub(super) fn disk_use(site: &Site, paths: &Paths) -> Result<Found, Undone> {
         }
     }
     let remarks = faults.remarks(each.len() as u64)?;
-    let total: u64 = each.iter().map(|(_, used)| used.bytes).sum();
-    let total_on_disk: u64 = each.iter().map(|(_, used)| used.on_disk).sum();
+    if let ([(_, used)], false) = (each.as_slice(), several) {
+        total = *used;
+    }
+    let overlap = total.on_disk != each.iter().map(|(_, used)| used.on_disk).sum::<u64>();
+    let Use { bytes: total, on_disk: total_on_disk, .. } = total;
     let mut sheet = Sheet::default();
     for (path, used) in &each {
         let (files, folders) = (counted(used.files, "file"), counted(used.folders, "folder"));
@@ -74,7 +100,8 @@ pub(super) fn disk_use(site: &Site, paths: &Paths) -> Result<Found, Undone> {
         sheet.line(format!("{path}: {bytes} in {files} and {folders}; {disk} on the disk"));
     }
     if each.len() > 1 {
-        sheet.line(format!("{} in all; {} on the disk", size(total), size(total_on_disk)));
+        let once = if overlap { " (what is in several of these counts once)" } else { "" };
+        sheet.line(format!("{} in all; {} on the disk{once}", size(total), size(total_on_disk)));
     }
     let mut sheet = sheet.end();
     sheet.remarks(&remarks);
@@ -83,5 +110,5 @@ pub(super) fn disk_use(site: &Site, paths: &Paths) -> Result<Found, Undone> {
     let rows: Vec<Value> = each.iter().take(DATA_ENTRIES).map(row).collect();
     let data = json!({ "total_bytes": total, "total_on_disk_bytes": total_on_disk, "entries": rows, "unreadable": faults.count() + tally.unreadable });
     let (text, body) = sheet.finish();
-    faults.settle(Found { text, body, data, number: Some(total), ..Found::default() })
+    faults.settle(Found { text, body, data, number: Some(total), ..Found::default() }, &tally)
 }

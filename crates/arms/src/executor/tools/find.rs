@@ -5,7 +5,7 @@ use crate::{
     Undone,
     executor::{
         glob::Glob,
-        outcome::Found,
+        outcome::{Content, Found},
         reach::{Kind, Opened},
         text::{Sheet, counted, shown_path},
         walk::{DEPTH_MAX, Entry, Range, walk},
@@ -14,6 +14,10 @@ use crate::{
 use jiff::{ToSpan, tz::TimeZone};
 use octollm_contract::{Millis, Timestamp};
 use octollm_plan::{ChangedOn, FindKind, SizeBound, SortBy};
+use std::os::fd::AsFd as _;
+
+/// A failure names so many of what was found.
+const NAMED_MAX: usize = 50;
 
 pub(super) struct Wish {
     pub(super) name: Option<String>,
@@ -27,6 +31,8 @@ pub(super) struct Wish {
     pub(super) limit: Option<u32>,
     pub(super) details: bool,
     pub(super) required: bool,
+    pub(super) itself: bool,
+    pub(super) if_there: bool,
 }
 
 pub(super) fn range(max_depth: Option<u32>, hidden: bool) -> Range {
@@ -34,7 +40,15 @@ pub(super) fn range(max_depth: Option<u32>, hidden: bool) -> Range {
 }
 
 pub(super) fn find(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone> {
-    let (path, folder) = site.reach.folder(path).map_err(|e| Undone::for_good(e.to_string()))?;
+    let (path, folder) = match site.reach.folder(path) {
+        Ok(opened) => opened,
+        Err(error) if wish.if_there && error.is_no_folder() => {
+            let (text, data) = (format!("nothing found: {error}\n"), rows_data(&[], 0, true));
+            let (paths, body) = (Some(Vec::new()), Content::Only(String::new()));
+            return Ok(Found { text, data, paths, body, number: Some(0), ..Found::default() });
+        }
+        Err(error) => return Err(Undone::for_good(error.to_string())),
+    };
     let glob = Glob::of(wish.name.as_deref())?;
     let moment =
         |age: Millis| site.now.as_millis().saturating_sub(i64::try_from(age.get()).unwrap_or(i64::MAX));
@@ -42,7 +56,7 @@ pub(super) fn find(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
     let days = wish.changed.map(|days| Days::of(days, site.now, &site.zone)).transpose()?;
     let sized = wish.size.at_least.is_some() || wish.size.at_most.is_some();
     let mut rows: Vec<Row> = Vec::new();
-    let tally = walk(folder, &path, wish.range, &site.stop, &mut |entry| {
+    let mut look = |entry: &Entry<'_>| {
         let fits = glob.as_ref().is_none_or(|glob| glob.fits(entry.name()))
             && (wants(wish.kind, entry.kind) || (wish.required && is_link_to_file(site, wish.kind, entry)))
             && after.is_none_or(|after| entry.modified() >= after)
@@ -56,12 +70,22 @@ pub(super) fn find(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
             rows.push(Row::of(entry));
         }
         Ok(())
-    })?;
+    };
+    if let Some(itself) = Entry::of_folder(&path, folder.as_fd()).filter(|_| wish.itself) {
+        look(&itself)?;
+    }
+    let tally = walk(folder, &path, wish.range, &site.stop, &mut look)?;
     if let Some(name) = wish.name.as_ref().filter(|_| wish.required && rows.is_empty()) {
         // Where not everything was looked at, that is said.
         let nothing = format!("nothing in {} matches {name}", shown_path(&path));
         let told: Vec<String> = std::iter::once(nothing).chain(tally.remarks()).collect();
         return Err(Undone::for_good(told.join("\n")));
+    }
+    // What stands for names must name all that fit: the next step would work on some of them.
+    if wish.required && !tally.is_whole() {
+        let others =
+            rows.iter().map(|row| shown_path(&row.path)).take(NAMED_MAX).collect::<Vec<_>>().join(", ");
+        return Err(Undone::for_good(format!("{}\nof the others: {others}", tally.remarks().join("; "))));
     }
     sort(&mut rows, wish.sort);
     let total = rows.len() as u64;

@@ -7,6 +7,7 @@ use crate::{
         files::{Faults, files, pieces},
         outcome::Found,
         text::{Sheet, shown_path},
+        walk::Tally,
     },
 };
 use octollm_plan::HashKind;
@@ -17,6 +18,7 @@ use std::fmt::Write as _;
 pub(super) fn hash(site: &Site, kind: HashKind, from: Source) -> Result<Found, Undone> {
     let (mut sheet, mut said, mut faults) = (Sheet::default(), Vec::new(), Faults::default());
     let mut rows: Vec<Value> = Vec::new();
+    let mut tally = Tally::default();
     match from {
         Source::Text(text) => {
             let mut state = State::new(kind);
@@ -27,26 +29,25 @@ pub(super) fn hash(site: &Site, kind: HashKind, from: Source) -> Result<Found, U
         }
         Source::Paths(paths) => {
             let mut read_files = 0;
-            let tally =
-                files(&site.reach, &paths, &site.stop, &|_| true, &mut faults, &mut |looked, faults| {
-                    let mut state = State::new(kind);
-                    let read = pieces(&looked.file, &site.stop, |piece| {
-                        state.update(piece);
-                        true
-                    })?;
-                    match read {
-                        Ok(()) => {
-                            let digest = state.finish();
-                            read_files += 1;
-                            sheet.line(format!("{digest}  {}", shown_path(looked.path)));
-                            if rows.len() < DATA_ENTRIES {
-                                rows.push(json!({ "path": looked.path.to_string_lossy(), "digest": digest }));
-                            }
-                        }
-                        Err(error) => looked.fault(faults, &error),
-                    }
-                    Ok(())
+            tally = files(&site.reach, &paths, &site.stop, &|_| true, &mut faults, &mut |looked, faults| {
+                let mut state = State::new(kind);
+                let read = pieces(&looked.file, &site.stop, |piece| {
+                    state.update(piece);
+                    true
                 })?;
+                match read {
+                    Ok(()) => {
+                        let digest = state.finish();
+                        read_files += 1;
+                        sheet.line(format!("{digest}  {}", shown_path(looked.path)));
+                        if rows.len() < DATA_ENTRIES {
+                            rows.push(json!({ "path": looked.path.to_string_lossy(), "digest": digest }));
+                        }
+                    }
+                    Err(error) => looked.fault(faults, &error),
+                }
+                Ok(())
+            })?;
             let remarks = faults.remarks(read_files)?;
             said.extend((read_files == 0).then(|| "there are no files".to_owned()));
             said.extend(remarks.into_iter().chain(tally.remarks()));
@@ -56,7 +57,7 @@ pub(super) fn hash(site: &Site, kind: HashKind, from: Source) -> Result<Found, U
     let mut sheet = sheet.end();
     sheet.remarks(&said);
     let (text, body) = sheet.finish();
-    faults.settle(Found { text, body, data, ..Found::default() })
+    faults.settle(Found { text, body, data, ..Found::default() }, &tally)
 }
 
 fn word(kind: HashKind) -> &'static str {

@@ -13,7 +13,7 @@ mod search;
 pub(super) mod shell;
 mod write_file;
 
-use super::{Stop, files::Paths, outcome::Found, paths_of, reach::Reach};
+use super::{Stop, outcome::Found, paths_of, reach::Reach};
 use crate::Undone;
 use jiff::tz::TimeZone;
 use octollm_contract::Timestamp;
@@ -55,6 +55,8 @@ pub(super) fn run(call: ToolCall, site: &Site) -> Result<Found, Undone> {
             limit,
             details,
             required,
+            itself,
+            if_there,
         } => {
             let range = find::range(max_depth, hidden);
             let wish = find::Wish {
@@ -69,11 +71,14 @@ pub(super) fn run(call: ToolCall, site: &Site) -> Result<Found, Undone> {
                 limit,
                 details,
                 required,
+                itself,
+                if_there,
             };
             find::find(site, &path, &wish)
         }
-        ToolCall::ReadFile { paths, first_lines, last_lines } => {
-            read_file::read_file(site, &paths_of(&paths, &site.inputs)?, first_lines, last_lines)
+        ToolCall::ReadFile { paths, first_lines, last_lines, from_line } => {
+            let asked = read_file::Asked { from: from_line, first: first_lines, last: last_lines };
+            read_file::read_file(site, &paths_of(&paths, &site.inputs)?, asked)
         }
         ToolCall::WriteFile { path, content } => {
             write_file::write_file(site, &path, &super::text_of(&content, &site.inputs)?)
@@ -82,9 +87,9 @@ pub(super) fn run(call: ToolCall, site: &Site) -> Result<Found, Undone> {
             let from = source(paths.as_ref(), text.as_ref(), site)?;
             count::count(site, what, from, name.as_deref(), recursive)
         }
-        ToolCall::Search { pattern, regex, ignore_case, paths, text, name } => {
+        ToolCall::Search { pattern, regex, ignore_case, paths, text, name, count } => {
             let from = source(paths.as_ref(), text.as_ref(), site)?;
-            search::search(site, &search::Wish { pattern, regex, ignore_case, name }, from)
+            search::search(site, &search::Wish { pattern, regex, ignore_case, name, count }, from)
         }
         ToolCall::Hash { kind, paths, text } => {
             hash::hash(site, kind, source(paths.as_ref(), text.as_ref(), site)?)
@@ -117,7 +122,7 @@ pub(super) fn name(call: &ToolCall) -> &'static str {
 
 /// The paths that a call reads.
 pub(super) fn paths(call: &ToolCall, inputs: &BTreeMap<InputName, InputValue>) -> Vec<String> {
-    let of = |arg: &Arg<Vec<String>>| paths_of(arg, inputs).map_or_else(|_| Vec::new(), |p| p.all().to_vec());
+    let of = |arg: &Arg<Vec<String>>| paths_of(arg, inputs).unwrap_or_default();
     match call {
         ToolCall::List { path, .. } | ToolCall::Find { path, .. } => vec![path.clone()],
         ToolCall::ReadFile { paths, .. } | ToolCall::DiskUse { paths } => of(paths),
@@ -134,7 +139,7 @@ pub(super) fn paths(call: &ToolCall, inputs: &BTreeMap<InputName, InputValue>) -
 
 /// What a tool works on.
 enum Source {
-    Paths(Paths),
+    Paths(Vec<String>),
     Text(String),
 }
 

@@ -4,9 +4,10 @@ use super::Site;
 use crate::{
     Undone,
     executor::{
-        files::{Faults, Paths, pieces},
+        files::{Faults, pieces},
         outcome::{Content, Found},
-        text::{SHEET_BYTES, Sheet, shown_path, size},
+        text::{SHEET_BYTES, Sheet, counted, shown_path, size},
+        walk::Tally,
     },
 };
 use serde_json::{Value, json};
@@ -15,32 +16,36 @@ use std::{
     io::{Seek as _, SeekFrom},
 };
 
-pub(super) fn read_file(
-    site: &Site,
-    paths: &Paths,
-    first_lines: Option<u32>,
-    last_lines: Option<u32>,
-) -> Result<Found, Undone> {
+/// Which lines are asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    /// None before this one; the first line is 1.
+    pub(super) from: Option<u32>,
+    pub(super) first: Option<u32>,
+    pub(super) last: Option<u32>,
+}
+
+pub(super) fn read_file(site: &Site, paths: &[String], asked: Asked) -> Result<Found, Undone> {
     let (mut faults, mut sheet) = (Faults::default(), Sheet::default());
     let mut rows: Vec<Value> = Vec::new();
     let (mut whole, mut cut) = (String::new(), false);
-    for path in paths.all() {
+    for path in paths {
         let (path, file, stat) = match site.reach.file(path) {
             Ok(opened) => opened,
             Err(error) => {
-                paths.fault(&mut faults, error);
+                faults.add_named(error);
                 continue;
             }
         };
         let bytes = u64::try_from(stat.st_size).unwrap_or(0);
-        let part = match part(&file, bytes, first_lines, last_lines, site)? {
+        let part = match part(&file, bytes, asked, site)? {
             Ok(part) => part,
             Err(error) => {
-                paths.fault(&mut faults, format!("{}: {error}", shown_path(&path)));
+                faults.add_named(format!("{}: {error}", shown_path(&path)));
                 continue;
             }
         };
-        if paths.all().len() > 1 {
+        if paths.len() > 1 {
             sheet.line(format!("== {} ==", shown_path(&path)));
         }
         let text = String::from_utf8_lossy(&part.bytes).replace('\0', "\u{fffd}");
@@ -53,6 +58,9 @@ pub(super) fn read_file(
         } else if bytes == 0 {
             sheet.line(format!("({} is empty)", shown_path(&path)));
         }
+        if let Some(lines) = part.only.filter(|_| bytes > 0) {
+            sheet.line(format!("({} has only {})", shown_path(&path), counted(lines, "line")));
+        }
         if part.cut {
             sheet.line(format!("(only {} of {} are shown)", size(part.bytes.len() as u64), size(bytes)));
         }
@@ -63,29 +71,27 @@ pub(super) fn read_file(
     }
     let remarks = faults.remarks(rows.len() as u64)?;
     remarks.iter().for_each(|remark| sheet.line(remark));
-    if paths.all().is_empty() {
+    if paths.is_empty() {
         sheet.line("there are no files to read");
     }
     let data = json!({ "files": rows, "unreadable": faults.count() });
     let body = if cut || faults.count() > 0 { Content::Partial } else { Content::Only(whole) };
     // The sheet has remarks between the files: what they hold is kept apart.
     let (text, _) = sheet.end().finish();
-    faults.settle(Found { text, data, body, ..Found::default() })
+    faults.settle(Found { text, data, body, ..Found::default() }, &Tally::default())
 }
 
 struct Part {
     bytes: Vec<u8>,
     /// The bound on bytes took something away that was asked for.
     cut: bool,
+    /// The file has so many lines, and fewer than a range of lines names.
+    only: Option<u64>,
 }
 
-fn part(
-    mut file: &File,
-    size: u64,
-    first: Option<u32>,
-    last: Option<u32>,
-    site: &Site,
-) -> Result<std::io::Result<Part>, Undone> {
+fn part(mut file: &File, size: u64, asked: Asked, site: &Site) -> Result<std::io::Result<Part>, Undone> {
+    let Asked { from, first, last } = asked;
+    let before = u64::from(from.unwrap_or(1).saturating_sub(1));
     let most = SHEET_BYTES - 64 * 1024;
     if first.is_none()
         && last.is_some()
@@ -93,9 +99,16 @@ fn part(
     {
         return Ok(Err(error));
     }
-    let (mut bytes, mut lines, mut cut) = (Vec::new(), 0_u64, false);
+    // How many lines have ended, and whether another has begun since.
+    let (mut bytes, mut lines, mut cut, mut begun) = (Vec::new(), 0_u64, false, false);
     let read = pieces(file, &site.stop, |piece| {
         let mut piece = piece;
+        begun = !piece.ends_with(b"\n");
+        while lines < before {
+            let Some(end) = piece.iter().position(|b| *b == b'\n') else { return true };
+            lines += 1;
+            piece = &piece[end + 1..];
+        }
         if let Some(first) = first {
             let left = u64::from(first) - lines;
             let ends = piece.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at + 1);
@@ -126,7 +139,12 @@ fn part(
         cut |= !whole && keep == 0;
         bytes.drain(..keep);
     }
-    Ok(Ok(Part { bytes, cut }))
+    let counted = lines + u64::from(begun);
+    let wanted = u64::from(first.unwrap_or(0)).max(before + 1);
+    // Behind what is shown lines are not counted, and need not be.
+    let only = (from.is_some() && !cut && (first.is_some() || bytes.is_empty()) && counted < wanted)
+        .then_some(counted);
+    Ok(Ok(Part { bytes, cut, only }))
 }
 
 /// Where the last `count` lines begin.

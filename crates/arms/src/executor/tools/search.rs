@@ -1,13 +1,13 @@
-//! `search`: lines that hold a text or a match, as `path:line: text`.
+//! `search`: lines that hold a text or a match, as `path:line: text`, or how many these are.
 
 use super::{DATA_ENTRIES, Site, Source};
 use crate::{
     Undone,
     executor::{
-        files::{Faults, Paths, files, pieces},
+        files::{Faults, files, pieces},
         glob::Glob,
         outcome::Found,
-        text::{Sheet, counted, exact, shown_line, shown_path},
+        text::{Sheet, counted, exact, grouped, shown_line, shown_path},
         walk::{Entry, Tally},
     },
 };
@@ -15,10 +15,12 @@ use regex::bytes::{Regex, RegexBuilder};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// Lines are looked at up to this many bytes at a time; a longer one counts as several.
-const LINE_BYTES: usize = 1 << 20;
-/// A line in the answer is cut at this many bytes.
+/// Lines are looked at up to this many bytes at a time; in a longer one what lies across such a border is not found.
+const LINE_BYTES: usize = 16 << 20;
+/// Of a line so many bytes are shown at most.
 const SHOWN_BYTES: usize = 500;
+/// So many of them before a match that lies further behind.
+const BEFORE_BYTES: usize = 100;
 /// A file with a NUL byte in its beginning is no text.
 const PROBE_BYTES: usize = 8 << 10;
 /// A compiled pattern takes at most so many bytes.
@@ -31,6 +33,7 @@ pub(super) struct Wish {
     pub(super) regex: bool,
     pub(super) ignore_case: bool,
     pub(super) name: Option<String>,
+    pub(super) count: bool,
 }
 
 pub(super) fn search(site: &Site, wish: &Wish, from: Source) -> Result<Found, Undone> {
@@ -50,6 +53,10 @@ pub(super) fn search(site: &Site, wish: &Wish, from: Source) -> Result<Found, Un
             }
             lines.end();
             let number = lines.count;
+            if wish.count {
+                let (text, data) = (format!("{}\n", counted(number, "line")), json!({ "total": number }));
+                return Ok(Found { text, data, number: Some(number), ..Found::default() });
+            }
             let mut sheet = Sheet::default();
             lines.shown.iter().for_each(|(_, line)| sheet.line(line));
             let mut sheet = sheet.end();
@@ -68,11 +75,11 @@ pub(super) fn search(site: &Site, wish: &Wish, from: Source) -> Result<Found, Un
     }
 }
 
-fn in_files(site: &Site, wish: &Wish, pattern: &Regex, paths: &Paths) -> Result<Found, Undone> {
+fn in_files(site: &Site, wish: &Wish, pattern: &Regex, paths: &[String]) -> Result<Found, Undone> {
     let glob = Glob::of(wish.name.as_deref())?;
     let wanted = |entry: &Entry<'_>| glob.as_ref().is_none_or(|glob| glob.fits(entry.name()));
     let (mut faults, mut sheet) = (Faults::default(), Sheet::default());
-    let (mut looked_at, mut binary, mut total, mut more) = (0_u64, 0_u64, 0_u64, false);
+    let (mut looked_at, mut binary, mut total, mut told, mut more) = (0_u64, 0_u64, 0_u64, 0_u64, false);
     let mut with: Vec<PathBuf> = Vec::new();
     let mut matches: Vec<Value> = Vec::new();
     let tally = files(&site.reach, paths, &site.stop, &wanted, &mut faults, &mut |looked, faults| {
@@ -88,8 +95,13 @@ fn in_files(site: &Site, wish: &Wish, pattern: &Regex, paths: &Paths) -> Result<
             binary += 1;
             return Ok(());
         }
-        if lines.count > 0 {
-            let path = shown_path(looked.path);
+        let path = shown_path(looked.path);
+        // As with `grep -c`: of a file that is named also that it has none.
+        if wish.count && (lines.count > 0 || looked.named) {
+            sheet.line(format!("{} in {path}", counted(lines.count, "line")));
+            told += 1;
+        }
+        if lines.count > 0 && !wish.count {
             lines.shown.iter().for_each(|(at, line)| sheet.line(format!("{path}:{at}: {line}")));
             if lines.count > lines.shown.len() as u64 {
                 more = true;
@@ -100,14 +112,22 @@ fn in_files(site: &Site, wish: &Wish, pattern: &Regex, paths: &Paths) -> Result<
             }
             let room = DATA_ENTRIES - matches.len().min(DATA_ENTRIES);
             matches.extend(lines.data().into_iter().take(room));
+        }
+        if lines.count > 0 {
             total += lines.count;
             with.push(looked.path.to_owned());
         }
         Ok(())
     })?;
     let remarks = faults.remarks(looked_at + tally.seen)?;
+    if wish.count && told != 1 {
+        let (with, all) = (grouped(with.len() as u64), counted(looked_at - binary, "file"));
+        sheet.line(format!("{} in {with} of {all}", counted(total, "line")));
+    }
     let mut sheet = sheet.end();
-    if total == 0 {
+    if wish.count {
+        // The numbers are the answer.
+    } else if total == 0 {
         sheet.remark(format!("no line matches in {}", counted(looked_at - binary, "file")));
     } else {
         sheet.remark(format!("({} in {})", counted(total, "line"), counted(with.len() as u64, "file")));
@@ -124,11 +144,11 @@ fn in_files(site: &Site, wish: &Wish, pattern: &Regex, paths: &Paths) -> Result<
     let data = data(total, &matches, with.len(), &tally, faults.count());
     let paths = (!tally.cut).then(|| with.iter().map(|path| exact(path)).collect());
     let (text, body) = sheet.finish();
-    faults.settle(Found { text, body, data, paths, number: Some(total), ..Found::default() })
+    faults.settle(Found { text, body, data, paths, number: Some(total), ..Found::default() }, &tally)
 }
 
 fn data(total: u64, matches: &[Value], files: usize, tally: &Tally, faults: u64) -> Value {
-    let cut = matches.len() as u64 != total || tally.cut;
+    let cut = (!matches.is_empty() && matches.len() as u64 != total) || tally.cut;
     json!({ "total": total, "files": files, "matches": matches, "cut": cut, "unreadable": tally.unreadable + faults })
 }
 
@@ -139,6 +159,8 @@ struct Lines<'a> {
     line: Vec<u8>,
     number: u64,
     count: u64,
+    /// The line that goes on has matched already.
+    counted: bool,
     begun: bool,
     binary: bool,
     shown: Vec<(u64, String)>,
@@ -156,6 +178,7 @@ impl<'a> Lines<'a> {
             line: Vec::new(),
             number,
             count,
+            counted: false,
             begun: false,
             binary: false,
             shown: Vec::new(),
@@ -176,6 +199,7 @@ impl<'a> Lines<'a> {
             if part.ends_with(b"\n") {
                 self.line_over();
                 self.number += 1;
+                self.counted = false;
             } else if self.line.len() >= LINE_BYTES {
                 self.line_over();
             }
@@ -191,15 +215,12 @@ impl<'a> Lines<'a> {
 
     fn line_over(&mut self) {
         let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if self.pattern.is_match(line) {
+        // What ends a line for `$` is the line feed alone, as with `grep`.
+        if let Some(found) = self.pattern.find(line).filter(|_| !self.counted) {
+            self.counted = true;
             self.count += 1;
             if self.shown.len() < Self::SHOWN {
-                let mut text = shown_line(&line[..line.len().min(SHOWN_BYTES)]);
-                if line.len() > SHOWN_BYTES {
-                    text.push('…');
-                }
-                self.shown.push((self.number, text));
+                self.shown.push((self.number, around(line, found.start(), found.end())));
             }
         }
         self.line.clear();
@@ -209,5 +230,38 @@ impl<'a> Lines<'a> {
         let path = self.path.as_ref().map(|path| path.to_string_lossy());
         let row = |(at, line): &(u64, String)| json!({ "path": path, "line": at, "text": line });
         self.shown.iter().take(DATA_ENTRIES).map(row).collect()
+    }
+}
+
+/// The line, or so much of a long one that its first match is seen.
+fn around(line: &[u8], start: usize, end: usize) -> String {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let from = if end <= SHOWN_BYTES { 0 } else { start.saturating_sub(BEFORE_BYTES) };
+    let from = whole_from(line, from);
+    let until = whole_from(line, (from + SHOWN_BYTES).min(line.len()));
+    let (before, behind) = (if from > 0 { "…" } else { "" }, if until < line.len() { "…" } else { "" });
+    format!("{before}{}{behind}", shown_line(&line[from..until]))
+}
+
+/// Where a character begins, at `at` or a little before.
+fn whole_from(line: &[u8], at: usize) -> usize {
+    let begins = |at: &usize| line.get(*at).is_none_or(|b| b & 0xc0 != 0x80);
+    (at.saturating_sub(3)..=at).rev().find(begins).unwrap_or(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_line_the_part_around_the_match_is_shown() {
+        assert_eq!(around(b"a needle\r", 2, 8), "a needle");
+        let line = format!("{}needle{}", "ä".repeat(2000), "z".repeat(2000));
+        let shown = around(line.as_bytes(), 4000, 4006);
+        assert!(shown.starts_with("…ää") && shown.contains("äneedlez") && shown.ends_with("z…"), "{shown}");
+        let end = format!("{}needle", "x".repeat(3000));
+        let shown = around(end.as_bytes(), 3000, 3006);
+        assert!(shown.starts_with("…x") && shown.ends_with("needle"), "{shown}");
+        assert!(around(end.as_bytes(), 0, 1).ends_with("x…"));
     }
 }

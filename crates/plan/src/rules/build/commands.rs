@@ -19,7 +19,7 @@ impl Build<'_> {
             argv[0] = self.place.resolve(&argv[0])?;
             roots.insert(argv[0].clone());
         }
-        let is_dd = argv[0].rsplit('/').next() == Some("dd");
+        let is_dd = argv::name(&argv[0]) == "dd";
         // The first argument that means something of the user's.
         let mut outside = None;
         for at in 1..argv.len() {

@@ -4,7 +4,7 @@ use super::{
     super::{
         NotUnderstood,
         back::{About, From, Target, Topic, name},
-        scope::{Depth, Use},
+        scope::{Depth, Use, Wanted},
         search::Sought,
         whom::{Earlier, Whom},
     },
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{Arg, CountWhat, InputName, Instruction, Reference, ToolCall, ValueType};
 use octollm_access::Capability;
+use octollm_contract::Edition;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Build<'_> {
@@ -94,16 +95,25 @@ impl Build<'_> {
         }
     }
 
-    /// How many lines hold a text. A search of files tells it below the lines, with what could not be searched,
-    /// which a count of its text would lose; a search of a text does not.
+    /// Before the second edition a search had no word for telling numbers alone.
+    pub(super) fn number_if_readable(&self) -> Wanted {
+        if self.place.readers >= Edition::Second { Wanted::Number } else { Wanted::Lines }
+    }
+
+    /// How many lines hold a text. Before the second edition a search could not tell that alone: of files it told it
+    /// below the lines, with what could not be searched, and the lines of a text were counted by another step.
     pub(super) fn count_holding(
         &mut self,
         sought: &Sought,
         of: &Whom,
         words: &str,
     ) -> Result<(), NotUnderstood> {
-        self.search(sought, of, words)?;
+        let wanted = self.number_if_readable();
+        self.search(sought, of, words, wanted)?;
         self.topic = Topic::default();
+        if wanted == Wanted::Number {
+            return Ok(());
+        }
         let Some(search) = self.plan.steps.last() else { return Ok(()) };
         if !matches!(search.instruction, Instruction::Tool(ToolCall::Search { text: Some(_), .. })) {
             return Ok(());
