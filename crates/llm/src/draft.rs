@@ -2,10 +2,10 @@
 //! [`crate::anthropic`]) fill, with the bounds that hold for every provider.
 //!
 //! Promises: chunks come out in the order of [`Chunk`]; a tool call comes out whole; text, calls
-//! and arguments are bounded; usage that cannot be true (negative, not a number, nothing written
+//! and arguments are bounded; the key that the server was sent is in none of it; usage that cannot be true (negative, not a number, nothing written
 //! though text came) is replaced by an estimate and marked so.
 
-use crate::{CallError, ProviderKey, count, count_text};
+use crate::{CallError, ProviderKey, count, count_text, key::Blotting};
 use octollm_contract::model::{Ask, Chunk, Counted, Finish, ToolCall, Usage};
 use std::collections::VecDeque;
 
@@ -70,6 +70,8 @@ pub(crate) struct Draft {
     form: Option<String>,
     /// What no word of the server may give away.
     key: Option<ProviderKey>,
+    /// The text on its way out.
+    blotting: Blotting,
     simulated: bool,
     out: VecDeque<Chunk>,
     begun: bool,
@@ -91,6 +93,7 @@ impl Draft {
             bounds,
             form,
             key: None,
+            blotting: Blotting::default(),
             simulated,
             out: VecDeque::new(),
             begun: false,
@@ -106,7 +109,7 @@ impl Draft {
 
     /// The same of a server that was sent this key.
     pub(crate) fn asked_with(self, key: Option<ProviderKey>) -> Self {
-        Draft { key, ..self }
+        Draft { blotting: Blotting::of(key.clone()), key, ..self }
     }
 
     /// The next chunk that is ready.
@@ -148,8 +151,23 @@ impl Draft {
             return Err(Wrong::TooLarge { what: "bytes of text", limit });
         }
         self.written.push_str(text);
-        self.out.push_back(Chunk::Text { text: text.to_owned() });
+        let text = self.blotting.piece(text);
+        self.say(text);
         Ok(())
+    }
+
+    fn say(&mut self, text: String) {
+        if !text.is_empty() {
+            self.out.push_back(Chunk::Text { text });
+        }
+    }
+
+    /// A text that came whole, without the key.
+    fn blotted(&self, text: String) -> String {
+        match &self.key {
+            Some(key) => key.blotted_from(text),
+            None => text,
+        }
     }
 
     /// A piece of a tool call. `slot` is the server's number for it, if it gives one; an id that
@@ -224,7 +242,11 @@ impl Draft {
         self.begin(None, false);
         let usage = self.usage();
         let mut called = false;
+        let rest = self.blotting.rest();
+        self.say(rest);
         for (number, part) in std::mem::take(&mut self.parts).into_iter().enumerate() {
+            let [id, name, arguments] = [part.id, part.name, part.arguments].map(|text| self.blotted(text));
+            let part = Part { id, name, arguments };
             if self.form.as_deref() == Some(part.name.as_str()) {
                 self.out.push_back(Chunk::Text { text: part.arguments });
                 continue;
@@ -355,6 +377,31 @@ mod tests {
         let chunks = chunks(&mut draft);
         assert!(chunks.contains(&Chunk::Text { text: "{\"p\":1}".into() }), "{chunks:?}");
         assert!(chunks.contains(&Chunk::End { finish: Finish::Stop }), "{chunks:?}");
+    }
+
+    /// `keys-in-the-gateway`: what a server echoes of the key that it was sent reaches nobody, in one piece
+    /// or in several, as text or as a call.
+    #[test]
+    fn the_key_is_in_no_chunk() {
+        let key = ProviderKey::parse("sk-0123456789").unwrap();
+        let mut draft = draft().asked_with(Some(key));
+        for piece in ["your key is sk-01", "2345", "6789, and", " sk-0123456789; sk-"] {
+            draft.text(piece).unwrap();
+        }
+        draft.call(Some(0), Some("sk-0123456789"), Some("write"), "{\"text\":\"sk-0123").unwrap();
+        draft.call(Some(0), None, None, "456789\"}").unwrap();
+        draft.call(Some(1), Some("b"), Some("form"), "{\"key\":\"sk-0123456789\"}").unwrap();
+        draft.end().unwrap();
+        let chunks = chunks(&mut draft);
+        assert!(!format!("{chunks:?}").contains("0123456789"), "{chunks:?}");
+        let said = chunks.iter().filter_map(|chunk| match chunk {
+            Chunk::Text { text } => Some(text.as_str()),
+            Chunk::Begun { .. } | Chunk::ToolCall(_) | Chunk::Usage(_) | Chunk::End { .. } => None,
+        });
+        assert_eq!(said.collect::<String>(), "your key is …, and …; sk-{\"key\":\"…\"}");
+        let call =
+            ToolCall { id: "…".into(), name: "write".into(), arguments: "{\"text\":\"…\"}".into() };
+        assert!(chunks.contains(&Chunk::ToolCall(call)), "{chunks:?}");
     }
 
     #[test]
