@@ -125,6 +125,8 @@ pub(super) const SHAPES: &[Shape] = &[
     wary(Anthropic, "sk-ant-", Url, 20),
     wary(Provider, "sk-or-", Url, 20),
     wary(OpenAi, "sk-", Url, 20),
+    // So many random letters need not have a digit among them; a word of so many without a dash is none.
+    other(OpenAi, "sk-", true, Body::Run { of: Alnum, least: 24, digit: false }),
     capitals("AKIA"),
     capitals("ASIA"),
     capitals("ABIA"),

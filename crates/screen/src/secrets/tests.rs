@@ -12,6 +12,8 @@ fn samples() -> Vec<(SecretKind, String)> {
     vec![
         (OpenAi, format!("sk-{mixed}")),
         (OpenAi, format!("sk-proj-{mixed}_-{mixed}")),
+        (OpenAi, format!("sk-{hex}")),
+        (OpenAi, format!("sk-{}", "qWertZuioPasDfghJklYxcvBnm".get(..24).unwrap())),
         (Anthropic, format!("sk-ant-api03-{mixed}")),
         (Provider, format!("sk-or-v1-{mixed}")),
         (Aws, format!("AKIA{upper}")),
@@ -104,7 +106,7 @@ fn every_shape_is_masked_and_counted() {
 fn what_is_no_secret_stays() {
     for text in [
         "the task-list-of-something-long-and-dashed",
-        "sk-learn and sk-some-very-long-name-of-a-class",
+        "sk-learn and sk-some-very-long-name-of-a-class, sk-internationalization, sk-learn-something",
         "AKIA is a prefix; AKIA1234 is too short; AKIAA1B2C3D4E5F6G7H89 too long",
         "api_key = os.environ[\"OPENAI_API_KEY\"]",
         "the bearer of good news",
