@@ -64,9 +64,8 @@ impl Arm for Coder {
         if !capability.writes_workspace {
             return Err(Undone::for_good("the step has no capability to write to the workspace"));
         }
-        let kept = Journal::read(work.checkpoint().as_ref()).and_then(|journal| journal.workspace);
-        let mut workspace =
-            Workspace::enter_at(self.executor.scratch(), kept.or(work.grant.workspace), &work).await?;
+        let (from, left_out) = Journal::begins_with(&work);
+        let mut workspace = Workspace::enter_at(self.executor.scratch(), from, left_out, &work).await?;
         let done = self.code(instruction, &mut workspace, &work).await;
         workspace.remove().await;
         done

@@ -352,7 +352,7 @@ impl Tools<'_> {
     async fn keep(&mut self, talk: &mut Talk<'_>) -> Result<Option<String>, Undone> {
         match self.workspace.keep(talk.work).await? {
             Kept::Kept => {
-                talk.journal.keep_workspace(self.workspace.manifest());
+                talk.journal.keep_workspace(self.workspace);
                 Ok(None)
             }
             Kept::PutBack(why) => Ok(Some(why)),

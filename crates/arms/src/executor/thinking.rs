@@ -34,11 +34,10 @@ pub(super) async fn perform(
     work: &Work,
 ) -> Result<Completion, Undone> {
     let capability = &work.grant.spec.capability;
-    let kept = Journal::read(work.checkpoint().as_ref()).and_then(|journal| journal.workspace);
-    let from = kept.or(work.grant.workspace);
+    let (from, left_out) = Journal::begins_with(work);
     let programs = !capability.commands.is_empty() || capability.shell;
     let mut workspace = match from.is_some() || capability.writes_workspace || programs {
-        true => Some(Workspace::enter_at(executor.scratch(), from, work).await?),
+        true => Some(Workspace::enter_at(executor.scratch(), from, left_out, work).await?),
         false => None,
     };
     let done = carry_out(executor, instruction, workspace.as_mut(), work).await;
@@ -171,7 +170,7 @@ impl Toolbox for Tools<'_> {
         let mut text = found.text;
         if let Some(workspace) = self.workspace.as_deref_mut().filter(|_| changes) {
             match workspace.keep(talk.work).await? {
-                Kept::Kept => talk.journal.keep_workspace(workspace.manifest()),
+                Kept::Kept => talk.journal.keep_workspace(workspace),
                 Kept::PutBack(why) => text = format!("{why}\n{text}"),
             }
         }

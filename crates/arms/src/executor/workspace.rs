@@ -14,8 +14,9 @@ use octollm_artefacts::{
     Bounds, CollectError, Manifest, MaterialiseError, Shelf, Skipped, Why, collect, materialise,
 };
 use octollm_contract::{ContentHash, api::ArtefactView};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::{ffi::OsStr, io::Read as _, path::Path};
+use std::{borrow::Cow, ffi::OsStr, io::Read as _, path::Path};
 
 /// A file that is changed as a text has at most this many bytes.
 const TEXT_BYTES: u64 = 4 << 20;
@@ -26,6 +27,10 @@ pub(crate) struct Workspace {
     /// Absent only while it is being removed.
     folder: Option<tempfile::TempDir>,
     from: Manifest,
+    /// What was left out when it was kept last.
+    left_out: LeftOut,
+    /// What was left out of that before this folder was made, so that it is not in there.
+    gone: LeftOut,
 }
 
 /// Whether what a call left in the folder was kept.
@@ -54,17 +59,42 @@ pub(crate) struct Committed {
 const NAMED_LEFT_OUT: usize = 10;
 
 /// What the folder holds and a manifest cannot.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LeftOut {
     count: usize,
     /// The first of it: a name that misleads nobody, and why.
-    named: Vec<(String, &'static str)>,
+    named: Vec<(String, Cow<'static, str>)>,
 }
 
 impl LeftOut {
     fn of(skipped: &[Skipped]) -> Self {
-        let named = |Skipped { path, why }: &Skipped| (shown(OsStr::new(path)), reason(*why));
+        let named = |Skipped { path, why }: &Skipped| (shown(OsStr::new(path)), Cow::from(reason(*why)));
         LeftOut { count: skipped.len(), named: skipped.iter().take(NAMED_LEFT_OUT).map(named).collect() }
+    }
+
+    /// Nothing was.
+    pub(crate) fn is_none(&self) -> bool {
+        self.count == 0
+    }
+
+    /// With what was left out of an earlier folder, as far as nothing has its name now.
+    fn and(mut self, gone: &LeftOut, now: &Manifest) -> Self {
+        if gone.is_none() {
+            return self;
+        }
+        let unnamed = |all: &LeftOut| all.count.saturating_sub(all.named.len());
+        // A program that makes them anew makes all of them.
+        let more = unnamed(&self).max(unnamed(gone));
+        let is_file = |name: &str| now.files().any(|(path, _)| shown(OsStr::new(path.as_str())) == name);
+        for (name, why) in &gone.named {
+            if !self.named.iter().any(|(own, _)| own == name) && !is_file(name) {
+                self.named.push((name.clone(), why.clone()));
+            }
+        }
+        self.named.sort();
+        self.count = self.named.len() + more;
+        self.named.truncate(NAMED_LEFT_OUT);
+        self
     }
 
     /// For people, as a line; none where nothing was left out.
@@ -80,7 +110,7 @@ impl LeftOut {
 
     /// For programs.
     pub(crate) fn data(&self) -> Value {
-        let entry = |(path, why): &(String, &str)| json!({ "path": path, "why": why });
+        let entry = |(path, why): &(String, Cow<'static, str>)| json!({ "path": path, "why": why });
         json!({ "count": self.count, "entries": self.named.iter().map(entry).collect::<Vec<Value>>() })
     }
 }
@@ -113,13 +143,14 @@ impl Workspace {
     /// Makes the folder below `scratch`, open to nobody else, with the files of the grant's
     /// manifest in it.
     pub(crate) async fn enter(scratch: &Path, work: &Work) -> Result<Self, Undone> {
-        Self::enter_at(scratch, work.grant.workspace, work).await
+        Self::enter_at(scratch, work.grant.workspace, LeftOut::default(), work).await
     }
 
-    /// The same, with the files of this manifest.
+    /// The same, with the files of this manifest, which an earlier attempt made of all but what it left out.
     pub(crate) async fn enter_at(
         scratch: &Path,
         manifest: Option<ContentHash>,
+        left_out: LeftOut,
         work: &Work,
     ) -> Result<Self, Undone> {
         let folder = made(scratch)?;
@@ -132,7 +163,7 @@ impl Workspace {
                 Manifest::from_bytes(&bytes).map_err(unfit)?
             }
         };
-        let workspace = Workspace { folder: Some(folder), from };
+        let workspace = Workspace { folder: Some(folder), from, gone: left_out.clone(), left_out };
         match workspace.fill(work).await {
             Ok(()) => Ok(workspace),
             Err(why) => {
@@ -177,6 +208,11 @@ impl Workspace {
     /// The files that it was made from, or that were stored last.
     pub(crate) fn manifest(&self) -> &Manifest {
         &self.from
+    }
+
+    /// What is not among them.
+    pub(crate) fn left_out(&self) -> &LeftOut {
+        &self.left_out
     }
 
     /// The whole text of a file in it. No link is followed, and what is no text is refused.
@@ -224,6 +260,7 @@ impl Workspace {
             tracing::warn!("removing a workspace was broken off");
         }
         self.fill(work).await?;
+        self.gone = self.left_out.clone();
         Ok(Kept::PutBack(format!(
             "(What the call left in the workspace was too much and was not kept: {why}. {most}The workspace is as it \
              was before the call.)"
@@ -255,8 +292,9 @@ impl Workspace {
             ArtefactView { path: path.as_str().to_owned(), bytes: entry.bytes, sha256: entry.sha256 }
         };
         let files = files.map(view).collect();
+        self.left_out = LeftOut::of(&collected.skipped).and(&self.gone, &collected.manifest);
         self.from = collected.manifest;
-        Ok(Committed { manifest, files, left_out: LeftOut::of(&collected.skipped) })
+        Ok(Committed { manifest, files, left_out: self.left_out.clone() })
     }
 }
 

@@ -411,6 +411,28 @@ async fn an_attempt_goes_on_where_the_last_one_was() {
     }
 }
 
+/// P10: what an earlier attempt could not keep is told by the one that goes on, as if nothing had come between.
+#[tokio::test]
+async fn what_an_earlier_attempt_left_out_is_told() {
+    if Kernel::probe().can_lock().is_err() {
+        return; // no room, no program: see the tests of the sandbox
+    }
+    let links = "import os; [os.symlink('x', f'link{n}') for n in range(10, 22)]";
+    let run = calls(&[("run", json!({ "argv": ["python3", "-c", links] }))]);
+    let (work, leases) = coder(vec![run, done(), done()]);
+    let at_once = perform(work).await.unwrap().output;
+    assert!(at_once.text.contains("link19 (a link) and 2 more)"), "{}", at_once.text);
+    leases.next_attempt();
+    let state: Document = leases.checkpoint_at(1);
+    leases.next_thought(Ok(done()));
+    leases.next_thought(Ok(done()));
+    let (mut work, _) = coder(Vec::new());
+    work.link = crate::Link::new(Arc::clone(&leases) as _, work.grant.token.clone());
+    let work = with(work, |grant| grant.checkpoint = Some(state.read().unwrap()));
+    let gone_on = perform(work).await.unwrap().output;
+    assert_eq!((gone_on.text, gone_on.data), (at_once.text, at_once.data));
+}
+
 /// A coder that writes, sees a test fail, mends it, and says what really ran.
 #[tokio::test]
 async fn a_coder_iterates_until_its_program_ends_well() {

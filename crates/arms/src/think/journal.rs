@@ -3,7 +3,10 @@
 //! The checkpoint is small: it names the messages of the conversation, each an artefact of its
 //! own, so that saving after every tool call costs what is new.
 
-use octollm_artefacts::Manifest;
+use crate::{
+    Work,
+    executor::workspace::{LeftOut, Workspace},
+};
 use octollm_contract::{ContentHash, Millis, model::WaitsFor};
 use octollm_lifecycle::retry::WAIT_MOST;
 use serde::{Deserialize, Serialize};
@@ -38,6 +41,9 @@ pub(crate) struct Journal {
     /// The workspace as it is now, when the step changed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) workspace: Option<ContentHash>,
+    /// What is not in it although it was there: a later attempt's result tells of it, too.
+    #[serde(default, skip_serializing_if = "LeftOut::is_none")]
+    left_out: LeftOut,
     /// The contents of the workspace's files: a later attempt may read what was named only.
     #[serde(skip)]
     files: Vec<ContentHash>,
@@ -153,6 +159,7 @@ impl Default for Journal {
             waited: Waited::default(),
             effects: Vec::new(),
             workspace: None,
+            left_out: LeftOut::default(),
             files: Vec::new(),
             runs: Vec::new(),
             models: BTreeSet::new(),
@@ -172,10 +179,17 @@ impl Journal {
         self.messages.iter().copied().chain(self.workspace).chain(self.files.iter().copied()).collect()
     }
 
-    /// The workspace is this one now.
-    pub(crate) fn keep_workspace(&mut self, manifest: &Manifest) {
-        self.workspace = Some(manifest.hash());
-        self.files = manifest.hashes().collect();
+    /// The workspace is as it was kept now.
+    pub(crate) fn keep_workspace(&mut self, workspace: &Workspace) {
+        self.workspace = Some(workspace.manifest().hash());
+        self.left_out = workspace.left_out().clone();
+        self.files = workspace.manifest().hashes().collect();
+    }
+
+    /// The workspace that an attempt begins with, and what an earlier one left out of it.
+    pub(crate) fn begins_with(work: &Work) -> (Option<ContentHash>, LeftOut) {
+        let journal = Journal::read(work.checkpoint().as_ref()).unwrap_or_default();
+        (journal.workspace.or(work.grant.workspace), journal.left_out)
     }
 
     /// Takes the right to an effect. An effect of the same key that was begun and whose outcome
