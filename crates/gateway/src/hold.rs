@@ -9,7 +9,7 @@ use crate::{
     receipt::is_presumed,
     route::{Route, Seat},
     run::SOON,
-    worth::{fits_without_holds, worst_case},
+    worth::{fits_without_holds, what_would_do, worst_case},
 };
 use octollm_access::{StepClaims, TenantScope};
 use octollm_client::{ThinkAsk, ThinkLine};
@@ -114,11 +114,16 @@ pub(crate) async fn hold(
             Others::No { .. } if ask.max_output_tokens > least => {
                 ask.max_output_tokens = (ask.max_output_tokens / 2).max(least);
             }
-            Others::No { presumed: 0 } => return Err(ThinkLine::OverBudget(over).into()),
-            Others::No { presumed } => {
-                let calls = if presumed == 1 { "one call counts" } else { "some calls count" };
-                let why = "for whoever made it is gone and nobody knows what it used";
-                return Err(ThinkLine::OverBudget(format!("{over}; {calls} as spent whole, {why}")).into());
+            Others::No { presumed, mend } => {
+                let counted = match presumed {
+                    0 => String::new(),
+                    presumed => {
+                        let calls = if presumed == 1 { "one call counts" } else { "some calls count" };
+                        let why = "for whoever made it is gone and nobody knows what it used";
+                        format!("; {calls} as spent whole, {why}")
+                    }
+                };
+                return Err(ThinkLine::OverBudget(format!("{over}{counted}{mend}")).into());
             }
         }
     }
@@ -143,8 +148,8 @@ enum Others {
     Settle,
     /// They are under way, and without them the question would fit.
     Hold,
-    /// They do not; so many were never settled and count as spent.
-    No { presumed: usize },
+    /// They do not; so many were never settled and count as spent. What the budget would have to be.
+    No { presumed: usize, mend: String },
 }
 
 async fn others(gateway: &Inner, claims: &StepClaims, least: Spent) -> Result<Others, ThinkLine> {
@@ -156,7 +161,8 @@ async fn others(gateway: &Inner, claims: &StepClaims, least: Spent) -> Result<Ot
     let hold = !record.task.holds.is_empty() && fits_without_holds(&record.task.ledger, least);
     let receipts = record.steps.iter().flat_map(|step| &step.receipts);
     let presumed = receipts.filter(|receipt| is_presumed(&receipt.body)).count();
-    Ok(if hold { Others::Hold } else { Others::No { presumed } })
+    let mend = what_would_do(&record.task.ledger, least);
+    Ok(if hold { Others::Hold } else { Others::No { presumed, mend } })
 }
 
 /// Why a call is not known to be held, and what whoever asks is told.

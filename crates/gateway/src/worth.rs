@@ -10,6 +10,7 @@ use octollm_contract::{
 };
 use octollm_lifecycle::{Ledger, Limit, Spent};
 use octollm_llm::{Charge, Price};
+use std::fmt::Display;
 
 /// The most that a call with so many tokens of question and of answer may use.
 pub(crate) fn worst_case(price: Option<&Price>, question: u64, answer_most: u64) -> Spent {
@@ -32,6 +33,28 @@ pub(crate) fn fits_without_holds(ledger: &Ledger, worst: Spent) -> bool {
         Limit::Unlimited => true,
     };
     money && tokens
+}
+
+/// The limits that a call with this worst case goes beyond, with what would do: for whoever set them.
+pub(crate) fn what_would_do(ledger: &Ledger, worst: Spent) -> String {
+    let mut told = String::new();
+    let mut tell = |limit: &str, granted: &dyn Display, least: &dyn Display| {
+        told.push_str(&format!(
+            "; budget.{limit} is {granted}, and this question takes at least {least} of it with what was used before: \
+             submit the goal again with a larger one"
+        ));
+    };
+    if let (Limit::Of(granted), Cost::Known(cost)) = (ledger.money().granted(), worst.cost)
+        && let Some(least) = ledger.money().least_to_hold(cost).filter(|least| *least > granted)
+    {
+        tell("max_cost_usd", &granted, &least);
+    }
+    if let Limit::Of(granted) = ledger.tokens().granted()
+        && let Some(least) = ledger.tokens().least_to_hold(worst.tokens).filter(|least| *least > granted)
+    {
+        tell("max_tokens", &granted, &least);
+    }
+    told
 }
 
 /// What a call is charged.
@@ -119,6 +142,23 @@ mod tests {
         let charged = charged(Some(&PRICE), held, usage(90, 10));
         assert_eq!(charged.spent, Spent { cost: Cost::Known(MicroUsd::new(120)), tokens: 100 });
         assert!(!charged.disputed);
+    }
+
+    /// Whoever set a limit that does not suffice is told which, and what would.
+    #[test]
+    fn a_limit_that_is_too_low_is_named_with_the_least_that_would_do() {
+        let (money, tokens) = (Limit::Of(MicroUsd::new(300)), Limit::Of(200));
+        let ledger = Ledger::granting(Budget { money, tokens });
+        let first = worst_case(Some(&PRICE), 100, 50);
+        assert_eq!(what_would_do(&ledger, first), "");
+        let ledger = ledger.hold(first).and_then(|held| Ok(held.settle(first, first).unwrap())).unwrap();
+        let told = what_would_do(&ledger, first);
+        assert!(
+            told.contains("budget.max_cost_usd is 0.0003, and this question takes at least 0.0005"),
+            "{told}"
+        );
+        assert!(told.contains("budget.max_tokens is 200, and this question takes at least 300"), "{told}");
+        assert_eq!(what_would_do(&Ledger::granting(Budget::UNLIMITED), first), "");
     }
 
     /// P5: what is known of a broken answer is charged as it is, the rest at its most.

@@ -134,6 +134,12 @@ impl<A: Amount> Account<A> {
         }
     }
 
+    /// How much would have to be granted for `asked` to be held as well; `None` when that cannot be counted.
+    #[must_use]
+    pub fn least_to_hold(&self, asked: A) -> Option<A> {
+        self.spent.plus(self.held)?.plus(asked)
+    }
+
     /// What may still be held, as an amount; `None` when the law does not hold.
     fn room(&self) -> Option<A> {
         let most = match self.granted {
