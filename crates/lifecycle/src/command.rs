@@ -141,13 +141,30 @@ pub enum Command {
     },
     /// A server is gone, and with it the workers that it had as processes of its own: their leases need
     /// not be waited for, and how it ended is no evidence against the steps.
-    ServerLost {
-        /// How the names of its workers begin; empty: every worker was its own.
-        label: String,
-    },
+    ServerLost(ItsWorkers),
     /// Whoever made these model calls is known to be gone: nobody will say what they used. Each that
     /// is under way counts as having used all that is held for it.
     CallerLost(LostCalls),
+}
+
+/// Whose leases a lost server takes with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ItsWorkers {
+    /// Everybody's: there was no other server.
+    All,
+    /// Those of the workers whose names begin like this.
+    Labelled(String),
+}
+
+impl ItsWorkers {
+    /// Whether the worker of this name is one of them.
+    #[must_use]
+    pub fn has(&self, worker: &WorkerId) -> bool {
+        match self {
+            ItsWorkers::All => true,
+            ItsWorkers::Labelled(label) => worker.as_str().starts_with(label.as_str()),
+        }
+    }
 }
 
 /// Model calls of a task that nobody will settle.

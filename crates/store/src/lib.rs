@@ -34,7 +34,7 @@ use octollm_contract::{
     ArmName, CallId, ContentHash, Document, Edition, IdempotencyKey, KeyId, LeaseToken, Millis, Priority,
     SessionId, StepId, TaskId, TenantId, Timestamp, WorkerId, api::TaskStatus,
 };
-use octollm_lifecycle::{Changes, Command, Event, Failure, NewTask, Task};
+use octollm_lifecycle::{Changes, Command, Event, Failure, ItsWorkers, NewTask, Task};
 use std::collections::BTreeSet;
 
 /// Every trait that the orchestrator needs of one store.
@@ -277,8 +277,8 @@ impl Lost {
     pub(crate) fn command(&self) -> Command {
         match self {
             Lost::Worker(worker) => Command::WorkerLost { worker: worker.clone() },
-            Lost::WorkersOf { label } => Command::ServerLost { label: label.clone() },
-            Lost::Everyone => Command::ServerLost { label: String::new() },
+            Lost::WorkersOf { label } => Command::ServerLost(ItsWorkers::Labelled(label.clone())),
+            Lost::Everyone => Command::ServerLost(ItsWorkers::All),
         }
     }
 
@@ -286,8 +286,8 @@ impl Lost {
     pub(crate) fn has(&self, worker: &WorkerId) -> bool {
         match self {
             Lost::Worker(lost) => lost == worker,
-            Lost::WorkersOf { label } => worker.as_str().starts_with(label.as_str()),
-            Lost::Everyone => true,
+            Lost::WorkersOf { label } => ItsWorkers::Labelled(label.clone()).has(worker),
+            Lost::Everyone => ItsWorkers::All.has(worker),
         }
     }
 }

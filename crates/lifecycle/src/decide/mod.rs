@@ -121,7 +121,7 @@ pub fn decide(task: &Task, command: &Command, now: Timestamp, dice: Dice) -> Res
         Command::Input(given) => draft.input(given)?,
         Command::Expire => draft.expire(dice),
         Command::WorkerLost { worker } => draft.worker_lost(worker, dice),
-        Command::ServerLost { label } => draft.server_lost(label),
+        Command::ServerLost(workers) => draft.server_lost(workers),
         Command::CallerLost(LostCalls::All) => draft.presume(|_any| true),
         Command::CallerLost(LostCalls::These(calls)) => draft.presume(|hold| calls.contains(&hold.call)),
     }

@@ -2,8 +2,8 @@
 
 use super::{Draft, KeptAs};
 use crate::{
-    Awaits, CRASHES_MAX, Deliveries, Dice, EventKind, Failure, FailureReason, Given, HOLD_GRACE, Lease,
-    RELEASES_MAX, Refusal, StepState, StopInto, TaskState, retry,
+    Awaits, CRASHES_MAX, Deliveries, Dice, EventKind, Failure, FailureReason, Given, HOLD_GRACE, ItsWorkers,
+    Lease, RELEASES_MAX, Refusal, StepState, StopInto, TaskState, retry,
 };
 use octollm_contract::WorkerId;
 
@@ -81,8 +81,8 @@ impl Draft {
 
     /// A step goes back as if its worker had handed it back: whoever stops servers, or a machine that
     /// fails, would otherwise poison whatever was under way.
-    pub(super) fn server_lost(&mut self, label: &str) {
-        for place in self.leased(|lease| lease.worker.as_str().starts_with(label)) {
+    pub(super) fn server_lost(&mut self, workers: &ItsWorkers) {
+        for place in self.leased(|lease| workers.has(&lease.worker)) {
             let deliveries = &mut self.task.steps[usize::from(place)].deliveries;
             deliveries.releases = deliveries.releases.saturating_add(1);
             let Deliveries { attempts, releases, .. } = *deliveries;

@@ -8,8 +8,8 @@ mod random;
 mod table;
 
 use crate::{
-    Awaits, Budget, Changes, Command, Dice, Given, NewStep, NewTask, Refusal, Replans, Spent, StepState,
-    Tally, Task, TaskState, Terms, Verdict, Wait, accept, decide, invariants,
+    Awaits, Budget, Changes, Command, Dice, Given, ItsWorkers, NewStep, NewTask, Refusal, Replans, Spent,
+    StepState, Tally, Task, TaskState, Terms, Verdict, Wait, accept, decide, invariants,
 };
 use octollm_contract::{
     ArmName, CallId, Cost, Document, LeaseToken, MicroUsd, Millis, Priority, TaskId, Timestamp, WorkerId,
@@ -88,7 +88,7 @@ fn settle(n: u8, spent: Spent) -> Command {
 
 /// Whoever has a lease is gone, and its server.
 fn server_lost() -> Command {
-    Command::ServerLost { label: String::new() }
+    Command::ServerLost(ItsWorkers::All)
 }
 
 fn fail(place: u16, token: LeaseToken, retryable: bool) -> Command {

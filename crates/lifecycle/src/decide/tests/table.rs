@@ -56,7 +56,7 @@ fn kind(command: &Command) -> usize {
         Command::Hold { .. } => 12,
         Command::Settle { .. } => 13,
         Command::CallerLost(_) => 14,
-        Command::ServerLost { .. } => 15,
+        Command::ServerLost(_) => 15,
     }
 }
 
@@ -310,7 +310,7 @@ fn a_lost_server_is_no_crash_of_the_step() {
         assert_eq!((deliveries.crashes, deliveries.releases), (0, death));
     }
     driver.claim(0);
-    let others = Command::ServerLost { label: "another-".into() };
+    let others = Command::ServerLost(ItsWorkers::Labelled("another-".into()));
     assert!(driver.ask(&others).unwrap().is_empty(), "workers of another server");
     driver.ask(&server_lost()).unwrap();
     let TaskState::Failed { failure, .. } = &driver.task.state else { panic!("{:?}", driver.task.state) };
