@@ -23,12 +23,54 @@ pub(super) struct Copies {
     ask: Option<mpsc::SyncSender<()>>,
     /// Whether the thread is at it.
     busy: Arc<AtomicBool>,
-    /// Whether it was asked, and the end is the writer's.
+    turns: Turns,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Whose turn it is to copy.
+#[derive(Debug)]
+struct Turns {
+    /// Whether the thread was asked, and the end is the writer's.
     asked: bool,
     /// The pages in the log at the last look, and at how many the next copy begins.
     seen: u32,
     next: u32,
-    thread: Option<JoinHandle<()>>,
+}
+
+/// What is to be done after a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Nobody,
+    /// The thread copies, beside the commits that follow.
+    Thread,
+    /// The writer copies what came meanwhile, so that the log can begin anew.
+    Writer,
+}
+
+impl Turns {
+    const fn first() -> Self {
+        Turns { asked: false, seen: 0, next: LOG_PAGES }
+    }
+
+    /// Whose turn it is when the log has so many `pages`; `busy`: the thread is at it.
+    fn after(&mut self, pages: u32, busy: bool) -> Turn {
+        if pages < self.seen {
+            // It began anew, perhaps with no help of the writer's, whose turn this is then no more.
+            self.next = LOG_PAGES;
+            self.asked = false;
+        }
+        self.seen = pages;
+        if pages < self.next || busy {
+            return Turn::Nobody;
+        }
+        self.asked = !self.asked;
+        if self.asked {
+            return Turn::Thread;
+        }
+        // Where a reader keeps the log from its end, or the disk is full, it grows on until then.
+        self.next = pages.saturating_add(LOG_PAGES);
+        Turn::Writer
+    }
 }
 
 thread_local! {
@@ -50,7 +92,7 @@ impl Copies {
             }
         });
         let thread = thread.map_err(|source| folder.unusable(source))?;
-        Ok(Copies { ask: Some(ask), busy, asked: false, seen: 0, next: LOG_PAGES, thread: Some(thread) })
+        Ok(Copies { ask: Some(ask), busy, turns: Turns::first(), thread: Some(thread) })
     }
 
     /// Watches the log for `writer`, from its own thread. SQLite copies no longer within commits.
@@ -63,25 +105,14 @@ impl Copies {
 
     /// Looks at the log after a commit.
     pub(super) fn look(&mut self, writer: &Connection) {
-        let pages = PAGES.get();
-        if pages < self.seen {
-            // It began anew, perhaps with no help of the writer's, whose turn this is then no more.
-            self.next = LOG_PAGES;
-            self.asked = false;
-        }
-        self.seen = pages;
-        if pages < self.next || self.busy.load(Ordering::Acquire) {
-            return;
-        }
-        if std::mem::take(&mut self.asked) {
-            copy(writer);
-            // Where a reader keeps the log from its end, or the disk is full, it grows on until then.
-            self.next = pages.saturating_add(LOG_PAGES);
-        } else if let Some(ask) = &self.ask {
-            self.asked = true;
-            self.busy.store(true, Ordering::Release);
-            // The thread ends with this only.
-            let _ended = ask.try_send(());
+        match (self.turns.after(PAGES.get(), self.busy.load(Ordering::Acquire)), &self.ask) {
+            (Turn::Writer, _) => copy(writer),
+            (Turn::Thread, Some(ask)) => {
+                self.busy.store(true, Ordering::Release);
+                // The thread ends with this only.
+                let _ended = ask.try_send(());
+            }
+            (Turn::Nobody, _) | (Turn::Thread, None) => {}
         }
     }
 }
@@ -102,5 +133,51 @@ fn copy(connection: &Connection) {
     if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
         // The log goes on growing; nothing is lost, and the next copy tries again.
         tracing::warn!(error = &error as &dyn std::error::Error, "the store's log cannot be copied");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The turns after commits that leave so many pages in the log, with the thread busy or not.
+    fn turns<const N: usize>(commits: [(u32, bool); N]) -> [Turn; N] {
+        let mut turns = Turns::first();
+        commits.map(|(pages, busy)| turns.after(pages, busy))
+    }
+
+    #[test]
+    fn the_thread_copies_first_and_the_writer_the_rest() {
+        use Turn::{Nobody, Thread, Writer};
+        let full = LOG_PAGES;
+        let commits =
+            [(full - 1, false), (full, false), (full + 1, true), (full + 9, false), (full + 9, false)];
+        assert_eq!(turns(commits), [Nobody, Thread, Nobody, Writer, Nobody]);
+    }
+
+    /// A log that does not begin anew is copied again when it has grown by as much.
+    #[test]
+    fn a_log_that_a_reader_keeps_grows_by_a_whole_length_before_the_next_copy() {
+        use Turn::{Nobody, Thread, Writer};
+        let full = LOG_PAGES;
+        let commits =
+            [(full, false), (full, false), (2 * full - 1, false), (2 * full, false), (2 * full + 1, false)];
+        assert_eq!(turns(commits), [Thread, Writer, Nobody, Thread, Writer]);
+    }
+
+    /// When the log began anew without the writer, the next full one is the thread's again: the writer
+    /// would copy all of it within a commit.
+    #[test]
+    fn a_log_that_began_anew_by_itself_is_the_thread_s_first() {
+        use Turn::{Nobody, Thread, Writer};
+        let full = LOG_PAGES;
+        let commits = [(full, false), (3, false), (full, false), (full + 1, false)];
+        assert_eq!(turns(commits), [Thread, Nobody, Thread, Writer]);
+    }
+
+    #[test]
+    fn no_number_of_pages_is_too_large() {
+        let largest = (u32::MAX, false);
+        assert_eq!(turns([largest, largest, largest]), [Turn::Thread, Turn::Writer, Turn::Thread]);
     }
 }
