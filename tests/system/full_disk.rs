@@ -75,12 +75,13 @@ async fn a_full_disk_refuses_accepts_until_there_is_space() {
         }
     }
     let refused = refused.expect("a full disk refuses in the end");
-    // Taken out of service, it would keep nobody's accept, and would cost the reads that go on.
     let (status, ready) = api.get_text("/readyz").await.expect("an answer");
-    assert_eq!(status, 200, "{ready}");
+    assert!(status == 503 && ready.contains("the store's disk is full"), "{status}: {ready}");
     let (_, page) = api.get("/api/v1/tasks?limit=200").await.expect("reads go on");
     assert_eq!(page["tasks"].as_array().map(Vec::len), Some(accepted.len()), "nothing is half done");
     fs::remove_file(filler).expect("a file");
+    let (status, ready) = api.get_text("/readyz").await.expect("an answer");
+    assert_eq!((status, ready.as_str()), (200, "ready\n"), "nobody has written since");
     let key = format!("full-{refused}");
     let began = Instant::now();
     let again = loop {

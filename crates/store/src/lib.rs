@@ -16,6 +16,7 @@ pub mod postgres;
 #[cfg(test)]
 mod samples;
 mod seen;
+mod space;
 pub mod sqlite;
 pub mod suite;
 mod time;
@@ -91,6 +92,10 @@ pub trait Tasks: Send + Sync + 'static {
     /// nothing depends on when this is called but their cost; [`Swept::notes`] says that there are some.
     /// A store that one process writes has none: it sums with the change itself.
     async fn roll_up(&self, most: usize) -> Result<usize, StoreError>;
+
+    /// Whether the disk is full: a write found no space, and there is none yet. A store that learns by trying
+    /// whether there is tries with [`Tasks::leads`].
+    fn is_full(&self) -> bool;
 
     /// What every program over this store reads of plans, as far as was seen: what is written in a later edition
     /// is not to be stored, for the others would fail its task.

@@ -22,6 +22,7 @@ pub(crate) use submit::only_looks;
 pub(crate) use usage::DAYS_MAX;
 pub use usage::{ParsePlaceError, UsageAsk, UsageError, UsagePlace};
 
+pub use observe::NotReady;
 pub(crate) use observe::{oldest_seconds, per_second};
 pub(crate) use read::PAGE_MAX;
 

@@ -49,11 +49,31 @@ impl App {
         self.parts.store.backlog(arm).await
     }
 
-    /// Whether the store answers and this process takes work.
-    pub async fn ready(&self) -> Result<bool, StoreError> {
+    /// Whether the store answers, has space for what it is to keep, and this process takes work.
+    pub async fn ready(&self) -> Result<(), NotReady> {
         self.parts.store.open_tasks().await?;
-        Ok(!self.is_draining())
+        if self.is_draining() {
+            return Err(NotReady::Draining);
+        }
+        if self.parts.store.is_full() {
+            return Err(NotReady::Full);
+        }
+        Ok(())
     }
+}
+
+/// Why this process should be given no work.
+#[derive(Debug, thiserror::Error)]
+pub enum NotReady {
+    /// It is going away.
+    #[error("the server is shutting down")]
+    Draining,
+    /// A write found no space, and there is none yet. What is read goes on.
+    #[error("the store's disk is full: nothing can be written until there is space again")]
+    Full,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// How long the oldest ready step has waited.

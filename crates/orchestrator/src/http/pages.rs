@@ -15,8 +15,8 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// The store answers and this process is not shutting down. It stays ready while a full disk lets nothing be
-/// written: accepts are answered 503 then and may be repeated, and what is read goes on.
+/// The store answers and can write, and this process is not shutting down. After a write for which the disk had
+/// no space the answer is 503 and says so, until there is space again; what is read goes on meanwhile.
 #[utoipa::path(
     get, path = "/readyz", tag = "health",
     responses(
@@ -26,11 +26,8 @@ pub(super) async fn healthz() -> &'static str {
     security(())
 )]
 pub(super) async fn readyz(State(serving): State<Serving>) -> Result<&'static str, Refused> {
-    if serving.app.ready().await? {
-        Ok("ready\n")
-    } else {
-        Err(Refused::new(ProblemKind::Unavailable, "the server is shutting down", None))
-    }
+    serving.app.ready().await?;
+    Ok("ready\n")
 }
 
 /// This document.

@@ -1,7 +1,7 @@
 //! The one function from error to problem: status, kind, field, Retry-After.
 
 use crate::{
-    KeyError, ReadError, SteerError, SubmitError, UsageError,
+    KeyError, NotReady, ReadError, SteerError, SubmitError, UsageError,
     problem::{problem, status},
 };
 use axum::{
@@ -103,6 +103,17 @@ impl From<StoreError> for Refused {
                 Refused::new(ProblemKind::Unconfirmed, detail, None)
             }
             StoreError::Corrupt(_) => Refused::internal(&error),
+        }
+    }
+}
+
+impl From<NotReady> for Refused {
+    fn from(error: NotReady) -> Self {
+        match error {
+            NotReady::Draining | NotReady::Full => {
+                Refused::new(ProblemKind::Unavailable, error.to_string(), None)
+            }
+            NotReady::Store(error) => error.into(),
         }
     }
 }

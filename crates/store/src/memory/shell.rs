@@ -148,6 +148,10 @@ impl Tasks for MemoryStore {
         }
     }
 
+    fn is_full(&self) -> bool {
+        false
+    }
+
     async fn leads(&self) -> Result<bool, StoreError> {
         Ok(true)
     }

@@ -33,7 +33,7 @@ pub use folder::{Durability, OpenError, Owner};
 use crate::{
     AcceptError, Accepted, Backend, Backlog, Claims, Clock, Counted, DayLine, DayListing, DecideError,
     Directed, Entropy, Freshness, Gone, Hints, Keys, Listing, Lost, Order, Period, Seen, StoreError, Sums,
-    Swept, TaskLine, TaskReads, TaskRecord, Tasks, Wanted,
+    Swept, TaskLine, TaskReads, TaskRecord, Tasks, Wanted, space::Space,
 };
 use async_trait::async_trait;
 use copies::Copies;
@@ -50,7 +50,7 @@ use reads::Readers;
 use requests::{AddToRing, Lose, LoseCallers, Prune, PutKey, RevokeKey, Sweep};
 use std::{
     collections::BTreeSet,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -60,6 +60,8 @@ use writer::{Job, Pending, Queue, Request, Shared, Writer};
 const QUEUE_MAX: usize = 1024;
 /// A prune removes so many tasks a transaction, so that others get their turn in between.
 const PRUNE_SLICE: usize = 128;
+/// A disk with so many bytes free takes some accepts.
+const SPACE_LEAST: u64 = 1 << 20;
 
 /// How a store is opened.
 #[derive(Debug, Default)]
@@ -75,6 +77,7 @@ pub struct SqliteStore {
     queue: Option<mpsc::Sender<Box<dyn Job>>>,
     readers: Arc<Readers>,
     shared: Arc<Shared>,
+    folder: PathBuf,
     writer: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -108,6 +111,7 @@ impl SqliteStore {
             failpoints: options.failpoints,
             hints: Hints::default(),
             commits: AtomicU64::new(0),
+            space: Space::default(),
             keys: RwLock::new(keys.into_iter().map(|key| (key.id.clone(), key)).collect()),
         });
         // What makes the writer start is tried here, where its failure can be told.
@@ -128,7 +132,7 @@ impl SqliteStore {
             drop(folder);
         });
         let writer = writer.map_err(|source| OpenError::Folder { folder: path.to_owned(), source })?;
-        Ok(SqliteStore { queue: Some(queue), readers, shared, writer: Some(writer) })
+        Ok(SqliteStore { queue: Some(queue), readers, shared, folder: path.to_owned(), writer: Some(writer) })
     }
 
     async fn ask<R: Request>(&self, request: R) -> Result<R::Answer, StoreError> {
@@ -199,6 +203,19 @@ impl Tasks for SqliteStore {
             Gone::All => self.lose(Lost::Everyone).await,
             Gone::Callers => self.ask(LoseCallers).await?,
         }
+    }
+
+    /// Nobody may write any more who was told of it: the disk itself is asked.
+    fn is_full(&self) -> bool {
+        if !self.shared.space.is_missing() {
+            return false;
+        }
+        let free = rustix::fs::statvfs(&self.folder).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+        let is_full = free.is_ok_and(|bytes| bytes < SPACE_LEAST);
+        if !is_full {
+            self.shared.space.is_there();
+        }
+        is_full
     }
 
     async fn leads(&self) -> Result<bool, StoreError> {

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     Clock, Entropy, FIGURES_KEPT, Hints, StoreError,
     columns::{FiguresRow, subject_word},
+    space::Space,
 };
 use octollm_access::KeyRecord;
 use octollm_contract::{ArmName, KeyId, TaskId, TenantId, Timestamp};
@@ -43,6 +44,8 @@ pub(super) struct Shared {
     pub(super) hints: Hints,
     /// Commits begun: what a reader may have seen.
     pub(super) commits: AtomicU64,
+    /// For the database and its log.
+    pub(super) space: Space,
     /// Every key there is; what is on disk, nothing else.
     pub(super) keys: RwLock<BTreeMap<KeyId, KeyRecord>>,
 }
@@ -318,6 +321,9 @@ impl<'c> Writer<'c> {
         let done = match done {
             Ok(done) => done,
             Err(fault) => {
+                if let Fault::Sql(error) = &fault {
+                    self.tell_of_a_full_disk(error);
+                }
                 self.recover();
                 return Err(Broken::Statement(fault));
             }
@@ -326,6 +332,7 @@ impl<'c> Writer<'c> {
         self.shared.commits.fetch_add(1, Ordering::SeqCst);
         if let Err(error) = self.sql.commit.execute([]) {
             tracing::error!(error = &error as &dyn std::error::Error, "a commit failed");
+            self.tell_of_a_full_disk(&error);
             self.recover();
             return Err(Broken::Commit(Outage::of_commit(error)));
         }
@@ -333,6 +340,12 @@ impl<'c> Writer<'c> {
         self.views.commit();
         self.untold.push(std::mem::take(&mut self.news));
         Ok(done)
+    }
+
+    fn tell_of_a_full_disk(&self, error: &rusqlite::Error) {
+        if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) {
+            self.shared.space.ran_out();
+        }
     }
 
     /// Rolls back, and brings what is kept beside the database back to what is in it.

@@ -71,6 +71,7 @@ async fn a_full_disk_is_told_and_recovered_from() {
     let refused = store.accept(big(1)).await;
     let Err(crate::AcceptError::Store(StoreError::Unreachable(why))) = refused else { panic!("{refused:?}") };
     assert_eq!(why.to_string(), "database or disk is full");
+    assert!(!store.is_full(), "the disk itself has space");
     let small = store.accept(samples::order(samples::new(2))).await;
     assert!(small.is_ok(), "what fits is still accepted: {small:?}");
     store.limit_pages(1 << 20).await;
