@@ -77,6 +77,11 @@ pub enum KeyError {
     /// There is no such key, or it is another tenant's.
     #[error("there is no such key")]
     NotFound,
+    /// Make another one first.
+    #[error(
+        "it is the last admin key of the tenant {HOME_TENANT} that manages keys; nobody could make another one. Make it first"
+    )]
+    LastAdmin,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -87,6 +92,8 @@ pub enum KeyError {
 pub(super) struct Cache {
     read: Mutex<BTreeMap<KeyId, (Known, Instant)>>,
     lent: Mutex<BTreeMap<KeyId, Known>>,
+    /// Two who revoke each other's key do so one after the other.
+    revoking: tokio::sync::Mutex<()>,
 }
 
 /// What it takes to admit a key.
@@ -229,8 +236,23 @@ impl App {
         Ok(self.parts.store.keys(&keys_of(caller)).await?)
     }
 
-    /// Revokes a key for ever; from now on it opens nothing here, and nowhere after a second.
+    /// Revokes a key for ever; from now on it opens nothing here, and nowhere after a second. The last one that
+    /// can make all others stays.
     pub async fn revoke_key(&self, caller: &Caller, id: &KeyId) -> Result<(), KeyError> {
+        let makes_all = |key: &KeyRecord| {
+            key.revoked_at.is_none()
+                && key.role == Role::Admin
+                && key.tenant.as_str() == HOME_TENANT
+                && key.scopes.contains(&Scope::KeysManage)
+        };
+        let _one_at_a_time = self.key_cache.revoking.lock().await;
+        let keys = self.parts.store.keys(&keys_of(caller)).await?;
+        let mut makers = keys.iter().filter(|key| makes_all(key));
+        if let (Some(last), None) = (makers.next(), makers.next())
+            && last.id == *id
+        {
+            return Err(KeyError::LastAdmin);
+        }
         let revoked = self.parts.store.revoke_key(id, &keys_of(caller), self.now()).await?;
         lock(&self.key_cache.read).remove(id);
         if revoked { Ok(()) } else { Err(KeyError::NotFound) }

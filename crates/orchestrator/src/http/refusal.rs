@@ -212,7 +212,9 @@ impl From<KeyError> for Refused {
         match error {
             KeyError::Invalid { field, detail } => Refused::invalid(field, detail),
             KeyError::BeyondMaker { field, detail } => Refused::new(ProblemKind::Forbidden, detail, field),
-            KeyError::Taken(_) => Refused::new(ProblemKind::Conflict, error.to_string(), "id"),
+            KeyError::Taken(_) | KeyError::LastAdmin => {
+                Refused::new(ProblemKind::Conflict, error.to_string(), "id")
+            }
             KeyError::NotFound => Refused::nothing_here(),
             KeyError::Store(error) => error.into(),
         }

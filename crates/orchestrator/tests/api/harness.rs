@@ -83,10 +83,11 @@ impl Octo {
             };
             app.create_key(&Caller::local(Policy::default()), new).await.unwrap().key
         };
+        let admin = key(Role::Admin, "default").await;
         let revoked = key(Role::Admin, "default").await;
         app.revoke_key(&Caller::local(Policy::default()), revoked.id()).await.unwrap();
         Octo {
-            admin: key(Role::Admin, "default").await,
+            admin,
             user: key(Role::User, "default").await,
             operator: key(Role::Operator, "default").await,
             arm: key(Role::Arm, "default").await,

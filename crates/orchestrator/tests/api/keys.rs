@@ -8,7 +8,7 @@ use octollm_client::{
     wire::KeyAsk,
 };
 use octollm_contract::{ArmName, Millis, ProblemKind};
-use octollm_orchestrator::{Caller, KeyError, LocalLeases};
+use octollm_orchestrator::{Caller, KeyError, LocalLeases, NewKey};
 use octollm_plan::StepOutput;
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
@@ -35,6 +35,23 @@ async fn a_made_key_works_until_it_is_revoked() {
     admin.revoke_key(&made.about.id).await.unwrap();
     assert_eq!(kind(user.list(None, false, None, None).await), ProblemKind::Unauthenticated);
     assert_eq!(kind(admin.revoke_key(&"nobody".parse().unwrap()).await), ProblemKind::NotFound);
+    octo.stop().await;
+}
+
+/// The last key that can make all others cannot be revoked, not even by itself; once there is another one, it can.
+#[tokio::test]
+async fn the_last_admin_key_stays() {
+    let octo = Octo::start().await;
+    let admin = octo.client(&octo.admin);
+    assert_eq!(kind(admin.revoke_key(octo.admin.id()).await), ProblemKind::Conflict);
+    assert!(admin.keys().await.is_ok(), "it still opens");
+    let new = NewKey { role: Role::Admin, tenant: None, scopes: None, policy: None, label: String::new() };
+    let second = octo.app.create_key(&Caller::local(Policy::default()), new).await.unwrap().key;
+    admin.revoke_key(octo.admin.id()).await.unwrap();
+    let second_admin = octo.client(&second);
+    assert_eq!(kind(second_admin.revoke_key(second.id()).await), ProblemKind::Conflict);
+    // Another tenant's admins are no way in for the operator, and may go to the last.
+    octo.client(&octo.stranger).revoke_key(octo.stranger.id()).await.unwrap();
     octo.stop().await;
 }
 
@@ -200,7 +217,7 @@ async fn an_approval_shows_the_program_and_its_arguments() {
         approvals: [octollm_access::Approval::Command].into(),
         ..Policy::default_admin()
     };
-    let new = octollm_orchestrator::NewKey {
+    let new = NewKey {
         role: Role::User,
         tenant: Some("default".parse().unwrap()),
         scopes: None,
