@@ -3,8 +3,8 @@
 //! Promises (P9): at most so many connections, more get a 503 and are closed; a head that has
 //! not arrived in time closes the connection, and so does a body (`extract`), and so does a TLS
 //! handshake; whoever does not speak TLS where it is spoken is closed; an
-//! idle connection costs a socket and a small task; a drain lets what is under way finish, ends
-//! streams and long polls, and takes no longer than its grace.
+//! idle connection costs a socket and a small task; while the process drains, everybody is still answered,
+//! and whoever waits at once; then what is under way finishes, within the grace.
 
 use super::{
     Metrics, Port,
@@ -139,7 +139,7 @@ impl Server {
                 let (service, watcher) = (service.clone(), graceful.watcher());
                 let (http1, http2, failures) =
                     (Arc::clone(&http1), Arc::clone(&http2), Arc::clone(&failures));
-                let (draining, head_within) = (app.draining.clone(), settings.head_within);
+                let (closing, head_within) = (closed.clone(), settings.head_within);
                 tokio::spawn(async move {
                     let _place = place;
                     let served = async {
@@ -149,7 +149,7 @@ impl Server {
                                 begun.inspect_err(|error| failures.tell(peer, error))?
                             }
                             // Nothing was asked on this connection yet.
-                            () = draining.cancelled() => return Ok(()),
+                            () = closing.cancelled() => return Ok(()),
                         };
                         let builder = if begun.http2 { http2 } else { http1 };
                         let connection =

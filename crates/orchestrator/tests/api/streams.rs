@@ -4,6 +4,10 @@ use crate::harness::{Octo, request, within};
 use octollm_client::{Completion, Leases as _, http::Events};
 use octollm_contract::{Millis, api::TaskStatus};
 use octollm_plan::StepOutput;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 async fn names(events: &mut Events) -> Vec<(u64, String)> {
     let mut all = Vec::new();
@@ -70,5 +74,31 @@ async fn a_drain_ends_whoever_waits() {
     let waited = within(waiting).await.unwrap();
     // The poll may have begun before the drain, or have come too late for it.
     assert!(waited.is_err() || waited.is_ok_and(|task| task.status == TaskStatus::Running));
+    octo.stop().await;
+}
+
+/// P9: while the process drains, what is read is answered, new work is told to come later, and nobody who
+/// connects is cut off.
+#[tokio::test]
+async fn a_drain_answers_who_comes_meanwhile() {
+    let octo = Octo::start().await;
+    let task = octo.submit().await;
+    let key = octo.user.reveal();
+    let read = request("GET", &format!("/api/v1/tasks/{task}"), Some(&key), "", b"");
+    let mut early = TcpStream::connect(octo.address).await.unwrap();
+    octo.app.drain();
+    assert_eq!(octo.raw(&read).await.status, 200);
+    let (ready, alive) =
+        (request("GET", "/readyz", None, "", b""), request("GET", "/healthz", None, "", b""));
+    let reply = octo.raw(&ready).await;
+    assert_eq!((reply.status, reply.kind().as_str()), (503, "unavailable"));
+    assert_eq!(octo.raw(&alive).await.status, 200);
+    let reply = octo.call("POST", "/api/v1/tasks", Some(&key), br#"{"goal":"List the files in /tmp"}"#).await;
+    assert_eq!((reply.status, reply.kind().as_str()), (503, "unavailable"));
+    assert!(reply.head.contains("retry-after: "), "{reply:?}");
+    early.write_all(&read).await.unwrap();
+    let mut answer = Vec::new();
+    within(early.read_to_end(&mut answer)).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
     octo.stop().await;
 }
