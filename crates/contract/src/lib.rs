@@ -16,6 +16,7 @@ pub mod model;
 mod money;
 pub mod names;
 pub mod problem;
+mod said;
 mod secret;
 mod time;
 
@@ -29,6 +30,7 @@ pub use id::{
 pub use money::{Cost, MicroUsd, ParseMoneyError};
 pub use names::{ArmName, Component, Priority, UnknownName};
 pub use problem::{Problem, ProblemKind};
+pub use said::in_words;
 pub use secret::LeaseToken;
 pub use time::{Millis, ParseMillisError, ParseTimestampError, Timestamp};
 

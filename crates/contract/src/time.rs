@@ -64,17 +64,30 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// A text that is not an RFC 3339 moment.
+/// A text that is not a moment here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a time such as 2026-11-25T18:00:00Z (RFC 3339)")]
-pub struct ParseTimestampError(String);
+pub enum ParseTimestampError {
+    /// It is none of RFC 3339.
+    #[error("{0:?} is not a time such as 2026-11-25T18:00:00Z (RFC 3339)")]
+    NoTime(String),
+    /// It is one, and lies beyond the calendar.
+    #[error("{0:?} is too far away; times from {first} to {last} are taken", first = Timestamp(FIRST), last = Timestamp(LAST))]
+    TooFar(String),
+}
 
 impl FromStr for Timestamp {
     type Err = ParseTimestampError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let at: jiff::Timestamp =
-            text.parse().map_err(|_| ParseTimestampError(text.chars().take(80).collect()))?;
+        let at: jiff::Timestamp = text.parse().map_err(|_| {
+            let shown = text.chars().take(80).collect();
+            match jiff::fmt::temporal::Pieces::parse(text) {
+                Ok(pieces) if pieces.time().is_some() && pieces.offset().is_some() => {
+                    ParseTimestampError::TooFar(shown)
+                }
+                Ok(_) | Err(_) => ParseTimestampError::NoTime(shown),
+            }
+        })?;
         Ok(Timestamp::from_millis(at.as_millisecond()))
     }
 }
@@ -207,6 +220,20 @@ mod tests {
         fn adding_never_wraps(at: i64, length: u64) {
             let at = Timestamp::from_millis(at);
             prop_assert!(at + Millis(length) >= at);
+        }
+    }
+
+    /// P8: a moment beyond the calendar is not called no moment.
+    #[test]
+    fn a_moment_that_is_too_far_away_is_told_with_the_limits() {
+        for far in ["9999-12-31T23:59:59Z", "9999-12-30T23:00:00Z", "9999-12-31T23:59:59.999+00:00"] {
+            let told = far.parse::<Timestamp>().unwrap_err().to_string();
+            let limits = "times from 0001-01-01T00:00:00.000Z to 9999-12-30T22:00:00.000Z are taken";
+            assert_eq!(told, format!("{far:?} is too far away; {limits}"));
+        }
+        for none in ["soon", "9999-12-31", "10000-01-01T00:00:00Z", "2026-13-01T00:00:00Z", ""] {
+            let told = none.parse::<Timestamp>().unwrap_err();
+            assert_eq!(told, ParseTimestampError::NoTime(none.to_owned()));
         }
     }
 

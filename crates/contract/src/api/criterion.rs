@@ -53,7 +53,10 @@ fn structured(mut members: Map<String, Value>) -> Result<StructuredCriterion, St
 
 fn member<T: serde::de::DeserializeOwned>(members: &mut Map<String, Value>, name: &str) -> Result<T, String> {
     let value = members.remove(name).ok_or_else(|| format!("missing field `{name}`"))?;
-    serde_json::from_value(value).map_err(|error| format!("field `{name}`: {error}"))
+    serde_json::from_value(value).map_err(|error| {
+        let said = crate::in_words(&error.to_string(), "an object");
+        format!("field `{name}`: {said}")
+    })
 }
 
 impl From<StructuredCriterion> for Criterion {

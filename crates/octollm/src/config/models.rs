@@ -98,7 +98,8 @@ pub(super) fn tables(path: &Path, value: toml::Value) -> Result<Vec<ProviderTabl
         why,
     };
     let tables: Vec<ProviderTable> = value.try_into().map_err(|error: toml::de::Error| {
-        bad(format!("{}; it must look like [[providers]] name = \"…\" url = \"…\"", error.message()))
+        let said = octollm_contract::in_words(error.message(), "a table");
+        bad(format!("{said}; it must look like [[providers]] name = \"…\" url = \"…\""))
     })?;
     for table in &tables {
         if table.key.is_some() && table.key_variable.is_some() {

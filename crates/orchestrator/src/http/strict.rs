@@ -4,7 +4,7 @@
 //! built: nesting is bounded, no object has a key twice, no string holds U+0000. What is not
 //! JSON at all is left to the parser, which names the place. The error names the field.
 
-use octollm_contract::{Problem, ProblemKind};
+use octollm_contract::{Problem, ProblemKind, in_words};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::{borrow::Cow, collections::HashSet, fmt::Write as _};
@@ -41,17 +41,21 @@ fn read_naming_the_field<T: DeserializeOwned>(text: &str) -> Result<T, Problem> 
         let inner = error.into_inner();
         let field = named(&inner).map_or_else(|| path.clone(), |name| joined(&path, &name));
         let field = if field == "." { "body" } else { &field };
-        invalid(inner.to_string(), field)
+        invalid(told(&inner), field)
     })?;
-    deserializer.end().map_err(|error| invalid(error.to_string(), "body"))?;
+    deserializer.end().map_err(|error| invalid(told(&error), "body"))?;
     Ok(value)
+}
+
+fn told(error: &serde_json::Error) -> String {
+    in_words(&error.to_string(), "an object")
 }
 
 /// Serde takes an array for a struct, field by field; the API takes objects only.
 fn objects_stay_objects<T: Serialize>(text: &str, read: &T) -> Result<(), Problem> {
-    let told = |error: serde_json::Error| invalid(error.to_string(), "body");
-    let sent: Value = serde_json::from_str(text).map_err(told)?;
-    let meant = serde_json::to_value(read).map_err(told)?;
+    let unread = |error: serde_json::Error| invalid(told(&error), "body");
+    let sent: Value = serde_json::from_str(text).map_err(unread)?;
+    let meant = serde_json::to_value(read).map_err(unread)?;
     match array_for_object(&sent, &meant, String::new()) {
         Some(path) => {
             let field = if path.is_empty() { "body" } else { &path };
@@ -258,6 +262,44 @@ mod tests {
             let json = format!(r#"{{"goal":"a","acceptance_criteria":[{{"type":"{known}"}}]}}"#);
             let detail = read::<SubmitTask>(json.as_bytes()).unwrap_err().detail;
             assert!(detail.starts_with("missing field") && detail.len() < 80, "{known}: {detail}");
+        }
+    }
+
+    /// P8: what is wrong is said in the words of JSON, not of this program.
+    #[test]
+    fn no_name_of_a_type_of_ours_is_told() {
+        for json in [
+            "[]",
+            "7",
+            "null",
+            "\"a\"",
+            "true",
+            r#"{"goal":{}}"#,
+            r#"{"goal":"a","budget":7}"#,
+            r#"{"goal":"a","budget":{"max_cost_usd":[]}}"#,
+            r#"{"goal":"a","budget":{"max_tokens":{}}}"#,
+            r#"{"goal":"a","priority":{}}"#,
+            r#"{"goal":"a","context":[]}"#,
+            r#"{"goal":"a","constraints":{}}"#,
+            r#"{"goal":"a","deadline":7}"#,
+            r#"{"goal":"a","acceptance_criteria":{}}"#,
+            r#"{"goal":"a","acceptance_criteria":[{"type":{}}]}"#,
+            r#"{"goal":"a","acceptance_criteria":[{"type":"contains","text":{}}]}"#,
+        ] {
+            let detail = read::<SubmitTask>(json.as_bytes()).unwrap_err().detail;
+            let jargon = [
+                "invalid",
+                "struct",
+                "enum",
+                "variant",
+                "map",
+                "sequence",
+                "u32",
+                "u64",
+                "SubmitTask",
+                "i128",
+            ];
+            assert!(!jargon.iter().any(|word| detail.contains(word)), "{json}: {detail}");
         }
     }
 

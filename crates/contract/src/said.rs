@@ -1,0 +1,135 @@
+//! What a reader of JSON or TOML says about a text, in the words of those who wrote it: its own are
+//! Rust's names of types.
+
+/// A text that was found is shown up to here.
+const FOUND_CHARACTERS: usize = 100;
+
+/// The message of a reader in plain words; `map` is what the text calls a group of fields, such as
+/// "an object". What is plain already stays as it is.
+#[must_use]
+pub fn in_words(said: &str, map: &str) -> String {
+    if let Some(rest) = said.strip_prefix("unknown variant ") {
+        return format!("unknown value {rest}");
+    }
+    let (said, place) = match said.rfind(" at line ") {
+        Some(at) => said.split_at(at),
+        None => (said, ""),
+    };
+    let fault = ["invalid type: ", "invalid value: "].iter().find_map(|begin| said.strip_prefix(begin));
+    if let Some((found, wanted)) = fault.and_then(|fault| fault.rsplit_once(", expected ")) {
+        return format!("{} is wanted, not {}{place}", self::wanted(wanted, map), self::found(found, map));
+    }
+    // An array that was taken for the fields of an object, in their order, and did not suffice.
+    match said.strip_prefix("invalid length ").and_then(|fault| fault.rsplit_once(", expected ")) {
+        Some((_, wanted)) if wanted.starts_with("struct ") => format!("{map} is wanted, not an array{place}"),
+        Some(_) | None => format!("{said}{place}"),
+    }
+}
+
+fn found(found: &str, map: &str) -> String {
+    let quoted = found.split_once('`').map(|(_, rest)| rest.trim_end_matches('`'));
+    match (found.split([' ', '`']).next(), quoted) {
+        (Some("integer" | "floating"), Some(number)) => format!("the number {number}"),
+        (Some("boolean"), Some(value)) => value.to_owned(),
+        (Some("map"), _) => map.to_owned(),
+        (Some("sequence"), _) => "an array".to_owned(),
+        (Some("null" | "unit"), _) => "null".to_owned(),
+        (Some("string"), _) => {
+            let text = found.strip_prefix("string ").unwrap_or(found);
+            let shown: String = text.chars().take(FOUND_CHARACTERS).collect();
+            let more = if shown.len() < text.len() { "…" } else { "" };
+            format!("the text {shown}{more}")
+        }
+        _ => found.to_owned(),
+    }
+}
+
+fn wanted(wanted: &str, map: &str) -> String {
+    let whole = |least: &str, most: &str| format!("a whole number from {least} to {most}");
+    match wanted {
+        "a string" | "string" | "a borrowed string" => "a text".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "a sequence" => "an array".to_owned(),
+        "a map" => map.to_owned(),
+        "string or map" => format!("a text or {map}"),
+        "u8" => whole("0", &u8::MAX.to_string()),
+        "u16" => whole("0", &u16::MAX.to_string()),
+        "u32" => whole("0", &u32::MAX.to_string()),
+        "u64" | "usize" => whole("0", &u64::MAX.to_string()),
+        "i32" => whole(&i32::MIN.to_string(), &i32::MAX.to_string()),
+        "i64" => whole(&i64::MIN.to_string(), &i64::MAX.to_string()),
+        "f64" | "f32" => "a number".to_owned(),
+        named if named.starts_with("struct ") || named.starts_with("internally tagged enum ") => {
+            map.to_owned()
+        }
+        plain => plain.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    struct Whole {
+        _part: Part,
+        _words: Vec<String>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Part {
+        _count: Option<u32>,
+        _whether: Option<bool>,
+        _kind: Option<Kind>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Kind {
+        Small,
+    }
+
+    /// No name of ours and no word of the reader's is told.
+    #[test]
+    fn what_a_reader_says_is_told_in_plain_words() {
+        for (json, told) in [
+            ("[]", "an object is wanted, not an array at line 1 column 2"),
+            ("7", "an object is wanted, not the number 7 at line 1 column 1"),
+            (
+                r#"{"_part":"x, expected y"}"#,
+                r#"an object is wanted, not the text "x, expected y" at line 1 column 24"#,
+            ),
+            (r#"{"_part":{},"_words":{}}"#, "an array is wanted, not an object at line 1 column 21"),
+            (r#"{"_part":{},"_words":[null]}"#, "a text is wanted, not null at line 1 column 26"),
+            (
+                r#"{"_part":{"_count":-1}}"#,
+                "a whole number from 0 to 4294967295 is wanted, not the number -1 at line 1 column 21",
+            ),
+            (
+                r#"{"_part":{"_count":1.5}}"#,
+                "a whole number from 0 to 4294967295 is wanted, not the number 1.5 at line 1 column 22",
+            ),
+            (
+                r#"{"_part":{"_whether":"yes"}}"#,
+                r#"true or false is wanted, not the text "yes" at line 1 column 26"#,
+            ),
+            (
+                r#"{"_part":{"_count":true}}"#,
+                "a whole number from 0 to 4294967295 is wanted, not true at line 1 column 23",
+            ),
+            (r#"{"_part":{"_kind":"large"}}"#, "unknown value `large`, expected `small` at line 1 column 25"),
+            ("{}", "missing field `_part` at line 1 column 2"),
+        ] {
+            let said = serde_json::from_str::<Whole>(json).unwrap_err().to_string();
+            assert_eq!(in_words(&said, "an object"), told, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_not_told_whole() {
+        let said =
+            serde_json::from_str::<Whole>(&format!("\"{}\"", "x".repeat(1000))).unwrap_err().to_string();
+        assert!(in_words(&said, "an object").len() < 200, "{said}");
+    }
+}
