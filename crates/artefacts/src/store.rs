@@ -185,15 +185,6 @@ impl Artefacts {
         }
     }
 
-    /// Whether something is stored under this name; [`Artefacts::get`] tells whether it is whole.
-    pub async fn exists(&self, hash: ContentHash) -> Result<bool, Backend> {
-        match self.objects.head(&location(hash)).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(Backend(error)),
-        }
-    }
-
     /// Every stored artefact, in no order. Objects with other names are passed over.
     pub fn list(&self) -> impl Stream<Item = Result<Stored, Backend>> + Send + use<> {
         let objects = self.objects.list(Some(&Path::from(ROOT)));
@@ -231,7 +222,8 @@ impl Artefacts {
     async fn remove_if_old(&self, hash: ContentHash, older_than: Timestamp) -> Result<bool, Backend> {
         let location = location(hash);
         let _no_put = self.removal.write().await;
-        // Looked at again: it may have been put since it was listed.
+        // Looked at again: it may have been put since it was listed. An answer without a body does not say whether
+        // the bucket is gone; nothing is removed either way.
         match self.objects.head(&location).await {
             Ok(meta) if written(&meta) >= older_than => return Ok(false),
             Ok(_) => {}
@@ -239,7 +231,10 @@ impl Artefacts {
             Err(error) => return Err(Backend(error)),
         }
         match self.objects.delete(&location).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(true),
+            Ok(()) => Ok(true),
+            Err(object_store::Error::NotFound { ref source, .. }) if !is_bucket_missing(source.as_ref()) => {
+                Ok(true)
+            }
             Err(error) => Err(Backend(error)),
         }
     }

@@ -50,7 +50,6 @@ async fn a_store_that_is_away_can_be_asked_again() {
     let put = artefacts.put(Bytes::from_static(b"meanwhile")).await;
     assert!(matches!(put, Err(PutError::Unconfirmed(_))));
     assert!(matches!(artefacts.get(before).await, Err(GetError::Unreachable(_))));
-    artefacts.exists(before).await.unwrap_err();
     let keep = BTreeSet::from([before]);
     artefacts.delete_unreferenced(&keep, Timestamp::from_millis(4_900_000_000_000)).await.unwrap_err();
     store.run().unwrap();
@@ -81,6 +80,50 @@ async fn what_lies_in_a_bucket_that_is_away_is_not_missing() {
         assert_eq!(matches!(got, Err(GetError::NotFound(_))), missing, "{got:?}");
         assert_eq!(matches!(got, Err(GetError::Unreachable(_))), !missing, "{got:?}");
     }
+}
+
+/// A bucket that goes while it is swept: what was asked to be removed from it is not said to have been.
+#[tokio::test]
+async fn a_sweep_of_a_bucket_that_goes_is_told() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut there = bucket(&s3::S3::start().unwrap(), "");
+    there.endpoint = Some(format!("http://{}", listener.local_addr().unwrap()).parse().unwrap());
+    let artefacts = Artefacts::over(there.client().unwrap(), LIMIT);
+    let digits = ContentHash::of(b"loose").to_string();
+    let (date, length) = ("2020-01-01T00:00:00Z", 5);
+    let listed = format!(
+        "<ListBucketResult><Contents><Key>sha256/{}/{}</Key><LastModified>{date}</LastModified><Size>{length}</Size>\
+         </Contents></ListBucketResult>",
+        &digits[..2],
+        &digits[2..]
+    );
+    let gone = "<?xml version=\"1.0\"?><Error><Code>NoSuchBucket</Code></Error>";
+    let store = async {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 4096];
+            let read = stream.read(&mut asked).await.unwrap();
+            let (status, body) = match &asked[..read] {
+                [b'G', ..] => ("200 OK", listed.as_str()),
+                [b'H', ..] => ("200 OK", "     "),
+                _ => ("404 Not Found", gone),
+            };
+            let head = format!(
+                "HTTP/1.1 {status}\r\nconnection: close\r\nlast-modified: Wed, 01 Jan 2020 00:00:00 GMT\r\n\
+                 content-length: {}\r\n\r\n",
+                body.len()
+            );
+            let body = if asked[0] == b'H' { "" } else { body };
+            stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        }
+    };
+    let keep = BTreeSet::new();
+    let sweep = artefacts.delete_unreferenced(&keep, Timestamp::from_millis(4_900_000_000_000));
+    let error = tokio::select! {
+        swept = sweep => swept.unwrap_err(),
+        () = store => unreachable!("it goes on"),
+    };
+    assert!(chain(&error).contains("NoSuchBucket"), "{}", chain(&error));
 }
 
 /// P1: the network ends before the store's answer comes: the put is repeated, and is one.
