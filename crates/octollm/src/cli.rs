@@ -1,6 +1,9 @@
 //! The command line: what can be said, and how it is explained.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, CommandFactory, Parser, Subcommand, ValueEnum,
+    error::{ContextKind, ContextValue},
+};
 use octollm_access::HostPort;
 use octollm_contract::{Day, KeyId, MicroUsd, Priority, TaskId, api::TaskStatus};
 use octollm_operate::truth;
@@ -121,6 +124,32 @@ impl Verb {
 pub(crate) fn named_json(mut arguments: impl Iterator<Item = OsString>, variable: Option<OsString>) -> bool {
     let variable = variable.and_then(|text| truth("OCTOLLM_JSON")(text.to_str()?).ok());
     variable == Some(true) || arguments.any(|argument| argument == "--json")
+}
+
+/// The variable whose value clap blames on an option that is not among the `arguments`.
+pub(crate) fn variable_at_fault(
+    said: &clap::Error,
+    mut arguments: impl Iterator<Item = OsString>,
+    is_set: impl Fn(&str) -> bool,
+) -> Option<String> {
+    let Some(ContextValue::String(option)) = said.get(ContextKind::InvalidArg) else { return None };
+    let option = option.split([' ', '=']).next()?;
+    let given = |argument: OsString| {
+        argument
+            .to_str()
+            .and_then(|text| text.strip_prefix(option))
+            .is_some_and(|rest| matches!(rest.chars().next(), None | Some('=')))
+    };
+    if arguments.any(given) {
+        return None;
+    }
+    variables_of(&Cli::command(), option.strip_prefix("--")?).into_iter().find(|name| is_set(name))
+}
+
+fn variables_of(command: &clap::Command, long: &str) -> Vec<String> {
+    let own = command.get_arguments().filter(|argument| argument.get_long() == Some(long));
+    let own = own.filter_map(|argument| Some(argument.get_env()?.to_str()?.to_owned()));
+    own.chain(command.get_subcommands().flat_map(|inner| variables_of(inner, long))).collect()
 }
 
 #[derive(Debug, Args)]
@@ -407,11 +436,31 @@ fn status(text: &str) -> Result<TaskStatus, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// P8: whoever set a variable is not sent to look for an option that nobody gave.
+    #[test]
+    fn a_value_from_the_environment_is_blamed_on_its_variable() {
+        let blamed = |arguments: &[&str], set: &'static str| {
+            let words = || ["octollm"].into_iter().chain(arguments.iter().copied()).map(OsString::from);
+            let said = Cli::try_parse_from(words().chain(["--max-time".into(), "soon".into()])).unwrap_err();
+            variable_at_fault(&said, words(), |name| name == set)
+        };
+        let run = ["run", "a goal"];
+        assert_eq!(blamed(&run, "OCTOLLM_MAX_TIME").as_deref(), Some("OCTOLLM_MAX_TIME"));
+        assert_eq!(blamed(&run, "OCTOLLM_CONFIG"), None, "another one");
+        for given in [&["--max-time=soon"][..], &["--max-time", "soon"]] {
+            let words = || ["octollm", "run", "a goal"].iter().chain(given).map(OsString::from);
+            let said = Cli::try_parse_from(words()).unwrap_err();
+            assert_eq!(variable_at_fault(&said, words(), |_| true), None, "{given:?}");
+        }
+        let said = Cli::try_parse_from(["octollm", "config", "show", "--config", ""]).unwrap_err();
+        let variable = variable_at_fault(&said, ["octollm".into()].into_iter(), |_| true);
+        assert_eq!(variable.as_deref(), Some("OCTOLLM_CONFIG"), "{said}");
     }
 
     #[test]

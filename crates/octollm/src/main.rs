@@ -22,9 +22,22 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(said) => {
+            let variable = said
+                .use_stderr()
+                .then(|| {
+                    cli::variable_at_fault(&said, std::env::args_os(), |name| {
+                        std::env::var_os(name).is_some()
+                    })
+                })
+                .flatten();
+            let source = variable.map(|name| format!("the value comes from the variable {name}"));
             // Help is asked for and no error.
             if said.use_stderr() && cli::named_json(std::env::args_os(), std::env::var_os("OCTOLLM_JSON")) {
-                show::misread(&said.to_string());
+                let source = source.as_ref().map_or(String::new(), |source| format!("; {source}"));
+                show::misread(&format!("{}{source}", said.to_string().trim_end()));
+            }
+            if let Some(source) = source {
+                show::note(&source);
             }
             said.exit()
         }

@@ -14,6 +14,14 @@ pub(crate) enum ConfigError {
         /// Why.
         source: std::io::Error,
     },
+    /// Reading it could wait for ever.
+    #[error("the configuration file {path} is {what}, not a file")]
+    NoFile {
+        /// Which.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
     /// The file is not TOML.
     #[error("the configuration file {path} is not TOML: {message}")]
     NotToml {

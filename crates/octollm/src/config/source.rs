@@ -105,11 +105,19 @@ impl Sources {
     }
 }
 
+/// Whoever names it waits for it knowingly.
+const STDIN: &str = "/dev/stdin";
+
 type Settings = Vec<(&'static str, String)>;
 
 fn read_file(path: &Path) -> Result<(Settings, Vec<ProviderTable>), ConfigError> {
-    let text = fs::read_to_string(path)
-        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+    let kind = fs::metadata(path).map_err(unreadable)?.file_type();
+    if !kind.is_file() && path != Path::new(STDIN) {
+        let what = if kind.is_dir() { "a folder" } else { "a FIFO, a socket or a device" };
+        return Err(ConfigError::NoFile { path: path.to_owned(), what });
+    }
+    let text = fs::read_to_string(path).map_err(unreadable)?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| ConfigError::NotToml {
         path: path.to_owned(),
         message: error.to_string(),
@@ -185,6 +193,28 @@ mod tests {
         let all =
             Sources::gather(Some(&file), &environment, &[], &[("listen", "127.0.0.1:3".into())]).unwrap();
         assert_eq!(all.get("listen"), ("127.0.0.1:3", &Origin::Flag("--listen".into())));
+    }
+
+    /// P8: what is no file is refused with its name and not waited for.
+    #[test]
+    fn what_is_no_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR).unwrap();
+        for (path, what) in [
+            (fifo.as_path(), "a FIFO"),
+            (folder.path(), "a folder"),
+            (Path::new("/dev/null"), "a FIFO, a socket or a device"),
+        ] {
+            let Err(error) = Sources::gather(Some(path), &BTreeMap::new(), &[], &[]) else {
+                panic!("{what}")
+            };
+            let said = error.to_string();
+            assert!(
+                said.contains(&format!("{} is {what}", path.display())) && said.contains("not a file"),
+                "{said}"
+            );
+        }
     }
 
     /// P8: an unknown name is an error that suggests the nearest known one.
