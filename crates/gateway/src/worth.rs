@@ -151,7 +151,7 @@ mod tests {
         let ledger = Ledger::granting(Budget { money, tokens });
         let first = worst_case(Some(&PRICE), 100, 50);
         assert_eq!(what_would_do(&ledger, first), "");
-        let ledger = ledger.hold(first).and_then(|held| Ok(held.settle(first, first).unwrap())).unwrap();
+        let ledger = ledger.hold(first).unwrap().settle(first, first).unwrap();
         let told = what_would_do(&ledger, first);
         assert!(
             told.contains("budget.max_cost_usd is 0.0003, and this question takes at least 0.0005"),
