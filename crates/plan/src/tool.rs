@@ -86,6 +86,9 @@ pub enum ToolCall {
         /// Where there is no such folder, nothing is found; without it the step fails.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         if_there: bool,
+        /// Tells how many there are, and not their names.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        count: bool,
     },
     /// The text of files.
     ReadFile {
@@ -410,6 +413,7 @@ impl ToolCall {
             | ToolCall::Find { required: true, .. }
             | ToolCall::Find { itself: true, .. }
             | ToolCall::Find { if_there: true, .. }
+            | ToolCall::Find { count: true, .. }
             | ToolCall::ReadFile { from_line: Some(_), .. }
             | ToolCall::Search { count: true, .. }
             | ToolCall::List { details: true, .. }

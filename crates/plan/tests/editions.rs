@@ -277,6 +277,8 @@ fn plans_are_written_for_who_reads_them() {
             "how old",
             "age of",
             "last change",
+            "lines 2",
+            "line 2",
         ];
         let asks = explicit.iter().any(|word| goal.to_lowercase().contains(word));
         for call in &calls {

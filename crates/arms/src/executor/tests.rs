@@ -133,6 +133,7 @@ fn find(path: &str, name: Option<&str>) -> ToolCall {
         required: false,
         itself: false,
         if_there: false,
+        count: false,
     }
 }
 

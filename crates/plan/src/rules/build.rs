@@ -428,14 +428,24 @@ impl Build<'_> {
             self.topic = Topic::default();
             return Ok(());
         }
+        // Like the counts of a folder's own entries, which the tool for counting makes.
+        let counted = Entries { hidden: Some(e.hidden.unwrap_or(true)), count: true, ..e.clone() };
+        if self.place.readers >= Edition::Second {
+            let counted = Entries {
+                only: Some(kind),
+                noun: if kind == FindKind::Folder { Noun::Folders } else { Noun::Any },
+                ..counted
+            };
+            self.entries(&counted, words, Depth::Own, Use::Shown)?;
+            self.topic = Topic::default();
+            return Ok(());
+        }
         if kind != FindKind::File {
             return Err(NotUnderstood::unclear(
                 words,
                 "folders are counted without conditions, and hidden ones with them",
             ));
         }
-        // Like the counts of a folder's own entries, which the tool for counting makes.
-        let counted = Entries { hidden: Some(e.hidden.unwrap_or(true)), ..e.clone() };
         self.entries(&counted, words, Depth::Own, Use::Inside)?;
         self.count_found(&Whom::Earlier(Earlier::Many, words.to_owned()), words)
     }

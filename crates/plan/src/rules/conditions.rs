@@ -126,7 +126,7 @@ fn age(c: &mut Cursor<'_>) -> Option<(Age, Millis)> {
 
 fn size_bound(c: &mut Cursor<'_>) -> Option<SizeBound> {
     c.accept(WHICH_ARE);
-    c.accept(SIZE_LEAD);
+    let led = c.accept(SIZE_LEAD);
     if c.accept(&["between"]) {
         let at_least = size_or_number_of(c)?;
         c.need(&["and"])?;
@@ -135,7 +135,7 @@ fn size_bound(c: &mut Cursor<'_>) -> Option<SizeBound> {
         return (at_least <= at_most)
             .then_some(SizeBound { at_least: Some(at_least), at_most: Some(at_most) });
     }
-    if c.accept(&["empty"]) {
+    if c.accept(&["empty"]) || (led && c.accept(&["0", "zero", "0 bytes", "zero bytes"])) {
         return Some(SizeBound { at_least: None, at_most: Some(0) });
     }
     let bound = c.choose(SIZES);

@@ -134,6 +134,7 @@ fn things(c: &mut Cursor<'_>) -> Option<Clause> {
         whom::files(c).filter(|of| matches!(of, Whom::Named(_)))
     });
     if let Some(of) = of_file {
+        c.accept(&["has", "have", "contains", "contain", "holds", "hold"]);
         c.accept(TOGETHER);
         return Some(Clause::Count { what, of });
     }
@@ -142,6 +143,14 @@ fn things(c: &mut Cursor<'_>) -> Option<Clause> {
         c.need(&["in", "of", "from", "inside", "for", "within"])?;
         whom::files(c)
     });
+    let quoted = c.attempt(|c| {
+        c.accept(&["are", "there are", "are there", "is"]);
+        c.need(&["in", "of"])?;
+        c.take(|t| t.kind == Kind::Quoted)
+    });
+    if quoted.is_some() {
+        return Some(Clause::Unclear("say \"in the text '…'\" or \"in the file '…'\""));
+    }
     // "fetch URL and count the words": of what came before.
     if of.is_some() {
         c.accept(TOGETHER);

@@ -27,6 +27,9 @@ pub(super) const NOUNS: &[&str] = &[
     "folder size",
     "total disk use",
 ];
+/// The sum, and the number of bytes, are told anyway.
+const TOLD: &[&str] =
+    &["together", "in total", "altogether", "combined", "in all", "in bytes", "on disk", "on the disk"];
 const SPACE: &[&str] = &[
     "how much space",
     "how much disk space",
@@ -60,6 +63,7 @@ pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
     let (after, clause) =
         readings.reduce(|best, next| if next.0.at() > best.0.at() { next } else { best })?;
     *c = after;
+    c.accept(TOLD);
     Some(clause)
 }
 

@@ -58,6 +58,8 @@ pub(super) struct Entries {
     pub(super) must: bool,
     /// The folder itself fits, too: `find src -type d`.
     pub(super) itself: bool,
+    /// Only how many there are is wanted.
+    pub(super) count: bool,
     /// The folder need not be there: "does src/main.rs exist?"
     pub(super) if_there: bool,
     /// What to say instead of a condition that may mean two things.
@@ -212,6 +214,23 @@ pub(super) const WHICH_ARE: &[&str] = &[
     "are there",
     "that",
     "which",
+];
+/// "which file was modified last?"
+const LAST_CHANGED: &[&str] = &[
+    "was modified last",
+    "was changed last",
+    "was edited last",
+    "was updated last",
+    "was last modified",
+    "was last changed",
+    "was last edited",
+    "was last updated",
+    "was modified most recently",
+    "was changed most recently",
+    "was most recently modified",
+    "was most recently changed",
+    "changed last",
+    "changed most recently",
 ];
 const LYING: &[&str] = &[
     "located",
@@ -379,7 +398,12 @@ fn condition(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
     if let Some(hidden) = c.choose(HIDDEN) {
         return set(&mut e.hidden, hidden);
     }
-    if !e.details && c.accept(DETAILS) {
+    // "with size 0" is a condition.
+    let details = |c: &mut Cursor<'_>| {
+        c.need(DETAILS)?;
+        c.peek().is_none_or(|t| !t.text.starts_with(|f: char| f.is_ascii_digit())).then_some(())
+    };
+    if !e.details && c.attempt(details).is_some() {
         e.details = true;
         return Some(());
     }
@@ -389,6 +413,10 @@ fn condition(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
     if e.places.is_empty() && e.noun != Noun::Any && c.accept(&["only"]) {
         // "folders only"
         return set(&mut e.only, if e.noun == Noun::Folders { FindKind::Folder } else { FindKind::File });
+    }
+    if e.one && c.accept(LAST_CHANGED) {
+        set(&mut e.limit, 1)?;
+        return set(&mut e.sort, SortBy::Newest);
     }
     if e.one
         && let Some(order) = c.attempt(|c| {

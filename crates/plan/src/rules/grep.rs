@@ -22,8 +22,9 @@ enum Syntax {
 }
 
 pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
-    c.need(&["grep"])?;
-    let (mut ignore_case, mut syntax, mut unclear) = (false, Syntax::Basic, None);
+    let syntax =
+        c.choose(&[("grep", Syntax::Basic), ("egrep", Syntax::Extended), ("fgrep", Syntax::Fixed)])?;
+    let (mut ignore_case, mut syntax, mut unclear) = (false, syntax, None);
     while let Some(options) = c.word(is_known) {
         for option in options.text.chars() {
             match option {

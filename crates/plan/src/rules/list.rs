@@ -5,7 +5,7 @@ use super::conditions::{CHANGED, DAYS, WITHIN_LAST, whole};
 use super::cursor::Cursor;
 use super::entries::{self, Entries};
 use super::globbed::globbed;
-use super::named::{self, Called, looks};
+use super::named::{self, Called, Named, looks};
 use super::search;
 use super::token::Kind;
 use super::words::{IN, SHOW, last_duration};
@@ -279,6 +279,11 @@ fn reversed(order: SortBy) -> Option<SortBy> {
 
 /// "show the contents of PATH", "what is in PATH": a file is read, a folder is listed.
 fn shown(c: &mut Cursor<'_>) -> Option<Clause> {
+    if c.accept(&["what is here", "what's here", "what is in here", "what's in here", "what lies here"]) {
+        let here = Named { path: ".".into(), called: Called::Folder };
+        let noun = entries::Noun::Any;
+        return Some(Clause::List(Box::new(Entries { noun, places: vec![here], ..Entries::default() })));
+    }
     let does = c.accept(&["what does"]);
     let mut every = false;
     if !does && !c.accept(ASKED) {

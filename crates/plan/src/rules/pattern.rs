@@ -154,6 +154,11 @@ fn class<'p>(rest: &'p str, regex: &mut String) -> Result<&'p str, &'static str>
     Ok(ahead)
 }
 
+/// A text as a pattern.
+pub(super) fn literal(text: &str) -> String {
+    text.chars().map(regex_literal).collect()
+}
+
 /// A character that stands for itself, inside of brackets and outside.
 fn regex_literal(c: char) -> String {
     if c.is_ascii_punctuation() && c != '_' && !matches!(c, '<' | '>') {

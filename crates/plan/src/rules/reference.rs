@@ -27,7 +27,9 @@ const KINDS: &[Kind] = &[
                `octollm run` is meant, here and for counts and searches by name, age and size, unless the goal has spoken of another \
                before; `ls -l` and the words for details tell the permissions, the size and the last change of each. A listing of the files that hold a text is a \
                search, which looks into folders below and hidden files, too. Folders alone \
-               are not put in order by size: \"Disk use\" says how much lies in each.",
+               are not put in order by size: \"Disk use\" says how much lies in each. \
+               Where only the largest or newest, or those of an age or a size are shown, the answer says that there are \
+               folders that it has not looked into.",
         begins: &[list::LIST, words::SHOW],
         examples: &[
             "List the files in /tmp directory",
@@ -81,7 +83,7 @@ const KINDS: &[Kind] = &[
                end, too; `wc -l` counts line ends alone, as it does in a shell. Words are those of GNU `wc` in a UTF-8 locale: \
                spaces that break no line part them, too, and what cannot be seen makes none. A file that is named twice counts \
                twice. How many lines or files hold a text is told as numbers, with the files that could not be searched. \
-               Files in the folders below count when it says so; else the answer says that there are such folders.",
+               Files in the folders below count when it says \"recursively\"; else the answer says that there are such folders.",
         begins: &[&["count", "how many", "the number of", "wc -l", "wc -w", "wc -c", "wc -m"]],
         examples: &[
             "count the lines in /etc/passwd",
@@ -263,6 +265,7 @@ fn conditions(page: &mut String) {
     list(page, "Changed within", conditions::WITHIN_LAST);
     list(page, "Unchanged for", conditions::UNCHANGED);
     row(page, "Text in files, in quotes", search::HOLDING);
+    row(page, "Text at the beginning or the end of lines", search::EDGES);
     row(page, "Folders below", extent::RECURSION);
     row(page, "Hidden entries", extent::HIDDEN);
     list(page, "Details", extent::DETAILS);

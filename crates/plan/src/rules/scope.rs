@@ -96,7 +96,7 @@ pub(super) fn find_or_list(
     if !hidden && e.name.as_ref().is_some_and(|name| name.starts_with('.')) && !e.expanded {
         return Err(NotUnderstood::unclear(words, "names that begin with a dot are those of hidden files"));
     }
-    if depth == Depth::Own && is_plain(e) {
+    if depth == Depth::Own && is_plain(e) && !e.count {
         return Ok(ToolCall::List {
             path,
             hidden,
@@ -127,6 +127,7 @@ pub(super) fn find_or_list(
         required: (e.must || (e.expanded && used == Use::Inside)) && readers >= Edition::Second,
         itself: e.itself && readers >= Edition::Second,
         if_there: e.if_there && readers >= Edition::Second,
+        count: e.count && readers >= Edition::Second,
     })
 }
 

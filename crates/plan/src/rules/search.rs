@@ -9,6 +9,7 @@ use super::clause::Clause;
 use super::cursor::{Cursor, Table};
 use super::grep;
 use super::named::{self, Called, Named};
+use super::pattern;
 use super::token::{Kind, Token};
 use super::whom::{self, Whom};
 use super::words::SHOW;
@@ -84,6 +85,33 @@ pub(super) const HOLDING: &Table<Holding> = &[
     ("that match", Holding::Pattern),
     ("which match", Holding::Pattern),
     ("match", Holding::Pattern),
+];
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Edge {
+    Begins,
+    Ends,
+}
+
+/// Say where in a line the text stands.
+pub(super) const EDGES: &Table<Edge> = &[
+    ("that start with", Edge::Begins),
+    ("that starts with", Edge::Begins),
+    ("that begin with", Edge::Begins),
+    ("that begins with", Edge::Begins),
+    ("which start with", Edge::Begins),
+    ("which begin with", Edge::Begins),
+    ("starting with", Edge::Begins),
+    ("beginning with", Edge::Begins),
+    ("start with", Edge::Begins),
+    ("begin with", Edge::Begins),
+    ("that end with", Edge::Ends),
+    ("that ends with", Edge::Ends),
+    ("that end in", Edge::Ends),
+    ("which end with", Edge::Ends),
+    ("ending with", Edge::Ends),
+    ("ending in", Edge::Ends),
+    ("end with", Edge::Ends),
+    ("end in", Edge::Ends),
 ];
 pub(super) const TEXT: &Table<bool> = &[
     ("the text", false),
@@ -239,7 +267,8 @@ fn held_in(c: &mut Cursor<'_>) -> Option<Result<(Sought, Whom), &'static str>> {
         c.need(&["in", "of", "from"])?;
         place(c)
     });
-    let held = c.choose(HOLDING);
+    let edge = c.choose(EDGES);
+    let held = if edge.is_some() { Some(Holding::Text) } else { c.choose(HOLDING) };
     if held.is_none() {
         c.need(&["of", "for"])?;
     }
@@ -264,6 +293,11 @@ fn held_in(c: &mut Cursor<'_>) -> Option<Result<(Sought, Whom), &'static str>> {
     let matching = held == Some(Holding::Pattern) && !told;
     if matching && sought.pattern.contains(['^', '$', '*', '+', '?', '|', '\\', '[', '(', '{']) {
         return Some(Err(MATCHING));
+    }
+    if let Some(edge) = edge {
+        let text = if sought.regex { return None } else { pattern::literal(&sought.pattern) };
+        sought.pattern = if edge == Edge::Begins { format!("^{text}") } else { format!("{text}$") };
+        sought.regex = true;
     }
     Some(Ok((sought, of)))
 }
@@ -350,7 +384,7 @@ pub(super) fn containing(c: &mut Cursor<'_>) -> Option<Result<Sought, &'static s
     let told = c.clone().choose(TEXT).is_some();
     let mut sought = marked(c).or_else(|| match held {
         Holding::Word => bare(c, is_text),
-        Holding::Text => bare(c, is_code),
+        Holding::Text => bare(c, is_text),
         Holding::Pattern | Holding::Either => None,
     })?;
     if c.accept(&[

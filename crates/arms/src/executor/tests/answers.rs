@@ -135,11 +135,11 @@ async fn a_number_of_files_tells_of_folders_that_it_leaves_out() {
         name: None,
         recursive,
     };
-    assert!(!site.run(count(false)).await.text.contains("not counted"));
+    assert!(!site.run(count(false)).await.text.contains("not looked"));
     site.write("d/b", "");
-    assert!(site.run(count(false)).await.text.contains("(not counted: what lies in 1 folder there"));
+    assert!(site.run(count(false)).await.text.contains("(not looked into: 1 folder there"));
     let all = site.run(count(true)).await;
-    assert!(all.number == Some(2) && !all.text.contains("not counted"), "{}", all.text);
+    assert!(all.number == Some(2) && !all.text.contains("not looked"), "{}", all.text);
 }
 
 /// P10: what is deeper than any walk goes is not passed over in silence, nor in a number.

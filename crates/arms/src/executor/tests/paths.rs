@@ -17,7 +17,7 @@ async fn a_named_path_that_is_missing_fails_the_step() {
     for (call, others) in [
         (read(&[&there, &missing]), "3"),
         (what(CountWhat::Lines), "3 lines in "),
-        (what(CountWhat::Files), "1 file in "),
+        (what(CountWhat::Files), "1 file"),
         (ToolCall::Hash { kind: HashKind::Md5, paths: Some(both()), text: None }, "  "),
         (ToolCall::DiskUse { paths: both() }, "6 bytes in 1 file"),
         (

@@ -1,6 +1,6 @@
 //! `count`: lines, words, bytes or characters of files or of a text, or files and folders.
 
-use super::{DATA_ENTRIES, Site, Source};
+use super::{DATA_ENTRIES, Site, Source, not_looked_into};
 use crate::{
     Undone,
     executor::{
@@ -8,7 +8,7 @@ use crate::{
         glob::Glob,
         outcome::Found,
         reach::{Kind, Opened},
-        text::{Sheet, counted, grouped, shown_path},
+        text::{Sheet, counted, shown_path},
         walk::{DEPTH_MAX, Entry, Range, Tally, walk},
     },
 };
@@ -106,6 +106,9 @@ fn summary(
         sheet.line(format!("{} in {}", counted(total, unit(what)), counted(files, "file")));
     }
     let mut sheet = sheet.end();
+    if each.is_empty() && remarks.is_empty() {
+        sheet.remark("(there are no files to count in)");
+    }
     sheet.remarks(&remarks);
     sheet.remarks(&tally.remarks());
     let data = data(total, each, faults.count() + tally.unreadable);
@@ -131,12 +134,13 @@ fn entries(
     let range = Range { depth: if recursive { DEPTH_MAX } else { 1 }, hidden: true };
     let (mut faults, mut tally) = (Faults::default(), Tally::default());
     let mut each: Vec<(PathBuf, u64)> = Vec::new();
-    let mut not_entered = 0;
+    let (mut files, mut not_entered) = (0_usize, 0);
     for path in paths {
         match site.reach.open(path) {
             Err(error) => faults.add_named(error),
             Ok((path, Opened::File(..))) => {
                 let number = u64::from(wanted == Kind::File && fits(&path));
+                files += 1;
                 each.push((path, number));
             }
             Ok((path, Opened::Folder(folder))) => {
@@ -155,23 +159,17 @@ fn entries(
     let remarks = faults.remarks(each.len() as u64)?;
     let total: u64 = each.iter().map(|(_, number)| number).sum();
     let mut sheet = Sheet::default();
-    for (path, number) in &each {
+    // Of files that are found only the number is wanted.
+    let alone = files == each.len();
+    for (path, number) in each.iter().filter(|_| !alone) {
         sheet.line(format!("{} in {}", counted(*number, unit(what)), shown_path(path)));
     }
-    if each.len() > 1 {
-        sheet.line(format!(
-            "{} {} in all",
-            grouped(total),
-            if total == 1 { unit(what).to_owned() } else { format!("{}s", unit(what)) }
-        ));
+    if alone || each.len() > 1 {
+        let of_all = if each.len() > 1 { " in all" } else { "" };
+        sheet.line(format!("{}{of_all}", counted(total, unit(what))));
     }
     let mut sheet = sheet.end();
-    if not_entered > 0 {
-        // "under src" may be meant for all that lies below.
-        let folders = counted(not_entered, "folder");
-        sheet
-            .remark(format!("(not counted: what lies in {folders} there; \"recursively\" counts that, too)"));
-    }
+    not_looked_into(not_entered).iter().for_each(|remark| sheet.remark(remark));
     sheet.remarks(&remarks);
     sheet.remarks(&tally.remarks());
     let data = data(total, &each, faults.count() + tally.unreadable);

@@ -1,6 +1,6 @@
 //! `find`: entries below a folder that fit every condition, one path a line.
 
-use super::{Row, Site, exact_paths, rows_data, sort, wants};
+use super::{Row, Site, exact_paths, not_looked_into, rows_data, sort, wants};
 use crate::{
     Undone,
     executor::{
@@ -33,6 +33,7 @@ pub(super) struct Wish {
     pub(super) required: bool,
     pub(super) itself: bool,
     pub(super) if_there: bool,
+    pub(super) count: bool,
 }
 
 pub(super) fn range(max_depth: Option<u32>, hidden: bool) -> Range {
@@ -56,6 +57,7 @@ pub(super) fn find(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
     let days = wish.changed.map(|days| Days::of(days, site.now, &site.zone)).transpose()?;
     let sized = wish.size.at_least.is_some() || wish.size.at_most.is_some();
     let mut rows: Vec<Row> = Vec::new();
+    let mut folders = 0;
     let mut look = |entry: &Entry<'_>| {
         let fits = glob.as_ref().is_none_or(|glob| glob.fits(entry.name()))
             && (wants(wish.kind, entry.kind) || (wish.required && is_link_to_file(site, wish.kind, entry)))
@@ -69,6 +71,7 @@ pub(super) fn find(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
         if fits {
             rows.push(Row::of(entry));
         }
+        folders += u64::from(entry.kind == Kind::Folder);
         Ok(())
     };
     if let Some(itself) = Entry::of_folder(&path, folder.as_fd()).filter(|_| wish.itself) {
@@ -92,13 +95,18 @@ pub(super) fn find(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
     rows.truncate(wish.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)));
 
     let mut sheet = Sheet::default();
-    for row in &rows {
-        sheet.line(row.line(&row.path, wish.details, &site.zone));
+    if wish.count {
+        sheet.line(format!("{} in {}", counted(total, unit(wish.kind)), shown_path(&path)));
+    } else {
+        rows.iter().for_each(|row| sheet.line(row.line(&row.path, wish.details, &site.zone)));
     }
     let mut sheet = sheet.end();
-    if total == 0 {
+    if wish.count {
+        // The number is the answer.
+    } else if total == 0 {
         sheet.remark(format!(
-            "nothing found below {} ({} looked at{})",
+            "nothing found {} {} ({} looked at{})",
+            if wish.range.depth == 1 { "in" } else { "below" },
             shown_path(&path),
             counted(tally.seen, "entry"),
             if wish.range.hidden { "" } else { "; names that begin with a dot are not shown" }
@@ -106,6 +114,9 @@ pub(super) fn find(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
     } else if (rows.len() as u64) < total {
         sheet.remark(format!("(the first {} of {})", rows.len(), counted(total, "entry")));
     }
+    let described = wish.count || sized || after.is_some() || before.is_some() || days.is_some();
+    let shallow = wish.range.depth == 1 && described && !wish.required && !wish.if_there;
+    not_looked_into(folders).filter(|_| shallow).iter().for_each(|remark| sheet.remark(remark));
     sheet.remarks(&tally.remarks());
     if tally.cut {
         sheet.not_whole();
@@ -120,6 +131,14 @@ pub(super) fn find(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
         number: Some(total),
         ..Found::default()
     })
+}
+
+fn unit(kind: FindKind) -> &'static str {
+    match kind {
+        FindKind::File => "file",
+        FindKind::Folder => "folder",
+        FindKind::Any => "entry",
+    }
 }
 
 /// Whether it is a link that stands for a file where a pattern stands for the names of files, as a shell has it.

@@ -1,10 +1,11 @@
 //! `list`: the entries of a folder, one name a line, folders with a `/`.
 
-use super::{Row, Site, exact_paths, rows_data, sort, wants};
+use super::{Row, Site, exact_paths, not_looked_into, rows_data, sort, wants};
 use crate::{
     Undone,
     executor::{
         outcome::Found,
+        reach::Kind,
         text::{Sheet, counted, shown_path},
         walk::{DEPTH_MAX, Range, walk},
     },
@@ -23,11 +24,13 @@ pub(super) struct Wish {
 pub(super) fn list(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone> {
     let (path, folder) = site.reach.folder(path).map_err(|e| Undone::for_good(e.to_string()))?;
     let mut rows: Vec<Row> = Vec::new();
+    let mut folders = 0;
     let range = Range { depth: if wish.recursive { DEPTH_MAX } else { 1 }, hidden: wish.hidden };
     let tally = walk(folder, &path, range, &site.stop, &mut |entry| {
         if wants(wish.kind, entry.kind) {
             rows.push(Row::of(entry));
         }
+        folders += u64::from(entry.kind == Kind::Folder);
         Ok(())
     })?;
     sort(&mut rows, wish.sort);
@@ -45,6 +48,10 @@ pub(super) fn list(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
     } else if (rows.len() as u64) < total {
         sheet.remark(format!("(the first {} of {})", rows.len(), counted(total, "entry")));
     }
+    // "The largest file" may lie deeper.
+    let first_of = wish.limit.is_some() && wish.sort != SortBy::Name && wish.kind == FindKind::File;
+    let shallow = first_of && !wish.recursive;
+    not_looked_into(folders).filter(|_| shallow).iter().for_each(|remark| sheet.remark(remark));
     sheet.remarks(&tally.remarks());
     if tally.cut {
         sheet.not_whole();

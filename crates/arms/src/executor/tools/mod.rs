@@ -57,6 +57,7 @@ pub(super) fn run(call: ToolCall, site: &Site) -> Result<Found, Undone> {
             required,
             itself,
             if_there,
+            count,
         } => {
             let range = find::range(max_depth, hidden);
             let wish = find::Wish {
@@ -73,6 +74,7 @@ pub(super) fn run(call: ToolCall, site: &Site) -> Result<Found, Undone> {
                 required,
                 itself,
                 if_there,
+                count,
             };
             find::find(site, &path, &wish)
         }
@@ -241,6 +243,14 @@ fn rows_data(rows: &[Row], total: u64, complete: bool) -> Value {
     let entries: Vec<Value> = rows.iter().take(DATA_ENTRIES).map(Row::data).collect();
     let cut = !complete || entries.len() as u64 != total;
     json!({ "total": total, "entries": entries, "cut": cut })
+}
+
+/// Of folders that were met at the depth where a search ended: "older than a week" may be meant for what lies in them.
+fn not_looked_into(folders: u64) -> Option<String> {
+    let told = || {
+        format!("(not looked into: {} there; \"recursively\" does)", super::text::counted(folders, "folder"))
+    };
+    (folders > 0).then(told)
 }
 
 /// The paths of rows for a later step.
