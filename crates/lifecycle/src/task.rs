@@ -54,6 +54,20 @@ pub struct Terms {
     pub replans: Replans,
 }
 
+impl Terms {
+    /// The task's time, for whoever set it as a moment or as a length: which of the two ends first is not kept.
+    pub(crate) fn time_until(&self, deadline: Timestamp) -> String {
+        let (began, from) = match self.not_before {
+            Some(start) => (start, "not_before"),
+            None => (self.accepted_at, "the accept"),
+        };
+        let length = deadline.since(began);
+        format!(
+            "time of {length} from {from}, until {deadline} (the earlier of deadline and budget.max_time_seconds)"
+        )
+    }
+}
+
 /// Whether a plan that failed is written anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replans {

@@ -260,7 +260,9 @@ impl Draft {
     /// What the step waits for will not be there in the task's time: the task fails for that, and
     /// not for the deadline alone. No other plan would have more time.
     fn out_of_time(&mut self, place: u16, wait: &Wait) {
-        let message = format!("{}; the task's time is over before it can be tried again", wait.why);
+        let terms = &self.task.terms;
+        let time = terms.deadline.map_or_else(|| "time".to_owned(), |deadline| terms.time_until(deadline));
+        let message = format!("{}; it cannot be tried again within the task's {time}", wait.why);
         let failure =
             Failure { reason: FailureReason::Deadline, message: message.into(), place: Some(place) };
         self.task.steps[usize::from(place)].state = StepState::Failed(failure.clone());

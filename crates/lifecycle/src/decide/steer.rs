@@ -67,9 +67,11 @@ impl Draft {
             "its lease ran out: the worker vanished or stood still",
             dice,
         );
-        let deadline_passed = self.task.terms.deadline.is_some_and(|deadline| deadline <= now);
-        if deadline_passed && !self.ended() {
-            let message = "the deadline passed before the task was done".into();
+        if let Some(deadline) = self.task.terms.deadline.filter(|deadline| *deadline <= now)
+            && !self.ended()
+        {
+            let message =
+                format!("the task was not done within its {}", self.task.terms.time_until(deadline)).into();
             self.stop(StopInto::Failed(Failure { reason: FailureReason::Deadline, message, place: None }));
         }
         self.presume(|hold| hold.at + HOLD_GRACE <= now);

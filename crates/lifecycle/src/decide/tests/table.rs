@@ -162,6 +162,14 @@ fn a_deadline_with_a_live_lease_is_written_and_stops_the_worker() {
     driver.claim(0);
     driver.pass(5);
     assert!(!driver.ask(&Command::Expire).unwrap().is_empty());
+    let TaskState::Stopping { into: StopInto::Failed(failure), .. } = &driver.task.state else {
+        panic!("{:?}", driver.task.state)
+    };
+    let time = format!("time of 5ms from the accept, until {}", START + Millis::new(5));
+    let told = format!(
+        "the task was not done within its {time} (the earlier of deadline and budget.max_time_seconds)"
+    );
+    assert_eq!(*failure.message, *told);
     assert!(driver.task.must_stop(0, driver.now));
     driver.pass(-3);
     assert!(driver.task.must_stop(0, driver.now), "a clock set back takes nothing back");
@@ -295,7 +303,9 @@ fn a_wait_beyond_the_deadline_fails_the_task_with_its_cause() {
     driver.ask(&Command::Release { place: 0, token, wait: wait(20) }).unwrap();
     let TaskState::Failed { failure, .. } = &driver.task.state else { panic!("{:?}", driver.task.state) };
     assert_eq!(failure.reason, FailureReason::Deadline);
-    assert!(failure.message.contains("connection refused"), "{}", failure.message);
+    let told =
+        ["connection refused", "it cannot be tried again within the task's time of 30s from the accept"];
+    assert!(told.iter().all(|part| failure.message.contains(part)), "{}", failure.message);
 }
 
 /// P2: that a server died is no evidence against a step, and comes to an end nevertheless.
