@@ -8,8 +8,14 @@ const FOUND_CHARACTERS: usize = 100;
 /// "an object". What is plain already stays as it is.
 #[must_use]
 pub fn in_words(said: &str, map: &str) -> String {
-    if let Some(rest) = said.strip_prefix("unknown variant ") {
-        return format!("unknown value {rest}");
+    for (begin, plain) in [("unknown variant `", "unknown value"), ("unknown field `", "unknown field")] {
+        let Some(rest) = said.strip_prefix(begin) else { continue };
+        let end = ["`, expected ", "`, there are no "].iter().filter_map(|end| rest.rfind(end)).max();
+        let (name, rest) = rest.split_at(end.unwrap_or(rest.len()));
+        return format!("{plain} `{}{rest}", shown(name));
+    }
+    if let Some(place) = said.strip_prefix("expected value") {
+        return format!("a value is wanted{place}");
     }
     let (said, place) = match said.rfind(" at line ") {
         Some(at) => said.split_at(at),
@@ -36,12 +42,16 @@ fn found(found: &str, map: &str) -> String {
         (Some("null" | "unit"), _) => "null".to_owned(),
         (Some("string"), _) => {
             let text = found.strip_prefix("string ").unwrap_or(found);
-            let shown: String = text.chars().take(FOUND_CHARACTERS).collect();
-            let more = if shown.len() < text.len() { "…" } else { "" };
-            format!("the text {shown}{more}")
+            format!("the text {}", shown(text))
         }
         _ => found.to_owned(),
     }
+}
+
+fn shown(text: &str) -> String {
+    let shown: String = text.chars().take(FOUND_CHARACTERS).collect();
+    let more = if shown.len() < text.len() { "…" } else { "" };
+    format!("{shown}{more}")
 }
 
 fn wanted(wanted: &str, map: &str) -> String {
@@ -119,6 +129,7 @@ mod tests {
                 "a whole number from 0 to 4294967295 is wanted, not true at line 1 column 23",
             ),
             (r#"{"_part":{"_kind":"large"}}"#, "unknown value `large`, expected `small` at line 1 column 25"),
+            ("x", "a value is wanted at line 1 column 1"),
             ("{}", "missing field `_part` at line 1 column 2"),
         ] {
             let said = serde_json::from_str::<Whole>(json).unwrap_err().to_string();
@@ -128,8 +139,13 @@ mod tests {
 
     #[test]
     fn a_long_text_is_not_told_whole() {
-        let said =
-            serde_json::from_str::<Whole>(&format!("\"{}\"", "x".repeat(1000))).unwrap_err().to_string();
-        assert!(in_words(&said, "an object").len() < 200, "{said}");
+        let long = "x".repeat(1000);
+        for json in [format!("\"{long}\""), format!("{{\"_part\":{{\"_kind\":\"{long}\"}}}}")] {
+            let said = serde_json::from_str::<Whole>(&json).unwrap_err().to_string();
+            assert!(in_words(&said, "an object").len() < 200, "{said}");
+        }
+        let said = format!("unknown field `{long}`, expected one of `a`, `b` at line 1 column 4");
+        let told = format!("unknown field `{}…`, expected one of `a`, `b` at line 1 column 4", &long[..100]);
+        assert_eq!(in_words(&said, "an object"), told);
     }
 }

@@ -66,7 +66,11 @@ pub(super) async fn stream(
 }
 
 fn last_event(headers: &HeaderMap) -> Result<u64, Refused> {
-    let Some(value) = headers.get("last-event-id") else { return Ok(0) };
+    let mut values = headers.get_all("last-event-id").iter();
+    let Some(value) = values.next() else { return Ok(0) };
+    if values.next().is_some() {
+        return Err(Refused::invalid("Last-Event-ID", "the header is there twice"));
+    }
     let number = value.to_str().ok().and_then(|text| text.parse().ok());
     number.ok_or_else(|| Refused::invalid("Last-Event-ID", "the number of an event is taken"))
 }

@@ -277,15 +277,26 @@ impl Params {
         T: FromStr,
         T::Err: std::fmt::Display,
     {
-        let Some(at) = self.0.iter().position(|(key, _)| key == name) else { return Ok(None) };
-        let (_, value) = self.0.remove(at);
-        value.parse().map(Some).map_err(|error: T::Err| Refused::invalid(name, error.to_string()))
+        let value = self.value(name).map(|value| value.parse());
+        value.transpose().map_err(|error: T::Err| Refused::invalid(name, error.to_string()))
+    }
+
+    /// The same of a type whose own words say nothing to a client: what is `wanted` does.
+    pub(super) fn take_as<T: FromStr>(&mut self, name: &str, wanted: &str) -> Result<Option<T>, Refused> {
+        let value = self.value(name).map(|value| value.parse());
+        value.transpose().map_err(|_| Refused::invalid(name, format!("{wanted} is taken")))
+    }
+
+    fn value(&mut self, name: &str) -> Option<String> {
+        let at = self.0.iter().position(|(key, _)| key == name)?;
+        Some(self.0.remove(at).1)
     }
 
     /// Refuses what was not taken.
     pub(super) fn none_left(self) -> Result<(), Refused> {
         match self.0.first() {
             Some((name, _)) => {
+                let name = if name.is_empty() { "query" } else { name };
                 Err(Refused::invalid(name, "there is no such parameter here, or it is there twice"))
             }
             None => Ok(()),

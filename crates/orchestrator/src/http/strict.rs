@@ -26,6 +26,10 @@ pub(super) fn read<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, P
         return Err(invalid("the body is empty; JSON is wanted".to_owned(), "body"));
     }
     scan(text)?;
+    // Serde would take it for the fields, and name the first that does not fit.
+    if text.trim_start().starts_with('[') {
+        return Err(invalid("an object is wanted, not an array".to_owned(), "body"));
+    }
     // Naming the field costs more than reading it: only what is refused is read that way.
     let value = serde_json::from_str(text).or_else(|_| read_naming_the_field(text))?;
     if text.contains('[') {
@@ -270,6 +274,8 @@ mod tests {
     fn no_name_of_a_type_of_ours_is_told() {
         for json in [
             "[]",
+            "[null]",
+            "x",
             "7",
             "null",
             "\"a\"",

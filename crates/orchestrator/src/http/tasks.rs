@@ -111,13 +111,13 @@ fn listing(params: &mut Params) -> Result<Listing, Refused> {
     let before = cursor.map(|text| {
         view::read_cursor(&text).ok_or_else(|| Refused::invalid("cursor", "this is not a cursor of a list"))
     });
-    let most: usize = params.take("limit")?.unwrap_or(50);
+    let most: usize = params.take_as("limit", "a whole number")?.unwrap_or(50);
     if most == 0 || most > crate::app::PAGE_MAX {
         return Err(Refused::invalid("limit", format!("1 to {} are taken", crate::app::PAGE_MAX)));
     }
     Ok(Listing {
         status: params.take("status")?,
-        poison: params.take("poison")?.unwrap_or(false),
+        poison: params.take_as("poison", "true or false")?.unwrap_or(false),
         before: before.transpose()?,
         most,
     })

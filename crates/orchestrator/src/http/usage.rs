@@ -37,7 +37,8 @@ pub(super) async fn by_day(
     mut params: Params,
 ) -> Result<(Carried, Answer<UsagePage>), Refused> {
     let (from, to) = (params.take("from")?, params.take("to")?);
-    let (tenant, behind, most) = (params.take("tenant")?, params.take("cursor")?, params.take("limit")?);
+    let (tenant, behind, most) =
+        (params.take("tenant")?, params.take("cursor")?, params.take_as("limit", "a whole number")?);
     params.none_left()?;
     if most.is_some_and(|most| most == 0 || most > DAYS_MAX) {
         return Err(Refused::invalid("limit", format!("1 to {DAYS_MAX} are taken")));

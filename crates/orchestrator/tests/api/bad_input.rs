@@ -196,6 +196,9 @@ async fn headers_and_parameters_are_refused_by_name() {
         (format!("/api/v1/tasks/{task}?wait=soon"), 400, "wait"),
         (format!("/api/v1/tasks/{task}?wiat=1s"), 400, "wiat"),
         ("/api/v1/tasks?limit=0".into(), 400, "limit"),
+        ("/api/v1/tasks?limit=few".into(), 400, "limit"),
+        ("/api/v1/tasks?poison=yes".into(), 400, "poison"),
+        ("/api/v1/tasks?=".into(), 400, "query"),
         ("/api/v1/tasks?limit=201".into(), 400, "limit"),
         ("/api/v1/tasks?limit=1&limit=2".into(), 400, "limit"),
         ("/api/v1/tasks?status=done".into(), 400, "status"),
@@ -223,6 +226,13 @@ async fn headers_and_parameters_are_refused_by_name() {
         assert_eq!((reply.status, reply.field().as_str()), (status, field), "{path}");
         reply.kind();
     }
+    let twice = "Last-Event-ID: 1\r\nLast-Event-ID: 2\r\n";
+    let reply =
+        octo.raw(&request("GET", &format!("/api/v1/tasks/{task}/events"), Some(&key), twice, b"")).await;
+    assert_eq!((reply.status, reply.field().as_str()), (400, "Last-Event-ID"));
+    let long = format!("{{\"goal\":\"a\",\"priority\":\"{}\"}}", "x".repeat(100_000));
+    let reply = octo.call("POST", "/api/v1/tasks", Some(&key), long.as_bytes()).await;
+    assert!(reply.field() == "priority" && reply.body.len() < 1000, "what was sent is not sent back whole");
     let reply = octo.raw(&request("PATCH", "/api/v1/tasks", Some(&key), "", b"")).await;
     assert_eq!((reply.status, reply.kind().as_str()), (405, "method-not-allowed"));
     octo.stop().await;
