@@ -52,18 +52,25 @@ pub(crate) fn run() -> anyhow::Result<()> {
                 .await?;
             anyhow::Ok(row.try_get::<_, i64>(0)?)
         };
-        let (asked, cpu) = (statements().await?, processes::cpu(server.pid())?);
+        let postgres = database.pid().context("PostgreSQL runs")?.as_raw_nonzero().get();
+        let postgres = u32::try_from(postgres).context("a process's id")?;
+        let cpu = || anyhow::Ok((processes::cpu(server.pid())?, processes::cpu(postgres)?));
+        let (asked, before) = (statements().await?, cpu()?);
         tokio::time::sleep(FOR).await;
-        let (asked, cpu) = (statements().await? - asked, processes::cpu(server.pid())?.saturating_sub(cpu));
+        let (asked, after) = (statements().await? - asked, cpu()?);
         if let Some(ended) = waiting.iter().position(tokio::task::JoinHandle::is_finished) {
             waiting.swap_remove(ended).await?.context("a worker does not wait")?;
         }
         waiting.iter().for_each(tokio::task::JoinHandle::abort);
         let per_second = |figure: f64| figure / FOR.as_secs_f64();
+        let percent = |before: Duration, after: Duration| {
+            100.0 * per_second(after.saturating_sub(before).as_secs_f64())
+        };
         println!(
-            "{WORKERS} workers wait: {:.1} transactions/s, {:.2} % of a processor for the server",
+            "{WORKERS} workers wait: {:.1} transactions/s, {:.2} % of a processor for the server, {:.2} % for PostgreSQL",
             per_second(f64::from(i32::try_from(asked)?)),
-            100.0 * per_second(cpu.as_secs_f64())
+            percent(before.0, after.0),
+            percent(before.1, after.1)
         );
         Ok(())
     })

@@ -320,16 +320,17 @@ impl Server {
         self.folder.path().join("log")
     }
 
+    /// The first of its processes, while it runs; the others are its children.
+    pub fn pid(&self) -> Option<Pid> {
+        Pid::from_raw(fs::read_to_string(self.pid_file()).ok()?.trim().parse().ok()?)
+    }
+
     fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
     fn pid_file(&self) -> PathBuf {
         self.folder.path().join("pid")
-    }
-
-    fn pid(&self) -> Option<Pid> {
-        Pid::from_raw(fs::read_to_string(self.pid_file()).ok()?.trim().parse().ok()?)
     }
 
     fn is_gone(&self) -> bool {
