@@ -143,6 +143,20 @@ fn a_bare_word_is_a_path_only_where_it_lies() {
     assert!(refusal.contains("write ./src"), "{refusal}");
 }
 
+/// What a refusal says to write is understood where it is said: a server has no folder for `./src`.
+#[test]
+fn the_advice_of_a_refusal_is_one_that_works_there() {
+    let refused = |place: &Place| plan("list the files in sub", place).unwrap_err().to_string();
+    assert!(refused(&here()).contains("write ./sub, or its whole path"), "{}", refused(&here()));
+    let server = refused(&Place::default());
+    assert!(
+        server.contains("write its whole path, beginning with /") && !server.contains("./sub"),
+        "{server}"
+    );
+    assert!(plan("list the files in ./sub", &here()).is_ok());
+    assert!(plan("list the files in /sub", &Place::default()).is_ok());
+}
+
 /// P6: a plan passes the check under the policy that grants exactly what it asks, and no step
 /// asks for more than the paths, the host and the program of its goal.
 #[test]

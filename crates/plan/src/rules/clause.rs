@@ -206,9 +206,13 @@ pub(super) fn clauses(goal: &str, tokens: &[Token], place: &Place) -> Result<Vec
     let mut after_previous = false;
     loop {
         let from = c.at();
-        let again = found.last().filter(|_| !after_previous).and_then(|placed| {
+        let again = found.last().and_then(|placed| {
+            // "…, then the words in b.txt"
             if matches!(placed.clause, Clause::Count { .. }) {
                 return c.attempt(count::again);
+            }
+            if after_previous {
+                return None;
             }
             if matches!(placed.clause, Clause::Fetch(_)) {
                 return c.attempt(fetch::again);

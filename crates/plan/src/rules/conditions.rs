@@ -126,7 +126,11 @@ fn age(c: &mut Cursor<'_>) -> Option<(Age, Millis)> {
 
 fn size_bound(c: &mut Cursor<'_>) -> Option<SizeBound> {
     c.accept(WHICH_ARE);
-    let led = c.accept(SIZE_LEAD);
+    if c.accept(NO_SIZE) {
+        c.accept(&["bytes", "byte", "kb"]);
+        return Some(SizeBound { at_least: None, at_most: Some(0) });
+    }
+    c.accept(SIZE_LEAD);
     if c.accept(&["between"]) {
         let at_least = size_or_number_of(c)?;
         c.need(&["and"])?;
@@ -135,7 +139,7 @@ fn size_bound(c: &mut Cursor<'_>) -> Option<SizeBound> {
         return (at_least <= at_most)
             .then_some(SizeBound { at_least: Some(at_least), at_most: Some(at_most) });
     }
-    if c.accept(&["empty"]) || (led && c.accept(&["0", "zero", "0 bytes", "zero bytes"])) {
+    if c.accept(&["empty"]) {
         return Some(SizeBound { at_least: None, at_most: Some(0) });
     }
     let bound = c.choose(SIZES);
@@ -396,6 +400,20 @@ const SIZE_LEAD: &[&str] = &[
     "that use",
     "with",
     "weighing",
+];
+const NO_SIZE: &[&str] = &[
+    "of size 0",
+    "of size zero",
+    "with size 0",
+    "with size zero",
+    "with a size of 0",
+    "with a size of zero",
+    "whose size is 0",
+    "whose size is zero",
+    "of 0 bytes",
+    "of zero bytes",
+    "with 0 bytes",
+    "with zero bytes",
 ];
 const SIZE_TAIL: &[&str] = &["in size", "large", "big", "of disk space", "of space"];
 

@@ -231,6 +231,13 @@ fn described(c: &mut Cursor<'_>) -> Option<Clause> {
 pub(super) fn placeless(c: &mut Cursor<'_>) -> Option<Clause> {
     asks(c)?;
     let mut e = entries::entries(c)?;
+    // "count a.txt" leaves open what of it.
+    let bare = e.noun == entries::Noun::Any
+        && !e.vague
+        && e.name.as_ref().is_some_and(|name| !name.contains(['*', '?']));
+    if bare {
+        return None;
+    }
     if e.places.is_empty() && c.accept(&["does", "do"]) {
         e.places = named::several(c, named::folder)?;
         c.need(&["have", "contain", "hold", "has"])?;

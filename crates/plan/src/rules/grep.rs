@@ -60,6 +60,7 @@ pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
     };
     sought.ignore_case = ignore_case;
     search::case(c, &mut sought);
+    c.accept(&["recursively"]);
     c.accept(search::INSIDE);
     let of = search::place(c)?;
     let clause = search::finish(c, sought, of)?;

@@ -7,6 +7,7 @@
 use super::bare::{is_article, is_code, is_text, is_written};
 use super::clause::Clause;
 use super::cursor::{Cursor, Table};
+use super::entries::Noun;
 use super::grep;
 use super::named::{self, Called, Named};
 use super::pattern;
@@ -235,7 +236,7 @@ fn lines(c: &mut Cursor<'_>) -> Option<Clause> {
     }
     c.accept(&["only", "just"]);
     c.need(LINES)?;
-    match held_in(c)? {
+    match held_in(c, false)? {
         Ok((sought, of)) => finish(c, sought, of),
         Err(why) => Some(Clause::Unclear(why)),
     }
@@ -252,7 +253,7 @@ fn counted(c: &mut Cursor<'_>) -> Option<Clause> {
         }
     }
     c.accept(&["are there", "there are"]);
-    match held_in(c)? {
+    match held_in(c, true)? {
         Ok((mut sought, of)) => {
             case(c, &mut sought);
             Some(Clause::CountHolding { sought, of })
@@ -261,8 +262,9 @@ fn counted(c: &mut Cursor<'_>) -> Option<Clause> {
     }
 }
 
-/// "… containing 'x' in FILE", "… in FILE that match the regex 'x'", "… of 'x' in FILE"; or what to say instead.
-fn held_in(c: &mut Cursor<'_>) -> Option<Result<(Sought, Whom), &'static str>> {
+/// "… containing 'x' in FILE", "… in FILE that match the regex 'x'"; "… of 'x' in FILE" where that may not be
+/// anything else ("count the lines of 'main' in FILE"); or what to say instead.
+fn held_in(c: &mut Cursor<'_>, said: bool) -> Option<Result<(Sought, Whom), &'static str>> {
     let place_before = c.attempt(|c| {
         c.need(&["in", "of", "from"])?;
         place(c)
@@ -270,6 +272,7 @@ fn held_in(c: &mut Cursor<'_>) -> Option<Result<(Sought, Whom), &'static str>> {
     let edge = c.choose(EDGES);
     let held = if edge.is_some() { Some(Holding::Text) } else { c.choose(HOLDING) };
     if held.is_none() {
+        (!said).then_some(())?;
         c.need(&["of", "for"])?;
     }
     let told = c.clone().choose(TEXT).is_some();
@@ -285,7 +288,11 @@ fn held_in(c: &mut Cursor<'_>) -> Option<Result<(Sought, Whom), &'static str>> {
         }
     };
     // "lines that contain milk" of files asks for the word.
-    let of_files = matches!(&of, Whom::Named(all) if all.iter().all(is_file));
+    let of_files = match &of {
+        Whom::Named(all) => all.iter().all(is_file),
+        Whom::Entries(e) => e.noun == Noun::Files,
+        Whom::Literal(_) | Whom::Earlier(..) => false,
+    };
     if plain && !of_files && !is_written(&sought.pattern) {
         return None;
     }
