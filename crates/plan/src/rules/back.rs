@@ -91,6 +91,17 @@ pub(super) fn found(step: StepName, roots: BTreeSet<String>) -> About {
 }
 
 impl Target {
+    /// The paths that the goal names; `said` are the words that point back to them.
+    pub(super) fn named(self, said: &str) -> Result<Vec<String>, NotUnderstood> {
+        match self.from {
+            From::Paths(paths) => Ok(paths),
+            From::PathsOf(_) | From::Text(_) | From::TextOf(_) => Err(NotUnderstood::unclear(
+                said,
+                "what an earlier step finds or gives is not known yet: name the files",
+            )),
+        }
+    }
+
     /// The paths as an argument, with the input that it may need.
     pub(super) fn paths(&self) -> (Arg<Vec<String>>, BTreeMap<InputName, Reference>) {
         match &self.from {

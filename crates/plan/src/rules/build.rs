@@ -137,14 +137,7 @@ impl Build<'_> {
                 self.topic.output = None;
                 Ok(())
             }
-            Clause::Compare(left, right) => {
-                let (left, right) = (self.place.resolve(&left.path)?, self.place.resolve(&right.path)?);
-                let roots = BTreeSet::from([left.clone(), right.clone()]);
-                self.topic =
-                    Topic { files: About::Named(vec![left.clone(), right.clone()]), ..Topic::default() };
-                self.step(ToolCall::Compare { left, right }, BTreeMap::new(), reads(roots), Use::Shown);
-                Ok(())
-            }
+            Clause::Compare(two) => self.compare(two, words),
             Clause::Fetch(address) => {
                 let grant = NetworkGrant { host: url::host_of(address)?, private: false };
                 let capability = Capability { hosts: BTreeSet::from([grant]), ..Capability::default() };

@@ -55,7 +55,8 @@ pub(super) enum Clause {
     DiskUse {
         of: Whom,
     },
-    Compare(Named, Named),
+    /// Two files, both in one place when an earlier clause names them.
+    Compare(Vec<Whom>),
     Fetch(String),
     Run(Command),
     /// A program with these arguments, over files.
@@ -79,12 +80,12 @@ impl Clause {
             | Clause::Search { of, .. }
             | Clause::CountHolding { of, .. }
             | Clause::Hash { of, .. }
-            | Clause::DiskUse { of } => matches!(of, Whom::Earlier(..)),
+            | Clause::DiskUse { of } => of.points_back(),
+            Clause::Compare(two) => two.iter().any(Whom::points_back),
             Clause::List(_)
             | Clause::Find(_)
             | Clause::Show(_)
             | Clause::CountEntries(_)
-            | Clause::Compare(..)
             | Clause::Fetch(_)
             | Clause::Run(_)
             | Clause::Program { .. }

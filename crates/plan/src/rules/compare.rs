@@ -1,11 +1,29 @@
-//! "Compare FILE with FILE", "are FILE and FILE identical?", `diff FILE FILE`.
+//! "Compare FILE with FILE", "are FILE and FILE identical?", `diff FILE FILE`; either may be "it", and both "them".
 
 use super::clause::Clause;
 use super::cursor::Cursor;
 use super::named::{self, Called, Named};
+use super::whom::{self, Earlier, Whom};
 use super::words::{COMPUTE, SHOW};
 
 const SAME: &[&str] = &["identical", "the same", "equal", "different", "the same file", "identical files"];
+const BOTH: &[&str] = &[
+    "them",
+    "they",
+    "these",
+    "those",
+    "both",
+    "both of them",
+    "the two",
+    "these two",
+    "the files",
+    "these files",
+    "those files",
+    "both files",
+    "the two files",
+    "these two files",
+    "the contents of both",
+];
 const JOIN: &[&str] = &["and", "with", "to", "against", "and the file", "with the file"];
 
 pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
@@ -17,15 +35,15 @@ pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
     Some(clause)
 }
 
-fn pair(c: &mut Cursor<'_>, join: &[&str], needed: bool) -> Option<(Named, Named)> {
+fn pair(c: &mut Cursor<'_>, join: &[&str], needed: bool) -> Option<Vec<Whom>> {
     c.accept(&["the contents of", "the content of"]);
     let called = c.attempt(|c| {
         c.accept(&["the", "the two", "these", "these two", "two", "both"]);
         c.need(named::FILES)
     });
     let one = |c: &mut Cursor<'_>| match called {
-        Some(()) => named::called_file(c),
-        None => named::file(c),
+        Some(()) => named::called_file(c).and_then(file),
+        None => side(c),
     };
     let left = one(c)?;
     let joined = c.accept(join);
@@ -33,8 +51,24 @@ fn pair(c: &mut Cursor<'_>, join: &[&str], needed: bool) -> Option<(Named, Named
         return None;
     }
     let right = one(c)?;
-    let folder = |n: &Named| named::looks(n) == Some(Called::Folder);
-    (!folder(&left) && !folder(&right)).then_some((left, right))
+    Some(vec![left, right])
+}
+
+/// One of the two: a file, or the one that the goal has spoken of.
+fn side(c: &mut Cursor<'_>) -> Option<Whom> {
+    c.attempt(|c| named::file(c).and_then(file))
+        .or_else(|| c.attempt(|c| whom::earlier(c).filter(|of| matches!(of, Whom::Earlier(Earlier::One, _)))))
+}
+
+fn file(named: Named) -> Option<Whom> {
+    (named::looks(&named) != Some(Called::Folder)).then(|| Whom::Named(vec![named]))
+}
+
+/// The two that the goal has spoken of.
+fn both(c: &mut Cursor<'_>) -> Option<Vec<Whom>> {
+    let from = c.at();
+    c.need(BOTH)?;
+    Some(vec![Whom::Earlier(Earlier::Many, c.since(from).to_owned())])
 }
 
 fn compare(c: &mut Cursor<'_>) -> Option<Clause> {
@@ -42,8 +76,15 @@ fn compare(c: &mut Cursor<'_>) -> Option<Clause> {
     if !bare {
         c.need(&["compare"])?;
     }
-    let (left, right) = pair(c, JOIN, !bare)?;
-    Some(Clause::Compare(left, right))
+    let two = match bare {
+        true => pair(c, JOIN, false)?,
+        false => c.attempt(|c| pair(c, JOIN, true)).or_else(|| {
+            let both = both(c);
+            c.accept(&["with each other", "to each other", "against each other", "with one another"]);
+            both
+        })?,
+    };
+    Some(Clause::Compare(two))
 }
 
 /// "show the differences between FILE and FILE"
@@ -53,8 +94,8 @@ fn difference(c: &mut Cursor<'_>) -> Option<Clause> {
     }
     c.accept(&["the", "any", "all", "all the"]);
     c.need(&["difference between", "differences between", "diff between", "diff of"])?;
-    let (left, right) = pair(c, &["and"], true)?;
-    Some(Clause::Compare(left, right))
+    let two = c.attempt(|c| pair(c, &["and"], true)).or_else(|| both(c))?;
+    Some(Clause::Compare(two))
 }
 
 fn whether(c: &mut Cursor<'_>) {
@@ -70,23 +111,23 @@ fn whether(c: &mut Cursor<'_>) {
 fn same_pair(c: &mut Cursor<'_>) -> Option<Clause> {
     whether(c);
     let asked = c.accept(&["are", "do"]);
-    let (left, right) = pair(c, &["and"], true)?;
+    let two = c.attempt(|c| pair(c, &["and"], true)).or_else(|| both(c))?;
     let said = match asked {
         true => c.accept(&["differ", "match", "have the same content", "have the same contents"]),
         false => c.choose(&[("are", false), ("differ", true), ("match", true)])?,
     };
-    (said || c.accept(SAME)).then_some(Clause::Compare(left, right))
+    (said || c.accept(SAME)).then_some(Clause::Compare(two))
 }
 
 /// "is FILE identical to FILE?"
 fn same_as(c: &mut Cursor<'_>) -> Option<Clause> {
     whether(c);
     let asked = c.accept(&["is", "does"]);
-    let left = named::file(c)?;
+    let left = side(c)?;
     if !asked {
         c.need(&["is"])?;
     }
     c.need(&["identical to", "the same as", "equal to", "different from", "match", "differ from"])?;
-    let right = named::file(c)?;
-    Some(Clause::Compare(left, right))
+    let right = side(c)?;
+    Some(Clause::Compare(vec![left, right]))
 }

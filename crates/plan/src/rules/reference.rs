@@ -151,7 +151,11 @@ const KINDS: &[Kind] = &[
         title: "Compare two files",
         says: "Whether two files hold the same bytes, and where they first differ.",
         begins: &[&["compare", "diff", "are … identical", "is … the same as"]],
-        examples: &["compare a.txt with b.txt", "are /etc/hosts and /tmp/hosts identical?"],
+        examples: &[
+            "compare a.txt with b.txt",
+            "are /etc/hosts and /tmp/hosts identical?",
+            "read a.txt and compare it with b.txt",
+        ],
     },
     Kind {
         title: "Ask about a file",

@@ -19,6 +19,13 @@ pub(super) enum Whom {
     Earlier(Earlier, String),
 }
 
+impl Whom {
+    /// Whether it is what an earlier clause names, finds or gives.
+    pub(super) fn points_back(&self) -> bool {
+        matches!(self, Whom::Earlier(..))
+    }
+}
+
 /// How a goal points back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Earlier {

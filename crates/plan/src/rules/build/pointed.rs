@@ -95,6 +95,31 @@ impl Build<'_> {
         }
     }
 
+    pub(super) fn compare(&mut self, two: &[Whom], words: &str) -> Result<(), NotUnderstood> {
+        let mut paths = Vec::new();
+        for of in two {
+            match of {
+                Whom::Named(named) => paths.extend(self.resolve_all(named)?),
+                Whom::Earlier(earlier, said) => {
+                    for target in self.topic.earlier(*earlier, said)? {
+                        paths.extend(target.named(said)?);
+                    }
+                }
+                Whom::Entries(_) | Whom::Literal(_) => {}
+            }
+        }
+        let Ok([left, right]) = <[String; 2]>::try_from(paths) else {
+            return Err(NotUnderstood::unclear(
+                words,
+                "two files are compared, no more and no less: name both",
+            ));
+        };
+        let roots = BTreeSet::from([left.clone(), right.clone()]);
+        self.topic = Topic { files: About::Named(vec![left.clone(), right.clone()]), ..Topic::default() };
+        self.step(ToolCall::Compare { left, right }, BTreeMap::new(), reads(roots), Use::Shown);
+        Ok(())
+    }
+
     /// Before the second edition a search had no word for telling numbers alone.
     pub(super) fn number_if_readable(&self) -> Wanted {
         if self.place.readers >= Edition::Second { Wanted::Number } else { Wanted::Lines }
