@@ -93,9 +93,11 @@ pub trait Tasks: Send + Sync + 'static {
     /// A store that one process writes has none: it sums with the change itself.
     async fn roll_up(&self, most: usize) -> Result<usize, StoreError>;
 
-    /// Whether the disk is full: a write found no space, and there is none yet. A store that learns by trying
-    /// whether there is tries with [`Tasks::leads`].
-    fn is_full(&self) -> bool;
+    /// Whether the disk of this process is full: a write found no space, and there is none yet. A store that many
+    /// processes share never says so: its disk is nobody's own, and all of them would cease to be ready at once.
+    fn is_full(&self) -> bool {
+        false
+    }
 
     /// What every program over this store reads of plans, as far as was seen: what is written in a later edition
     /// is not to be stored, for the others would fail its task.

@@ -49,7 +49,7 @@ impl App {
         self.parts.store.backlog(arm).await
     }
 
-    /// Whether the store answers, has space for what it is to keep, and this process takes work.
+    /// Whether the store answers, this process takes work, and a disk of its own has space.
     pub async fn ready(&self) -> Result<(), NotReady> {
         self.parts.store.open_tasks().await?;
         if self.is_draining() {
@@ -68,7 +68,7 @@ pub enum NotReady {
     /// It is going away.
     #[error("the server is shutting down")]
     Draining,
-    /// A write found no space, and there is none yet. What is read goes on.
+    /// A write found no space on this process's own disk, and there is none yet. What is read goes on.
     #[error("the store's disk is full: nothing can be written until there is space again")]
     Full,
     /// The store failed.

@@ -15,8 +15,10 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// The store answers and can write, and this process is not shutting down. After a write for which the disk had
-/// no space the answer is 503 and says so, until there is space again; what is read goes on meanwhile.
+/// The store answers, and this process is not shutting down. After a write for which the disk of the embedded
+/// store had no space the answer is 503 and says so, until there is space again; what is read goes on meanwhile.
+/// Over a database that many servers share it stays 200 when the database's disk is full: each accept is answered
+/// 503 with `Retry-After`, and reads go on, which no server would answer if none were ready.
 #[utoipa::path(
     get, path = "/readyz", tag = "health",
     responses(

@@ -148,10 +148,6 @@ impl Tasks for MemoryStore {
         }
     }
 
-    fn is_full(&self) -> bool {
-        false
-    }
-
     async fn leads(&self) -> Result<bool, StoreError> {
         Ok(true)
     }

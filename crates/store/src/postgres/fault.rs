@@ -119,18 +119,6 @@ impl Fault {
         chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
     }
 
-    /// Whether the server's disk is full.
-    pub(super) fn is_want_of_space(&self) -> bool {
-        match self {
-            Fault::Unable(error) => error.code() == Some(&SqlState::DISK_FULL),
-            Fault::Statement(_)
-            | Fault::Again(_)
-            | Fault::Lost(_)
-            | Fault::InDoubt(_)
-            | Fault::Corrupt(_) => false,
-        }
-    }
-
     /// Whether the same may be tried in smaller parts.
     pub(super) const fn is_about_the_rows(&self) -> bool {
         match self {

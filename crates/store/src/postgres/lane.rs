@@ -20,7 +20,7 @@ use super::{
     target::Target,
     told::Told,
 };
-use crate::{Backend, Entropy, StoreError, space::Space};
+use crate::{Backend, Entropy, StoreError};
 use std::{
     sync::{
         Arc,
@@ -96,8 +96,6 @@ pub(super) struct Shared {
     pub(super) reached: Arc<Reached>,
     /// What the programs that share the database read of plans.
     pub(super) readers: Readers,
-    /// On the server's disk, as far as was said to this process.
-    pub(super) space: Space,
     /// [`STUCK_AFTER`].
     pub(super) stuck_after: Duration,
 }
@@ -285,9 +283,6 @@ impl<W: Work> Owner<W> {
                 Ok(Err(fault)) => {
                     if link.forget().await {
                         self.link = Some(link);
-                    }
-                    if fault.is_want_of_space() {
-                        self.shared.space.ran_out();
                     }
                     fault
                 }

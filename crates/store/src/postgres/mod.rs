@@ -46,7 +46,7 @@ pub use target::{InvalidReplicas, InvalidTarget, ReplicaTargets, Target};
 
 use crate::{
     AcceptError, Accepted, Backend, Claims, Clock, DecideError, Directed, Entropy, Gone, Hints, Keys, Lost,
-    Order, StoreError, Swept, Tasks, Wanted, space::Space,
+    Order, StoreError, Swept, Tasks, Wanted,
 };
 use accept::Accepts;
 use async_trait::async_trait;
@@ -207,7 +207,6 @@ impl PostgresStore {
             told,
             reached: Arc::default(),
             readers: editions::Readers::default(),
-            space: Space::default(),
             stuck_after,
         });
         let opened = |fault: Fault| OpenError::unreachable(&shared.target, Some(fault));
@@ -341,14 +340,7 @@ impl Tasks for PostgresStore {
         Ok(Swept::default())
     }
 
-    fn is_full(&self) -> bool {
-        self.shared.space.is_missing()
-    }
-
     async fn leads(&self) -> Result<bool, StoreError> {
-        if self.shared.space.is_missing() && self.was(Chore::TakeSpace).await.is_ok() {
-            self.shared.space.is_there();
-        }
         self.was(Chore::Lead { office: SWEEPER }).await
     }
 

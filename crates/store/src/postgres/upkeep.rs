@@ -92,8 +92,6 @@ pub(super) enum Chore {
     RevokeKey { id: KeyId, scope: TenantScope, at: Timestamp },
     /// [`crate::Keys::add_to_ring`].
     AddToRing { key: RingKey, now: Timestamp },
-    /// Takes some space on the server's disk, and gives it back: whether there is some.
-    TakeSpace,
     /// [`crate::Tasks::leads`].
     Lead { office: &'static str },
 }
@@ -174,7 +172,6 @@ impl Work for Upkeep {
                     keys::add_to_ring(link, key, *now).await?;
                     Outcome::Was(true)
                 }
-                Chore::TakeSpace => Outcome::Was(take_space(link).await?),
                 Chore::Lead { office } => Outcome::Was(self.lead(link, office).await?),
             };
             answers.push(Ok(outcome));
@@ -184,17 +181,6 @@ impl Work for Upkeep {
 
     fn failed(&self, _chore: &Chore, why: &dyn Fn() -> StoreError) -> Self::Answer {
         Err(why())
-    }
-}
-
-/// A megabyte where the tables lie. That there is none is a fault; that this must not be tried, or not now, is not.
-const TAKE_SPACE: &str = "CREATE TEMP TABLE octollm_space ON COMMIT DROP AS
-    SELECT repeat(md5(n::text), 32) AS filler FROM generate_series(1, 1000) AS n";
-
-async fn take_space(link: &Link) -> Result<bool, Fault> {
-    match link.client.batch_execute(TAKE_SPACE).await.map_err(Fault::before) {
-        Err(fault) if fault.is_want_of_space() || link.client.is_closed() => Err(fault),
-        Ok(()) | Err(_) => Ok(true),
     }
 }
 

@@ -90,14 +90,12 @@ async fn a_full_disk_of_the_database_refuses_accepts_until_there_is_space() {
         }
     }
     let refused = refused.expect("a full disk refuses in the end");
-    assert!(store.leads().await.is_err() && store.is_full(), "space does not come of asking for it");
+    assert!(!store.is_full(), "no server over the database would be ready, and none would answer reads");
     for task in &accepted {
         assert!(store.task(*task, &TenantScope::System).await.unwrap().is_some(), "{task} was accepted");
     }
     assert_eq!(store.open_tasks().await.unwrap(), accepted.len() as u64, "nothing is half done");
     fs::remove_file(filler).unwrap();
-    store.leads().await.unwrap();
-    assert!(!store.is_full(), "nobody has accepted anything since");
     let again = until_accepted(&store, &keyed(refused)).await;
     assert!(!again.replayed, "its key was free");
     accepted.push(again.task);
