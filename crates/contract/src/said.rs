@@ -17,10 +17,7 @@ pub fn in_words(said: &str, map: &str) -> String {
     if let Some(place) = said.strip_prefix("expected value") {
         return format!("a value is wanted{place}");
     }
-    let (said, place) = match said.rfind(" at line ") {
-        Some(at) => said.split_at(at),
-        None => (said, ""),
-    };
+    let (said, place) = said.split_at(place(said).unwrap_or(said.len()));
     let fault = ["invalid type: ", "invalid value: "].iter().find_map(|begin| said.strip_prefix(begin));
     if let Some((found, wanted)) = fault.and_then(|fault| fault.rsplit_once(", expected ")) {
         return format!("{} is wanted, not {}{place}", self::wanted(wanted, map), self::found(found, map));
@@ -30,6 +27,14 @@ pub fn in_words(said: &str, map: &str) -> String {
         Some((_, wanted)) if wanted.starts_with("struct ") => format!("{map} is wanted, not an array{place}"),
         Some(_) | None => format!("{said}{place}"),
     }
+}
+
+/// Where ` at line N column M` begins, if the message ends so: the same words before may be what was read.
+fn place(said: &str) -> Option<usize> {
+    let at = said.rfind(" at line ")?;
+    let (line, column) = said[at..].strip_prefix(" at line ")?.split_once(" column ")?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    (is_number(line) && is_number(column)).then_some(at)
 }
 
 fn found(found: &str, map: &str) -> String {
@@ -134,6 +139,21 @@ mod tests {
         ] {
             let said = serde_json::from_str::<Whole>(json).unwrap_err().to_string();
             assert_eq!(in_words(&said, "an object"), told, "{said}");
+        }
+    }
+
+    /// A text that speaks of a line is what was found, with a place behind it and without one.
+    #[test]
+    fn what_was_read_is_no_place() {
+        let told = "a whole number from 0 to 4294967295 is wanted, not the text ";
+        for text in ["\"fails at line 3\"", "\"fails at line 3 column 4\"", "\" at line \""] {
+            let json = format!("{{\"_part\":{{\"_count\":{text}}}}}");
+            let said = serde_json::from_str::<Whole>(&json).unwrap_err().to_string();
+            let place = format!(" at line 1 column {}", json.len() - 2);
+            assert_eq!(in_words(&said, "an object"), format!("{told}{text}{place}"), "{said}");
+            let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+            let said = serde_json::from_value::<Whole>(value).unwrap_err().to_string();
+            assert_eq!(in_words(&said, "an object"), format!("{told}{text}"), "{said}");
         }
     }
 

@@ -2,8 +2,8 @@
 //! [`crate::anthropic`]) fill, with the bounds that hold for every provider.
 //!
 //! Promises: chunks come out in the order of [`Chunk`]; a tool call comes out whole; text, calls
-//! and arguments are bounded; the key that the server was sent is in none of it; usage that cannot be true (negative, not a number, nothing written
-//! though text came) is replaced by an estimate and marked so.
+//! and arguments are bounded; the key that the server was sent is in none of it; usage that cannot be true (negative,
+//! not a number, nothing written though text came) is replaced by an estimate and marked so.
 
 use crate::{CallError, ProviderKey, count, count_text, key::Blotting};
 use octollm_contract::model::{Ask, Chunk, Counted, Finish, ToolCall, Usage};
