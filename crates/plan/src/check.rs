@@ -313,6 +313,9 @@ fn check_step(step: &PlanStep, policy: &Policy, faults: &mut Vec<PlanFault>) {
 fn check_arguments(step: &PlanStep, call: &ToolCall, faults: &mut Vec<PlanFault>) {
     let mut bad =
         |why: &str| faults.push(PlanFault::BadArguments { step: step.name.clone(), why: why.into() });
+    if let Some(why) = call.fault_of_lines() {
+        bad(why);
+    }
     match call {
         ToolCall::Count { paths, text, .. }
         | ToolCall::Search { paths, text, .. }

@@ -385,6 +385,20 @@ pub enum HashKind {
 }
 
 impl ToolCall {
+    /// What is wrong with the lines that [`ToolCall::ReadFile`] asks for.
+    #[must_use]
+    pub fn fault_of_lines(&self) -> Option<&'static str> {
+        let ToolCall::ReadFile { first_lines, last_lines, from_line, .. } = self else { return None };
+        match (*from_line, *first_lines, *last_lines) {
+            (Some(0), ..) => Some("from_line counts from 1"),
+            (Some(_), _, Some(_)) => Some("from_line and last_lines do not go together"),
+            (Some(from), Some(to), None) if to < from => Some(
+                "first_lines is the number of the last line that is wanted where from_line is given, and is less",
+            ),
+            _ => None,
+        }
+    }
+
     /// Which tool is called.
     #[must_use]
     pub fn name(&self) -> ToolName {

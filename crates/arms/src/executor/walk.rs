@@ -7,7 +7,10 @@ use super::{
     text::{counted, shown_path},
 };
 use crate::Undone;
-use rustix::fs::{AtFlags, Dir, Stat};
+use rustix::{
+    fs::{AtFlags, Dir, Stat},
+    io::Errno,
+};
 use std::{
     ffi::OsStr,
     os::{
@@ -190,11 +193,17 @@ pub(super) fn walk(
         }
         tally.seen += 1;
         let path = path.join(name);
-        let Ok((folder, stat)) = entries.fd().and_then(|folder| {
+        let met = entries.fd().and_then(|folder| {
             rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).map(|stat| (folder, stat))
-        }) else {
-            tally.unread(&path);
-            continue;
+        });
+        let (folder, stat) = match met {
+            Ok(met) => met,
+            // It went away since its folder was read: it is none of what is there.
+            Err(Errno::NOENT) => continue,
+            Err(_) => {
+                tally.unread(&path);
+                continue;
+            }
         };
         let met = Entry { path, kind: reach::kind(&stat), stat, folder };
         visit(&met)?;
@@ -217,6 +226,7 @@ pub(super) fn walk(
                 }
             }
             Err(reach::NoAccess::Special(..)) => tally.left_out += 1,
+            Err(reach::NoAccess::Missing(_)) => {}
             Ok(Opened::File(..)) | Err(_) => tally.unread(&met.path),
         }
     }

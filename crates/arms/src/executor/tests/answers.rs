@@ -8,7 +8,7 @@ fn given(paths: &[&str]) -> Arg<Vec<String>> {
     Arg::Given(paths.iter().map(|path| (*path).to_owned()).collect())
 }
 
-/// As with `grep -c`: numbers alone, of each file that is named or has such lines.
+/// As with `grep -c`: numbers alone, of each file that is named or has such lines; below a folder also of how many.
 #[tokio::test]
 async fn a_search_that_counts_tells_numbers_alone() {
     let site = Site::new();
@@ -25,7 +25,8 @@ async fn a_search_that_counts_tells_numbers_alone() {
     let both = format!("2 lines in {one}\n0 lines in {two}\n2 lines in 1 of 2 files\n");
     assert_eq!(counting(&[&one, &two]).await, (both, Some(2)));
     let folder = site.path("d");
-    assert_eq!(counting(&[&folder]).await.0, format!("2 lines in {one}\n"));
+    let below = format!("2 lines in {one}\n2 lines in 1 of 2 files\n");
+    assert_eq!(counting(&[&folder]).await.0, below);
     let mut of_text = search("x", "");
     if let ToolCall::Search { count, paths, text, .. } = &mut of_text {
         (*count, *paths, *text) = (true, None, Some(Arg::Given("x\ny\nx".into())));
@@ -76,6 +77,22 @@ async fn lines_are_read_by_their_numbers() {
     assert_eq!(lines(3, Some(9)).await, format!("3\n4\n{only}"));
     assert_eq!(lines(5, Some(5)).await, only);
     assert_eq!(lines(5, None).await, only);
+}
+
+/// Which lines are meant must be clear: a model takes one number for another.
+#[tokio::test]
+async fn lines_that_contradict_themselves_are_refused() {
+    let site = Site::new();
+    let file = site.write("f", "1\n2\n3\n4");
+    for (from, first, last) in [(4, Some(2), None), (0, None, None), (2, None, Some(1))] {
+        let call = ToolCall::ReadFile {
+            paths: given(&[&file]),
+            first_lines: first,
+            last_lines: last,
+            from_line: Some(from),
+        };
+        assert!(site.refused(call).await.contains("from_line"), "{from} {first:?} {last:?}");
+    }
 }
 
 /// `find d` begins with `d`; a folder that is not there holds nothing, where that is what is asked.

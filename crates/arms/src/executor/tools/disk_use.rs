@@ -32,13 +32,22 @@ fn on_disk(stat: &Stat) -> u64 {
 
 /// Which files and folders have been counted, by device and inode.
 #[derive(Default)]
-struct Seen(HashSet<(u64, u64)>);
+struct Seen {
+    counted: HashSet<(u64, u64)>,
+    /// Something was met again.
+    again: bool,
+}
 
 impl Seen {
     fn first(&mut self, stat: &Stat) -> bool {
-        self.0.insert((stat.st_dev, stat.st_ino))
+        let first = self.counted.insert((stat.st_dev, stat.st_ino));
+        self.again |= !first;
+        first
     }
 }
+
+/// What lies in several folders is known by all that was met: at most so much of it, 16 bytes each.
+const MET_MAX: usize = 4_000_000;
 
 pub(super) fn disk_use(site: &Site, paths: &[String]) -> Result<Found, Undone> {
     let (mut faults, mut tally) = (Faults::default(), Tally::default());
@@ -70,6 +79,12 @@ pub(super) fn disk_use(site: &Site, paths: &[String]) -> Result<Found, Undone> {
                     let names = entry.kind != Kind::Folder && entry.stat.st_nlink > 1;
                     let once = !names || here.first(&entry.stat);
                     let once_in_all = several && in_all.first(&entry.stat);
+                    if in_all.counted.len() > MET_MAX {
+                        return Err(Undone::for_good(format!(
+                            "more than {} lie in what is summed up: ask for one at a time",
+                            counted(MET_MAX as u64, "entry")
+                        )));
+                    }
                     let (bytes, disk) = match entry.kind {
                         Kind::File => (entry.bytes(), on_disk(&entry.stat)),
                         Kind::Folder | Kind::Link | Kind::Special(_) => (0, on_disk(&entry.stat)),
@@ -91,7 +106,6 @@ pub(super) fn disk_use(site: &Site, paths: &[String]) -> Result<Found, Undone> {
     if let ([(_, used)], false) = (each.as_slice(), several) {
         total = *used;
     }
-    let overlap = total.on_disk != each.iter().map(|(_, used)| used.on_disk).sum::<u64>();
     let Use { bytes: total, on_disk: total_on_disk, .. } = total;
     let mut sheet = Sheet::default();
     for (path, used) in &each {
@@ -100,7 +114,7 @@ pub(super) fn disk_use(site: &Site, paths: &[String]) -> Result<Found, Undone> {
         sheet.line(format!("{path}: {bytes} in {files} and {folders}; {disk} on the disk"));
     }
     if each.len() > 1 {
-        let once = if overlap { " (what is in several of these counts once)" } else { "" };
+        let once = if in_all.again { " (what is in several of these counts once)" } else { "" };
         sheet.line(format!("{} in all; {} on the disk{once}", size(total), size(total_on_disk)));
     }
     let mut sheet = sheet.end();

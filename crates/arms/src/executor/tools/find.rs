@@ -71,7 +71,7 @@ pub(super) fn find(site: &Site, path: &str, wish: &Wish) -> Result<Found, Undone
         if fits {
             rows.push(Row::of(entry));
         }
-        folders += u64::from(entry.kind == Kind::Folder);
+        folders += u64::from(entry.kind == Kind::Folder && entry.path != path);
         Ok(())
     };
     if let Some(itself) = Entry::of_folder(&path, folder.as_fd()).filter(|_| wish.itself) {

@@ -37,6 +37,9 @@ pub(super) struct Site {
 
 /// Runs a tool that reads or writes files.
 pub(super) fn run(call: ToolCall, site: &Site) -> Result<Found, Undone> {
+    if let Some(why) = call.fault_of_lines() {
+        return Err(Undone::for_good(why.to_owned()));
+    }
     match call {
         ToolCall::List { path, hidden, recursive, kind, sort, limit, details } => {
             list::list(site, &path, &list::Wish { hidden, recursive, kind, sort, limit, details })

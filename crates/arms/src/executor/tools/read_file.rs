@@ -110,7 +110,7 @@ fn part(mut file: &File, size: u64, asked: Asked, site: &Site) -> Result<std::io
             piece = &piece[end + 1..];
         }
         if let Some(first) = first {
-            let left = u64::from(first) - lines;
+            let left = u64::from(first).saturating_sub(lines);
             let ends = piece.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at + 1);
             let mut seen = 0;
             for end in ends {

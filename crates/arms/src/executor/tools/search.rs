@@ -75,11 +75,16 @@ pub(super) fn search(site: &Site, wish: &Wish, from: Source) -> Result<Found, Un
     }
 }
 
+/// Of at most so many files that are named or handed on it is also told which have no such line.
+const NONE_IN_MAX: usize = 100;
+
 fn in_files(site: &Site, wish: &Wish, pattern: &Regex, paths: &[String]) -> Result<Found, Undone> {
     let glob = Glob::of(wish.name.as_deref())?;
     let wanted = |entry: &Entry<'_>| glob.as_ref().is_none_or(|glob| glob.fits(entry.name()));
     let (mut faults, mut sheet) = (Faults::default(), Sheet::default());
-    let (mut looked_at, mut binary, mut total, mut told, mut more) = (0_u64, 0_u64, 0_u64, 0_u64, false);
+    let (mut looked_at, mut binary, mut total, mut more) = (0_u64, 0_u64, 0_u64, false);
+    // Of one file that is named its own number is the answer.
+    let mut alone = false;
     let mut with: Vec<PathBuf> = Vec::new();
     let mut matches: Vec<Value> = Vec::new();
     let tally = files(&site.reach, paths, &site.stop, &wanted, &mut faults, &mut |looked, faults| {
@@ -96,10 +101,10 @@ fn in_files(site: &Site, wish: &Wish, pattern: &Regex, paths: &[String]) -> Resu
             return Ok(());
         }
         let path = shown_path(looked.path);
-        // As with `grep -c`: of a file that is named also that it has none.
-        if wish.count && (lines.count > 0 || looked.named) {
+        alone = looked.named && paths.len() == 1;
+        // As with `grep -c`: of a file that is named also that it has none, unless that would be most of the answer.
+        if wish.count && (lines.count > 0 || (looked.named && paths.len() <= NONE_IN_MAX)) {
             sheet.line(format!("{} in {path}", counted(lines.count, "line")));
-            told += 1;
         }
         if lines.count > 0 && !wish.count {
             lines.shown.iter().for_each(|(at, line)| sheet.line(format!("{path}:{at}: {line}")));
@@ -120,13 +125,13 @@ fn in_files(site: &Site, wish: &Wish, pattern: &Regex, paths: &[String]) -> Resu
         Ok(())
     })?;
     let remarks = faults.remarks(looked_at + tally.seen)?;
-    if wish.count && told != 1 {
-        let (with, all) = (grouped(with.len() as u64), counted(looked_at - binary, "file"));
-        sheet.line(format!("{} in {with} of {all}", counted(total, "line")));
-    }
     let mut sheet = sheet.end();
     if wish.count {
-        // The numbers are the answer.
+        if !alone {
+            // A remark is told however long the list is.
+            let (with, all) = (grouped(with.len() as u64), counted(looked_at - binary, "file"));
+            sheet.remark(format!("{} in {with} of {all}", counted(total, "line")));
+        }
     } else if total == 0 {
         sheet.remark(format!("no line matches in {}", counted(looked_at - binary, "file")));
     } else {
