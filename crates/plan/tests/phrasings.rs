@@ -7,7 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail by panicking")]
 
 use octollm_plan::rules::{Place, plan};
-use octollm_plan::{Instruction, PlanStep};
+use octollm_plan::{Arg, Instruction, PlanStep, ToolCall};
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -127,6 +127,36 @@ fn a_name_with_white_space_is_not_cut() {
         assert!(plan(goal, &beside).is_ok(), "{goal}: {:?}", plan(goal, &beside));
     }
     assert!(plan("read my notes.md", &here()).is_ok());
+}
+
+/// P10: a comma without a space belongs to the name where one is called so, the longest first, and parts paths
+/// otherwise.
+#[test]
+fn a_comma_belongs_to_the_name_that_lies_there() {
+    let names = ["src", "docs", "a", "b", "c.txt", "a,b", "a,b,c.txt", "x.md,y.md", "x.md", "y.md"];
+    let beside = Place { entries: names.map(str::to_owned).into(), ..here() };
+    for (goal, paths) in [
+        ("count the lines in src/a.rs,src/b.rs", vec!["src/a.rs", "src/b.rs"]),
+        ("count the lines in src/a.rs,b.txt", vec!["src/a.rs", "b.txt"]),
+        ("count the lines in src/a,b.txt", vec!["src/a,b.txt"]),
+        ("count the lines in x.md,docs/b.txt", vec!["x.md", "docs/b.txt"]),
+        ("count the lines in a,b,c.txt", vec!["a,b,c.txt"]),
+        ("count the lines in a,b", vec!["a,b"]),
+        ("count the lines in x.md,y.md", vec!["x.md,y.md"]),
+        ("count the lines in y.md,x.md", vec!["y.md", "x.md"]),
+        ("count the lines in c.txt,a,b", vec!["c.txt", "a,b"]),
+        ("count the lines in p,q,r.txt", vec!["p,q,r.txt"]),
+    ] {
+        let steps = plan(goal, &beside).unwrap().steps;
+        let Instruction::Tool(ToolCall::Count { paths: Some(Arg::Given(found)), .. }) = &steps[0].instruction
+        else {
+            panic!("{goal}: {steps:?}")
+        };
+        let paths: Vec<String> = paths.iter().map(|path| format!("/home/me/work/{path}")).collect();
+        assert_eq!(found, &paths, "{goal}");
+    }
+    let listed = plan("list src/a,docs/b", &beside);
+    assert!(listed.as_ref().is_ok_and(|plan| plan.steps.len() == 2), "{listed:?}");
 }
 
 /// P10: what lies in the folder is known by its bare name, and nothing else is.

@@ -63,31 +63,63 @@ pub fn plan(goal: &str, place: &Place) -> Result<Plan, NotUnderstood> {
     build::plan(&clauses, place)
 }
 
-/// `a,b.txt` without a space is one name where it lies, or where its first part is none: `a.txt,b.txt` are two.
+/// A name of more parts than this stands in quotes.
+const MAX_PARTS: usize = 8;
+
+/// `a,b.txt` without a space is one name where it lies, or where no file ends before the comma: `a.txt,b.txt` are
+/// two.
 fn with_commas(tokens: Vec<token::Token>, place: &Place) -> Vec<token::Token> {
     let mut joined: Vec<token::Token> = Vec::with_capacity(tokens.len());
-    for token in tokens {
-        if let [.., first, comma] = joined.as_slice()
-            && [first, &token].iter().all(|part| part.kind == token::Kind::Word)
-            && comma.kind == token::Kind::Comma
-            && first.end == comma.start
-            && comma.end == token.start
-        {
-            let text = format!("{},{}", first.text, token.text);
-            let name = first.text.rsplit('/').next().unwrap_or_default();
-            let is_none = !name.is_empty() && !name.contains('.') && !place.knows(&first.text);
-            if place.knows(&text) || (is_none && !first.text.starts_with('-') && named::is_bare_file(&token))
-            {
-                let lower = text.to_ascii_lowercase();
-                let whole = token::Token { text, lower, start: first.start, ..token };
-                joined.truncate(joined.len() - 2);
-                joined.push(whole);
-                continue;
+    let mut left = tokens.as_slice();
+    while let [first, behind @ ..] = left {
+        match longest_name(left, place) {
+            Some((name, taken)) => {
+                joined.push(name);
+                left = left.get(taken..).unwrap_or_default();
+            }
+            None => {
+                joined.push(first.clone());
+                left = behind;
             }
         }
-        joined.push(token);
     }
     joined
+}
+
+/// The name with commas that the tokens begin with, and how many of them it takes. What is known to lie here goes
+/// before what looks like one name, and the longer before the shorter.
+fn longest_name(tokens: &[token::Token], place: &Place) -> Option<(token::Token, usize)> {
+    let first = tokens.first().filter(|token| token.kind == token::Kind::Word)?;
+    let mut runs: Vec<(token::Token, usize)> = Vec::new();
+    let (mut name, mut last) = (first.clone(), first);
+    // With a slash behind the comma a path of its own begins there.
+    for pair in tokens.get(1..)?.chunks_exact(2).take(MAX_PARTS - 1) {
+        let [comma, part] = pair else { break };
+        let glued = last.end == comma.start && comma.end == part.start;
+        let is_part = comma.kind == token::Kind::Comma && part.kind == token::Kind::Word;
+        if !glued || !is_part || part.text.contains('/') {
+            break;
+        }
+        let text = format!("{},{}", name.text, part.text);
+        let lower = text.to_ascii_lowercase();
+        name = token::Token { text, lower, end: part.end, ..name };
+        last = part;
+        runs.push((name.clone(), 2 * runs.len() + 3));
+    }
+    let lies = |name: &str| place.cwd.is_some() && place.entries.contains(name);
+    let is_none = |part: &str| {
+        let name = part.rsplit('/').next().unwrap_or_default();
+        !name.is_empty() && !name.contains('.') && !lies(part)
+    };
+    let looks = |taken: usize| {
+        let mut parts = tokens.get(..taken).unwrap_or_default().iter().step_by(2);
+        !first.text.starts_with('-')
+            && parts.next_back().is_some_and(named::is_bare_file)
+            && parts.all(|part| is_none(&part.text))
+    };
+    let known = runs.iter().rposition(|(name, _)| lies(&name.text));
+    let at = known.or_else(|| runs.iter().rposition(|(_, taken)| looks(*taken)))?;
+    Some(runs.swap_remove(at))
 }
 
 /// Where `my notes.md` lies, "read my notes.md" is not taken to speak of `notes.md`: a name with white space
