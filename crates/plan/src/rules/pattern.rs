@@ -8,6 +8,9 @@ const NO_CLASS: &str =
 const NOTHING_TO_REPEAT: &str =
     "it repeats what is not there: put a backslash before the sign, or say \"run `grep -F …`\"";
 const BACK: &str = "it points back to what it has found (\\1), which is not known here: say \"run `grep …`\"";
+const BUFFER: &str = "it asks for the beginning or the end of all of the text (\\` or \\'), and lines are looked at one by \
+                      one: write ^ or $";
+const NO_INTERVAL: &str = "what stands in its braces is no number of times: say \"run `grep …`\"";
 const OTHER_ESCAPE: &str = "it has a backslash before a letter that means nothing to grep: say \"run `grep -P …`\", or \
                             write [0-9] for \\d, or say \"find the lines matching the regex '…' in …\"";
 const OTHER_REPEAT: &str =
@@ -32,22 +35,94 @@ const NAMED: &[(&str, &str)] = &[
     ("cntrl", r"\p{Cc}"),
 ];
 
+/// What a pattern has come to where the next sign stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    /// The pattern or a branch of it begins here.
+    Opening,
+    /// The edge of a line or a word, of which there is no second.
+    Anchored,
+    /// Something that may be repeated.
+    Atom,
+    /// Something that is repeated.
+    Repeated,
+}
+
+/// The pattern as it grows.
+struct Regex {
+    text: String,
+    behind: Behind,
+}
+
+impl Regex {
+    fn new() -> Regex {
+        Regex { text: String::new(), behind: Behind::Opening }
+    }
+
+    fn push(&mut self, text: &str, behind: Behind) {
+        self.text.push_str(text);
+        self.behind = behind;
+    }
+
+    /// A character that stands for itself. One that means nothing to the `regex` crate needs no backslash.
+    fn literal(&mut self, c: char) {
+        let means =
+            matches!(c, '\\' | '.' | '[' | ']' | '*' | '^' | '$' | '+' | '?' | '(' | ')' | '{' | '}' | '|');
+        self.push(&if means { format!("\\{c}") } else { c.to_string() }, Behind::Atom);
+    }
+
+    /// `^` where it means the beginning of the line.
+    fn anchor(&mut self) {
+        let opens = self.behind == Behind::Opening;
+        self.push("^", if opens { Behind::Anchored } else { Behind::Atom });
+    }
+
+    /// Whether there is nothing yet that could be repeated.
+    fn begins(&self) -> bool {
+        matches!(self.behind, Behind::Opening | Behind::Anchored)
+    }
+
+    /// `*`, `+`, `?` or an interval.
+    fn repeat(&mut self, sign: &str) -> Result<(), &'static str> {
+        if self.begins() {
+            return Err(NOTHING_TO_REPEAT);
+        }
+        // A `?` behind another repetition would ask for the shortest match.
+        let stacked = self.behind == Behind::Repeated && sign == "?";
+        self.push(if stacked { "{0,1}" } else { sign }, Behind::Repeated);
+        Ok(())
+    }
+}
+
 /// An extended regular expression.
 pub(super) fn extended(pattern: &str) -> Result<String, &'static str> {
-    let (mut regex, mut rest) = (String::new(), pattern);
+    let (mut regex, mut rest) = (Regex::new(), pattern);
     while let Some(c) = rest.chars().next() {
         rest = &rest[c.len_utf8()..];
         match c {
             '\\' => rest = escape(rest, &mut regex, &|c| r"|+?(){}".contains(c))?,
             '[' => rest = class(rest, &mut regex)?,
-            '*' | '+' | '?' | '{' if begins(&regex) => return Err(NOTHING_TO_REPEAT),
+            '*' => regex.repeat("*")?,
+            '+' => regex.repeat("+")?,
+            '?' => regex.repeat("?")?,
+            '{' => match interval(rest, "}") {
+                Some((sign, behind)) => {
+                    regex.repeat(&sign?)?;
+                    rest = behind;
+                }
+                None => regex.literal('{'),
+            },
             '(' if rest.starts_with('?') => return Err(OTHER_GROUP),
-            '{' if rest.starts_with(',') => return Err(OTHER_REPEAT),
-            ']' => regex.push_str(r"\]"),
-            other => regex.push(other),
+            '(' => regex.push("(", Behind::Opening),
+            '|' => regex.push("|", Behind::Opening),
+            '^' => regex.anchor(),
+            '.' => regex.push(".", Behind::Atom),
+            '$' => regex.push("$", Behind::Atom),
+            ')' => regex.push(")", Behind::Atom),
+            plain => regex.literal(plain),
         }
     }
-    Ok(regex)
+    Ok(regex.text)
 }
 
 /// A basic regular expression, and whether it is more than a plain text.
@@ -55,56 +130,79 @@ pub(super) fn basic(pattern: &str) -> Result<(String, bool), &'static str> {
     if !pattern.contains(['.', '[', '*', '^', '$', '\\']) {
         return Ok((pattern.to_owned(), false));
     }
-    let (mut regex, mut rest) = (String::new(), pattern);
+    let (mut regex, mut rest) = (Regex::new(), pattern);
     while let Some(c) = rest.chars().next() {
         rest = &rest[c.len_utf8()..];
         match c {
-            '\\' if rest.starts_with(['|', '+', '?', '(', ')', '{', '}']) => {
-                // What repeats needs something before it.
-                if rest.starts_with(['+', '?', '{']) && begins(&regex) {
-                    return Err(NOTHING_TO_REPEAT);
+            '\\' => match rest.chars().next() {
+                Some('{') => {
+                    let (sign, behind) = interval(&rest[1..], r"\}").ok_or(NO_INTERVAL)?;
+                    regex.repeat(&sign?)?;
+                    rest = behind;
                 }
-                if rest.starts_with("{,") {
-                    return Err(OTHER_REPEAT);
+                Some(sign @ ('|' | '+' | '?' | '(' | ')' | '}')) => {
+                    rest = &rest[1..];
+                    match sign {
+                        '|' => regex.push("|", Behind::Opening),
+                        '(' => regex.push("(", Behind::Opening),
+                        ')' => regex.push(")", Behind::Atom),
+                        '+' => regex.repeat("+")?,
+                        '?' => regex.repeat("?")?,
+                        other => regex.literal(other),
+                    }
                 }
-                regex.push_str(&rest[..1]);
-                rest = &rest[1..];
-            }
-            '\\' => rest = escape(rest, &mut regex, &|_| false)?,
+                _ => rest = escape(rest, &mut regex, &|_| false)?,
+            },
             '[' => rest = class(rest, &mut regex)?,
-            '^' if opens(&regex) => regex.push('^'),
-            '$' if rest.is_empty() || rest.starts_with("\\|") || rest.starts_with("\\)") => regex.push('$'),
-            '*' if !begins(&regex) => regex.push('*'),
-            '.' => regex.push('.'),
-            '^' | '$' | '*' | '+' | '?' | '(' | ')' | '{' | '}' | '|' | ']' => {
-                regex.push('\\');
-                regex.push(c);
+            '^' if regex.behind == Behind::Opening => regex.anchor(),
+            '$' if rest.is_empty() || rest.starts_with("\\|") || rest.starts_with("\\)") => {
+                regex.push("$", Behind::Atom);
             }
-            plain => regex.push(plain),
+            '*' if !regex.begins() => regex.repeat("*")?,
+            '.' => regex.push(".", Behind::Atom),
+            plain => regex.literal(plain),
         }
     }
-    Ok((regex, true))
+    Ok((regex.text, true))
+}
+
+/// What is written in braces that have been opened, with what is behind them; none where it is no number of times.
+fn interval<'p>(rest: &'p str, closes: &str) -> Option<(Result<String, &'static str>, &'p str)> {
+    let (times, behind) = rest.split_once(closes)?;
+    let (least, most) = times.split_once(',').unwrap_or((times, times));
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    if !times.bytes().all(|b| b.is_ascii_digit() || b == b',') {
+        return None;
+    }
+    let sign = match (least.is_empty(), digits(most)) {
+        (false, true) => Ok(format!("{{{times}}}")),
+        (true, true) if !times.is_empty() => Err(OTHER_REPEAT),
+        (_, _) => Err(NO_INTERVAL),
+    };
+    Some((sign, behind))
 }
 
 /// What stands behind a backslash that makes no operator; what is behind it. `stands` says which other signs are
 /// taken as they stand.
 fn escape<'p>(
     rest: &'p str,
-    regex: &mut String,
+    regex: &mut Regex,
     stands: &dyn Fn(char) -> bool,
 ) -> Result<&'p str, &'static str> {
     let escaped = rest.chars().next().ok_or("it ends with a backslash")?;
     match escaped {
-        'b' | 'B' | 'w' | 'W' => regex.extend(['\\', escaped]),
-        '<' => regex.push_str(r"\b{start}"),
-        '>' => regex.push_str(r"\b{end}"),
-        's' => regex.push_str(&format!("[{SPACE}]")),
-        'S' => regex.push_str(&format!("[^{SPACE}]")),
+        'b' | 'B' => regex.push(&format!("\\{escaped}"), Behind::Anchored),
+        '<' => regex.push(r"\b{start}", Behind::Anchored),
+        '>' => regex.push(r"\b{end}", Behind::Anchored),
+        'w' | 'W' => regex.push(&format!("\\{escaped}"), Behind::Atom),
+        's' => regex.push(&format!("[{SPACE}]"), Behind::Atom),
+        'S' => regex.push(&format!("[^{SPACE}]"), Behind::Atom),
+        '`' | '\'' => return Err(BUFFER),
         '1'..='9' => return Err(BACK),
-        '.' | '[' | ']' | '*' | '^' | '$' | '\\' => regex.extend(['\\', escaped]),
-        other if stands(other) => regex.extend(['\\', escaped]),
-        '/' | '-' | '"' | '\'' | ',' | ':' | '=' | '@' | '#' | '%' | ' ' | '&' | '~' | '!' | ';' | '_' => {
-            regex.push_str(&regex_literal(escaped));
+        '.' | '[' | ']' | '*' | '^' | '$' | '\\' => regex.literal(escaped),
+        other if stands(other) => regex.literal(other),
+        '/' | '-' | '"' | ',' | ':' | '=' | '@' | '#' | '%' | ' ' | '&' | '~' | '!' | ';' | '_' => {
+            regex.literal(escaped);
         }
         _ => return Err(OTHER_ESCAPE),
     }
@@ -112,7 +210,7 @@ fn escape<'p>(
 }
 
 /// A class whose `[` has been read; what is behind it.
-fn class<'p>(rest: &'p str, regex: &mut String) -> Result<&'p str, &'static str> {
+fn class<'p>(rest: &'p str, regex: &mut Regex) -> Result<&'p str, &'static str> {
     let mut ahead = rest.strip_prefix('^').unwrap_or(rest);
     let mut items = String::new();
     let mut first = true;
@@ -148,9 +246,8 @@ fn class<'p>(rest: &'p str, regex: &mut String) -> Result<&'p str, &'static str>
             ahead = &ahead[1 + last.len_utf8()..];
         }
     }
-    regex.push_str(if rest.starts_with('^') { "[^" } else { "[" });
-    regex.push_str(&items);
-    regex.push(']');
+    let opening = if rest.starts_with('^') { "[^" } else { "[" };
+    regex.push(&format!("{opening}{items}]"), Behind::Atom);
     Ok(ahead)
 }
 
@@ -165,17 +262,6 @@ fn regex_literal(c: char) -> String {
         return format!("\\{c}");
     }
     c.to_string()
-}
-
-/// Whether a pattern or a branch of it begins here.
-fn opens(regex: &str) -> bool {
-    let escaped = regex.ends_with(r"\(") || regex.ends_with(r"\|");
-    regex.is_empty() || (regex.ends_with(['(', '|']) && !escaped)
-}
-
-/// Whether nothing stands yet in a pattern or a branch of it that could be repeated.
-fn begins(regex: &str) -> bool {
-    opens(regex) || regex.strip_suffix('^').is_some_and(opens)
 }
 
 #[cfg(test)]
@@ -208,6 +294,14 @@ mod tests {
             ("[+--]", Ok((r"[\+-\-]", true))),
             ("[a&&b]", Ok((r"[a\&\&b]", true))),
             (r"a\{,3\}", Err(OTHER_REPEAT)),
+            (r"a\{x", Err(NO_INTERVAL)),
+            (r"a\}", Ok((r"a\}", true))),
+            (r"a*\?", Ok(("a*{0,1}", true))),
+            (r"a\+\?", Ok(("a+{0,1}", true))),
+            (r"a\{2\}\?", Ok(("a{2}{0,1}", true))),
+            (r"\\\(*a\)", Ok((r"\\(\*a)", true))),
+            (r"a\'", Err(BUFFER)),
+            (r"\`a", Err(BUFFER)),
         ];
         for (pattern, meant) in cases {
             let meant = meant.map(|(text, regex)| (text.to_owned(), regex));
@@ -220,7 +314,18 @@ mod tests {
         assert_eq!(extended("^(a|b)+[0-9]{2}$").as_deref(), Ok("^(a|b)+[0-9]{2}$"));
         assert_eq!(extended(r"\w+\.[[:alpha:]_]").as_deref(), Ok(r"\w+\.[\p{Alphabetic}_]"));
         assert_eq!(extended(r"a\|b").as_deref(), Ok(r"a\|b"));
-        for pattern in ["(?i)a", r"\d", "a{,3}", "*a", "(*a)", r"(a)\1", "[a"] {
+        assert_eq!(extended("xa+?y").as_deref(), Ok("xa+{0,1}y"));
+        assert_eq!(extended("a{2}?b??").as_deref(), Ok("a{2}{0,1}b?{0,1}"));
+        assert_eq!(extended("(a+)?").as_deref(), Ok("(a+)?"));
+        for (pattern, meant) in
+            [("a{x", r"a\{x"), ("a{1", r"a\{1"), ("a{1,x}", r"a\{1,x\}"), ("{y}|{", r"\{y\}|\{")]
+        {
+            assert_eq!(extended(pattern).as_deref(), Ok(meant), "{pattern}");
+        }
+        assert_eq!(extended(r"a\'"), Err(BUFFER));
+        for pattern in
+            ["(?i)a", "{1}", r"\b{2}", "a{}", "a{1,2,3}", r"\d", "a{,3}", "*a", "(*a)", r"(a)\1", "[a"]
+        {
             assert!(extended(pattern).is_err(), "{pattern}");
         }
     }
