@@ -89,6 +89,10 @@ fn order_writers(plan: &mut Plan) {
     }
 }
 
+/// What several steps find has no sum.
+const ONE_FOLDER: &str =
+    "with conditions, what lies in several folders is not counted at once: ask for each folder";
+
 struct Build<'p> {
     place: &'p Place,
     plan: Plan,
@@ -289,6 +293,9 @@ impl Build<'_> {
             self.topic = Topic { files: found(step, roots), ..Topic::default() };
             return Ok(());
         }
+        if wanted == Wanted::Number && places.len() > 1 {
+            return Err(NotUnderstood::unclear(words, ONE_FOLDER));
+        }
         let mut by = Vec::new();
         let inner = Entries { containing: None, only: Some(FindKind::File), ..e.clone() };
         for path in places {
@@ -399,13 +406,16 @@ impl Build<'_> {
             self.topic = Topic::default();
             return Ok(());
         }
+        let simple = !e.is_aged() && e.size.is_none() && e.hidden != Some(false);
+        if paths.len() > 1 && !simple {
+            return Err(NotUnderstood::unclear(words, ONE_FOLDER));
+        }
         let kind = kind_of(e, Depth::Own, Use::Later, words)?;
         let what: &[CountWhat] = match kind {
             FindKind::File => &[CountWhat::Files],
             FindKind::Folder => &[CountWhat::Folders],
             FindKind::Any => &[CountWhat::Files, CountWhat::Folders],
         };
-        let simple = !e.is_aged() && e.size.is_none() && e.hidden != Some(false);
         if simple {
             let roots: BTreeSet<String> = paths.iter().cloned().collect();
             for what in what {

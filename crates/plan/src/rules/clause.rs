@@ -309,7 +309,8 @@ fn joint(c: &mut Cursor<'_>) -> Option<Joint> {
     let mut joint = None;
     loop {
         // "second line of FILE" is no second step.
-        let of_lines = c.attempt_from(|c| lines::ordinal(c).and_then(|_| c.need(lines::LINES))).is_some();
+        let ahead = |c: &mut Cursor<'_>| lines::ordinal(c).and_then(|_| c.need(lines::LINES));
+        let of_lines = c.clone().last_resort(ahead).is_some();
         if c.take(|t| matches!(t.kind, Kind::Semicolon | Kind::Stop | Kind::Newline)).is_some()
             || (!of_lines && c.accept(THEN))
         {

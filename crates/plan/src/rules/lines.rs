@@ -59,8 +59,12 @@ pub(super) fn ordinal(c: &mut Cursor<'_>) -> Option<u32> {
 /// "lines 3 to 7 of FILE", "lines 3-7 of FILE", "line 5 of FILE", "the 5th line of FILE".
 fn range(c: &mut Cursor<'_>) -> Option<Clause> {
     shows(c);
-    if let Some(nth) = c.attempt(ordinal) {
-        c.need(&["line"])?;
+    // Of "the second largest file" nothing is understood here.
+    let nth = c.last_resort(|c| {
+        let nth = ordinal(c)?;
+        c.need(&["line"]).map(|()| nth)
+    });
+    if let Some(nth) = nth {
         c.need(&["of", "from", "in"])?;
         let of = whom::files(c)?;
         return Some(Clause::Read { part: Part::Range(nth, Some(nth)), of });

@@ -1,8 +1,8 @@
 //! "Search for 'x' in FILE", "find the lines that contain 'x' in FILE", `grep x FILE`.
 //!
 //! Promises: what is looked for is a text, never a thing: "find the bug in main.rs" is no
-//! search. A bare word counts as a text only after "search for", and not when it is plural or
-//! names what one would have to understand (bugs, meaning).
+//! search. A bare word counts as a text only where a text is announced ("search for", "containing"), and not
+//! when it is plural or names what one would have to understand (bugs, meaning).
 
 use super::bare::{is_article, is_code, is_text, is_written};
 use super::clause::Clause;
@@ -303,7 +303,11 @@ fn held_in(c: &mut Cursor<'_>, said: bool) -> Option<Result<(Sought, Whom), &'st
     }
     if let Some(edge) = edge {
         let text = if sought.regex { return None } else { pattern::literal(&sought.pattern) };
-        sought.pattern = if edge == Edge::Begins { format!("^{text}") } else { format!("{text}$") };
+        sought.pattern = match edge {
+            Edge::Begins => format!("^{text}"),
+            // The carriage return of a file from Windows is part of its line end.
+            Edge::Ends => format!(r"{text}\r?$"),
+        };
         sought.regex = true;
     }
     Some(Ok((sought, of)))
@@ -390,8 +394,7 @@ pub(super) fn containing(c: &mut Cursor<'_>) -> Option<Result<Sought, &'static s
     }
     let told = c.clone().choose(TEXT).is_some();
     let mut sought = marked(c).or_else(|| match held {
-        Holding::Word => bare(c, is_text),
-        Holding::Text => bare(c, is_text),
+        Holding::Text | Holding::Word => bare(c, is_text),
         Holding::Pattern | Holding::Either => None,
     })?;
     if c.accept(&[
