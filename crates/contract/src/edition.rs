@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// | edition | what it brought |
 /// |---|---|
 /// | 1 | what is written without a word about editions |
-/// | 2 | `find` may leave hidden entries out (`hidden: false`) and fail where nothing fits (`required`), it and `list` tell `details`, a name may be one of several (`{"one_of": "*.{py,rs}"}`), `count` counts line ends (`line_ends`) |
+/// | 2 | `find` may leave hidden entries out (`hidden: false`), fail where nothing fits (`required`), find the folder `itself` and nothing where there is none (`if_there`), it and `search` tell a number alone (`count`), it and `list` tell `details`, `read_file` begins at a line (`from_line`), a name may be one of several (`{"one_of": "*.{py,rs}"}`), `count` counts line ends (`line_ends`) |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "u32", from = "u32")]
 pub enum Edition {

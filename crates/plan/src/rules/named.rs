@@ -189,7 +189,7 @@ pub(super) fn is_certain(text: &str) -> bool {
 /// A word that is more likely the goal's own than the name of what lies in the folder.
 pub(super) fn is_grammar(token: &Token) -> bool {
     let word = token.lower.as_str();
-    let letter = word.len() < 2 && matches!(word, "a" | "i" | "" | "&" | "-");
+    let letter = matches!(word, "a" | "i" | "" | "&" | "-");
     letter || words::IN.contains(&word) || run::SENTENCE.contains(&word) || whom::is_earlier(word)
 }
 

@@ -98,10 +98,11 @@ const KINDS: &[Kind] = &[
     Kind {
         title: "Search in text",
         says: "Shows the lines that hold a text; in a folder, those of all files below it. The text stands in quotes or after \"the \
-               word\"; a single plain word may stand bare after \"search for\" and \"mention\", one that is written as in a program \
-               (`TODO`, `max_retries`) also after \"containing\". Of a long line the part around the match is shown. The pattern of \
+               word\"; a single plain word may stand bare after \"search for\" and, of files, after \"mention\", \"containing\" and \
+               the like; elsewhere only one that is written as in a program (`TODO`, `max_retries`). Of a long line the part around the match is shown. The pattern of \
                `grep` is a basic regular expression, with `-E` an extended one, and means what it means there, with \
-               `\\b`, `\\<`, `\\>`, `\\w`, `\\s`, `[[:alpha:]]` and the like; what points back (`\\1`) is refused.",
+               `\\b`, `\\<`, `\\>`, `\\w`, `\\s`, `[[:alpha:]]` and the like; what points back (`\\1`) is refused. A line that \
+               \"ends with\" a text may have a carriage return behind it, as in files from Windows.",
         begins: &[search::SEARCH],
         examples: &[
             "search for 'timeout' in /var/log/syslog ignoring case",
@@ -250,7 +251,10 @@ fn calls(goal: &str, here: &Place) -> Vec<String> {
 
 fn conditions(page: &mut String) {
     page.push_str("\n## Conditions on files and folders\n\n");
-    page.push_str("Each kind at most once, a size once for each end. A length of time counts back from the start of the step; a file's age is that of its last change.\n\n");
+    page.push_str(
+        "Each kind at most once, a size once for each end. A length of time counts back from the start of the step; a \
+         file's age is that of its last change.\n\n",
+    );
     row(page, "Nouns", entries::NOUNS);
     row(page, "Kinds, by the ending of the name", kinds::KINDS);
     row(page, "Names", conditions::NAMES);
