@@ -12,6 +12,7 @@ mod key;
 mod key_ring;
 mod policy;
 mod policy_ask;
+mod revocation;
 mod scope;
 mod step_token;
 
@@ -20,5 +21,6 @@ pub use key::{ApiKey, InvalidKey, KeyRecord, Verifier};
 pub use key_ring::{KeyRing, RingKey};
 pub use policy::{Approval, BeyondPolicy, Policy};
 pub use policy_ask::{InvalidPolicy, PolicyAsk};
+pub use revocation::{HOME_TENANT, Revocation};
 pub use scope::{Role, Scope, TenantScope};
 pub use step_token::{InvalidToken, SigningKey, StepClaims, StepToken, VerifyingKey};

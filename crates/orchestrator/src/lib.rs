@@ -25,8 +25,8 @@ mod view;
 mod workers;
 
 pub use app::{
-    App, Caller, CreatedKey, HOME_TENANT, KeyError, NewKey, NotReady, ParsePlaceError, Parts, ReadError,
-    RingKeeper, Settings, SteerError, SubmitError, UsageAsk, UsageError, UsagePlace, WholeResult,
+    App, Caller, CreatedKey, KeyError, NewKey, NotReady, ParsePlaceError, Parts, ReadError, RingKeeper,
+    Settings, SteerError, SubmitError, UsageAsk, UsageError, UsagePlace, WholeResult,
 };
 pub use leases::LocalLeases;
 pub use retention::{Retention, RetentionSettings};

@@ -30,7 +30,7 @@ pub use time::{Clock, Entropy, OsEntropy, SystemClock};
 pub use usage::{Counted, DayLine, DayListing, FIGURES_KEPT, Period, Sums};
 
 use async_trait::async_trait;
-use octollm_access::{KeyRecord, RingKey, TenantScope};
+use octollm_access::{KeyRecord, Revocation, RingKey, TenantScope};
 use octollm_contract::{
     ArmName, CallId, ContentHash, Document, Edition, IdempotencyKey, KeyId, LeaseToken, Millis, Priority,
     SessionId, StepId, TaskId, TenantId, Timestamp, WorkerId, api::TaskStatus,
@@ -255,8 +255,14 @@ pub trait Keys: Send + Sync + 'static {
     /// All keys in `scope`, by the time they were made.
     async fn keys(&self, scope: &TenantScope) -> Result<Vec<KeyRecord>, StoreError>;
 
-    /// Revokes a key for ever; `false` when there is none of this id in `scope`.
-    async fn revoke_key(&self, id: &KeyId, scope: &TenantScope, at: Timestamp) -> Result<bool, StoreError>;
+    /// Revokes a key for ever, if [`Revocation::of`] lets it go. Of the last two that make all others, one stays,
+    /// whoever revokes them at once.
+    async fn revoke_key(
+        &self,
+        id: &KeyId,
+        scope: &TenantScope,
+        at: Timestamp,
+    ) -> Result<Revocation, StoreError>;
 
     /// The keys that step tokens are signed with, by when they begin to sign.
     async fn ring(&self) -> Result<Vec<RingKey>, StoreError>;

@@ -29,7 +29,7 @@ use crate::{
 };
 use entry::Entry;
 use figures::FiguresByDay;
-use octollm_access::{KeyRecord, RingKey, TenantScope};
+use octollm_access::{KeyRecord, Revocation, RingKey, TenantScope};
 use octollm_contract::{
     ArmName, ContentHash, Document, IdempotencyKey, KeyId, LeaseToken, SessionId, StepId, TaskId, TenantId,
     Timestamp,
@@ -436,10 +436,14 @@ impl Memory {
     }
 
     /// See [`crate::Keys::revoke_key`]. The first revocation's moment stays.
-    pub fn revoke_key(&mut self, id: &KeyId, scope: &TenantScope, at: Timestamp) -> bool {
-        let Some(key) = self.keys.get_mut(id).filter(|key| scope.allows(&key.tenant)) else { return false };
-        key.revoked_at.get_or_insert(at);
-        true
+    pub fn revoke_key(&mut self, id: &KeyId, scope: &TenantScope, at: Timestamp) -> Revocation {
+        let revocation = Revocation::of(id, scope, &self.keys(&TenantScope::System));
+        if revocation == Revocation::Revoked
+            && let Some(key) = self.keys.get_mut(id)
+        {
+            key.revoked_at.get_or_insert(at);
+        }
+        revocation
     }
 
     /// See [`crate::Keys::ring`].

@@ -1,7 +1,6 @@
 //! On whose behalf something is asked.
 
-use super::keys::HOME_TENANT;
-use octollm_access::{KeyRecord, Policy, Role, Scope, TenantScope};
+use octollm_access::{HOME_TENANT, KeyRecord, Policy, Role, Scope, TenantScope};
 use octollm_contract::{KeyId, TenantId};
 use std::{collections::BTreeSet, sync::Arc};
 

@@ -6,7 +6,9 @@
 //! theirs), and see and revoke all keys.
 
 use super::{App, Caller, caller::scopes_in};
-use octollm_access::{ApiKey, Capability, KeyRecord, Policy, Role, Scope, TenantScope, Verifier};
+use octollm_access::{
+    ApiKey, Capability, HOME_TENANT, KeyRecord, Policy, Revocation, Role, Scope, TenantScope, Verifier,
+};
 use octollm_contract::{KeyId, TenantId};
 use octollm_store::StoreError;
 use std::{
@@ -16,8 +18,6 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// The operator's own tenant.
-pub const HOME_TENANT: &str = "default";
 /// How long a key that was read is believed; in this process a revocation counts at once.
 const BELIEVED: Duration = Duration::from_secs(1);
 /// Keys that are remembered at once.
@@ -79,7 +79,7 @@ pub enum KeyError {
     NotFound,
     /// Make another one first.
     #[error(
-        "it is the last admin key of the tenant {HOME_TENANT} that manages keys; nobody could make another one. Make it first"
+        "it is the last admin key of the tenant {HOME_TENANT} with all scopes; nobody could make another one. Make it first"
     )]
     LastAdmin,
     /// The store failed.
@@ -92,8 +92,6 @@ pub enum KeyError {
 pub(super) struct Cache {
     read: Mutex<BTreeMap<KeyId, (Known, Instant)>>,
     lent: Mutex<BTreeMap<KeyId, Known>>,
-    /// Two who revoke each other's key do so one after the other.
-    revoking: tokio::sync::Mutex<()>,
 }
 
 /// What it takes to admit a key.
@@ -239,23 +237,13 @@ impl App {
     /// Revokes a key for ever; from now on it opens nothing here, and nowhere after a second. The last one that
     /// can make all others stays.
     pub async fn revoke_key(&self, caller: &Caller, id: &KeyId) -> Result<(), KeyError> {
-        let makes_all = |key: &KeyRecord| {
-            key.revoked_at.is_none()
-                && key.role == Role::Admin
-                && key.tenant.as_str() == HOME_TENANT
-                && key.scopes.contains(&Scope::KeysManage)
-        };
-        let _one_at_a_time = self.key_cache.revoking.lock().await;
-        let keys = self.parts.store.keys(&keys_of(caller)).await?;
-        let mut makers = keys.iter().filter(|key| makes_all(key));
-        if let (Some(last), None) = (makers.next(), makers.next())
-            && last.id == *id
-        {
-            return Err(KeyError::LastAdmin);
-        }
-        let revoked = self.parts.store.revoke_key(id, &keys_of(caller), self.now()).await?;
+        let revocation = self.parts.store.revoke_key(id, &keys_of(caller), self.now()).await?;
         lock(&self.key_cache.read).remove(id);
-        if revoked { Ok(()) } else { Err(KeyError::NotFound) }
+        match revocation {
+            Revocation::Revoked => Ok(()),
+            Revocation::NotFound => Err(KeyError::NotFound),
+            Revocation::LastMaker => Err(KeyError::LastAdmin),
+        }
     }
 
     fn drawn(&self, maker: &Caller, new: NewKey) -> Result<(KeyRecord, ApiKey), KeyError> {

@@ -12,7 +12,7 @@ mod submit;
 mod usage;
 
 pub use caller::Caller;
-pub use keys::{CreatedKey, HOME_TENANT, KeyError, NewKey};
+pub use keys::{CreatedKey, KeyError, NewKey};
 pub use read::{ReadError, WholeResult};
 pub(crate) use ring::NotOpened;
 pub use ring::RingKeeper;

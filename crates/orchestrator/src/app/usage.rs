@@ -3,8 +3,8 @@
 //! A key sees its own tenant. An admin or an operator of the home tenant, which runs the system, sees
 //! all; an operator only what is summed over all of them.
 
-use super::{App, Caller, keys::HOME_TENANT};
-use octollm_access::TenantScope;
+use super::{App, Caller};
+use octollm_access::{HOME_TENANT, TenantScope};
 use octollm_contract::{
     ArmName, Cost, Day, Millis, TenantId,
     api::{ArmUsage, ArmsUsage, CallsSettled, TasksEnded, UsageDay, UsagePage},

@@ -52,8 +52,8 @@ pub(super) async fn list(
     Ok(Answer(KeyList { keys: keys.into_iter().map(view).collect() }))
 }
 
-/// Revoke a key for ever. It opens nothing within a second. The last admin key of the tenant `default` that
-/// manages keys is kept (409): nobody could make another one.
+/// Revoke a key for ever. It opens nothing within a second. The last admin key of the tenant `default` with
+/// all scopes is kept (409): nobody could make another one.
 #[utoipa::path(
     delete, path = "/api/v1/keys/{id}", tag = "keys",
     params(("id" = KeyId, Path)),

@@ -1,7 +1,7 @@
 //! Keys over HTTP: made, shown once, revoked at once; none grants more than its maker has.
 
 use crate::harness::{Octo, ask, wish, within};
-use octollm_access::{Policy, PolicyAsk, Role};
+use octollm_access::{Policy, PolicyAsk, Role, Scope};
 use octollm_client::{
     Completion, Leases as _,
     http::{Client, ClientError},
@@ -45,6 +45,11 @@ async fn the_last_admin_key_stays() {
     let admin = octo.client(&octo.admin);
     assert_eq!(kind(admin.revoke_key(octo.admin.id()).await), ProblemKind::Conflict);
     assert!(admin.keys().await.is_ok(), "it still opens");
+    // A key that manages keys and no more could give nobody the rest.
+    let narrow = KeyAsk { scopes: Some([Scope::KeysManage].into()), ..of(Role::Admin) };
+    let narrow = admin.create_key(&narrow).await.unwrap().key;
+    let narrow = Client::new(&octo.base(), narrow.parse().unwrap()).unwrap();
+    assert_eq!(kind(narrow.revoke_key(octo.admin.id()).await), ProblemKind::Conflict);
     let new = NewKey { role: Role::Admin, tenant: None, scopes: None, policy: None, label: String::new() };
     let second = octo.app.create_key(&Caller::local(Policy::default()), new).await.unwrap().key;
     admin.revoke_key(octo.admin.id()).await.unwrap();

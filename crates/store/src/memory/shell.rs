@@ -7,7 +7,7 @@ use crate::{
     Swept, TaskLine, TaskReads, TaskRecord, Tasks, Wanted,
 };
 use async_trait::async_trait;
-use octollm_access::{KeyRecord, RingKey, TenantScope};
+use octollm_access::{KeyRecord, Revocation, RingKey, TenantScope};
 use octollm_contract::{
     ArmName, ContentHash, Document, Edition, IdempotencyKey, KeyId, LeaseToken, SessionId, StepId, TaskId,
     TenantId, Timestamp,
@@ -276,7 +276,12 @@ impl Keys for MemoryStore {
         Ok(self.memory().keys(scope))
     }
 
-    async fn revoke_key(&self, id: &KeyId, scope: &TenantScope, at: Timestamp) -> Result<bool, StoreError> {
+    async fn revoke_key(
+        &self,
+        id: &KeyId,
+        scope: &TenantScope,
+        at: Timestamp,
+    ) -> Result<Revocation, StoreError> {
         Ok(self.memory().revoke_key(id, scope, at))
     }
 

@@ -6,8 +6,8 @@ use super::{
     rows,
     upkeep::done,
 };
-use crate::columns::{scopes_text, word};
-use octollm_access::{KeyRecord, RingKey, TenantScope};
+use crate::columns::scopes_text;
+use octollm_access::{HOME_TENANT, KeyRecord, Revocation, RingKey, Role, TenantScope};
 use octollm_contract::{KeyId, Timestamp};
 use std::sync::Arc;
 
@@ -70,21 +70,24 @@ pub(super) async fn revoke(
     id: &KeyId,
     scope: &TenantScope,
     at: Timestamp,
-) -> Result<bool, Fault> {
+) -> Result<Revocation, Fault> {
     let (client, sql) = (&link.client, &link.sql);
     let (_, found) = tokio::try_join!(
         biased;
         client.batch_execute("BEGIN"),
-        async { client.query_opt(&sql.lock_key, &[&id.as_str()]).await },
+        async {
+            let asked = (id.as_str(), HOME_TENANT, Role::Admin.as_str());
+            client.query(&sql.lock_key_and_admins, &[&asked.0, &asked.1, &asked.2]).await
+        },
     )
     .map_err(Fault::before)?;
-    let owner = found.map(|row| Ok::<_, Fault>(word("tenant", rows::get(&row, 0)?)?)).transpose()?;
-    let allowed = owner.is_some_and(|tenant| scope.allows(&tenant));
-    if allowed {
+    let keys = found.iter().map(rows::read_key).collect::<Result<Vec<_>, _>>()?;
+    let revocation = Revocation::of(id, scope, &keys);
+    if revocation == Revocation::Revoked {
         // The first revocation stands.
         client.execute(&sql.revoke_key, &[&id.as_str(), &at.as_millis()]).await.map_err(Fault::before)?;
     }
     client.batch_execute("COMMIT").await.map_err(|error| Fault::of(error, Stage::Commit))?;
     link.confirmed()?;
-    Ok(allowed)
+    Ok(revocation)
 }

@@ -56,7 +56,7 @@ use fault::Fault;
 use futures_util::FutureExt as _;
 use lane::{Lane, Shared};
 use link::{Ear, Link};
-use octollm_access::{KeyRecord, RingKey, TenantScope};
+use octollm_access::{KeyRecord, Revocation, RingKey, TenantScope};
 use octollm_contract::{Edition, KeyId, Timestamp};
 use octollm_lifecycle::Changes;
 use readers::{Pool, READERS, Readers};
@@ -253,21 +253,27 @@ impl PostgresStore {
     async fn swept(&self, chore: Chore) -> Result<Swept, StoreError> {
         match self.chore(chore).await? {
             Outcome::Swept(swept) => Ok(swept),
-            Outcome::Many(_) | Outcome::Was(_) => unreachable!("a sweep answers with what it swept"),
+            Outcome::Many(_) | Outcome::Was(_) | Outcome::Revocation(_) => {
+                unreachable!("a sweep answers with what it swept")
+            }
         }
     }
 
     async fn was(&self, chore: Chore) -> Result<bool, StoreError> {
         match self.chore(chore).await? {
             Outcome::Was(was) => Ok(was),
-            Outcome::Swept(_) | Outcome::Many(_) => unreachable!("a yes or no is answered"),
+            Outcome::Swept(_) | Outcome::Many(_) | Outcome::Revocation(_) => {
+                unreachable!("a yes or no is answered")
+            }
         }
     }
 
     async fn many(&self, chore: Chore) -> Result<usize, StoreError> {
         match self.chore(chore).await? {
             Outcome::Many(many) => Ok(many),
-            Outcome::Swept(_) | Outcome::Was(_) => unreachable!("a number is answered"),
+            Outcome::Swept(_) | Outcome::Was(_) | Outcome::Revocation(_) => {
+                unreachable!("a number is answered")
+            }
         }
     }
 }
@@ -390,8 +396,16 @@ impl Keys for PostgresStore {
         self.readers.read(move |link| reads::keys(link, scope.clone()).boxed()).await
     }
 
-    async fn revoke_key(&self, id: &KeyId, scope: &TenantScope, at: Timestamp) -> Result<bool, StoreError> {
-        self.was(Chore::RevokeKey { id: id.clone(), scope: scope.clone(), at }).await
+    async fn revoke_key(
+        &self,
+        id: &KeyId,
+        scope: &TenantScope,
+        at: Timestamp,
+    ) -> Result<Revocation, StoreError> {
+        match self.chore(Chore::RevokeKey { id: id.clone(), scope: scope.clone(), at }).await? {
+            Outcome::Revocation(revocation) => Ok(revocation),
+            Outcome::Swept(_) | Outcome::Many(_) | Outcome::Was(_) => unreachable!("it says what came of it"),
+        }
     }
 
     async fn ring(&self) -> Result<Vec<RingKey>, StoreError> {

@@ -253,7 +253,11 @@ statements! {
         role = excluded.role, scopes = excluded.scopes, policy = excluded.policy, label = excluded.label,
         created_at = excluded.created_at, revoked_at = excluded.revoked_at";
     any_key = "SELECT EXISTS (SELECT FROM api_key)";
-    lock_key = "SELECT tenant FROM api_key WHERE id = $1 FOR UPDATE";
+    // In the order of the keys, so that two that revoke each other's do not wait in a circle. Who waited for a key
+    // that was revoked meanwhile does not find it among the others.
+    lock_key_and_admins = "SELECT id, tenant, verifier, role, scopes, policy, label, created_at, revoked_at
+        FROM api_key WHERE id = $1 OR (tenant = $2 AND role = $3 AND revoked_at IS NULL)
+        ORDER BY id FOR UPDATE";
     revoke_key = "UPDATE api_key SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
     add_to_ring = "WITH over AS (DELETE FROM ring_key WHERE opens_until <= $4)
         INSERT INTO ring_key (seed, signs_from, opens_until) VALUES ($1, $2, $3)

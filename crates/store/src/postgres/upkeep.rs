@@ -18,7 +18,7 @@ use crate::{
     Lost, StoreError, Swept,
     columns::{OPEN_STATES, priority_number},
 };
-use octollm_access::{KeyRecord, RingKey, TenantScope};
+use octollm_access::{KeyRecord, Revocation, RingKey, TenantScope};
 use octollm_contract::{KeyId, Millis, TaskId, Timestamp};
 use octollm_lifecycle::{Command, StepState, Task};
 use std::{
@@ -102,6 +102,7 @@ pub(super) enum Outcome {
     /// So many were removed, or rolled up.
     Many(usize),
     Was(bool),
+    Revocation(Revocation),
 }
 
 /// Where the audit of the open tasks stands.
@@ -167,7 +168,9 @@ impl Work for Upkeep {
                     Outcome::Was(true)
                 }
                 Chore::PutFirstKey(key) => Outcome::Was(keys::put_first(link, key).await?),
-                Chore::RevokeKey { id, scope, at } => Outcome::Was(keys::revoke(link, id, scope, *at).await?),
+                Chore::RevokeKey { id, scope, at } => {
+                    Outcome::Revocation(keys::revoke(link, id, scope, *at).await?)
+                }
                 Chore::AddToRing { key, now } => {
                     keys::add_to_ring(link, key, *now).await?;
                     Outcome::Was(true)

@@ -40,7 +40,7 @@ use copies::Copies;
 use disk::Disk;
 use fault::{Fault, NoAnswer, WriterStopped};
 use folder::Folder;
-use octollm_access::{KeyRecord, RingKey, TenantScope};
+use octollm_access::{KeyRecord, Revocation, RingKey, TenantScope};
 use octollm_contract::{
     ArmName, ContentHash, Document, Edition, IdempotencyKey, KeyId, LeaseToken, SessionId, StepId, TaskId,
     TenantId, Timestamp,
@@ -364,7 +364,12 @@ impl Keys for SqliteStore {
         Ok(keys)
     }
 
-    async fn revoke_key(&self, id: &KeyId, scope: &TenantScope, at: Timestamp) -> Result<bool, StoreError> {
+    async fn revoke_key(
+        &self,
+        id: &KeyId,
+        scope: &TenantScope,
+        at: Timestamp,
+    ) -> Result<Revocation, StoreError> {
         self.ask(RevokeKey { id: id.clone(), scope: scope.clone(), at }).await?
     }
 

@@ -169,8 +169,8 @@ statements! {
         role = excluded.role, scopes = excluded.scopes, policy = excluded.policy, label = excluded.label,
         created_at = excluded.created_at, revoked_at = excluded.revoked_at";
     any_key = "SELECT 1 FROM api_key LIMIT 1";
-    one_key = "SELECT id, tenant, verifier, role, scopes, policy, label, created_at, revoked_at
-        FROM api_key WHERE id = ?1";
+    key_and_admins = "SELECT id, tenant, verifier, role, scopes, policy, label, created_at, revoked_at
+        FROM api_key WHERE id = ?1 OR (tenant = ?2 AND role = ?3 AND revoked_at IS NULL)";
     revoke_key = "UPDATE api_key SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL";
     put_ring_key = "INSERT OR REPLACE INTO ring_key (seed, signs_from, opens_until) VALUES (?1, ?2, ?3)";
     forget_ring_keys = "DELETE FROM ring_key WHERE opens_until <= ?1";

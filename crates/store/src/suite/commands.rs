@@ -2,14 +2,15 @@
 
 use super::{DICE, Divergence, Pair};
 use crate::{AcceptError, Claims, DecideError, Directed, Lost, Order, Store, StoreError, Swept, Wanted};
-use octollm_access::{KeyRecord, Policy, RingKey, Role, TenantScope, Verifier};
+use octollm_access::{HOME_TENANT, KeyRecord, Policy, RingKey, Role, TenantScope, Verifier};
 use octollm_contract::{
     ArmName, ContentHash, Document, KeyId, LeaseToken, Millis, Priority, SessionId, StepId, TaskId, TenantId,
     Timestamp, WorkerId, model::WaitsFor,
 };
 use octollm_lifecycle::{Awaits, Changes, Command, Given, NewStep, NewTask, Replans, Terms, Verdict, Wait};
 
-pub(super) const TENANTS: [&str; 3] = ["ant", "bee", "cat"];
+/// One is the home tenant, whose last admin key stays.
+pub(super) const TENANTS: [&str; 3] = ["ant", "bee", HOME_TENANT];
 const TTL: Millis = Millis::from_secs(10);
 
 pub(super) fn tenant(at: usize) -> TenantId {

@@ -2,7 +2,7 @@
 
 use super::{Database, complete, soaks, wanted};
 use crate::{AcceptError, Keys, Order, TaskReads, Tasks, Wanted, postgres::PostgresStore, samples};
-use octollm_access::{KeyRecord, Policy, Role, TenantScope, Verifier};
+use octollm_access::{HOME_TENANT, KeyRecord, Policy, Revocation, Role, TenantScope, Verifier};
 use octollm_contract::{ArmName, ContentHash, Edition, Millis, Priority, TaskId, Timestamp};
 use octollm_lifecycle::TaskState;
 use std::{
@@ -393,5 +393,42 @@ fn admin(n: u8) -> KeyRecord {
         label: String::new(),
         created_at: Timestamp::from_millis(0),
         revoked_at: None,
+    }
+}
+
+/// Two admins revoke each other's key at the same moment at two orchestrators: one of the two keys stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_two_admins_cannot_revoke_each_other() {
+    let database = Database::new();
+    let (here, there) = (database.store().await, database.store().await);
+    let all = TenantScope::System;
+    for round in 0..100i64 {
+        let key = |name: &str| KeyRecord {
+            id: format!("{name}{round}").parse().unwrap(),
+            verifier: Verifier::from_bytes([3; 32]),
+            role: Role::Admin,
+            scopes: Role::Admin.scopes(),
+            tenant: HOME_TENANT.parse().unwrap(),
+            policy: Policy::default_admin(),
+            label: String::new(),
+            created_at: Timestamp::from_millis(round),
+            revoked_at: None,
+        };
+        let (a, b, at) = (key("a"), key("b"), Timestamp::from_millis(round));
+        here.put_key(a.clone()).await.unwrap();
+        here.put_key(b.clone()).await.unwrap();
+        // The one that stayed of the round before is no way out.
+        for old in here.keys(&all).await.unwrap().iter().filter(|key| key.makes_all()) {
+            if ![&a.id, &b.id].contains(&&old.id) {
+                assert_eq!(here.revoke_key(&old.id, &all, at).await.unwrap(), Revocation::Revoked);
+            }
+        }
+        let (first, second) =
+            tokio::join!(here.revoke_key(&b.id, &all, at), there.revoke_key(&a.id, &all, at));
+        let mut came = [first.unwrap(), second.unwrap()];
+        came.sort_by_key(|came| *came == Revocation::LastMaker);
+        assert_eq!(came, [Revocation::Revoked, Revocation::LastMaker], "round {round}");
+        let left = there.keys(&all).await.unwrap().iter().filter(|key| key.makes_all()).count();
+        assert_eq!(left, 1, "round {round}");
     }
 }

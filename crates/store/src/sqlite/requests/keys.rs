@@ -8,7 +8,7 @@ use crate::{
         writer::{Request, Writer},
     },
 };
-use octollm_access::{KeyRecord, RingKey, TenantScope};
+use octollm_access::{HOME_TENANT, KeyRecord, Revocation, RingKey, Role, TenantScope};
 use octollm_contract::{KeyId, Timestamp};
 use rusqlite::params;
 
@@ -19,7 +19,7 @@ pub(crate) struct PutKey {
     pub(crate) if_first: bool,
 }
 
-/// Revokes a key.
+/// Revokes a key, if it may go.
 pub(crate) struct RevokeKey {
     pub(crate) id: KeyId,
     pub(crate) scope: TenantScope,
@@ -59,17 +59,21 @@ impl Request for PutKey {
 }
 
 impl Request for RevokeKey {
-    type Answer = Result<bool, StoreError>;
+    type Answer = Result<Revocation, StoreError>;
 
     fn run(&self, writer: &mut Writer<'_>) -> Result<Self::Answer, Fault> {
         writer.unit(|writer| {
-            let Some(key) = writer.stored_key(&self.id)?.filter(|key| self.scope.allows(&key.tenant)) else {
-                return Ok(false);
-            };
-            writer.sql.revoke_key.execute((self.id.as_str(), self.at.as_millis()))?;
-            // The first revocation stands.
-            writer.news.keys.push(KeyRecord { revoked_at: key.revoked_at.or(Some(self.at)), ..key });
-            Ok(true)
+            let keys = writer.key_and_admins(&self.id)?;
+            let revocation = Revocation::of(&self.id, &self.scope, &keys);
+            if revocation == Revocation::Revoked {
+                writer.sql.revoke_key.execute((self.id.as_str(), self.at.as_millis()))?;
+                // The first revocation stands.
+                let revoked = keys.into_iter().filter(|key| key.id == self.id);
+                let revoked =
+                    revoked.map(|key| KeyRecord { revoked_at: key.revoked_at.or(Some(self.at)), ..key });
+                writer.news.keys.extend(revoked);
+            }
+            Ok(revocation)
         })
     }
 
@@ -102,8 +106,13 @@ impl Request for AddToRing {
 }
 
 impl Writer<'_> {
-    fn stored_key(&mut self, id: &KeyId) -> Result<Option<KeyRecord>, Fault> {
-        let mut found = self.sql.one_key.query([id.as_str()])?;
-        Ok(found.next()?.map(rows::read_key).transpose()?)
+    /// The key, and every key that may be one that makes all others.
+    fn key_and_admins(&mut self, id: &KeyId) -> Result<Vec<KeyRecord>, Fault> {
+        let mut found = self.sql.key_and_admins.query((id.as_str(), HOME_TENANT, Role::Admin.as_str()))?;
+        let mut keys = Vec::new();
+        while let Some(row) = found.next()? {
+            keys.push(rows::read_key(row)?);
+        }
+        Ok(keys)
     }
 }

@@ -1,6 +1,6 @@
 use super::{Bench, complete, samples, wanted};
 use crate::{AcceptError, DecideError, Directed, Keys, Listing, TaskReads, Tasks};
-use octollm_access::{KeyRecord, Policy, Role, TenantScope, Verifier};
+use octollm_access::{KeyRecord, Policy, Revocation, Role, TenantScope, Verifier};
 use octollm_contract::{ContentHash, Document, Millis, Timestamp, api::TaskStatus};
 use octollm_lifecycle::{Command, Refusal};
 
@@ -229,9 +229,10 @@ async fn a_key_is_kept_listed_and_revoked_for_ever() {
     bench.store.put_key(b.clone()).await.unwrap();
     let acme = TenantScope::Only("acme".parse().unwrap());
     let at = Timestamp::from_millis(5);
-    assert!(!bench.store.revoke_key(&b.id, &acme, at).await.unwrap());
-    assert!(bench.store.revoke_key(&a.id, &acme, at).await.unwrap());
-    assert!(bench.store.revoke_key(&a.id, &acme, Timestamp::from_millis(9)).await.unwrap());
+    let revoke = async |key: &KeyRecord, at| bench.store.revoke_key(&key.id, &acme, at).await.unwrap();
+    assert_eq!(revoke(&b, at).await, Revocation::NotFound);
+    assert_eq!(revoke(&a, at).await, Revocation::Revoked);
+    assert_eq!(revoke(&a, Timestamp::from_millis(9)).await, Revocation::Revoked);
     let revoked = KeyRecord { revoked_at: Some(at), ..a.clone() };
     assert_eq!(bench.store.key(&a.id).await.unwrap(), Some(revoked.clone()));
     let bench = bench.reopen();
