@@ -27,6 +27,7 @@ const MAY_WALK: &[(&str, &str)] = &[
     ("artefacts", "garbage collection wants them all"),
     ("keys", "read once, at the start"),
     ("any_key", "the first row, at the start"),
+    ("lock_key_and_admins", "a key is revoked as rarely as all of them are listed"),
     ("ring", "a key a day, and those of the last days"),
     ("add_to_ring", "the same"),
     ("report", "the last of an index: timelines are as few as failovers"),

@@ -15,6 +15,7 @@ const MAY_SCAN: &[(&str, &str)] = &[
     ("ARTEFACTS", "garbage collection wants them all"),
     ("KEYS", "read once, at the start"),
     ("any_key", "the first row, at the start"),
+    ("key_and_admins", "a key is revoked as rarely as all of them are listed"),
     ("RING", "a key a day, and those of the last days"),
     ("forget_ring_keys", "the same"),
 ];
