@@ -306,6 +306,27 @@ impl Server {
         Ok(Deaf(pid))
     }
 
+    /// Stops all of its processes where they are: it still takes connections, and answers nobody. They go on when
+    /// what is returned is dropped.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn freeze(&self) -> Result<Frozen, StartError> {
+        let first = self.pid().ok_or(StartError::NotReady("it does not run".into()))?;
+        kill_process(first, Signal::STOP).map_err(io::Error::from)?;
+        let mut frozen = Frozen(vec![first]);
+        for entry in fs::read_dir("/proc")?.flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
+            if let (Some(pid), true) = (Pid::from_raw(pid), parent == Some(first.as_raw_nonzero().get())) {
+                let _ended_meanwhile = kill_process(pid, Signal::STOP);
+                frozen.0.push(pid);
+            }
+        }
+        Ok(frozen)
+    }
+
     /// Makes a standby the primary; returns when it can be written to.
     ///
     /// # Errors
@@ -371,6 +392,17 @@ impl Drop for Deaf {
     fn drop(&mut self) {
         // It meets its end before it could read on; the server then looks for its primary again.
         let _gone = kill_process(self.0, Signal::TERM).and_then(|()| kill_process(self.0, Signal::CONT));
+    }
+}
+
+/// A server whose processes stand still, for as long as this lives.
+pub struct Frozen(Vec<Pid>);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        for pid in &self.0 {
+            let _gone = kill_process(*pid, Signal::CONT);
+        }
     }
 }
 

@@ -37,6 +37,9 @@ pub(super) const WAIT_MAX: Duration = Duration::from_secs(10);
 /// that does not help. A commit that waited for a standby is then on the primary alone, and in doubt.
 pub(super) const STUCK_AFTER: Duration = Duration::from_secs(60);
 const CANCELLED_WITHIN: Duration = Duration::from_secs(2);
+/// After so long without an answer the server is asked whether it answers at all: one that waits for its standby
+/// does, one that stands still, or whose network swallows everything, does not.
+const SILENT_AFTER: Duration = Duration::from_secs(3);
 /// So many requests wait; further callers wait to enqueue theirs.
 const QUEUE_MAX: usize = 1024;
 /// At most so many units share a transaction.
@@ -263,17 +266,7 @@ impl<W: Work> Owner<W> {
                 Ok(link) => link,
                 Err(fault) => return Err(fault),
             };
-            let ran = {
-                let mut run = std::pin::pin!(self.work.run(&link, asks));
-                match tokio::time::timeout(self.shared.stuck_after, &mut run).await {
-                    Ok(ran) => Ok(ran),
-                    Err(_elapsed) => {
-                        // A commit that waits for a standby would keep its session at the server for ever.
-                        link.cancel().await;
-                        tokio::time::timeout(CANCELLED_WITHIN, run).await
-                    }
-                }
-            };
+            let ran = self.watched(&link, self.work.run(&link, asks)).await;
             let fault = match ran {
                 Ok(Ok(done)) => {
                     self.link = Some(link);
@@ -286,7 +279,11 @@ impl<W: Work> Owner<W> {
                     }
                     fault
                 }
-                Err(_elapsed) => Fault::InDoubt(Arc::new(TooLate(self.shared.stuck_after))),
+                Err(TooLate(after)) => {
+                    // Another host may be the primary by now.
+                    self.host = link.host() + 1;
+                    Fault::InDoubt(Arc::new(TooLate(after)))
+                }
             };
             match fault {
                 Fault::Lost(_) | Fault::InDoubt(_) => {
@@ -306,6 +303,32 @@ impl<W: Work> Owner<W> {
             }
         }
         unreachable!("attempts are bounded")
+    }
+
+    /// What `run` gives, unless the server is stuck with it or answers nobody any more.
+    async fn watched<T>(&self, link: &Link, run: impl Future<Output = T>) -> Result<T, TooLate> {
+        let (mut run, began) = (std::pin::pin!(run), Instant::now());
+        loop {
+            let left = self.shared.stuck_after.saturating_sub(began.elapsed());
+            if let Ok(ran) = tokio::time::timeout(left.min(SILENT_AFTER), &mut run).await {
+                return Ok(ran);
+            }
+            if began.elapsed() >= self.shared.stuck_after {
+                // A commit that waits for a standby would keep its session at the server for ever.
+                link.cancel().await;
+                let ran = tokio::time::timeout(CANCELLED_WITHIN, run).await;
+                return ran.map_err(|_elapsed| TooLate(self.shared.stuck_after));
+            }
+            tokio::select! {
+                biased;
+                ran = &mut run => return Ok(ran),
+                answers = self.shared.target.answers(link.host()) => {
+                    if !answers {
+                        return Err(TooLate(began.elapsed()));
+                    }
+                }
+            }
+        }
     }
 
     /// The connection, or another one.

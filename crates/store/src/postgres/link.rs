@@ -30,11 +30,16 @@ use uuid::Uuid;
 
 /// What every session is told.
 ///
+/// A commit is on disk, here and where a standby is waited for, whatever the database was told to do without
+/// (P1); what is stronger stays.
+///
 /// No transaction grows old: what waits for a lock, runs or idles too long is ended by the server.
 /// All statements find their rows by an index through nested loops; plans made while the tables are
 /// small must not turn into walks through large ones.
 pub(super) const SESSION: &str = "
     SET search_path = octollm;
+    SELECT set_config('synchronous_commit', 'on', false)
+        WHERE current_setting('synchronous_commit') <> 'remote_apply';
     SET statement_timeout = '20s';
     SET lock_timeout = '5s';
     SET idle_in_transaction_session_timeout = '20s';

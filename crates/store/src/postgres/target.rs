@@ -209,6 +209,18 @@ impl Target {
         config
     }
 
+    /// Whether the host `at` answers anybody, if only to refuse.
+    pub(super) async fn answers(&self, at: usize) -> bool {
+        let mut probe = self.host(at, "octollm probe");
+        // One that only reads by now answers, too.
+        probe.target_session_attrs(TargetSessionAttrs::Any);
+        match tokio::time::timeout(CONNECT_WITHIN, probe.connect(self.tls())).await {
+            Ok(Ok(_connected)) => true,
+            Ok(Err(error)) => error.as_db_error().is_some(),
+            Err(_elapsed) => false,
+        }
+    }
+
     /// How connections to its hosts are encrypted, where they are.
     pub(super) fn tls(&self) -> Tls {
         self.tls.clone()

@@ -287,6 +287,40 @@ async fn fail_over(deaf: bool) {
     println!("{} accepted, {} unknown", accepted.len(), unknown.len());
 }
 
+/// A primary that stands still and answers nobody is left for the standby that was promoted, as one that is
+/// gone; a minute is for commits that wait for a standby.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_stands_still_is_left_for_another() {
+    let primary = Server::start(&[]).unwrap();
+    let standby = primary.standby("one").unwrap();
+    let url = format!("postgresql://octo@127.0.0.1:{},127.0.0.1:{}/postgres", primary.port(), standby.port());
+    let store = open(&url).await;
+    until_accepted(&store, &keyed(1)).await;
+    let frozen = primary.freeze().unwrap();
+    standby.promote().unwrap();
+    until_accepted(&store, &keyed(2)).await;
+    assert_eq!(standby.sql("postgres", "SELECT count(*) FROM octollm.task").unwrap(), "2");
+    drop(frozen);
+    until_accepted(&store, &keyed(3)).await;
+    assert_eq!(standby.sql("postgres", "SELECT count(*) FROM octollm.task").unwrap(), "3");
+}
+
+/// P1: a database that was told not to wait for its disk and its standby is waited for.
+#[tokio::test]
+async fn a_commit_waits_whatever_the_database_was_told() {
+    let server = Server::start(&[]).unwrap();
+    for (told, wanted) in
+        [("off", "on"), ("local", "on"), ("remote_write", "on"), ("remote_apply", "remote_apply")]
+    {
+        server.sql("postgres", &format!("ALTER DATABASE postgres SET synchronous_commit = {told}")).unwrap();
+        let store = open(&server.url("postgres")).await;
+        let link = crate::postgres::link::<crate::postgres::statements::Statements>(&store.shared, "looks");
+        let link = link.await.unwrap();
+        let row = link.client.query_one("SHOW synchronous_commit", &[]).await.unwrap();
+        assert_eq!(row.get::<_, String>(0), wanted, "{told}");
+    }
+}
+
 /// Connections are counted before work is taken on.
 #[tokio::test]
 async fn too_few_connections_are_told_at_the_start() {
