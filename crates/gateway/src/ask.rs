@@ -19,7 +19,9 @@ use octollm_contract::{
 };
 use octollm_lifecycle::TaskState;
 use octollm_llm::{
-    CallError, Charge, breaker, chain,
+    CallError, Charge,
+    breaker::{self, Pass},
+    chain,
     retry::{Next, RetryPolicy},
 };
 use std::time::Duration;
@@ -70,7 +72,7 @@ pub(crate) async fn ask(gateway: &Inner, claims: &StepClaims, held: &Held, call:
         };
         tries += 1;
         let mut heard = Heard::default();
-        let how = listen(gateway, claims, held, call, &mut heard).await;
+        let how = listen(gateway, claims, held, call, pass, &mut heard).await;
         let health = match &how {
             Err(Broken::Call(error)) => Some((breaker::Outcome::of(error), Some(chain(error)))),
             // Of a provider that had said nothing yet, nothing is known.
@@ -213,6 +215,7 @@ async fn listen(
     claims: &StepClaims,
     held: &Held,
     call: &Call,
+    pass: Pass,
     heard: &mut Heard,
 ) -> Result<Answer, Broken> {
     let began = Instant::now();
@@ -246,7 +249,11 @@ async fn listen(
             heard.first.get_or_insert_with(|| began.elapsed());
         }
         let mut lines = Vec::with_capacity(said.len());
+        let silent = heard.bytes == 0;
         let over = said.into_iter().find_map(|chunk| heard.take_in(chunk, &mut lines));
+        if silent && heard.bytes > 0 {
+            held.route.answers(pass);
+        }
         call.say_all(lines);
         match over {
             None => {}

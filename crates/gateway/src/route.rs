@@ -211,6 +211,11 @@ impl Route {
         }
     }
 
+    /// Tells that a call is being answered.
+    pub(crate) fn answers(&self, pass: Pass) {
+        lock(&self.health).breaker.answers(pass);
+    }
+
     /// Tells how a call went, and what was wrong.
     pub(crate) fn record(&self, pass: Pass, outcome: Outcome, why: Option<&str>, now: Timestamp) {
         let mut health = lock(&self.health);

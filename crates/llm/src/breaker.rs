@@ -2,14 +2,14 @@
 //!
 //! Closed: calls go, and outcomes are counted in a window of time. When at least
 //! [`BreakerPolicy::calls_min`] outcomes are in it and the failed ones reach the share, it opens.
-//! Open: no call goes until [`BreakerPolicy::open_for`] is over. Half-open: one probe goes; its
-//! success closes, its failure opens again. A probe whose outcome is never told (its process died)
-//! counts as failed after [`BreakerPolicy::probe_within`].
+//! Open: no call goes until [`BreakerPolicy::open_for`] is over. Half-open: one probe goes; its first
+//! words close, its failure opens again. One that says nothing for [`BreakerPolicy::probe_within`] (its
+//! process died, or the answer is slow) lets another go: nobody's slow call keeps the others out.
 //!
 //! Counts of a window and not a moving average: "half of at least ten calls in thirty seconds" is
 //! a sentence that an operator can check against the log.
 //!
-//! Promises: never two probes at once; an outcome of a call from before the opening does not close
+//! Promises: never two probes within that time; an outcome of a call from before the opening does not close
 //! it; a clock that goes backwards neither panics nor keeps it open longer than `open_for`.
 
 use crate::CallError;
@@ -27,7 +27,7 @@ pub struct BreakerPolicy {
     pub failed_percent: usize,
     /// How long no call goes.
     pub open_for: Millis,
-    /// How long a probe may take.
+    /// How long others wait for a probe's first words.
     pub probe_within: Millis,
 }
 
@@ -38,7 +38,7 @@ impl Default for BreakerPolicy {
             calls_min: 10,
             failed_percent: 50,
             open_for: Millis::from_secs(15),
-            probe_within: Millis::from_secs(120),
+            probe_within: Millis::from_secs(15),
         }
     }
 }
@@ -145,19 +145,25 @@ impl Breaker {
         }
     }
 
+    /// Tells that a call is being answered, however long that goes on. What its end says is told, too.
+    pub fn answers(&mut self, pass: Pass) {
+        if let (true, State::HalfOpen { .. }) = (pass.probe, self.state) {
+            self.outcomes.clear();
+            self.state = State::Closed;
+        }
+    }
+
     /// Tells how a call went.
     pub fn record(&mut self, pass: Pass, outcome: Outcome, now: Timestamp) {
         match (self.state, outcome) {
-            (State::HalfOpen { probe_since }, outcome) if pass.probe && Some(pass.at) == probe_since => {
-                match outcome {
-                    Outcome::Healthy => {
-                        self.outcomes.clear();
-                        self.state = State::Closed;
-                    }
-                    Outcome::Sick => self.state = State::Open { since: now },
-                }
+            // Also of one that another has followed: the provider answers.
+            (State::HalfOpen { .. }, Outcome::Healthy) if pass.probe => self.answers(pass),
+            (State::HalfOpen { probe_since }, Outcome::Sick)
+                if pass.probe && Some(pass.at) == probe_since =>
+            {
+                self.state = State::Open { since: now };
             }
-            // From before it opened, or of a probe that was given up: no news.
+            // From before it opened, or the failure of a probe that another has followed: no news.
             (State::Open { .. } | State::HalfOpen { .. }, _) => {}
             (State::Closed, outcome) => {
                 self.forget(now);
@@ -276,17 +282,34 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_probe_opens_again_and_a_lost_one_is_replaced() {
+    fn a_failed_probe_opens_again_and_a_silent_one_is_followed_by_another() {
         let mut breaker = opened();
         let Admission::Go(probe) = breaker.admit(at(503)) else { panic!("no probe") };
         breaker.record(probe, Outcome::Sick, at(600));
         assert_eq!(breaker.admit(at(700)), Admission::Wait(Millis::new(400)));
-        let Admission::Go(lost) = breaker.admit(at(1100)) else { panic!("no probe") };
-        let Admission::Go(second) = breaker.admit(at(1400)) else { panic!("no second probe") };
-        breaker.record(lost, Outcome::Healthy, at(1401));
-        assert!(!breaker.is_closed());
-        breaker.record(second, Outcome::Healthy, at(1402));
+        let Admission::Go(silent) = breaker.admit(at(1100)) else { panic!("no probe") };
+        let Admission::Go(_second) = breaker.admit(at(1400)) else { panic!("no second probe") };
+        breaker.record(silent, Outcome::Sick, at(1401));
+        assert!(matches!(breaker.admit(at(1402)), Admission::Wait(_)), "the second decides");
+        breaker.record(silent, Outcome::Healthy, at(1403));
+        assert!(breaker.is_closed(), "it was slow, and well");
+    }
+
+    /// A probe's answer may take minutes; its first words tell enough.
+    #[test]
+    fn the_first_words_of_a_probe_let_the_others_go() {
+        let mut breaker = opened();
+        let Admission::Go(probe) = breaker.admit(at(503)) else { panic!("no probe") };
+        breaker.answers(probe);
         assert!(breaker.is_closed());
+        assert!(call(&mut breaker, 504, Outcome::Healthy));
+        breaker.record(probe, Outcome::Sick, at(505));
+        assert!(breaker.is_closed(), "one outcome among others");
+        let mut early = Breaker::new(POLICY);
+        let Admission::Go(pass) = early.admit(at(0)) else { panic!("closed") };
+        (0..4).for_each(|millis| assert!(call(&mut early, millis, Outcome::Sick)));
+        early.answers(pass);
+        assert!(!early.is_closed(), "its question is from before it opened");
     }
 
     /// A probe that was given up has told nothing: the breaker neither closes nor waits for it.
