@@ -391,6 +391,9 @@ pub(super) fn colon(c: &mut Cursor<'_>) {
     c.take(|t| t.kind == Kind::Stop && t.text == ":");
 }
 
+/// What lies below a folder lies in those below it, too.
+const BELOW: &[&str] = &["under", "below", "beneath", "underneath"];
+
 fn condition(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
     if let Some(recursive) = c.choose(RECURSION) {
         return set(&mut e.recursive, recursive);
@@ -453,12 +456,12 @@ fn condition(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
             if c.accept(&["here", "in here"]) {
                 return Some(vec![Named { path: ".".into(), called: named::Called::Folder }]);
             }
-            let anywhere = c.accept(&["anywhere", "somewhere"]);
+            let anywhere = c.accept(&["anywhere", "somewhere"]) || c.clone().accept(BELOW);
             c.need(IN)?;
             colon(c);
             let places = named::several(c, named::folder)?;
             if anywhere {
-                set(&mut e.recursive, true)?;
+                e.recursive.get_or_insert(true);
             }
             Some(places)
         });

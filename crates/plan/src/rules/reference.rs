@@ -19,7 +19,7 @@ struct Kind {
 const KINDS: &[Kind] = &[
     Kind {
         title: "List a folder",
-        says: "Shows the entries of the folder itself; `recursively` shows those below, too. In a plain listing \"files\" means \
+        says: "Shows the entries of the folder itself; `recursively`, \"under\" and \"below\" show those below, too. In a plain listing \"files\" means \
                whatever lies in the folder, as with `ls`; \"only files\" leaves folders out, and so does a condition, an order, \
                a number, or a later step that works on the files. Hidden entries are shown only when asked for: with \"all files\", \
                \"every folder\" or \"everything\", with the words below, with `ls -a`, or by a name that begins with a dot; a pattern \
@@ -83,7 +83,8 @@ const KINDS: &[Kind] = &[
                end, too; `wc -l` counts line ends alone, as it does in a shell. Words are those of GNU `wc` in a UTF-8 locale: \
                spaces that break no line part them, too, and what cannot be seen makes none. A file that is named twice counts \
                twice. How many lines or files hold a text is told as numbers, with the files that could not be searched. \
-               Files in the folders below count when it says \"recursively\"; else the answer says that there are such folders.",
+               Files in the folders below count when it says \"recursively\", \"under\" or \"below\"; else those of the folder \
+               itself, and a number of files says that there are such folders.",
         begins: &[&["count", "how many", "the number of", "wc -l", "wc -w", "wc -c", "wc -m"]],
         examples: &[
             "count the lines in /etc/passwd",

@@ -140,8 +140,21 @@ pub(super) const COMPUTE: &[&str] = &[
     "obtain",
 ];
 
-pub(super) const IN: &[&str] =
-    &["in", "inside", "within", "of", "from", "inside of", "for", "under", "below", "at", "on"];
+pub(super) const IN: &[&str] = &[
+    "in",
+    "inside",
+    "within",
+    "of",
+    "from",
+    "inside of",
+    "for",
+    "under",
+    "below",
+    "beneath",
+    "underneath",
+    "at",
+    "on",
+];
 
 /// The words for the numbers that people write out.
 const NUMBERS: &Table<u32> = &[

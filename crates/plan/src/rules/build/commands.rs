@@ -14,6 +14,13 @@ impl Build<'_> {
         if argv::needs_network(&argv) {
             return Err(NotUnderstood::NoNetwork { command: cut(line, 120) });
         }
+        if let Some(pattern) = argv::of_its_own_folder(&mut argv) {
+            return Err(NotUnderstood::unclear(
+                pattern,
+                "folders are given to find by their whole paths, so that a pattern that begins with ./ fits nothing: \
+                 let it begin with */",
+            ));
+        }
         let mut roots = BTreeSet::new();
         if argv[0].contains('/') {
             argv[0] = self.place.resolve(&argv[0])?;
