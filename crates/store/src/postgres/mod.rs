@@ -98,6 +98,26 @@ pub enum OpenError {
         /// What this process needs.
         needed: usize,
     },
+    /// Make a database whose encoding is UTF8.
+    #[error(
+        "the database keeps its texts in {encoding}, which has not every character that a goal may have; make one with ENCODING 'UTF8' TEMPLATE template0"
+    )]
+    Encoding {
+        /// What it keeps texts in.
+        encoding: String,
+    },
+    /// Give the user the right.
+    #[error(
+        "the user {user} may not {what} the table octollm.{table}; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA octollm TO it, or connect as the schema's owner"
+    )]
+    Forbidden {
+        /// Whom the URL names.
+        user: String,
+        /// SELECT, INSERT, UPDATE or DELETE.
+        what: String,
+        /// A table that it is needed for.
+        table: String,
+    },
     /// Use a newer version of this program.
     #[error(
         "the database was migrated by a newer version (schema {found}, for programs that know {needs}; this one knows {known})"
@@ -212,6 +232,7 @@ impl PostgresStore {
         let opened = |fault: Fault| OpenError::unreachable(&shared.target, Some(fault));
         let first = link(&shared, "octollm accepts").await.map_err(opened)?;
         enough_connections(&first).await?;
+        may_write(&first).await?;
         editions::look(&first, &shared.readers).await?;
         let (claims, decides, upkeep, readers) = tokio::try_join!(
             link(&shared, "octollm claims"),
@@ -302,6 +323,27 @@ async fn enough_connections(link: &Link) -> Result<(), OpenError> {
         return Err(OpenError::TooFewConnections { most, used, needed: CONNECTIONS });
     }
     Ok(())
+}
+
+/// Whether the user may do what a store does to each table: else each request would be refused later.
+async fn may_write(link: &Link) -> Result<(), OpenError> {
+    let missing = link
+        .client
+        .query_opt(
+            "SELECT current_user::text, needed, relname::text
+             FROM pg_class, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS needed
+             WHERE relnamespace = 'octollm'::regnamespace AND relkind IN ('r', 'p') AND relname <> 'migration'
+                 AND NOT has_table_privilege(oid, needed)
+             ORDER BY relname, needed LIMIT 1",
+            &[],
+        )
+        .await?;
+    match missing {
+        None => Ok(()),
+        Some(row) => {
+            Err(OpenError::Forbidden { user: row.try_get(0)?, what: row.try_get(1)?, table: row.try_get(2)? })
+        }
+    }
 }
 
 #[async_trait]

@@ -74,6 +74,12 @@ pub(super) async fn migrate(target: &Target) -> Result<Schema, OpenError> {
 }
 
 async fn migrate_on(client: &mut Client) -> Result<Schema, OpenError> {
+    let encoding: String =
+        client.query_one("SELECT current_setting('server_encoding')", &[]).await?.try_get(0)?;
+    // SQL_ASCII takes whatever bytes come.
+    if !matches!(encoding.as_str(), "UTF8" | "SQL_ASCII") {
+        return Err(OpenError::Encoding { encoding });
+    }
     if let Some((version, runs_since)) = version(client).await?
         && version >= newest()
     {

@@ -321,6 +321,29 @@ async fn a_commit_waits_whatever_the_database_was_told() {
     }
 }
 
+/// What would have each request refused later is refused at the start, with what to do.
+#[tokio::test]
+async fn a_user_without_rights_and_a_database_without_letters_are_told_at_the_start() {
+    let server = Server::start(&[]).unwrap();
+    drop(open(&server.url("postgres")).await);
+    let made = "CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA octollm TO reader;
+        GRANT SELECT ON ALL TABLES IN SCHEMA octollm TO reader;";
+    server.sql("postgres", made).unwrap();
+    let refused = |url: String| async move {
+        let opened = PostgresStore::open(url.parse().unwrap(), Moments::Database, Arc::new(OsEntropy)).await;
+        opened.err().expect("it is refused").to_string()
+    };
+    let said = refused(server.url("postgres").replacen("octo@", "reader@", 1)).await;
+    assert!(said.contains("reader may not DELETE the table octollm.") && said.contains("GRANT"), "{said}");
+    server.sql("postgres", "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0").unwrap();
+    let said = refused(server.url("latin")).await;
+    assert!(said.contains("LATIN1") && said.contains("UTF8"), "{said}");
+    assert_eq!(
+        server.sql("latin", "SELECT count(*) FROM pg_namespace WHERE nspname = 'octollm'").unwrap(),
+        "0"
+    );
+}
+
 /// Connections are counted before work is taken on.
 #[tokio::test]
 async fn too_few_connections_are_told_at_the_start() {
