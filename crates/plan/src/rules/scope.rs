@@ -83,7 +83,7 @@ pub(super) fn find_or_list(
     words: &str,
 ) -> Result<ToolCall, NotUnderstood> {
     let recursive = e.recursive.unwrap_or(depth == Depth::All);
-    if kind == FindKind::Folder && e.size.is_some_and(|size| size.at_most == Some(0)) {
+    if kind != FindKind::File && e.size.is_some_and(|size| size.at_most == Some(0)) {
         return Err(NotUnderstood::unclear(words, "only files are found by being empty, not folders"));
     }
     if e.size.is_some() && kind == FindKind::Folder {

@@ -190,3 +190,16 @@ async fn what_lies_too_deep_fails_what_gives_a_number() {
     }
     assert!(site.run(all).await.text.contains("deeper than 128 folders"), "a listing says so");
 }
+
+/// The bytes of what was no text are gone once it is a step's output.
+#[tokio::test]
+async fn what_was_no_text_is_not_measured_as_one() {
+    let site = Site::new();
+    let count = |what| {
+        let text = Some(Arg::Given("a\u{fffd}b\n".into()));
+        ToolCall::Count { what, paths: None, text, name: None, recursive: false }
+    };
+    assert!(site.refused(count(CountWhat::Bytes)).await.contains("not all UTF-8 text"));
+    assert!(site.refused(count(CountWhat::Characters)).await.contains("characters can be counted in a file"));
+    assert_eq!(site.run(count(CountWhat::Lines)).await.number, Some(1));
+}

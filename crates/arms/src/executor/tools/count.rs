@@ -39,6 +39,13 @@ pub(super) fn count(
             | CountWhat::Bytes
             | CountWhat::Characters,
         ) => {
+            // What was no text has become one for people: how long it was cannot be told from that.
+            if matches!(what, CountWhat::Bytes | CountWhat::Characters) && text.contains('\u{fffd}') {
+                return Err(Undone::for_good(format!(
+                    "what is to be counted was not all UTF-8 text, and is not kept as it was: its {}s can be counted in a file only",
+                    unit(what)
+                )));
+            }
             let mut counter = Counter::new(what);
             counter.take(text.as_bytes());
             let number = counter.total();
@@ -204,26 +211,27 @@ impl Counter {
         self.inside = inside;
     }
 
+    /// The characters of the pieces so far, wherever they are cut.
+    fn characters(&mut self, piece: &[u8], each: impl Fn(&mut Self, char)) {
+        let joined: Vec<u8> =
+            std::mem::take(&mut self.begun).into_iter().chain(piece.iter().copied()).collect();
+        let whole = joined.len() - cut_off(&joined);
+        for chunk in joined[..whole].utf8_chunks() {
+            chunk.valid().chars().for_each(|c| each(self, c));
+        }
+        self.begun = joined[whole..].to_vec();
+    }
+
     fn take(&mut self, piece: &[u8]) {
         match self.what {
             CountWhat::Lines | CountWhat::LineEnds => {
                 self.total += piece.iter().map(|b| u64::from(*b == b'\n')).sum::<u64>();
                 self.inside = piece.last().map_or(self.inside, |b| *b != b'\n');
             }
-            CountWhat::Words => {
-                let joined: Vec<u8> =
-                    std::mem::take(&mut self.begun).into_iter().chain(piece.iter().copied()).collect();
-                let whole = joined.len() - cut_off(&joined);
-                for chunk in joined[..whole].utf8_chunks() {
-                    chunk.valid().chars().for_each(|c| self.letter(c));
-                }
-                self.begun = joined[whole..].to_vec();
-            }
+            CountWhat::Words => self.characters(piece, Self::letter),
             CountWhat::Bytes => self.total += piece.len() as u64,
-            // Every byte that does not continue a character begins one.
-            CountWhat::Characters => {
-                self.total += piece.iter().map(|b| u64::from(b & 0xc0 != 0x80)).sum::<u64>();
-            }
+            // A byte that is part of none is none, as with GNU `wc`.
+            CountWhat::Characters => self.characters(piece, |counter, _| counter.total += 1),
             CountWhat::Files | CountWhat::Folders => {}
         }
     }
@@ -254,16 +262,27 @@ fn cut_off(piece: &[u8]) -> usize {
 mod tests {
     use super::*;
 
+    fn counts(what: CountWhat, text: &[u8], number: u64) {
+        for size in 1..=text.len().max(1) {
+            let mut counter = Counter::new(what);
+            text.chunks(size).for_each(|piece| counter.take(piece));
+            assert_eq!(counter.total(), number, "{text:?} in pieces of {size}");
+        }
+    }
+
+    /// As GNU `wc -m` counts them in a UTF-8 locale, wherever a piece ends.
+    #[test]
+    fn characters_are_those_of_wc() {
+        let check = |text: &[u8], characters| counts(CountWhat::Characters, text, characters);
+        check("äöü 𝕏x\n".as_bytes(), 7);
+        check(b"caf\xe9 \xff\xfe\0z", 6);
+        check(b"\xf0\x9d\x95", 0);
+    }
+
     /// As GNU `wc -w` counts them in a UTF-8 locale, wherever a piece ends.
     #[test]
     fn words_are_those_of_wc() {
-        let check = |text: &[u8], words: u64| {
-            for size in 1..=text.len().max(1) {
-                let mut counter = Counter::new(CountWhat::Words);
-                text.chunks(size).for_each(|piece| counter.take(piece));
-                assert_eq!(counter.total(), words, "{text:?} in pieces of {size}");
-            }
-        };
+        let check = |text: &[u8], words| counts(CountWhat::Words, text, words);
         check("a b\u{a0}c\u{202f}d\u{3000}e\tf".as_bytes(), 6);
         check("a\u{85}b a\u{200b}b \u{2028}".as_bytes(), 2);
         check("äöü 𝕏x \u{1}".as_bytes(), 2);
