@@ -1,7 +1,7 @@
 //! What the tools answer where a shell's programs answer, too: the same.
 
 use super::{Site, find, list, search};
-use octollm_plan::{Arg, CountWhat, FindKind, ToolCall};
+use octollm_plan::{Arg, CountWhat, FindKind, SortBy, ToolCall};
 use std::fs;
 
 fn given(paths: &[&str]) -> Arg<Vec<String>> {
@@ -202,4 +202,21 @@ async fn what_was_no_text_is_not_measured_as_one() {
     assert!(site.refused(count(CountWhat::Bytes)).await.contains("not all UTF-8 text"));
     assert!(site.refused(count(CountWhat::Characters)).await.contains("characters can be counted in a file"));
     assert_eq!(site.run(count(CountWhat::Lines)).await.number, Some(1));
+}
+
+/// The newest of files that were written within a millisecond.
+#[tokio::test]
+async fn the_newest_is_the_newest_to_the_nanosecond() {
+    let site = Site::new();
+    let at = |nanos| std::time::UNIX_EPOCH + std::time::Duration::new(1_700_000_000, nanos);
+    for (name, nanos) in [("a", 100), ("b", 900), ("c", 500)] {
+        let path = site.write(&format!("d/{name}"), "");
+        fs::File::options().write(true).open(path).unwrap().set_modified(at(nanos)).unwrap();
+    }
+    let mut call = find(&site.path("d"), None);
+    if let ToolCall::Find { sort, .. } = &mut call {
+        *sort = SortBy::Newest;
+    }
+    let newest = ["b", "c", "a"].map(|name| site.path(&format!("d/{name}")));
+    assert_eq!(site.run(call).await.paths, Some(newest.to_vec()));
 }

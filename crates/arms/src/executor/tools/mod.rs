@@ -177,6 +177,8 @@ struct Row {
     mode: u32,
     bytes: u64,
     modified: i64,
+    /// What of its last change is less than a millisecond: files that are written together differ in it.
+    modified_nanos: u32,
 }
 
 impl Row {
@@ -187,6 +189,7 @@ impl Row {
             mode: entry.stat.st_mode,
             bytes: entry.bytes(),
             modified: entry.modified(),
+            modified_nanos: u32::try_from(entry.stat.st_mtime_nsec % 1_000_000).unwrap_or(0),
         }
     }
 
@@ -230,12 +233,13 @@ fn rights(kind: super::reach::Kind, mode: u32) -> String {
 /// Puts rows in order; rows that are alike in it stand by path.
 fn sort(rows: &mut [Row], by: SortBy) {
     rows.sort_unstable_by(|a, b| {
+        let changed = |row: &Row| (row.modified, row.modified_nanos);
         let first = match by {
             SortBy::Name => std::cmp::Ordering::Equal,
             SortBy::Largest => b.bytes.cmp(&a.bytes),
             SortBy::Smallest => a.bytes.cmp(&b.bytes),
-            SortBy::Newest => b.modified.cmp(&a.modified),
-            SortBy::Oldest => a.modified.cmp(&b.modified),
+            SortBy::Newest => changed(b).cmp(&changed(a)),
+            SortBy::Oldest => changed(a).cmp(&changed(b)),
         };
         first.then_with(|| a.path.cmp(&b.path))
     });
