@@ -1,7 +1,11 @@
 //! What lies around every handler: requests are counted and timed, a head that HTTP does not
 //! allow is refused and its connection closed, and a panic is a problem, not a broken connection.
 
-use super::{Serving, metrics::Endpoint, refusal::Refused};
+use super::{
+    Serving,
+    metrics::Endpoint,
+    refusal::{Refused, TooLate},
+};
 use axum::{
     Router,
     extract::{MatchedPath, Request, State},
@@ -38,6 +42,11 @@ async fn measured(State(serving): State<Serving>, request: Request, next: Next) 
     drop(in_flight);
     if let Some(endpoint) = endpoint {
         serving.metrics.answered(endpoint, begun.elapsed());
+    }
+    if let Ok(response) = &response
+        && response.extensions().get::<TooLate>().is_some()
+    {
+        serving.metrics.came_too_late(1);
     }
     // The panic's own message went to the log by the panic hook.
     response.unwrap_or_else(|_| {

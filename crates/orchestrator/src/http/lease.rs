@@ -138,6 +138,8 @@ pub(super) async fn heartbeat(
     let beats = serving.leases.heartbeat(&ask.worker, &ask.tokens).await?;
     // The worker asks elsewhere for all of them: a heartbeat may be sent twice.
     let all: Option<Vec<Beat>> = beats.into_iter().collect();
+    let lost = all.iter().flatten().filter(|beat| **beat == Beat::Lost).count();
+    serving.metrics.came_too_late(lost);
     let unanswered = || Refused::new(ProblemKind::Unavailable, "not every step can be looked for now", None);
     all.map(Answer).ok_or_else(unanswered)
 }

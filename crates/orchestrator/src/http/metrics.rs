@@ -152,6 +152,7 @@ pub struct Metrics {
     arm_depth: Vec<(ArmName, Gauge)>,
     oldest: ByComponent<f64, AtomicU64>,
     running: ByComponent<i64, std::sync::atomic::AtomicI64>,
+    late: Counter,
     in_flight: Arc<AtomicU64>,
     ended: Mutex<LastMinute>,
 }
@@ -236,6 +237,12 @@ impl Metrics {
             drop(oldest.get_or_create(&of));
         }
         registry.register_collector(Box::new(Sweeps(finds)));
+        let late = Counter::default();
+        registry.register(
+            "octollm_lease_writes_refused",
+            "What a step's worker has sent after its lease was over, such as one that stood still meanwhile",
+            late.clone(),
+        );
         Arc::new(Metrics {
             registry,
             latency,
@@ -243,6 +250,7 @@ impl Metrics {
             arm_depth,
             oldest,
             running,
+            late,
             in_flight: Arc::default(),
             ended: Mutex::default(),
         })
@@ -251,6 +259,11 @@ impl Metrics {
     pub(super) fn request_begins(&self) -> InFlight<'_> {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(self)
+    }
+
+    /// So much of what was sent came after its step's lease was over.
+    pub(super) fn came_too_late(&self, count: usize) {
+        self.late.inc_by(count as u64);
     }
 
     pub(super) fn answered(&self, endpoint: Endpoint, after: Duration) {
@@ -461,6 +474,7 @@ mod tests {
         octollm_retriever_queue_depth gauge
         octollm_queue_oldest_seconds gauge
         octollm_steps_running gauge
+        octollm_lease_writes_refused counter
         octollm_leases_lapsed counter
         octollm_deadlines_passed counter
         octollm_sweep_repairs counter

@@ -40,6 +40,10 @@ pub(super) struct Refused {
     retry_after: Option<Millis>,
 }
 
+/// Marks the answer to what a step has sent whose lease is over.
+#[derive(Clone, Copy)]
+pub(super) struct TooLate;
+
 const SOON: Millis = Millis::from_secs(1);
 
 impl Refused {
@@ -148,7 +152,16 @@ impl From<ReadError> for Refused {
         match error {
             ReadError::NotFound => Refused::nothing_here(),
             ReadError::Store(error) => error.into(),
-            ReadError::Artefact(GetError::NotFound(_)) => Refused::nothing_here(),
+            // The task says that there is one: another server has kept it elsewhere, or it was taken away.
+            ReadError::Artefact(GetError::NotFound(_)) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "an artefact of a task is not where this server keeps them; servers of one database must share the place"
+                );
+                let detail =
+                    "the task has this artefact, and this server does not find it; its log says more";
+                Refused::new(ProblemKind::Unavailable, detail, None)
+            }
             ReadError::Artefact(GetError::Unreachable(_)) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the artefacts failed");
                 Refused::new(ProblemKind::Unavailable, "the artefacts cannot be reached now", None)
@@ -248,6 +261,9 @@ impl IntoResponse for Refused {
         let code = StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&self.problem).expect("a problem is JSON");
         let mut response = (code, body).into_response();
+        if self.problem.kind.ends_with(ProblemKind::LeaseLost.slug()) {
+            response.extensions_mut().insert(TooLate);
+        }
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.problem.status == status(ProblemKind::Unauthenticated) {

@@ -137,8 +137,16 @@ async fn check_step(octo: &Octo, method: &str, path: &str) {
     let strange = SigningKey::from_seed([7; 32]).sign(&claims);
     assert_eq!(call(Some(strange.reveal())).await.status, 401, "{method} {path}");
     octo.leases().fail(&token, "enough".into(), false).await.unwrap();
+    let counted = async || {
+        let page = octo.raw(&request("GET", "/metrics", Some(&octo.operator.reveal()), "", b"")).await;
+        let text = String::from_utf8(page.body).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("octollm_lease_writes_refused_total "));
+        line.and_then(|count| count.parse::<u64>().ok()).expect("a count")
+    };
+    let before = counted().await;
     let over = call(Some(token.reveal())).await;
     assert_eq!((over.status, over.kind().as_str()), (409, "lease-lost"), "{method} {path} after its lease");
+    assert_eq!(counted().await, before + 1, "{method} {path}: each is counted");
 }
 
 /// P7: what is counted over all tenants is shown to no key of another tenant than the operator's own, also
