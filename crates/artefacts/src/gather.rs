@@ -10,7 +10,7 @@ use crate::{
     shelf::Shelf,
 };
 use bytes::Bytes;
-use octollm_contract::ContentHash;
+use octollm_contract::{ContentHash, names::PRIVATE_FOLDER};
 use rustix::{
     fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, openat, statat},
     io::Errno,
@@ -71,6 +71,8 @@ pub enum Why {
     Special,
     /// Its name is not UTF-8, holds a control character, or its path is too long or too deep.
     Name,
+    /// It marks a folder that no tool goes into ([`PRIVATE_FOLDER`]): whoever took it home would close his own.
+    Mark,
     /// Its permissions don't let this process read it.
     Unreadable,
 }
@@ -230,6 +232,10 @@ impl Walk {
             self.skip(shown, Why::Name);
             return Ok(());
         };
+        if name.to_bytes() == PRIVATE_FOLDER.as_bytes() {
+            self.skip(shown, Why::Mark);
+            return Ok(());
+        }
         // The look decides what may be opened at all: opening some devices has effects.
         let kind = match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => FileType::from_raw_mode(stat.st_mode),

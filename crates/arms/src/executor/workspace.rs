@@ -122,6 +122,7 @@ fn reason(why: Why) -> &'static str {
         Why::Name => {
             "its name cannot be kept: it has control characters, is not UTF-8, or is too long or too deep"
         }
+        Why::Mark => "its name marks the folders of servers and arms",
         Why::Unreadable => "it cannot be read",
     }
 }

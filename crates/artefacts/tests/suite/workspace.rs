@@ -99,6 +99,7 @@ async fn a_hostile_workspace_gives_only_its_own_files_and_says_what_it_left_out(
     rustix::fs::mkfifoat(rustix::fs::CWD, root.join("fifo"), rustix::fs::Mode::RWXU).unwrap();
     let _socket = UnixListener::bind(root.join("socket")).unwrap();
     here.write("line\nbreak", "");
+    here.write(".octollm-private", "");
     fs::write(root.join(std::ffi::OsStr::from_bytes(b"not-utf8-\xff")), "").unwrap();
     let deep = (0..70).fold(root.join("deep"), |path, _| path.join("d"));
     fs::create_dir_all(&deep).unwrap();
@@ -111,6 +112,7 @@ async fn a_hostile_workspace_gives_only_its_own_files_and_says_what_it_left_out(
     let too_deep = left.iter().position(|(path, _)| path.starts_with("deep/")).unwrap();
     assert_eq!(left.remove(too_deep).1, Why::Name);
     let expected = [
+        (".octollm-private", Why::Mark),
         ("directory", Why::Link),
         ("fifo", Why::Special),
         ("inward", Why::Link),

@@ -9,6 +9,7 @@ use crate::{
         text::{shown, size},
     },
 };
+use octollm_contract::names::PRIVATE_FOLDER;
 use rustix::{
     fs::{AtFlags, CWD, FileType, Mode, OFlags},
     io::Errno,
@@ -25,6 +26,11 @@ pub(super) fn write_file(site: &Site, path: &str, content: &str) -> Result<Found
     let mut parts = plain_parts(path)
         .filter(|_| !path.starts_with(WHOLE_OUTPUTS))
         .ok_or_else(|| Undone::for_good(format!("{named} is not a path inside the workspace")))?;
+    if parts.iter().any(|part| part.as_encoded_bytes() == PRIVATE_FOLDER.as_bytes()) {
+        return Err(Undone::for_good(format!(
+            "{named} is a name that marks the folders of servers and arms"
+        )));
+    }
     if content.len() > FILE_BYTES {
         return Err(Undone::for_good(format!("a file may have {} at most", size(FILE_BYTES as u64))));
     }
