@@ -10,6 +10,7 @@ use octollm_contract::{
     ContentHash,
     model::{Message, Tool, ToolCall},
 };
+use octollm_screen::{data::beginning, text::neutralise};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -184,6 +185,9 @@ fn key(talk: &Talk<'_>, call: &ToolCall, read: &Call) -> ContentHash {
     ContentHash::of(format!("{} {} {} {arguments}", talk.work.grant.step, call.id, read.name).as_bytes())
 }
 
+/// So much of what a tool said stands in a failure.
+const RESULT_BYTES: usize = 400;
+
 /// Tells the model what came of its call, and saves.
 async fn answer(
     call: &ToolCall,
@@ -195,9 +199,12 @@ async fn answer(
     let times = seen.entry(trace(call, &told)).or_insert(0);
     *times += 1;
     if *times >= bounds.repeats {
+        let clean = neutralise(&told);
+        let result = beginning(&clean, RESULT_BYTES);
         return Err(Undone::for_good(format!(
-            "the model makes no progress: it called {} {times} times in the same way, with the same result",
-            call.name
+            "the model makes no progress: it called {} {times} times in the same way, with the same result: {}",
+            call.name,
+            result.trim()
         )));
     }
     talk.add(Message::tool(call.id.clone(), told)).await?;
