@@ -69,7 +69,7 @@ fn ran(last: Option<&Run>, may_run: &MayRun) -> String {
     let Some(run) = last else {
         let why = match may_run {
             MayRun::These(_) => "",
-            MayRun::NotAllowed => ": the policy of this task allows no program",
+            MayRun::NotAllowed => ": the step's plan names no program, or the policy of the task allows none",
             MayRun::NoRoom => ": this machine cannot lock programs in",
         };
         return format!("Nothing was run, so nothing was tested{why}.\n");

@@ -46,7 +46,9 @@ impl MayRun {
                  Write tests where the instruction wants something that can be tested, run them, and mend what fails.",
                 names.join(", ")
             ),
-            MayRun::NotAllowed => nothing("the policy of this task allows no program"),
+            MayRun::NotAllowed => {
+                nothing("the plan of this step names no program, or the policy of the task allows none")
+            }
             MayRun::NoRoom => nothing("this machine cannot lock programs in"),
         }
     }
