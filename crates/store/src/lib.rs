@@ -16,7 +16,6 @@ pub mod postgres;
 #[cfg(test)]
 mod samples;
 mod seen;
-mod space;
 pub mod sqlite;
 pub mod suite;
 mod time;

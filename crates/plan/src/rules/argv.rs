@@ -66,15 +66,21 @@ pub(super) fn name(program: &str) -> &str {
     program.rsplit('/').next().unwrap_or(program)
 }
 
-/// `find` without a folder looks into its own, which is the user's and must be named for it. Gives a pattern of a
-/// whole path that counts on the folder being called `.`: none fits.
-pub(super) fn of_its_own_folder(argv: &mut Vec<String>) -> Option<&str> {
+/// `find` without a folder looks into its own, which is the user's and must be named for it.
+pub(super) fn name_the_folder_of_find(argv: &mut Vec<String>) {
     if name(&argv[0]) != "find" {
-        return None;
+        return;
     }
     let follows = argv.iter().skip(1).take_while(|word| matches!(word.as_str(), "-H" | "-L" | "-P")).count();
     if argv.get(1 + follows).is_none_or(|word| word.starts_with(['-', '(', '!'])) {
         argv.insert(1 + follows, ".".to_owned());
+    }
+}
+
+/// A pattern of a whole path that counts on the folder of `find` being called `.`: none fits.
+pub(super) fn pattern_of_here(argv: &[String]) -> Option<&str> {
+    if name(&argv[0]) != "find" {
+        return None;
     }
     let whole = |word: &str| matches!(word, "-path" | "-wholename" | "-ipath" | "-iwholename");
     argv.windows(2).find(|two| whole(&two[0]) && two[1].starts_with("./")).map(|two| two[1].as_str())

@@ -280,13 +280,11 @@ impl Build<'_> {
         words: &str,
         wanted: Wanted,
     ) -> Result<(), NotUnderstood> {
-        let depth = Depth::All;
         let plain = !e.is_aged() && e.size.is_none() && e.sort.is_none() && e.limit.is_none();
         if kind == FindKind::Folder {
             return Err(NotUnderstood::unclear(words, "only files hold a text"));
         }
-        let all = e.recursive.unwrap_or(depth == Depth::All);
-        if plain && all && is_hidden_too(e, depth) {
+        if plain && e.recursive.unwrap_or(true) && is_hidden_too(e, Depth::All) {
             let roots: BTreeSet<String> = places.iter().cloned().collect();
             let call = search_call(sought, Some(Arg::Given(places)), None, e.name.clone(), wanted);
             let step = self.step(call, BTreeMap::new(), reads(roots.clone()), Use::Shown);
@@ -300,8 +298,15 @@ impl Build<'_> {
         let inner = Entries { containing: None, only: Some(FindKind::File), ..e.clone() };
         for path in places {
             let roots = BTreeSet::from([path.clone()]);
-            let source =
-                find_or_list(&inner, path, FindKind::File, depth, Use::Inside, self.place.readers, words)?;
+            let source = find_or_list(
+                &inner,
+                path,
+                FindKind::File,
+                Depth::All,
+                Use::Inside,
+                self.place.readers,
+                words,
+            )?;
             let from = self.step(source, BTreeMap::new(), reads(roots.clone()), Use::Inside);
             let target = Target { from: From::PathsOf(from), roots: roots.clone() };
             let (arg, inputs) = target.paths();

@@ -7,18 +7,12 @@ use super::whom::{self, Earlier, Whom};
 use super::words::{COMPUTE, SHOW};
 
 const SAME: &[&str] = &["identical", "the same", "equal", "different", "the same file", "identical files"];
+/// Where there are two, beside the words for several.
 const BOTH: &[&str] = &[
-    "them",
-    "they",
-    "these",
-    "those",
     "both",
     "both of them",
     "the two",
     "these two",
-    "the files",
-    "these files",
-    "those files",
     "both files",
     "the two files",
     "these two files",
@@ -67,8 +61,11 @@ fn file(named: Named) -> Option<Whom> {
 /// The two that the goal has spoken of.
 fn both(c: &mut Cursor<'_>) -> Option<Vec<Whom>> {
     let from = c.at();
-    c.need(BOTH)?;
-    Some(vec![Whom::Earlier(Earlier::Many, c.since(from).to_owned())])
+    if c.accept(BOTH) {
+        return Some(vec![Whom::Earlier(Earlier::Many, c.since(from).to_owned())]);
+    }
+    let several = whom::earlier(c).filter(|of| matches!(of, Whom::Earlier(Earlier::Many, _)));
+    several.map(|of| vec![of])
 }
 
 fn compare(c: &mut Cursor<'_>) -> Option<Clause> {

@@ -233,7 +233,7 @@ fn class<'p>(rest: &'p str, regex: &mut Regex) -> Result<&'p str, &'static str> 
             return Err(NO_CLASS);
         }
         ahead = &ahead[c.len_utf8()..];
-        items.push_str(&regex_literal(c));
+        items.push_str(&in_brackets(c));
         // `a-z`; a `-` at the end stands for itself.
         let last =
             ahead.strip_prefix('-').and_then(|behind| behind.chars().next()).filter(|last| *last != ']');
@@ -242,7 +242,7 @@ fn class<'p>(rest: &'p str, regex: &mut Regex) -> Result<&'p str, &'static str> 
                 return Err(NO_CLASS);
             }
             items.push('-');
-            items.push_str(&regex_literal(last));
+            items.push_str(&in_brackets(last));
             ahead = &ahead[1 + last.len_utf8()..];
         }
     }
@@ -253,11 +253,13 @@ fn class<'p>(rest: &'p str, regex: &mut Regex) -> Result<&'p str, &'static str> 
 
 /// A text as a pattern.
 pub(super) fn literal(text: &str) -> String {
-    text.chars().map(regex_literal).collect()
+    let mut regex = Regex::new();
+    text.chars().for_each(|c| regex.literal(c));
+    regex.text
 }
 
-/// A character that stands for itself, inside of brackets and outside.
-fn regex_literal(c: char) -> String {
+/// A character that stands for itself inside of brackets.
+fn in_brackets(c: char) -> String {
     if c.is_ascii_punctuation() && c != '_' && !matches!(c, '<' | '>') {
         return format!("\\{c}");
     }

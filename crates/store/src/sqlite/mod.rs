@@ -20,6 +20,7 @@ mod reads;
 mod requests;
 mod rows;
 mod schema;
+mod space;
 mod statements;
 #[cfg(test)]
 mod tests;
@@ -33,7 +34,7 @@ pub use folder::{Durability, OpenError, Owner};
 use crate::{
     AcceptError, Accepted, Backend, Backlog, Claims, Clock, Counted, DayLine, DayListing, DecideError,
     Directed, Entropy, Freshness, Gone, Hints, Keys, Listing, Lost, Order, Period, Seen, StoreError, Sums,
-    Swept, TaskLine, TaskReads, TaskRecord, Tasks, Wanted, space::Space,
+    Swept, TaskLine, TaskReads, TaskRecord, Tasks, Wanted,
 };
 use async_trait::async_trait;
 use copies::Copies;
@@ -48,6 +49,7 @@ use octollm_contract::{
 use octollm_lifecycle::{Changes, Event};
 use reads::Readers;
 use requests::{AddToRing, Lose, LoseCallers, Prune, PutKey, RevokeKey, Sweep};
+use space::Space;
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},

@@ -9,13 +9,13 @@ use super::{
     disk::{Disk, SyncFailed},
     failpoints::{Failpoints, Point},
     fault::{Fault, Outage},
+    space::Space,
     statements::Statements,
     views::Views,
 };
 use crate::{
     Clock, Entropy, FIGURES_KEPT, Hints, StoreError,
     columns::{FiguresRow, subject_word},
-    space::Space,
 };
 use octollm_access::KeyRecord;
 use octollm_contract::{ArmName, KeyId, TaskId, TenantId, Timestamp};

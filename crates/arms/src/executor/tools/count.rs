@@ -213,13 +213,13 @@ impl Counter {
 
     /// The characters of the pieces so far, wherever they are cut.
     fn characters(&mut self, piece: &[u8], each: impl Fn(&mut Self, char)) {
-        let joined: Vec<u8> =
-            std::mem::take(&mut self.begun).into_iter().chain(piece.iter().copied()).collect();
+        let mut joined = std::mem::take(&mut self.begun);
+        joined.extend_from_slice(piece);
         let whole = joined.len() - cut_off(&joined);
         for chunk in joined[..whole].utf8_chunks() {
             chunk.valid().chars().for_each(|c| each(self, c));
         }
-        self.begun = joined[whole..].to_vec();
+        self.begun = joined.split_off(whole);
     }
 
     fn take(&mut self, piece: &[u8]) {

@@ -100,13 +100,14 @@ fn in_files(site: &Site, wish: &Wish, pattern: &Regex, paths: &[String]) -> Resu
             binary += 1;
             return Ok(());
         }
-        let path = shown_path(looked.path);
+        let path = || shown_path(looked.path);
         alone = looked.named && paths.len() == 1;
         // As with `grep -c`: of a file that is named also that it has none, unless that would be most of the answer.
         if wish.count && (lines.count > 0 || (looked.named && paths.len() <= NONE_IN_MAX)) {
-            sheet.line(format!("{} in {path}", counted(lines.count, "line")));
+            sheet.line(format!("{} in {}", counted(lines.count, "line"), path()));
         }
         if lines.count > 0 && !wish.count {
+            let path = path();
             lines.shown.iter().for_each(|(at, line)| sheet.line(format!("{path}:{at}: {line}")));
             if lines.count > lines.shown.len() as u64 {
                 more = true;

@@ -14,7 +14,8 @@ impl Build<'_> {
         if argv::needs_network(&argv) {
             return Err(NotUnderstood::NoNetwork { command: cut(line, 120) });
         }
-        if let Some(pattern) = argv::of_its_own_folder(&mut argv) {
+        argv::name_the_folder_of_find(&mut argv);
+        if let Some(pattern) = argv::pattern_of_here(&argv) {
             return Err(NotUnderstood::unclear(
                 pattern,
                 "folders are given to find by their whole paths, so that a pattern that begins with ./ fits nothing: \
