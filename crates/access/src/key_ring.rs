@@ -6,7 +6,7 @@
 //! [`KNOWN_BEFORE`] before it begins to sign, so that all have read it, and stays until the last
 //! token that it signed has expired.
 
-use crate::{InvalidToken, SigningKey, StepClaims, StepToken};
+use crate::{InvalidToken, SigningKey, StepClaims, StepToken, VerifyingKey};
 use octollm_contract::{Millis, Timestamp};
 use std::fmt;
 
@@ -76,9 +76,18 @@ impl KeyRing {
     /// `None` from an empty ring.
     #[must_use]
     pub fn sign(&self, claims: &StepClaims, now: Timestamp) -> Option<StepToken> {
-        let due = self.keys.iter().rfind(|(key, _)| key.signs_from <= now);
-        let (_, key) = due.or_else(|| self.keys.first())?;
-        Some(key.sign(claims))
+        Some(self.keys.get(self.due(now))?.1.sign(claims))
+    }
+
+    /// The public halves of the key that signs at `now` and of those that will, in the order of their time.
+    #[must_use]
+    pub fn current_and_next(&self, now: Timestamp) -> Vec<VerifyingKey> {
+        self.keys.iter().skip(self.due(now)).map(|(_, key)| key.verifying_key()).collect()
+    }
+
+    /// The place of the key whose time it is, or of the first where a clock is behind.
+    fn due(&self, now: Timestamp) -> usize {
+        self.keys.iter().rposition(|(key, _)| key.signs_from <= now).unwrap_or(0)
     }
 
     /// The claims of `token`, if a key of the ring signed it and it is still fresh at `now`.
@@ -153,6 +162,21 @@ mod tests {
                     prop_assert_eq!(later.open(&token, last), Ok(claims(expires)), "forgotten too early");
                 }
             }
+        }
+    }
+
+    /// Whoever was handed the keys before a rotation opens what is signed after it.
+    #[test]
+    fn the_keys_that_are_handed_out_sign_now_or_next() {
+        assert_eq!(KeyRing::default().current_and_next(at(0)), []);
+        let keys = [1, 2, 3].map(|n| RingKey::new([n; 32], at(u64::from(n) * 1000)));
+        let public = keys.clone().map(|key| SigningKey::from_seed(key.seed).verifying_key());
+        let ring = KeyRing::of(keys.into());
+        for (now, from) in [(0, 0), (1000, 0), (1999, 0), (2000, 1), (2999, 1), (3000, 2), (9000, 2)] {
+            let handed = ring.current_and_next(at(now));
+            assert_eq!(handed, public[from..], "at {now}");
+            let token = ring.sign(&claims(at(9_001)), at(now)).unwrap();
+            assert_eq!(handed[0].open(&token, at(now)), Ok(claims(at(9_001))), "at {now}");
         }
     }
 

@@ -23,4 +23,4 @@ pub use policy::{Approval, BeyondPolicy, Policy};
 pub use policy_ask::{InvalidPolicy, PolicyAsk};
 pub use revocation::{HOME_TENANT, Revocation};
 pub use scope::{Role, Scope, TenantScope};
-pub use step_token::{InvalidToken, SigningKey, StepClaims, StepToken, VerifyingKey};
+pub use step_token::{InvalidToken, NotAKey, SigningKey, StepClaims, StepToken, VerifyingKey};

@@ -58,8 +58,9 @@ pub struct SigningKey {
     key: ed25519_dalek::SigningKey,
 }
 
-/// The public key that checks them.
-#[derive(Clone)]
+/// The public key that checks them. It travels as its 32 bytes in base64url, from which its id follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct VerifyingKey {
     id: String,
     key: ed25519_dalek::VerifyingKey,
@@ -87,9 +88,7 @@ impl SigningKey {
     #[must_use]
     pub fn from_seed(seed: [u8; 32]) -> Self {
         let key = ed25519_dalek::SigningKey::from_bytes(&seed);
-        let public = key.verifying_key().to_bytes();
-        let id = public[..4].iter().map(|b| format!("{b:02x}")).collect();
-        SigningKey { id, key }
+        SigningKey { id: id_of(&key.verifying_key()), key }
     }
 
     /// What its tokens name it by.
@@ -110,6 +109,32 @@ impl SigningKey {
         let signed = format!("{}.{body}", self.id);
         let signature = encode(&self.key.sign(signed.as_bytes()).to_bytes());
         StepToken(format!("{signed}.{signature}"))
+    }
+}
+
+/// What tokens name a key by: its first four bytes in hexadecimal digits.
+fn id_of(key: &ed25519_dalek::VerifyingKey) -> String {
+    key.as_bytes()[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Text that is no public key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this is not an Ed25519 public key in base64url")]
+pub struct NotAKey;
+
+impl TryFrom<String> for VerifyingKey {
+    type Error = NotAKey;
+
+    fn try_from(text: String) -> Result<Self, NotAKey> {
+        let bytes: [u8; 32] = decode(&text).and_then(|bytes| bytes.try_into().ok()).ok_or(NotAKey)?;
+        let key = ed25519_dalek::VerifyingKey::from_bytes(&bytes).map_err(|_| NotAKey)?;
+        Ok(VerifyingKey { id: id_of(&key), key })
+    }
+}
+
+impl From<VerifyingKey> for String {
+    fn from(key: VerifyingKey) -> String {
+        encode(key.key.as_bytes())
     }
 }
 
@@ -182,6 +207,18 @@ mod tests {
         let open = |now| key.verifying_key().open(&token, Timestamp::from_millis(now));
         assert_eq!(open(999), Ok(claims(3, 1000)));
         assert_eq!(open(1000), Err(InvalidToken::Expired));
+    }
+
+    #[test]
+    fn a_public_key_that_has_travelled_opens_what_its_other_half_signed() {
+        let key = SigningKey::from_seed([1; 32]);
+        let text = String::from(key.verifying_key());
+        let again = VerifyingKey::try_from(text.clone()).unwrap();
+        assert_eq!(again, key.verifying_key());
+        assert_eq!(again.open(&key.sign(&claims(3, 1000)), Timestamp::default()), Ok(claims(3, 1000)));
+        for wrong in ["", "AAAA", &text[1..], &format!("{text}="), &text.replace(&text[..1], "*")] {
+            assert_eq!(VerifyingKey::try_from(wrong.to_owned()), Err(NotAKey), "{wrong}");
+        }
     }
 
     #[test]

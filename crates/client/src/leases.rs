@@ -4,7 +4,7 @@
 use crate::{ThinkAsk, ThinkError, Thinking};
 use async_trait::async_trait;
 use bytes::Bytes;
-use octollm_access::StepToken;
+use octollm_access::{StepToken, VerifyingKey};
 use octollm_contract::{
     ArmName, ContentHash, Document, Edition, Millis, Problem, StepId, Timestamp, WorkerId, model::WaitsFor,
 };
@@ -116,6 +116,10 @@ pub struct Grant {
     pub attempt: u32,
     /// What opens it.
     pub token: StepToken,
+    /// The public keys of the orchestrators, the one that signs now and those that will: with them anybody to
+    /// whom the token is shown can check it, and one that is signed later, without asking.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub token_keys: Vec<VerifyingKey>,
     /// What to do.
     pub spec: PlanStep,
     /// The values of its inputs.

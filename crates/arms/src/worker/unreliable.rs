@@ -85,6 +85,7 @@ pub(crate) fn grant(place: u16, arm: ArmName, instruction: Instruction) -> Grant
         step,
         attempt: 1,
         token: SigningKey::from_seed([3; 32]).sign(&claims),
+        token_keys: Vec::new(),
         spec: PlanStep {
             name: format!("s{place}").parse().unwrap(),
             arm,

@@ -6,7 +6,7 @@
 //! presented. What could not be looked for is not refused, but answered later.
 
 use super::App;
-use octollm_access::{InvalidToken, KeyRing, RingKey, StepClaims, StepToken};
+use octollm_access::{InvalidToken, KeyRing, RingKey, StepClaims, StepToken, VerifyingKey};
 use octollm_contract::Timestamp;
 use octollm_store::StoreError;
 use std::{
@@ -142,6 +142,11 @@ impl App {
 
     pub(crate) fn sign(&self, claims: &StepClaims) -> StepToken {
         self.ring.keys().ring.sign(claims, self.now()).expect("the ring has a key")
+    }
+
+    /// The public keys of the tokens that are signed now and next.
+    pub(crate) fn token_keys(&self) -> Vec<VerifyingKey> {
+        self.ring.keys().ring.current_and_next(self.now())
     }
 
     /// Opens a token with the keys at hand.

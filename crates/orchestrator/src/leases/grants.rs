@@ -151,6 +151,7 @@ impl LocalLeases {
             step: claimed.step,
             attempt: claimed.attempt,
             token,
+            token_keys: self.app.token_keys(),
             spec: spec.step,
             inputs,
             workspace,

@@ -24,6 +24,9 @@ async fn a_task_is_done_through_leases_and_its_result_is_read() {
     let octo = Octo::start().await;
     let task = octo.submit().await;
     let (leases, grant) = (octo.leases(), octo.lease().await);
+    // Whoever the token is shown to can check it with what came with it.
+    let opened = grant.token_keys.iter().find_map(|key| key.open(&grant.token, grant.expires_at).ok());
+    assert_eq!(opened.map(|claims| claims.step), Some(grant.step));
     assert_eq!((grant.step.task, grant.attempt), (task, 1));
     let worker = "worker-1".parse().unwrap();
     assert_eq!(
