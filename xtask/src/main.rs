@@ -76,6 +76,7 @@ fn complain(text: &str) {
 
 fn test() -> Result<(), String> {
     needs::install()?;
+    needs::space()?;
     arrows::check()?;
     tidy::check()?;
     // The whole-system tests start the program itself. Built with the tests, it shares their dependencies.
