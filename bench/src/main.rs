@@ -12,6 +12,7 @@ mod idle;
 mod latency;
 mod load;
 mod overhead;
+mod own_sql;
 mod peers;
 mod postgres;
 mod processes;

@@ -4,6 +4,7 @@
 use crate::{
     accepts,
     figures::{Sample, rate},
+    own_sql,
 };
 use anyhow::Context;
 use octollm_access::TenantScope;
@@ -31,8 +32,8 @@ pub(crate) const ACCEPTS: u32 = 64_000;
 pub(crate) const CYCLES: u32 = 20_000;
 pub(crate) const OUTPUT: &str = r#"{"text":"a.txt\nb.txt\nc.txt","data":{"entries":3},"artefacts":[]}"#;
 pub(crate) const REQUEST: &str = r#"{"goal":"List the files in /tmp/folder","priority":"medium"}"#;
-const PLAN: &str = r#"{"criteria":[],"planner":"rules"}"#;
-const SPEC: &str = r#"{"arm":"executor","tool":"list","arguments":{"path":"/tmp/folder"},"capability":{"read_roots":["/tmp/folder"]}}"#;
+pub(crate) const PLAN: &str = r#"{"criteria":[],"planner":"rules"}"#;
+pub(crate) const SPEC: &str = r#"{"arm":"executor","tool":"list","arguments":{"path":"/tmp/folder"},"capability":{"read_roots":["/tmp/folder"]}}"#;
 
 pub(crate) fn run() -> anyhow::Result<()> {
     let (server, runtime) = (server()?, runtime()?);
@@ -57,9 +58,13 @@ pub(crate) fn run() -> anyhow::Result<()> {
             let url = fresh(&server, &runtime)?;
             let bare = runtime.block_on(bare_cycles(&url, CYCLES, batch))?;
             let url = fresh(&server, &runtime)?;
+            let own_sql = runtime.block_on(own_sql::cycles(&url, batch))?;
+            let url = fresh(&server, &runtime)?;
             let ours = runtime.block_on(store_cycles(&url, batch))?;
             println!(
-                "round {round}: life cycles/s in batches of {batch}: bare {bare:.0}, store {ours:.0} ({:.0} %; wanted 70 %)",
+                "round {round}: life cycles/s in batches of {batch}: bare {bare:.0}, the store's statements alone \
+                 {own_sql:.0} ({:.0} %), store {ours:.0} ({:.0} %; wanted 70 %)",
+                100.0 * own_sql / bare,
                 100.0 * ours / bare
             );
         }
@@ -200,7 +205,7 @@ impl Bare {
 }
 
 /// Ids that sort as they are made.
-fn next_id() -> Uuid {
+pub(crate) fn next_id() -> Uuid {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let mut bytes = [7; 16];
     bytes[..4].copy_from_slice(&NUMBER.fetch_add(1, Ordering::Relaxed).to_be_bytes());

@@ -41,6 +41,14 @@ mod upkeep;
 mod writes;
 
 pub use clock::{DatabaseClock, Moments};
+
+/// The statements that write, each with its name: for a bench that shows what the database takes of the store's time.
+#[doc(hidden)]
+#[must_use]
+pub fn statements() -> &'static [(&'static str, &'static str)] {
+    <statements::Statements as statements::Prepared>::ALL
+}
+
 pub use schema::Schema;
 pub use target::{InvalidReplicas, InvalidTarget, ReplicaTargets, Target};
 
