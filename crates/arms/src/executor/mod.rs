@@ -192,7 +192,10 @@ impl Executor {
     ) -> Result<Found, Undone> {
         let workspace = workspace.ok_or_else(|| Undone::for_good("a program needs a workspace"))?;
         let itself = |root: &String| Some(root) == argv.first();
-        let alone = workspace.began_empty() && work.grant.spec.capability.read_roots.iter().all(itself);
+        // What it is given to read is enough for `head` and `tac`.
+        let alone = stdin.is_none()
+            && workspace.began_empty()
+            && work.grant.spec.capability.read_roots.iter().all(itself);
         let read_roots = reach.real_roots().map_err(|error| Undone::for_good(error.to_string()))?;
         let closed = self.settings.closed.clone();
         let place = tools::shell::Place { workspace: workspace.path(), alone, read_roots, closed, wall };

@@ -202,6 +202,9 @@ async fn what_was_no_text_is_not_measured_as_one() {
     assert!(site.refused(count(CountWhat::Bytes)).await.contains("not all UTF-8 text"));
     assert!(site.refused(count(CountWhat::Characters)).await.contains("characters can be counted in a file"));
     assert_eq!(site.run(count(CountWhat::Lines)).await.number, Some(1));
+    let text = Some(Arg::Given("a\u{fffd}b\n".into()));
+    let hash = ToolCall::Hash { kind: octollm_plan::HashKind::Sha256, paths: None, text };
+    assert!(site.refused(hash).await.contains("not all UTF-8 text"));
 }
 
 /// The newest of files that were written within a millisecond.

@@ -86,6 +86,11 @@ async fn a_program_that_could_read_nothing_is_told_to_have_run_in_an_empty_folde
     site.capability.commands.insert("uname".to_owned());
     let output = site.run(shell(&["uname"], false)).await;
     assert_eq!((output.text.as_str(), &output.data["empty_folder"]), ("Linux\n", &serde_json::json!(true)));
+    // What it is given to read is about no folder either.
+    site.capability.commands.insert("tac".to_owned());
+    let given = Some(Arg::Given("a\nb\n".to_owned()));
+    let filter = ToolCall::Shell { argv: vec!["tac".to_owned()], stdin: given, any_exit: false };
+    assert_eq!(site.run(filter).await.text, "b\na\n");
     // Nor has one run that is not there.
     site.capability.commands.insert("no-such-program".to_owned());
     let said = site.refused(shell(&["no-such-program"], false)).await;

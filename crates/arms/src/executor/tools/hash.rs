@@ -21,6 +21,12 @@ pub(super) fn hash(site: &Site, kind: HashKind, from: Source) -> Result<Found, U
     let mut tally = Tally::default();
     match from {
         Source::Text(text) => {
+            // What was no text has become one for people: its digest would be another's.
+            if text.contains('\u{fffd}') {
+                return Err(Undone::for_good(
+                    "what is to be hashed was not all UTF-8 text, and is not kept as it was: only a file of it can be hashed",
+                ));
+            }
             let mut state = State::new(kind);
             state.update(text.as_bytes());
             let digest = state.finish();
