@@ -199,3 +199,24 @@ fn every_understood_goal_passes_the_check_under_its_own_policy() {
         assert!(checked.is_ok(), "{goal}: {checked:?}");
     }
 }
+
+/// A path with a slash that the goal names is known to be a file or a folder where that was looked up.
+#[test]
+fn what_lies_at_a_path_of_the_goal_decides_whether_it_is_read_or_listed() {
+    assert_eq!(
+        octollm_plan::rules::paths("what's in 'sub/my dir', a/b or https://x.org/?"),
+        ["sub/my dir", "a/b"]
+    );
+    let entries = ["sub", "sub/deep", "sub/notes"].map(str::to_owned).into();
+    let folders = ["sub", "sub/deep"].map(str::to_owned).into();
+    let looked_up = Place { entries, folders, ..here() };
+    for (goal, call) in [
+        ("what is inside sub/deep?", "list path=/home/me/work/sub/deep"),
+        ("what's in sub/deep", "list path=/home/me/work/sub/deep"),
+        ("what's in sub/notes", "read_file paths=[\"/home/me/work/sub/notes\"]"),
+    ] {
+        let steps = plan(goal, &looked_up).unwrap().steps;
+        assert_eq!(steps.iter().map(compact).collect::<Vec<_>>(), [call], "{goal}");
+    }
+    assert!(plan("what is in sub/other", &looked_up).is_err(), "nobody has looked");
+}

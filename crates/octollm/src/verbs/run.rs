@@ -37,8 +37,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 pub(super) fn run(run: Run, config: &Config) -> anyhow::Result<ExitCode> {
     log::configured(config)?;
-    let (entries, folders) = entries();
     let home = data::home().and_then(|home| home.into_os_string().into_string().ok());
+    let (entries, folders) = entries(&run.goal, home.as_deref());
     let place = Place { home, cwd: cwd(), entries, folders, ..Place::default() };
     let has_model = !config.model_servers.is_empty();
     if run.max_cost.is_some() && !has_model {
@@ -89,8 +89,9 @@ fn cwd() -> Option<String> {
     std::env::current_dir().ok()?.into_os_string().into_string().ok()
 }
 
-/// The names in the current folder, and those of its folders; one that is not UTF-8 cannot stand in a goal either.
-fn entries() -> (BTreeSet<String>, BTreeSet<String>) {
+/// The names in the current folder, the paths of the goal that are there, and those of them that are folders; a name
+/// that is not UTF-8 cannot stand in a goal either.
+fn entries(goal: &str, home: Option<&str>) -> (BTreeSet<String>, BTreeSet<String>) {
     let (mut entries, mut folders) = (BTreeSet::new(), BTreeSet::new());
     for entry in fs::read_dir(".").into_iter().flatten().flatten().take(ENTRIES_MAX) {
         let Ok(name) = entry.file_name().into_string() else { continue };
@@ -99,6 +100,17 @@ fn entries() -> (BTreeSet<String>, BTreeSet<String>) {
             folders.insert(name.clone());
         }
         entries.insert(name);
+    }
+    for path in rules::paths(goal) {
+        let whole = match (path.strip_prefix("~/"), home) {
+            (Some(below), Some(home)) => Path::new(home).join(below),
+            (Some(_) | None, _) => PathBuf::from(&path),
+        };
+        let Ok(there) = fs::metadata(whole) else { continue };
+        if there.is_dir() {
+            folders.insert(path.clone());
+        }
+        entries.insert(path);
     }
     (entries, folders)
 }

@@ -111,6 +111,7 @@ pub(super) fn takes(argv: &[String], at: usize) -> Takes {
             if (conditions && !compared) || follows(&argv[at]) { Takes::NoFile } else { Takes::File }
         }
         "grep" | "egrep" => of_grep(argv, at),
+        program if TEXT_PROGRAMS.contains(&program) => Takes::NoFile,
         program if FILE_PROGRAMS.contains(&program) => Takes::File,
         _ => Takes::Perhaps,
     }
@@ -205,6 +206,7 @@ pub(super) fn changes_files(argv: &[String]) -> bool {
     match argv.first().map_or("", |program| name(program)) {
         "dd" => given.any(|word| output_of_dd(word).is_some_and(|file| file != "/dev/null")),
         "find" => argv.iter().any(|word| word == "-delete"),
+        "sed" => argv.iter().skip(1).any(|word| word.starts_with("-i") || word.starts_with("--in-place")),
         program => CHANGING_PROGRAMS.contains(&program) && given.next().is_some(),
     }
 }
@@ -230,6 +232,11 @@ pub(super) fn needs_network(argv: &[String]) -> bool {
 
 const NETWORK_PROGRAMS: &[&str] =
     &["curl", "wget", "ping", "ssh", "scp", "dig", "nslookup", "host", "telnet", "nc", "traceroute"];
+
+/// Programs whose arguments are texts, which they open no file by: `echo a.txt` says `a.txt`, and `dirname sub/a.txt`
+/// says `sub`.
+pub(super) const TEXT_PROGRAMS: &[&str] =
+    &["echo", "printf", "expr", "basename", "dirname", "seq", "sleep", "yes", "factor", "numfmt"];
 
 /// Programs whose arguments are files.
 pub(super) const FILE_PROGRAMS: &[&str] = &[
@@ -308,6 +315,8 @@ mod tests {
             let taken: Vec<usize> = (1..argv.len()).filter(|at| takes(&argv, *at) == Takes::File).collect();
             assert_eq!(taken, files, "{command}");
         }
+        let echo = ["echo", "notes.txt", "/etc/hosts"].map(str::to_owned);
+        assert_eq!([1, 2].map(|at| takes(&echo, at)), [Takes::NoFile; 2]);
         let cargo = ["cargo", "test"].map(str::to_owned);
         assert_eq!(takes(&cargo, 1), Takes::Perhaps);
     }

@@ -4,7 +4,9 @@
 //! the step that it leads to may read.
 
 use super::NotUnderstood;
-use super::whom::Earlier;
+use super::named::{Called, Named, looks};
+use super::search::Sought;
+use super::whom::{Earlier, Whom};
 use crate::{Arg, FindKind, InputName, Reference, StepName, ValueType};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,8 +18,21 @@ pub(super) struct Topic {
     pub(super) output: Option<(StepName, BTreeSet<String>)>,
     /// "it" is the output and no file: after a fetch, a command, a part of a file.
     pub(super) output_is_it: bool,
-    /// The clause before has searched in the files: "the lines" may be those that it found.
-    pub(super) searched: bool,
+    /// The output's text is to the byte what was fetched or printed, and nothing but that.
+    pub(super) output_is_exact: bool,
+    /// What the clause before has searched for and where: "the matches" are what it found, and "the lines" may be.
+    pub(super) searched: Option<Searched>,
+    /// The one folder whose entries were listed, found or counted.
+    pub(super) folder: Option<String>,
+}
+
+/// A search.
+#[derive(Clone, Debug)]
+pub(super) struct Searched {
+    pub(super) sought: Sought,
+    pub(super) of: Whom,
+    /// The clause before it was one, too: "the matches" may be those of both.
+    pub(super) again: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -44,6 +59,28 @@ pub(super) enum From {
 }
 
 impl Topic {
+    /// The folder that "in it" means after this; `said` are the words.
+    pub(super) fn folder(&self, said: &str) -> Result<String, NotUnderstood> {
+        match (&self.files, &self.folder) {
+            (About::Found { single: true, .. }, _) => Err(NotUnderstood::unclear(
+                said,
+                "what an earlier step finds is not known yet: name the folder",
+            )),
+            (About::Named(paths), None) if paths.len() == 1 => {
+                let named = Named { path: paths[0].clone(), called: Called::Nothing };
+                match looks(&named) {
+                    Some(Called::File) => Err(NotUnderstood::unclear(said, "it points back to a file")),
+                    Some(Called::Folder | Called::Nothing) | None => Ok(named.path),
+                }
+            }
+            (_, Some(folder)) => Ok(folder.clone()),
+            (_, None) => Err(NotUnderstood::unclear(
+                said,
+                "it points back to a folder, and no earlier step names one alone",
+            )),
+        }
+    }
+
     /// What `earlier` means after this; `said` are the words.
     pub(super) fn earlier(&self, earlier: Earlier, said: &str) -> Result<Vec<Target>, NotUnderstood> {
         let unclear = |why| Err(NotUnderstood::unclear(said, why));

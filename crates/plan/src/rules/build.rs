@@ -5,10 +5,11 @@
 //! nothing else; what a word points back to is never chosen among several.
 
 mod commands;
+mod counted;
 mod pointed;
 
 use super::NotUnderstood;
-use super::back::{About, From, Target, Topic, found, name};
+use super::back::{About, From, Searched, Target, Topic, found, name};
 use super::clause::{Clause, Part, Placed};
 use super::entries::{Entries, Noun};
 use super::named::{Called, Named, looks};
@@ -19,8 +20,7 @@ use super::summary::{summary, verb};
 use super::url;
 use super::whom::{Earlier, Whom};
 use crate::{
-    Arg, CountWhat, FindKind, InputName, Instruction, MAX_STEPS, Plan, PlanStep, Reference, SortBy, StepName,
-    ToolCall,
+    Arg, FindKind, InputName, Instruction, MAX_STEPS, Plan, PlanStep, Reference, SortBy, StepName, ToolCall,
 };
 use octollm_access::{Capability, NetworkGrant};
 use octollm_contract::{ArmName, Edition};
@@ -116,9 +116,17 @@ impl Build<'_> {
                 self.entries(e, words, Depth::All, if used_later { Use::Later } else { Use::Shown })
             }
             Clause::Show(named) => self.show(named, words),
+            Clause::Read { part: _, of: Whom::Earlier(Earlier::One, said) }
+                if searched.is_some() && !said.to_ascii_lowercase().contains("file") =>
+            {
+                Err(NotUnderstood::unclear(
+                    words,
+                    "it may be of the lines that were found or of the file: name the file",
+                ))
+            }
             Clause::Read { part, of } => self.read(*part, of, words),
             Clause::Count { what: _, of: Whom::Earlier(Earlier::One | Earlier::Many, _) }
-                if searched && matches!(self.topic.files, About::Named(_)) =>
+                if searched.is_some() && matches!(self.topic.files, About::Named(_)) =>
             {
                 Err(NotUnderstood::unclear(
                     words,
@@ -127,8 +135,18 @@ impl Build<'_> {
             }
             Clause::Count { what, of } => self.count(what, of, words),
             Clause::CountEntries(e) => self.count_entries(e, words),
+            Clause::CountFound(Whom::Earlier(Earlier::Many, said)) if counted::asks_for_a_number(said) => {
+                self.count_either(searched, said, words)
+            }
             Clause::CountFound(of) => self.count_found(of, words),
-            Clause::Search { sought, of } => self.search(sought, of, words, Wanted::Lines),
+            Clause::CountMatches => self.count_matches(searched, words),
+            Clause::Search { sought, of } => {
+                self.search(sought, of, words, Wanted::Lines)?;
+                if let Some(now) = &mut self.topic.searched {
+                    now.again = searched.is_some();
+                }
+                Ok(())
+            }
             Clause::CountHolding { sought, of } => self.count_holding(sought, of, words),
             Clause::Hash { kind, of } => {
                 self.each(of, words, |paths, text| ToolCall::Hash { kind: *kind, paths, text })
@@ -155,7 +173,8 @@ impl Build<'_> {
                     files: About::Nothing,
                     output: Some((step, BTreeSet::new())),
                     output_is_it: true,
-                    searched: false,
+                    output_is_exact: true,
+                    ..Topic::default()
                 };
                 Ok(())
             }
@@ -226,6 +245,9 @@ impl Build<'_> {
     /// The folders of a description; without one it is the current folder, as on a command line, unless
     /// another was spoken of before.
     fn places(&self, e: &Entries, words: &str) -> Result<Vec<String>, NotUnderstood> {
+        if let Some(said) = &e.there {
+            return self.topic.folder(said).map(|folder| vec![folder]);
+        }
         let elsewhere = |step: &PlanStep| {
             step.capability.read_roots.iter().any(|root| self.place.resolve(".").as_ref() != Ok(root))
         };
@@ -248,6 +270,9 @@ impl Build<'_> {
             ));
         }
         let kind = kind_of(e, depth, used, words)?;
+        if e.turned && (used != Use::Shown || e.limit.is_some() || e.containing.is_some()) {
+            return Err(NotUnderstood::unclear(words, "only a listing of its own is shown from Z to A"));
+        }
         if let Some(sought) = &e.containing {
             // The newest file, if it holds the text, or the newest of those that do?
             if e.limit.is_some() || e.sort.is_some_and(|order| order != SortBy::Name) {
@@ -260,13 +285,20 @@ impl Build<'_> {
             return self.entries_containing(e, sought, places, kind, words, Wanted::Lines);
         }
         let mut by = Vec::new();
+        let folder = alone(&places);
+        let used = if e.turned { Use::Inside } else { used };
         for path in places {
             let roots = BTreeSet::from([path.clone()]);
             let call = find_or_list(e, path, kind, depth, used, self.place.readers, words)?;
             by.push((self.step(call, BTreeMap::new(), reads(roots.clone()), used), roots));
         }
-        self.topic =
-            Topic { files: About::Found { by, single: e.limit == Some(1), kind }, ..Topic::default() };
+        if e.turned {
+            for (listed, _) in &by {
+                self.filter(&["tac".to_owned()], listed);
+            }
+        }
+        let files = About::Found { by, single: e.limit == Some(1) || e.must, kind };
+        self.topic = Topic { files, folder, ..Topic::default() };
         Ok(())
     }
 
@@ -353,6 +385,12 @@ impl Build<'_> {
             self.program(argv.into_iter().chain(paths.clone()).collect(), paths.into_iter().collect(), false);
             return Ok(());
         }
+        if let Some(step) = self.output_that_is_meant(of)
+            && let Some(argv) = part.of_a_text()
+        {
+            self.filter(&argv, &step);
+            return Ok(());
+        }
         let targets = self.paths_only(of, words)?;
         let before = std::mem::take(&mut self.topic);
         let mut outputs = Vec::new();
@@ -382,105 +420,6 @@ impl Build<'_> {
         Ok(())
     }
 
-    fn count(&mut self, what: &[CountWhat], of: &Whom, words: &str) -> Result<(), NotUnderstood> {
-        for kind in what {
-            self.each(of, words, |paths, text| ToolCall::Count {
-                what: *kind,
-                paths,
-                text,
-                name: None,
-                recursive: false,
-            })?;
-        }
-        Ok(())
-    }
-
-    fn count_entries(&mut self, e: &Entries, words: &str) -> Result<(), NotUnderstood> {
-        let paths = self.places(e, words)?;
-        if e.sort.is_some() || e.limit.is_some() {
-            return Err(NotUnderstood::unclear(
-                words,
-                "an order or a number is not understood when counting files",
-            ));
-        }
-        if let Some(sought) = &e.containing {
-            // A search tells how many files hold the text.
-            let kind = if e.noun == Noun::Folders { FindKind::Folder } else { FindKind::File };
-            let wanted = self.number_if_readable();
-            self.entries_containing(e, sought, paths, kind, words, wanted)?;
-            self.topic = Topic::default();
-            return Ok(());
-        }
-        let simple = !e.is_aged() && e.size.is_none() && e.hidden != Some(false);
-        if paths.len() > 1 && !simple {
-            return Err(NotUnderstood::unclear(words, ONE_FOLDER));
-        }
-        let kind = kind_of(e, Depth::Own, Use::Later, words)?;
-        let what: &[CountWhat] = match kind {
-            FindKind::File => &[CountWhat::Files],
-            FindKind::Folder => &[CountWhat::Folders],
-            FindKind::Any => &[CountWhat::Files, CountWhat::Folders],
-        };
-        if simple {
-            let roots: BTreeSet<String> = paths.iter().cloned().collect();
-            for what in what {
-                let call = ToolCall::Count {
-                    what: *what,
-                    paths: Some(Arg::Given(paths.clone())),
-                    text: None,
-                    name: e.name.clone(),
-                    recursive: e.recursive.unwrap_or(false),
-                };
-                self.step(call, BTreeMap::new(), reads(roots.clone()), Use::Shown);
-            }
-            self.topic = Topic::default();
-            return Ok(());
-        }
-        // Like the counts of a folder's own entries, which the tool for counting makes.
-        let counted = Entries { hidden: Some(e.hidden.unwrap_or(true)), count: true, ..e.clone() };
-        if self.place.readers >= Edition::Second {
-            let counted = Entries {
-                only: Some(kind),
-                noun: if kind == FindKind::Folder { Noun::Folders } else { Noun::Any },
-                ..counted
-            };
-            self.entries(&counted, words, Depth::Own, Use::Shown)?;
-            self.topic = Topic::default();
-            return Ok(());
-        }
-        if kind != FindKind::File {
-            return Err(NotUnderstood::unclear(
-                words,
-                "folders are counted without conditions, and hidden ones with them",
-            ));
-        }
-        self.entries(&counted, words, Depth::Own, Use::Inside)?;
-        self.count_found(&Whom::Earlier(Earlier::Many, words.to_owned()), words)
-    }
-
-    fn count_found(&mut self, of: &Whom, words: &str) -> Result<(), NotUnderstood> {
-        match &self.topic.files {
-            // "how many files are there" as the goal's first words.
-            About::Nothing if self.plan.steps.is_empty() && words.to_ascii_lowercase().contains("files") => {
-                return self.count_entries(&Entries::default(), words);
-            }
-            About::Found { kind: FindKind::File, .. } => {}
-            About::Found { .. } | About::Named(_) | About::Nothing => {
-                return Err(NotUnderstood::unclear(
-                    words,
-                    "only files that an earlier step lists or finds are counted",
-                ));
-            }
-        }
-        self.each(of, words, |paths, text| ToolCall::Count {
-            what: CountWhat::Files,
-            paths,
-            text,
-            name: None,
-            recursive: false,
-        })
-    }
-
     fn search(
         &mut self,
         sought: &Sought,
@@ -496,14 +435,10 @@ impl Build<'_> {
             let narrowed = Entries { recursive: Some(e.recursive.unwrap_or(true)), ..(**e).clone() };
             let places = self.places(e, words)?;
             let kind = kind_of(e, Depth::All, Use::Later, words)?;
-            return self.entries_containing(
-                &narrowed,
-                sought,
-                places,
-                if kind == FindKind::Any { FindKind::File } else { kind },
-                words,
-                wanted,
-            );
+            let kind = if kind == FindKind::Any { FindKind::File } else { kind };
+            self.entries_containing(&narrowed, sought, places, kind, words, wanted)?;
+            self.topic.searched = Some(Searched { sought: sought.clone(), of: of.clone(), again: false });
+            return Ok(());
         }
         let before = self.topic.files.clone();
         self.each(of, words, |paths, text| search_call(sought, paths, text, None, wanted))?;
@@ -519,9 +454,14 @@ impl Build<'_> {
                 before
             };
         }
-        self.topic.searched = true;
+        self.topic.searched = Some(Searched { sought: sought.clone(), of: of.clone(), again: false });
         Ok(())
     }
+}
+
+/// The one of them, if it is one.
+fn alone(folders: &[String]) -> Option<String> {
+    if let [one] = folders { Some(one.clone()) } else { None }
 }
 
 fn reads(roots: BTreeSet<String>) -> Capability {

@@ -39,6 +39,8 @@ pub(super) enum Clause {
     CountEntries(Box<Entries>),
     /// How many an earlier clause found.
     CountFound(Whom),
+    /// How many lines the search before has found.
+    CountMatches,
     Search {
         sought: Sought,
         of: Whom,
@@ -89,6 +91,7 @@ impl Clause {
             | Clause::Fetch(_)
             | Clause::Run(_)
             | Clause::Program { .. }
+            | Clause::CountMatches
             | Clause::Here
             | Clause::Unclear(_) => false,
         }
@@ -112,6 +115,7 @@ impl Clause {
             | Clause::Fetch(_)
             | Clause::Run(_)
             | Clause::Program { .. }
+            | Clause::CountMatches
             | Clause::Here
             | Clause::Unclear(_) => None,
         }
@@ -137,6 +141,7 @@ impl Clause {
             | Clause::Fetch(_)
             | Clause::Run(_)
             | Clause::Program { .. }
+            | Clause::CountMatches
             | Clause::Here => None,
         }
     }
@@ -152,6 +157,22 @@ pub(super) enum Part {
     Last(u32),
     /// From one line to another, or to the end.
     Range(u32, Option<u32>),
+}
+
+impl Part {
+    /// The program that gives this part of a text.
+    pub(super) fn of_a_text(self) -> Option<Vec<String>> {
+        let argv = match self {
+            Part::Whole | Part::Shown => return None,
+            Part::First(lines) => ["head".to_owned(), "-n".to_owned(), lines.to_string()],
+            Part::Last(lines) => ["tail".to_owned(), "-n".to_owned(), lines.to_string()],
+            Part::Range(from, to) => {
+                let to = to.map_or("$".to_owned(), |to| to.to_string());
+                ["sed".to_owned(), "-n".to_owned(), format!("{from},{to}p")]
+            }
+        };
+        Some(argv.into())
+    }
 }
 
 /// A clause, its words, and whether it waits for the one before it.
@@ -244,7 +265,7 @@ pub(super) fn clauses(goal: &str, tokens: &[Token], place: &Place) -> Result<Vec
             None => {
                 // "list the files in 'My Docs'", where there is none.
                 let placeless = found.last().is_some_and(|placed| match &placed.clause {
-                    Clause::List(e) | Clause::Find(e) | Clause::CountEntries(e) => e.places.is_empty(),
+                    Clause::List(e) | Clause::Find(e) | Clause::CountEntries(e) => !e.is_placed(),
                     _ => false,
                 });
                 if placeless && let Some(named) = bare_name(&c) {
@@ -384,15 +405,15 @@ fn in_place(c: &mut Cursor<'_>) -> Option<Clause> {
         .max_by_key(|(after, _)| after.at())?;
     *c = after;
     match clause {
-        Clause::List(mut e) if e.places.is_empty() => {
+        Clause::List(mut e) if !e.is_placed() => {
             e.places = places;
             Some(Clause::List(e))
         }
-        Clause::Find(mut e) if e.places.is_empty() => {
+        Clause::Find(mut e) if !e.is_placed() => {
             e.places = places;
             Some(Clause::Find(e))
         }
-        Clause::CountEntries(mut e) if e.places.is_empty() => {
+        Clause::CountEntries(mut e) if !e.is_placed() => {
             e.places = places;
             Some(Clause::CountEntries(e))
         }
@@ -411,6 +432,7 @@ fn in_place(c: &mut Cursor<'_>) -> Option<Clause> {
         | Clause::Fetch(_)
         | Clause::Run(_)
         | Clause::Program { .. }
+        | Clause::CountMatches
         | Clause::Here
         | Clause::Unclear(_) => None,
     }

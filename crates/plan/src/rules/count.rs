@@ -36,6 +36,7 @@ const NUMBER_OF: &[&str] = &[
     "total number of",
     "the total number of",
     "how many",
+    "how much",
     "a count of",
     "the count of",
     "the amount of",
@@ -59,6 +60,20 @@ const WC: &Table<CountWhat> = &[
 
 /// The sum is told of several anyway.
 const TOGETHER: &[&str] = &["together", "in total", "altogether", "combined", "in all"];
+/// The same in front of the place, where "in all" begins one.
+const IN_TOTAL: &[&str] = &["in total", "altogether"];
+const MATCHES: &[&str] = &[
+    "matches",
+    "the matches",
+    "hits",
+    "the hits",
+    "matching lines",
+    "the matching lines",
+    "lines found",
+    "the lines found",
+    "lines that match",
+    "the lines that match",
+];
 const FOUND: &[&str] = &[
     "how many there are",
     "how many files there are",
@@ -69,16 +84,16 @@ const FOUND: &[&str] = &[
     "how many files are there",
 ];
 
-/// Every form has one of these words. Its six readings of a goal without any would take as long as all other
+/// Every form has one of these words. Its readings of a goal without any would take as long as all other
 /// rules together, for many goals begin like a count ("show me the …").
-const TELLING: &[&str] = &["count", "tally", "number", "many", "amount", "total", "wc"];
+const TELLING: &[&str] = &["count", "tally", "number", "many", "much", "amount", "total", "wc"];
 
 pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
     if !c.has_ahead(TELLING) {
         return None;
     }
-    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 7] =
-        [things, owned, named_count, wc, found, described, times];
+    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 8] =
+        [things, owned, named_count, wc, matches, found, described, times];
     let readings = forms.into_iter().filter_map(|form| c.attempt_from(form));
     let (after, clause) =
         readings.reduce(|best, next| if next.0.at() > best.0.at() { next } else { best })?;
@@ -122,6 +137,7 @@ fn things(c: &mut Cursor<'_>) -> Option<Clause> {
     let from = c.at();
     asks(c)?;
     let what = kinds(c)?;
+    c.accept(IN_TOTAL);
     if c.accept(&["does", "do"]) {
         let of = whom::files(c)?;
         c.need(&["have", "contain", "hold", "has", "comprise"])?;
@@ -231,6 +247,10 @@ fn described(c: &mut Cursor<'_>) -> Option<Clause> {
 pub(super) fn placeless(c: &mut Cursor<'_>) -> Option<Clause> {
     asks(c)?;
     let mut e = entries::entries(c)?;
+    // "how many files in total are in src"
+    if c.accept(IN_TOTAL) {
+        entries::after_noun(c, &mut e);
+    }
     // "count a.txt" leaves open what of it.
     let bare = e.noun == entries::Noun::Any
         && !e.vague
@@ -238,15 +258,16 @@ pub(super) fn placeless(c: &mut Cursor<'_>) -> Option<Clause> {
     if bare {
         return None;
     }
-    if e.places.is_empty() && c.accept(&["does", "do"]) {
+    if !e.is_placed() && c.accept(&["does", "do"]) {
         e.places = named::several(c, named::folder)?;
         c.need(&["have", "contain", "hold", "has"])?;
         entries::after_noun(c, &mut e);
     }
-    if e.places.is_empty() {
+    if !e.is_placed() {
         c.accept(&["are there", "there are", "there is", "is there"]);
         entries::after_noun(c, &mut e);
     }
+    c.accept(TOGETHER);
     Some(Clause::CountEntries(Box::new(e)))
 }
 
@@ -265,6 +286,23 @@ fn times(c: &mut Cursor<'_>) -> Option<Clause> {
     Some(Clause::Unclear(
         "lines are counted and not the times in a line: say \"count the lines containing '…' in …\"",
     ))
+}
+
+/// "count the matches", "how many lines match", behind a search.
+fn matches(c: &mut Cursor<'_>) -> Option<Clause> {
+    if !c.accept(COUNT) {
+        c.attempt(|c| if c.accept(SHOW) { Some(()) } else { c.need(COMPUTE) });
+    } else if c.accept(MATCHES) {
+        return Some(Clause::CountMatches);
+    }
+    c.accept(&["the"]);
+    if c.accept(&["how many lines match", "how many matched", "how many match"]) {
+        return Some(Clause::CountMatches);
+    }
+    c.need(NUMBER_OF)?;
+    c.need(MATCHES)?;
+    c.accept(&["there are", "are there", "there were", "were there", "were found", "you found", "it found"]);
+    Some(Clause::CountMatches)
 }
 
 /// "count them", behind a clause that found files.

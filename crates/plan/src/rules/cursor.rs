@@ -101,6 +101,12 @@ impl<'t> Cursor<'t> {
         self.tokens.get(at).map_or("", |token| &self.goal[token.start..])
     }
 
+    /// Whether the tokens from `from` up to `to` are quoted names without a slash.
+    pub(super) fn all_quoted(&self, from: usize, to: usize) -> bool {
+        let tokens = self.tokens.get(from..to).unwrap_or_default();
+        !tokens.is_empty() && tokens.iter().all(|t| t.kind == Kind::Quoted && !t.text.contains('/'))
+    }
+
     /// The goal's own text from the token at `from` up to the cursor.
     pub(super) fn since(&self, from: usize) -> &'t str {
         match (self.tokens.get(from), self.at.checked_sub(1).and_then(|last| self.tokens.get(last))) {
@@ -154,6 +160,16 @@ impl<'t> Cursor<'t> {
             (self.at.checked_sub(1).and_then(|at| self.tokens.get(at)), self.tokens.get(self.at + 1));
         let (Some(before), Some(after)) = around else { return false };
         self.take(|t| t.kind == Kind::Comma && before.end == t.start && t.end == after.start).is_some()
+    }
+
+    /// Takes `option` with a comma right behind it, in front of another argument: `-d,` in `cut -d, -f1 a.csv`.
+    pub(super) fn option_with_comma(&mut self, option: &str) -> bool {
+        self.attempt(|c| {
+            let word = c.word(|t| t.text == option)?;
+            c.take(|t| t.kind == Kind::Comma && t.start == word.end)?;
+            c.peek().filter(|t| matches!(t.kind, Kind::Word | Kind::Quoted)).map(|_| ())
+        })
+        .is_some()
     }
 
     pub(super) fn word(&mut self, fits: impl FnOnce(&Token) -> bool) -> Option<&'t Token> {

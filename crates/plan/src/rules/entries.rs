@@ -8,6 +8,7 @@ use super::cursor::{Cursor, Table};
 use super::extent::{DETAILS, HIDDEN, ONLY, RECURSION};
 use super::kinds;
 use super::named::{self, Named};
+use super::orders::{self, ORDERS, Order};
 use super::search::Sought;
 use super::token::{Kind, Token};
 use super::words::{IN, number};
@@ -46,6 +47,10 @@ pub(super) struct Entries {
     /// The name is a pattern that stands in a path, as a shell has it.
     pub(super) expanded: bool,
     pub(super) places: Vec<Named>,
+    /// The words that point back to the folder: "in it".
+    pub(super) there: Option<String>,
+    /// In the order of the names turned around.
+    pub(super) turned: bool,
     /// "everything", "items": too little to be said without a place.
     pub(super) vague: bool,
     /// Size and time of each are wanted, too.
@@ -67,6 +72,11 @@ pub(super) struct Entries {
 }
 
 impl Entries {
+    /// Whether the goal says where they are.
+    pub(super) fn is_placed(&self) -> bool {
+        !self.places.is_empty() || self.there.is_some()
+    }
+
     /// Whether there is a condition on the time of the last change.
     pub(super) fn is_aged(&self) -> bool {
         self.newer_than.is_some() || self.older_than.is_some() || self.changed.is_some()
@@ -113,82 +123,16 @@ const LIST_OF: &[&str] = &[
 ];
 const DETERMINER: &[&str] = &["the", "a", "an", "any", "my", "both"];
 
-pub(super) const ORDERS: &Table<SortBy> = &[
-    ("largest", SortBy::Largest),
-    ("biggest", SortBy::Largest),
-    ("smallest", SortBy::Smallest),
-    ("newest", SortBy::Newest),
-    ("latest", SortBy::Newest),
-    ("most recent", SortBy::Newest),
-    ("most recently modified", SortBy::Newest),
-    ("most recently changed", SortBy::Newest),
-    ("most recently updated", SortBy::Newest),
-    ("last modified", SortBy::Newest),
-    ("oldest", SortBy::Oldest),
-    ("least recently modified", SortBy::Oldest),
-];
-
-pub(super) const SORTED: &Table<SortBy> = &[
-    ("by name", SortBy::Name),
-    ("alphabetically", SortBy::Name),
-    ("in alphabetical order", SortBy::Name),
-    ("in order of name", SortBy::Name),
-    ("by size", SortBy::Largest),
-    ("in order of size", SortBy::Largest),
-    ("in order of date", SortBy::Newest),
-    ("by size largest first", SortBy::Largest),
-    ("by size descending", SortBy::Largest),
-    ("by size in descending order", SortBy::Largest),
-    ("by descending size", SortBy::Largest),
-    ("largest first", SortBy::Largest),
-    ("biggest first", SortBy::Largest),
-    ("from largest to smallest", SortBy::Largest),
-    ("by size ascending", SortBy::Smallest),
-    ("by size smallest first", SortBy::Smallest),
-    ("by size in ascending order", SortBy::Smallest),
-    ("by ascending size", SortBy::Smallest),
-    ("smallest first", SortBy::Smallest),
-    ("from smallest to largest", SortBy::Smallest),
-    ("by date", SortBy::Newest),
-    ("by time", SortBy::Newest),
-    ("by modification time", SortBy::Newest),
-    ("by modification date", SortBy::Newest),
-    ("by date modified", SortBy::Newest),
-    ("newest first", SortBy::Newest),
-    ("latest first", SortBy::Newest),
-    ("most recent first", SortBy::Newest),
-    ("from newest to oldest", SortBy::Newest),
-    ("oldest first", SortBy::Oldest),
-    ("from oldest to newest", SortBy::Oldest),
-];
-/// Keys that say no direction, and their order from low to high; without a direction it is the other.
-const KEYS: &Table<SortBy> = &[
-    ("by size", SortBy::Smallest),
-    ("in order of size", SortBy::Smallest),
-    ("by date", SortBy::Oldest),
-    ("in order of date", SortBy::Oldest),
-    ("by time", SortBy::Oldest),
-    ("by modification time", SortBy::Oldest),
-    ("by modification date", SortBy::Oldest),
-    ("by date modified", SortBy::Oldest),
-];
-/// Whether from low to high.
-const DIRECTIONS: &Table<bool> = &[
-    ("ascending", true),
-    ("in ascending order", true),
-    ("descending", false),
-    ("in descending order", false),
-];
-const SORT_VERBS: &[&str] = &[
-    "sorted",
-    "ordered",
-    "and sort them",
-    "and order them",
-    "then sort them",
-    "sort",
-    "sort them",
-    "in order",
-    "arranged",
+/// The folder that the goal has spoken of.
+pub(super) const THERE: &[&str] = &[
+    "it",
+    "there",
+    "that folder",
+    "that directory",
+    "the folder",
+    "the directory",
+    "the same folder",
+    "the same directory",
 ];
 
 pub(super) const WHICH_ARE: &[&str] = &[
@@ -258,11 +202,15 @@ const ONE_OR_ALL: &str = "say \"the … file\" for one, or \"the … files\" for
 pub(super) fn entries(c: &mut Cursor<'_>) -> Option<Entries> {
     c.attempt(|c| {
         let mut e = Entries::default();
+        let begins = c.at();
         c.accept(LIST_OF);
+        // "a list of file" is one of all.
+        let mut listed =
+            ["list of", "names of"].iter().any(|of| c.since(begins).to_ascii_lowercase().ends_with(of));
         // "all file" is said of all.
         let each = c.accept(&["every", "each", "all", "all the", "all of the", "all my"]);
         if !each {
-            c.accept(DETERMINER);
+            listed &= !c.accept(DETERMINER);
         }
         e.every = each;
         while before_noun(c, &mut e).is_some() {}
@@ -308,7 +256,7 @@ pub(super) fn entries(c: &mut Cursor<'_>) -> Option<Entries> {
         // "a file in /tmp" is one of many, and nobody said which.
         let told = e.name.is_some() || e.limit.is_some() || e.containing.is_some();
         let told = told || e.size.is_some() || e.is_aged();
-        (each || !one || told).then_some(e)
+        (each || listed || !one || told).then_some(e)
     })
 }
 
@@ -413,7 +361,7 @@ fn condition(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
     if let Some(only) = c.choose(ONLY) {
         return set(&mut e.only, only);
     }
-    if e.places.is_empty() && e.noun != Noun::Any && c.accept(&["only"]) {
+    if !e.is_placed() && e.noun != Noun::Any && c.accept(&["only"]) {
         // "folders only"
         return set(&mut e.only, if e.noun == Noun::Folders { FindKind::Folder } else { FindKind::File });
     }
@@ -430,26 +378,15 @@ fn condition(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
         set(&mut e.limit, 1)?;
         return set(&mut e.sort, order);
     }
-    let order = c.attempt(|c| {
-        // "in order of size" is one phrase, "in order by size" is two.
-        if c.clone().choose(SORTED).is_none() {
-            c.accept(SORT_VERBS);
+    match orders::order(c) {
+        Some(Order::Turned) => {
+            e.turned = true;
+            return set(&mut e.sort, SortBy::Name);
         }
-        let key = c.clone().choose(KEYS);
-        let order = c.choose(SORTED)?;
-        // "by date, newest first" says the same twice, "by date, oldest first" says the direction.
-        let direction = c.attempt(|c| {
-            c.punctuation(Kind::Comma);
-            let turned =
-                key.and_then(|ascending| c.choose(DIRECTIONS).map(|up| if up { ascending } else { order }));
-            turned.or_else(|| c.choose(SORTED).filter(|again| *again == order || key == Some(*again)))
-        });
-        Some(direction.unwrap_or(order))
-    });
-    if let Some(order) = order {
-        return set(&mut e.sort, order);
+        Some(Order::By(order)) => return set(&mut e.sort, order),
+        None => {}
     }
-    if e.places.is_empty() {
+    if !e.is_placed() {
         let places = c.attempt(|c| {
             c.accept(WHICH_ARE);
             c.accept(LYING);
@@ -467,6 +404,18 @@ fn condition(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
         });
         if let Some(places) = places {
             e.places = places;
+            return Some(());
+        }
+        let there = c.attempt(|c| {
+            c.accept(WHICH_ARE);
+            c.accept(LYING);
+            c.need(&["in", "inside", "within", "from"])?;
+            let from = c.at();
+            c.need(THERE)?;
+            Some(c.since(from).to_owned())
+        });
+        if there.is_some() {
+            e.there = there;
             return Some(());
         }
     }

@@ -4,7 +4,7 @@ use super::clause::{Clause, Part};
 use super::cursor::{Cursor, Table};
 use super::named::{self, Named};
 use super::token::Kind;
-use super::whom;
+use super::whom::{self, Earlier, Whom};
 use super::words::{SHOW, number};
 
 pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
@@ -21,12 +21,11 @@ fn program(argv: &[&str], of: Vec<Named>) -> Clause {
 }
 
 /// Says that a file's lines are wanted, which is said without a verb, too.
-fn shows(c: &mut Cursor<'_>) {
-    if !c.accept(SHOW) {
-        c.accept(&["read", "list"]);
-    }
+fn shows(c: &mut Cursor<'_>) -> bool {
+    let asked = c.accept(SHOW) || c.accept(&["read", "list"]);
     c.accept(&["only", "just"]);
     c.accept(&["the"]);
+    asked
 }
 
 pub(super) const LINES: &[&str] = &["line", "lines"];
@@ -58,15 +57,15 @@ pub(super) fn ordinal(c: &mut Cursor<'_>) -> Option<u32> {
 
 /// "lines 3 to 7 of FILE", "lines 3-7 of FILE", "line 5 of FILE", "the 5th line of FILE".
 fn range(c: &mut Cursor<'_>) -> Option<Clause> {
-    shows(c);
+    let begins = c.at();
+    let asked = shows(c);
     // Of "the second largest file" nothing is understood here.
     let nth = c.last_resort(|c| {
         let nth = ordinal(c)?;
         c.need(&["line"]).map(|()| nth)
     });
     if let Some(nth) = nth {
-        c.need(&["of", "from", "in"])?;
-        let of = whom::files(c)?;
+        let of = of_which(c, begins, asked)?;
         return Some(Clause::Read { part: Part::Range(nth, Some(nth)), of });
     }
     c.need(&["line", "lines", "line number", "lines number", "line numbers"])?;
@@ -94,9 +93,18 @@ fn range(c: &mut Cursor<'_>) -> Option<Clause> {
     if c.since(from).contains(',') {
         return None;
     }
-    c.need(&["of", "from", "in"])?;
-    let of = whom::files(c)?;
+    let of = of_which(c, begins, asked)?;
     last.is_none_or(|last| first <= last).then_some(Clause::Read { part: Part::Range(first, last), of })
+}
+
+/// Whose lines they are: of what came before, where a clause that began at `begins` does not say. "Count the words in
+/// a.txt and the first 3 lines" has no verb for these, and leaves open what is wanted of them.
+pub(super) fn of_which(c: &mut Cursor<'_>, begins: usize, asked: bool) -> Option<Whom> {
+    if c.accept(&["of", "from", "in"]) {
+        return whom::files(c);
+    }
+    asked.then_some(())?;
+    Some(Whom::Earlier(Earlier::One, c.since(begins).to_owned()))
 }
 
 /// `3-7`

@@ -1,14 +1,15 @@
 //! "List the files in FOLDER", "find *.log in FOLDER", "what is in FOLDER?", `ls FOLDER`.
 
-use super::clause::Clause;
+use super::clause::{AND, Clause, THEN};
 use super::conditions::{CHANGED, DAYS, WITHIN_LAST, whole};
 use super::cursor::Cursor;
 use super::entries::{self, Entries};
 use super::globbed::globbed;
 use super::named::{self, Called, Named, looks};
 use super::search;
+use super::state;
 use super::token::Kind;
-use super::words::{IN, SHOW, last_duration};
+use super::words::{CONTENTS_OF, IN, POLITE_END, SHOW, last_duration};
 use crate::{FindKind, SortBy};
 
 /// Begin a listing: of the folder itself.
@@ -161,7 +162,7 @@ pub(super) fn placeless(c: &mut Cursor<'_>) -> Option<Clause> {
     let has = c.accept(&["do i have", "do we have"]);
     let told = has || e.sort.is_some() || e.limit.is_some() || e.is_aged() || e.size.is_some();
     e.vague |= asked && !told && e.containing.is_none();
-    if e.places.is_empty() && c.accept(&["does", "do"]) {
+    if !e.is_placed() && c.accept(&["does", "do"]) {
         e.places = named::several(c, named::folder)?;
         c.need(&["contain", "hold", "have"])?;
         entries::after_noun(c, &mut e);
@@ -180,13 +181,14 @@ fn quoted_name(c: &mut Cursor<'_>) -> Option<Entries> {
         let mut e = Entries { noun: entries::Noun::Any, name: Some(whole(&name.text)), ..Entries::default() };
         entries::after_noun(c, &mut e);
         let folder = |place: &named::Named| looks(place) != Some(Called::File);
-        (!e.places.is_empty() && e.places.iter().all(folder)).then_some(e)
+        // "find 'a.txt'" alone is a name: a text is looked for somewhere.
+        e.places.iter().all(folder).then_some(e)
     })
 }
 
 /// "… and the 3 oldest files in /var", behind another listing or search.
 pub(super) fn again(c: &mut Cursor<'_>, find: bool) -> Option<Clause> {
-    let e = entries::entries(c).filter(|e| !e.places.is_empty()).map(Box::new)?;
+    let e = entries::entries(c).filter(Entries::is_placed).map(Box::new)?;
     Some(if find { Clause::Find(e) } else { Clause::List(e) })
 }
 
@@ -207,7 +209,7 @@ fn searched(c: &mut Cursor<'_>) -> Option<Clause> {
     let recursive = c.accept(&["recursively"]).then_some(true);
     c.need(&["for"])?;
     let mut e = entries::entries(c)?;
-    if !e.places.is_empty() || (e.recursive.is_some() && recursive.is_some()) {
+    if e.is_placed() || (e.recursive.is_some() && recursive.is_some()) {
         return None;
     }
     e.places = places;
@@ -219,6 +221,9 @@ fn listed(c: &mut Cursor<'_>) -> Option<Clause> {
     let mut e = Entries { noun: entries::Noun::Any, ..Entries::default() };
     if c.accept(&["ls", "dir"]) {
         while c.attempt(|c| options(c, &mut e)).is_some() {}
+        if let Some(of) = c.attempt(listed_file) {
+            return state::itself(&of, e.long).map(|e| Clause::Find(Box::new(e)));
+        }
     } else {
         c.need(LIST)?;
     }
@@ -242,6 +247,18 @@ fn listed(c: &mut Cursor<'_>) -> Option<Clause> {
     c.accept(&["contents", "content"]);
     entries::after_noun(c, &mut e);
     Some(Clause::List(Box::new(e)))
+}
+
+/// `ls -l a.txt`: one file, and nothing behind it.
+fn listed_file(c: &mut Cursor<'_>) -> Option<Named> {
+    let of = named::file(c)?;
+    let known = c.place().is_folder(&of.path).map(|folder| !folder);
+    let mut end = c.clone();
+    let more = end.peek().is_some_and(|t| matches!(t.kind, Kind::Word | Kind::Quoted))
+        && !end.accept(AND)
+        && !end.accept(THEN)
+        && !end.accept(POLITE_END);
+    (known.unwrap_or(looks(&of) == Some(Called::File)) && !more).then_some(of)
 }
 
 /// `-la`: the options of `ls` that say which entries and in what order; how much is told of each
@@ -287,7 +304,9 @@ fn shown(c: &mut Cursor<'_>) -> Option<Clause> {
     let does = c.accept(&["what does"]);
     let mut every = false;
     if !does && !c.accept(ASKED) {
-        c.need(SHOW)?;
+        if !c.accept(SHOW) && !c.clone().accept(CONTENTS_OF) {
+            return None;
+        }
         every = c.accept(ALL_CONTENTS);
         if !every {
             c.need(CONTENTS)?;

@@ -1,7 +1,8 @@
 //! "What is the date?", `pwd`: what can be said of the machine and the place, and what cannot.
 
 use super::clause::Clause;
-use super::cursor::Cursor;
+use super::cursor::{Cursor, Table};
+use super::named;
 use super::words::SHOW;
 
 pub(super) const DATE: &[&str] = &[
@@ -80,7 +81,7 @@ const UNSEEN: &[&str] = &[
 ];
 
 pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
-    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 3] = [date, here, unseen];
+    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 4] = [date, here, part_of_path, unseen];
     let readings = forms.into_iter().filter_map(|form| c.attempt_from(form));
     let (after, clause) = readings.max_by_key(|(after, _)| after.at())?;
     *c = after;
@@ -107,6 +108,28 @@ fn here(c: &mut Cursor<'_>) -> Option<Clause> {
         (asks || path).then_some(())?;
     }
     Some(Clause::Here)
+}
+
+/// What of a path is asked for, and the program that tells it.
+pub(super) const PARTS: &Table<&str> = &[
+    ("dirname of", "dirname"),
+    ("the dirname of", "dirname"),
+    ("basename of", "basename"),
+    ("the basename of", "basename"),
+    ("base name of", "basename"),
+    ("the base name of", "basename"),
+];
+
+/// "the basename of sub/a.txt": of the path as it stands, which need not be there.
+fn part_of_path(c: &mut Cursor<'_>) -> Option<Clause> {
+    c.accept(SHOW);
+    let program = c.choose(PARTS)?;
+    let of = named::either(c)?;
+    let argv = |argument: &str| vec![program.to_owned(), argument.to_owned()];
+    Some(match of.path.starts_with(['~', '-']) {
+        true => Clause::Program { argv: vec![program.to_owned()], of: vec![of] },
+        false => Clause::Program { argv: argv(&of.path), of: Vec::new() },
+    })
 }
 
 fn unseen(c: &mut Cursor<'_>) -> Option<Clause> {

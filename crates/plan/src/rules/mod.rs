@@ -29,10 +29,12 @@ mod globbed;
 mod grep;
 mod hash;
 mod kinds;
+mod lacking;
 mod lines;
 mod list;
 mod machine;
 mod named;
+mod orders;
 mod pattern;
 mod place;
 mod read;
@@ -61,6 +63,14 @@ pub fn plan(goal: &str, place: &Place) -> Result<Plan, NotUnderstood> {
     no_name_in_two_words(&tokens, place)?;
     let clauses = clause::clauses(goal, &tokens, place)?;
     build::plan(&clauses, place)
+}
+
+/// What a goal writes with a slash: the paths of which [`Place`] may say what they are.
+#[must_use]
+pub fn paths(goal: &str) -> Vec<String> {
+    let tokens = token::tokens(goal).unwrap_or_default().into_iter();
+    let texts = tokens.map(|token| token.text).filter(|text| text.contains('/') && !token::is_url(text));
+    texts.collect()
 }
 
 /// A name of more parts than this stands in quotes.

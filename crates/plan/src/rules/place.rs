@@ -18,7 +18,8 @@ pub struct Place {
     /// client's folder is not the server's): relative paths are refused.
     pub cwd: Option<String>,
     /// The names of what lies in `cwd`, as far as they are known: what an argument of a command
-    /// is told by to be a file there. Empty: no relative argument is taken for one.
+    /// is told by to be a file there. Empty: no relative argument is taken for one. Of the [paths](super::paths)
+    /// of a goal those that are there, as it writes them.
     pub entries: BTreeSet<String>,
     /// Those of them that are folders.
     pub folders: BTreeSet<String>,
@@ -49,9 +50,9 @@ impl Place {
         self.cwd.is_some() && path.split('/').next().is_some_and(|first| self.entries.contains(first))
     }
 
-    /// Whether what lies here under this name is a folder, if that is known.
+    /// Whether what lies here under this name, or at this path of the goal, is a folder, if that is known.
     pub(super) fn is_folder(&self, name: &str) -> Option<bool> {
-        self.knows(name).then(|| self.folders.contains(name)).filter(|_| !name.contains('/'))
+        (self.cwd.is_some() && self.entries.contains(name)).then(|| self.folders.contains(name))
     }
 
     /// The absolute path that `path` means here.
@@ -60,10 +61,11 @@ impl Place {
         if path.len() > MAX_PATH_BYTES {
             return Err(NotUnderstood::BadPath { path: shown(), why: "it is longer than any path may be" });
         }
-        if path.split('/').any(|part| part.starts_with('$')) {
+        // What is so called is no variable.
+        if path.split('/').any(|part| part.starts_with('$')) && !self.entries.contains(path) {
             return Err(NotUnderstood::BadPath {
                 path: shown(),
-                why: "variables are not looked up; ~ is the home folder",
+                why: "variables are not looked up: write the whole path, or ~ for the home folder",
             });
         }
         let whole = if path.starts_with('/') {
@@ -111,9 +113,25 @@ mod tests {
         assert!(matches!(here.resolve("../../../../x"), Err(NotUnderstood::PathEscapes { .. })));
         assert!(matches!(here.resolve("/../etc"), Err(NotUnderstood::PathEscapes { .. })));
         assert!(matches!(here.resolve("~bob/x"), Err(NotUnderstood::BadPath { .. })));
+        assert!(matches!(here.resolve("$HOME/x"), Err(NotUnderstood::BadPath { .. })));
+        assert_eq!(resolved("a$b.txt"), "/home/me/work/a$b.txt");
+        let called_so = Place { entries: ["$x".to_owned()].into(), ..here.clone() };
+        assert_eq!(called_so.resolve("$x").unwrap(), "/home/me/work/$x");
         let nowhere = Place::default();
         assert!(matches!(nowhere.resolve("x.txt"), Err(NotUnderstood::RelativePath { .. })));
         assert!(matches!(nowhere.resolve("~/x"), Err(NotUnderstood::NoHome { .. })));
+    }
+
+    #[test]
+    fn a_path_of_the_goal_is_what_lies_there() {
+        let entries = ["sub", "sub/deep", "sub/a", "/srv/x"].map(str::to_owned).into();
+        let folders = ["sub", "sub/deep"].map(str::to_owned).into();
+        let here = Place { cwd: Some("/home/me/work".into()), entries, folders, ..Place::default() };
+        let is = |path| here.is_folder(path);
+        assert_eq!(
+            [is("sub/deep"), is("sub/a"), is("/srv/x"), is("sub/other")],
+            [Some(true), Some(false), Some(false), None]
+        );
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use super::clause::{Clause, Part};
 use super::cursor::{Cursor, Table};
+use super::lines;
 use super::named::{self, Called, looks};
 use super::whom::{self, Whom};
-use super::words::{SHOW, number};
+use super::words::{CONTENTS_OF, SHOW, number};
 
 /// Begin the reading of a file.
 pub(super) const READ: &[&str] =
@@ -61,10 +62,9 @@ pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
 
 /// "show the first 5 lines of FILE".
 fn edge(c: &mut Cursor<'_>) -> Option<Clause> {
+    let begins = c.at();
     // "the first 3 lines of FILE" says it without a verb, too.
-    if !c.accept(READ) && !c.accept(&["list", "read"]) {
-        c.accept(SHOW);
-    }
+    let asked = c.accept(READ) || c.accept(&["list", "read"]) || c.accept(SHOW);
     c.accept(&["only", "just"]);
     let owner = c.attempt(whom::owner);
     c.accept(&["the"]);
@@ -90,8 +90,8 @@ fn edge(c: &mut Cursor<'_>) -> Option<Clause> {
     if let Some(of) = owner {
         return Some(Clause::Read { part, of });
     }
-    c.need(&["of", "from", "in"])?;
-    let of = whom::files(c)?;
+    // "sort names.txt, then show the first line"
+    let of = lines::of_which(c, begins, asked)?;
     Some(Clause::Read { part, of })
 }
 
@@ -136,8 +136,8 @@ fn whole(c: &mut Cursor<'_>) -> Option<Clause> {
     // "What is /etc/hosts?" does not ask for its text.
     let asked = c.clone().accept(QUESTIONS);
     let read = c.accept(READ);
-    if !read {
-        c.need(SHOW)?;
+    if !read && !c.accept(SHOW) && !c.clone().accept(CONTENTS_OF) {
+        return None;
     }
     let owned = c.attempt(|c| {
         let of = whom::owner(c)?;

@@ -2,8 +2,8 @@
 
 use super::cursor::Table;
 use super::{
-    argv, clause, conditions, count, disk, entries, extent, fetch, hash, kinds, lines, list, machine, named,
-    place::Place, plan, read, run, search, state, whom, words,
+    argv, clause, conditions, count, disk, entries, extent, fetch, hash, kinds, lacking, lines, list,
+    machine, named, orders, place::Place, plan, read, run, search, state, whom, words,
 };
 use crate::Instruction;
 use std::fmt::Write;
@@ -99,13 +99,17 @@ const KINDS: &[Kind] = &[
     Kind {
         title: "Search in text",
         says: "Shows the lines that hold a text; in a folder, those of all files below it. The text stands in quotes or after \"the \
-               word\"; a single plain word may stand bare after \"search for\" and, of files, after \"mention\", \"containing\" and \
+               word\"; a single plain word may stand bare after \"search for\" and, of files, after \"find\", \"mention\", \"containing\" and \
                the like; elsewhere only one that is written as in a program (`TODO`, `max_retries`). Of a long line the part around the match is shown. The pattern of \
                `grep` is a basic regular expression, with `-E` an extended one, and means what it means there, with \
                `\\b`, `\\<`, `\\>`, `\\w`, `\\s`, `[[:alpha:]]` and the like; what points back (`\\1`) is refused. A line that \
-               \"ends with\" a text may have a carriage return behind it, as in files from Windows.",
+               \"ends with\" a text may have a carriage return behind it, as in files from Windows. \"Count the matches\" behind \
+               a search tells how many lines it has found. The lines of one file that do not hold a text are told by `grep -v` in \
+               the locked room.",
         begins: &[search::SEARCH],
         examples: &[
+            "search notes.txt for milk and count the matches",
+            "show the lines of notes.txt without 'milk'",
             "search for 'timeout' in /var/log/syslog ignoring case",
             "search ~/src for TODO",
             "find lines matching the regex '^root:' in /etc/passwd",
@@ -116,21 +120,28 @@ const KINDS: &[Kind] = &[
     Kind {
         title: "Lines of a file",
         says: "All of a file's lines in order, turned around or numbered, by a standard program in the locked \
-               room (`sort`, `tac`, `cat`).",
+               room (`sort`, `tac`, `cat`). What follows (\"then show the first 3 lines\") is about those lines, as it is \
+               about what was fetched or what a command has printed.",
         begins: &[&["sort", "reverse", "number the lines of", "show … sorted"]],
-        examples: &["sort names.txt in reverse", "show notes.txt with line numbers"],
+        examples: &[
+            "sort names.txt in reverse",
+            "show notes.txt with line numbers",
+            "sort names.txt, then show the first 3 lines",
+        ],
     },
     Kind {
         title: "The date and the folder",
-        says: "The date and time of the machine, and the folder that relative paths start from. Programs run in a locked room, as \
+        says: "The date and time of the machine, the folder that relative paths start from, and the first and last part of a path \
+               as it is written. Programs run in a locked room, as \
                nobody: of users, processes, memory and free space on disks they see nothing, so that goals that ask for these are \
                refused.",
         begins: &[machine::DATE, machine::HERE],
-        examples: &["what is the date?", "pwd"],
+        examples: &["what is the date?", "pwd", "what is the dirname of src/main.rs?"],
     },
     Kind {
         title: "Hash",
-        says: "Digests of files, or of a text in quotes that looks like no file; SHA-256 when none is named.",
+        says: "Digests of files, of what was fetched, or of a text in quotes that looks like no file; SHA-256 when none is \
+               named.",
         begins: &[&["hash", "checksum"], hash::NOUNS],
         examples: &[
             "hash /etc/hosts",
@@ -260,8 +271,9 @@ fn conditions(page: &mut String) {
     row(page, "Kinds, by the ending of the name", kinds::KINDS);
     row(page, "Names", conditions::NAMES);
     row(page, "Only", extent::ONLY);
-    row(page, "Order and number, before the noun (`5 largest`)", entries::ORDERS);
-    row(page, "Order, behind", entries::SORTED);
+    row(page, "Order and number, before the noun (`5 largest`)", orders::ORDERS);
+    row(page, "Order, behind", orders::SORTED);
+    list(page, "The names from Z to A, in a listing that nothing else works on", orders::TURNED);
     row(page, "Size", conditions::SIZES);
     row(page, "Age", conditions::AGES);
     row(page, "Age, with `old` or `ago` behind", conditions::AGES_OLD);
@@ -274,6 +286,7 @@ fn conditions(page: &mut String) {
     list(page, "Changed within", conditions::WITHIN_LAST);
     list(page, "Unchanged for", conditions::UNCHANGED);
     row(page, "Text in files, in quotes", search::HOLDING);
+    list(page, "Text that lines do not hold", lacking::LACKING);
     row(page, "Text at the beginning or the end of lines", search::EDGES);
     row(page, "Folders below", extent::RECURSION);
     row(page, "Hidden entries", extent::HIDDEN);
@@ -299,7 +312,8 @@ fn paths(page: &mut String) {
     page.push_str(
         "A path is a word with a slash, one that begins with `~`, `.` or `..`; a bare name counts as a file when it has one of the \
          endings below, and any name counts in quotes behind \"the file\" or \"the folder\", and bare behind \
-         \"the file named\"; `octollm run` knows what lies in the current folder by its name, bare or in quotes (not `a` and `i`). A comma without \
+         \"the file named\"; `octollm run` knows what lies in the current folder by its name, bare or in quotes (not `a` and `i`), and whether a path \
+         that the goal names is a file or a folder. A comma without \
          a space belongs to the name where a file is called so, or where no file ends before it (`a,b.txt`). The name at a \
          path's end may have a `*` where files are meant and it stands in no quotes (`src/*.rs`, `src/**/*.rs`); in quotes `*` \
          and `?` are characters of the name. Spaces are escaped with a \
@@ -309,6 +323,7 @@ fn paths(page: &mut String) {
     );
     list(page, "Endings of file names", named::ENDINGS);
     row(page, "Pointing back", whom::EARLIER);
+    list(page, "The folder that was spoken of, behind \"in\"", entries::THERE);
     row(page, "Owning", whom::OWNERS);
     list(page, "Before a clause", words::POLITE);
     list(page, "Behind the last", words::POLITE_END);
@@ -329,6 +344,7 @@ fn paths(page: &mut String) {
         run::TELLING_ENGLISH,
     );
     list(page, "Programs whose arguments are files", argv::FILE_PROGRAMS);
+    list(page, "Programs whose arguments are texts, as they are written", argv::TEXT_PROGRAMS);
 }
 
 fn row<T>(page: &mut String, title: &str, table: &Table<T>) {

@@ -38,6 +38,7 @@ pub(super) const PROGRAMS: &[&str] = &[
     "pwd",
     "echo",
     "printf",
+    "expr",
     "uname",
     "whoami",
     "hostname",
@@ -365,7 +366,13 @@ fn told_by_its_name(c: &mut Cursor<'_>) -> Option<Clause> {
     let arguments = all.at() > from + 1;
     let telling = match program {
         // With options that are known here it is no command.
-        "grep" | "egrep" => line.split(' ').any(|word| word.starts_with('-') && !grep::is_option(word)),
+        "grep" | "egrep" => {
+            let words = || line.split(' ').skip(1);
+            let option = |word: &str| word.starts_with('-') && word.len() > 1;
+            // `grep TODO -r src`
+            let behind = words().skip_while(|word| option(word)).any(option);
+            behind || words().any(|word| option(word) && !grep::is_option(word))
+        }
         _ => TELLING.contains(&program) && (points(c.clone(), all.at()) || changes_files(&line)),
     };
     if (telling && arguments) || (ALONE.contains(&program) && !arguments) {
@@ -378,6 +385,8 @@ fn told_by_its_name(c: &mut Cursor<'_>) -> Option<Clause> {
     // `find . -type f`: what stands behind an option is its value.
     let mut option = false;
     while plainly.glued_comma()
+        || delimiter(&mut plainly, program)
+        || negation(&mut plainly, program)
         || plainly
             .take(|t| is_argument(t, true, place) || (option && is_argument(t, false, place)))
             .is_some_and(|t| {
@@ -387,6 +396,21 @@ fn told_by_its_name(c: &mut Cursor<'_>) -> Option<Clause> {
     {}
     let known = PROGRAMS.contains(&program) && !MAKING.contains(&program);
     let plain = arguments && plainly.at() == all.at();
+    // "find 'helper.py'" looks for a name or a text: one that is no path is left to whoever asks.
+    if program == "find" && c.all_quoted(from + 1, all.at()) {
+        *c = all;
+        return Some(Clause::Unclear("say \"find the file named '…'\" or \"search for '…' in …\""));
+    }
+    // `date +%Y`
+    let formatted = program == "date"
+        && line.split_whitespace().nth(1).is_some_and(|word| {
+            let word = word.trim_start_matches(['\'', '"']);
+            word.starts_with(['+', '-']) && word.len() > 1
+        });
+    if plain && formatted {
+        *c = all;
+        return Some(Clause::Run(Command { line }));
+    }
     if plain && (known || TELLING_ENGLISH.contains(&program)) && !matches!(program, "grep" | "egrep") {
         *c = all;
         return Some(Clause::Run(Command { line }));
@@ -437,7 +461,7 @@ fn bare(c: &mut Cursor<'_>, called: bool) -> Option<String> {
         if ahead.accept(THEN) || ahead.accept(AND.get(..3).unwrap_or_default()) {
             break;
         }
-        if c.glued_comma() {
+        if c.glued_comma() || delimiter(c, &program.text) || negation(c, &program.text) {
             continue;
         }
         let place = c.place();
@@ -450,6 +474,22 @@ fn bare(c: &mut Cursor<'_>, called: bool) -> Option<String> {
     }
     let line = c.since(from).trim().to_owned();
     (!line.is_empty()).then_some(line)
+}
+
+/// The comma of `cut -d, -f1 a.csv`, which ends an option and no clause.
+fn delimiter(c: &mut Cursor<'_>, program: &str) -> bool {
+    const DELIMITED: &[(&str, &str)] =
+        &[("cut", "-d"), ("paste", "-d"), ("sort", "-t"), ("join", "-t"), ("awk", "-F"), ("seq", "-s")];
+    DELIMITED.iter().any(|(of, option)| *of == program && c.option_with_comma(option))
+}
+
+/// The `!` of `find notes ! -name '*.md'`.
+fn negation(c: &mut Cursor<'_>, program: &str) -> bool {
+    let negated = |c: &mut Cursor<'_>| {
+        c.take(|t| t.kind == Kind::Stop && t.text == "!")?;
+        c.peek().filter(|t| t.kind == Kind::Word && t.text.starts_with('-')).map(|_| ())
+    };
+    program == "find" && c.attempt(negated).is_some()
 }
 
 fn is_program(text: &str) -> bool {

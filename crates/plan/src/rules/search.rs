@@ -4,11 +4,12 @@
 //! search. A bare word counts as a text only where a text is announced ("search for", "containing"), and not
 //! when it is plural or names what one would have to understand (bugs, meaning).
 
-use super::bare::{is_article, is_code, is_text, is_written};
+use super::bare::{self, is_article, is_code, is_text, is_written};
 use super::clause::Clause;
 use super::cursor::{Cursor, Table};
 use super::entries::Noun;
 use super::grep;
+use super::lacking;
 use super::named::{self, Called, Named};
 use super::pattern;
 use super::token::{Kind, Token};
@@ -154,8 +155,18 @@ pub(super) const CASE: &Table<bool> = &[
 ];
 
 pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
-    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 8] =
-        [grep::clause, text_first, place_first, lines, counted, find_text, asked, asked_where];
+    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 10] = [
+        grep::clause,
+        text_first,
+        place_first,
+        lines,
+        counted,
+        lacking::clause,
+        find_text,
+        find_word,
+        asked,
+        asked_where,
+    ];
     let readings = forms.into_iter().filter_map(|form| c.attempt_from(form));
     let (after, clause) = readings.max_by_key(|(after, _)| after.at())?;
     *c = after;
@@ -229,12 +240,17 @@ fn place_first(c: &mut Cursor<'_>) -> Option<Clause> {
     finish(c, sought, of)
 }
 
-/// "find all lines containing 'x' in FILE", "show the lines in FILE that match the regex 'x'".
-fn lines(c: &mut Cursor<'_>) -> Option<Clause> {
+/// What lines are asked for with, if they are asked for with a verb.
+pub(super) fn shows(c: &mut Cursor<'_>) {
     if !c.accept(&["find", "list", "extract", "locate", "find me", "filter"]) {
-        c.need(SHOW)?;
+        c.accept(SHOW);
     }
     c.accept(&["only", "just"]);
+}
+
+/// "find all lines containing 'x' in FILE", "show the lines in FILE that match the regex 'x'".
+fn lines(c: &mut Cursor<'_>) -> Option<Clause> {
+    shows(c);
     c.need(LINES)?;
     match held_in(c, false)? {
         Ok((sought, of)) => finish(c, sought, of),
@@ -342,6 +358,31 @@ fn find_text(c: &mut Cursor<'_>) -> Option<Clause> {
     finish(c, sought, of)
 }
 
+/// "find beta in a.txt": of files that are named it asks for the word.
+fn find_word(c: &mut Cursor<'_>) -> Option<Clause> {
+    c.last_resort(|c| {
+        c.need(&["find", "locate"])?;
+        let mut sought = bare(c, is_text)?;
+        case(c, &mut sought);
+        c.need(&["in", "inside", "within"])?;
+        let of = place(c).filter(|of| is_looked_up(&sought.pattern, of))?;
+        finish(c, sought, of)
+    })
+}
+
+/// Whether a plain word can be looked up in files that are named: not what is worked out from them, and "error" only
+/// where a log is read.
+fn is_looked_up(word: &str, of: &Whom) -> bool {
+    let lower = word.to_ascii_lowercase();
+    let worked_out = [bare::WORKED_OUT, bare::CHARACTERS].iter().any(|words| words.contains(&lower.as_str()));
+    let in_logs = |named: &Named| named.path.ends_with(".log");
+    match of {
+        Whom::Named(all) if worked_out => all.iter().all(in_logs) && !bare::is_computed(word),
+        Whom::Named(all) => all.iter().all(is_file),
+        Whom::Entries(_) | Whom::Literal(_) | Whom::Earlier(..) => false,
+    }
+}
+
 /// "does FILE contain 'x'?"
 fn asked(c: &mut Cursor<'_>) -> Option<Clause> {
     if !c.accept(&["does", "do"]) {
@@ -369,11 +410,14 @@ fn is_file(named: &Named) -> bool {
 /// "where does 'x' occur in FILE?"
 fn asked_where(c: &mut Cursor<'_>) -> Option<Clause> {
     c.need(&["where does", "where do", "where is", "where are"])?;
-    let mut sought = marked(c).or_else(|| bare(c, is_code))?;
+    let marked = marked(c);
+    let plain = marked.is_none();
+    let mut sought = marked.or_else(|| bare(c, is_text))?;
     c.need(&["occur", "appear", "show up", "come up", "mentioned", "used", "found"])?;
     case(c, &mut sought);
     c.need(INSIDE)?;
     let of = place(c)?;
+    (!plain || is_written(&sought.pattern) || is_looked_up(&sought.pattern, &of)).then_some(())?;
     finish(c, sought, of)
 }
 

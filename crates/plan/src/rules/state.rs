@@ -139,6 +139,11 @@ fn dated(of: &Named) -> Option<Clause> {
     Some(Clause::Find(Box::new(Entries { details: true, must: true, ..at(of)? })))
 }
 
+/// `ls FILE`: the file itself, which must be there.
+pub(super) fn itself(of: &Named, long: bool) -> Option<Entries> {
+    Some(Entries { long, must: true, ..at(of)? })
+}
+
 /// The file or folder itself, by its name where it would lie.
 fn at(of: &Named) -> Option<Entries> {
     let path = of.path.trim_end_matches('/');

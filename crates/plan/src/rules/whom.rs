@@ -50,6 +50,9 @@ pub(super) const EARLIER: &Table<Earlier> = &[
     ("these", Earlier::Many),
     ("those", Earlier::Many),
     ("each", Earlier::Many),
+    ("the ones", Earlier::Many),
+    ("the ones in it", Earlier::Many),
+    ("the ones in there", Earlier::Many),
     ("all of them", Earlier::Many),
     ("them all", Earlier::Many),
     ("all of these", Earlier::Many),
@@ -166,7 +169,7 @@ fn described(c: &mut Cursor<'_>) -> Option<Whom> {
     // "all .log files" and "the newest file" say which without a place, "the files" points back.
     let told = entries.limit.is_some() || entries.name.as_ref().is_some_and(|name| name.starts_with('*'));
     let told = told && entries.noun != entries::Noun::Any;
-    (!entries.places.is_empty() || told).then(|| Whom::Entries(Box::new(entries)))
+    (entries.is_placed() || told).then(|| Whom::Entries(Box::new(entries)))
 }
 
 /// A quoted text; one bare word may follow "the word" where it can be no place to look.

@@ -29,6 +29,16 @@ pub(super) const POLITE: &[&str] = &[
     "would you",
     "will you",
     "could you please",
+    "could you kindly",
+    "would you kindly",
+    "would you be so kind as to",
+    "be so kind as to",
+    "it would be great if you could",
+    "it would be nice if you could",
+    "it would be good if you could",
+    "i would appreciate it if you could",
+    "i'd appreciate it if you could",
+    "please to",
     "can you please",
     "would you please",
     "i want to",
@@ -81,6 +91,10 @@ pub(super) const SHOW: &[&str] = &[
     "show",
     "show me",
     "show to me",
+    "show me please",
+    "give me please",
+    "tell me please",
+    "i want see",
     "can i see",
     "could i see",
     "may i see",
@@ -101,6 +115,9 @@ pub(super) const SHOW: &[&str] = &[
     "see",
     "let me see",
     "let me know",
+    "gimme",
+    "lemme see",
+    "lemme have",
     "i need",
     "provide",
     "provide me with",
@@ -138,6 +155,16 @@ pub(super) const COMPUTE: &[&str] = &[
     "figure out",
     "produce",
     "obtain",
+];
+
+/// Say what is wanted without a verb: "contents of a.txt".
+pub(super) const CONTENTS_OF: &[&str] = &[
+    "the contents of",
+    "contents of",
+    "the content of",
+    "content of",
+    "the text of",
+    "the full contents of",
 ];
 
 pub(super) const IN: &[&str] = &[

@@ -1,10 +1,15 @@
 //! Commands as steps: which of their arguments are files, and what they may do.
 
 use super::{
-    super::{NotUnderstood, argv, back::Topic, refusal::cut, scope::Use},
+    super::{
+        NotUnderstood, argv,
+        back::{Topic, name},
+        refusal::cut,
+        scope::Use,
+    },
     Build,
 };
-use crate::ToolCall;
+use crate::{Arg, InputName, Reference, StepName, ToolCall, ValueType};
 use octollm_access::Capability;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,6 +69,17 @@ impl Build<'_> {
         }
         self.program(argv, roots, true);
         Ok(())
+    }
+
+    /// A program over the text that an earlier step gives.
+    pub(super) fn filter(&mut self, argv: &[String], given_by: &StepName) {
+        let capability = Capability { commands: BTreeSet::from([argv[0].clone()]), ..Capability::default() };
+        let input = name::<InputName>("text");
+        let from = Reference { step: given_by.clone(), output: ValueType::Text };
+        let call =
+            ToolCall::Shell { argv: argv.to_vec(), stdin: Some(Arg::Input(input.clone())), any_exit: false };
+        let step = self.step(call, BTreeMap::from([(input, from)]), capability, Use::Shown);
+        self.topic = Topic { output: Some((step, BTreeSet::new())), output_is_it: true, ..Topic::default() };
     }
 
     /// A program that may read below `roots`; what it leaves in its folder is the task's where it `writes`.

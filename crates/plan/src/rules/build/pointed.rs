@@ -10,7 +10,7 @@ use super::{
     },
     Build, reads,
 };
-use crate::{Arg, CountWhat, InputName, Instruction, Reference, ToolCall, ValueType};
+use crate::{Arg, CountWhat, InputName, Instruction, Reference, StepName, ToolCall, ValueType};
 use octollm_access::Capability;
 use octollm_contract::Edition;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,11 +38,11 @@ impl Build<'_> {
                         Use::Shown,
                     );
                 }
-                // The text of an output is for people and may be cut: its digest would be one of nothing.
-                From::TextOf(_) if !exact => {
+                // The text of an output is for people: its digest would be one of nothing. What was fetched is itself.
+                From::TextOf(_) if !exact && !self.topic.output_is_exact => {
                     return Err(NotUnderstood::unclear(
                         words,
-                        "only files and quoted texts are hashed, not the output of a step",
+                        "only files, quoted texts and what was fetched are hashed, not the output of another step",
                     ));
                 }
                 From::TextOf(step) => {
@@ -61,6 +61,16 @@ impl Build<'_> {
             self.topic = Topic { files: About::Named(self.resolve_all(named)?), ..Topic::default() };
         }
         Ok(())
+    }
+
+    /// The step whose output `of` points back to, if it is one's and no file.
+    pub(super) fn output_that_is_meant(&self, of: &Whom) -> Option<StepName> {
+        let Whom::Earlier(earlier, said) = of else { return None };
+        let mut targets = self.topic.earlier(*earlier, said).ok()?;
+        match (targets.pop()?.from, targets.is_empty()) {
+            (From::TextOf(step), true) => Some(step),
+            (From::Paths(_) | From::PathsOf(_) | From::Text(_) | From::TextOf(_), _) => None,
+        }
     }
 
     pub(super) fn paths_only(&mut self, of: &Whom, words: &str) -> Result<Vec<Target>, NotUnderstood> {
