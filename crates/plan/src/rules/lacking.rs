@@ -2,7 +2,7 @@
 //!
 //! Promises: the text is looked for as it stands, and what it lacks is told by `grep -v` in the locked room.
 
-use super::bare::{CHARACTERS, is_article, is_text};
+use super::bare::{CHARACTERS, WORKED_OUT, is_article, is_text, is_written};
 use super::clause::Clause;
 use super::cursor::Cursor;
 use super::named::{self, Called};
@@ -87,6 +87,13 @@ pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
     argv.extend(sought.ignore_case.then_some("-i"));
     argv.extend(["-e", &sought.pattern]);
     Some(Clause::Program { argv: argv.into_iter().map(str::to_owned).collect(), of: vec![of] })
+}
+
+/// Whether lines "with" it hold the word, and no character, manner or judgement is meant.
+pub(super) fn is_held(token: &Token) -> bool {
+    let lower = token.lower.as_str();
+    let named = CHARACTERS.contains(&lower) || WORKED_OUT.contains(&lower) || is_manner(token);
+    is_text(token) && (is_written(&token.text) || !named)
 }
 
 /// "without numbering" says how lines are shown.

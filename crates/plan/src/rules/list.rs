@@ -124,7 +124,18 @@ fn plainly_shown(c: &mut Cursor<'_>) -> Option<Clause> {
         return None;
     }
     c.need(SHOW)?;
-    named::folder(c).map(Clause::Show)
+    let of = named::folder(c)?;
+    // "show src sorted by size"
+    if looks(&of) == Some(Called::Folder) || c.place().is_folder(&of.path) == Some(true) {
+        let noun = entries::Noun::Any;
+        let mut e = Entries { noun, places: vec![of.clone()], ..Entries::default() };
+        let plain = c.at();
+        entries::after_noun(c, &mut e);
+        if c.at() > plain {
+            return Some(Clause::List(Box::new(e)));
+        }
+    }
+    Some(Clause::Show(of))
 }
 
 /// "show the tree of src", `tree src`

@@ -461,6 +461,10 @@ fn bare(c: &mut Cursor<'_>, called: bool) -> Option<String> {
         if ahead.accept(THEN) || ahead.accept(AND.get(..3).unwrap_or_default()) {
             break;
         }
+        // "run seq 3; run seq 2" are two.
+        if ahead.punctuation(Kind::Semicolon) && ahead.accept(RUN) {
+            break;
+        }
         if c.glued_comma() || delimiter(c, &program.text) || negation(c, &program.text) {
             continue;
         }

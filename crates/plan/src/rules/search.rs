@@ -294,7 +294,11 @@ fn held_in(c: &mut Cursor<'_>, said: bool) -> Option<Result<(Sought, Whom), &'st
     let told = c.clone().choose(TEXT).is_some();
     let marked = marked(c);
     let plain = marked.is_none();
-    let mut sought = marked.or_else(|| bare(c, fitting(held?)))?;
+    let mut sought = marked.or_else(|| {
+        // Lines "with beta" hold the word, and those "with comments" what it says.
+        let fits = if held? == Holding::Either { lacking::is_held } else { fitting(held?) };
+        bare(c, fits)
+    })?;
     case(c, &mut sought);
     let of = match place_before {
         Some(of) => of,
