@@ -47,7 +47,7 @@ async fn held_open(url: &str) -> anyhow::Result<()> {
 fn sweep(store: Arc<PostgresStore>) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
         while let (Ok(true), Ok(swept), Ok(_)) =
-            (store.leads().await, store.sweep(256).await, store.bury().await)
+            (store.leads().await, store.sweep(256, None).await, store.bury().await)
         {
             if swept.notes && store.roll_up(2000).await.is_err() {
                 return;

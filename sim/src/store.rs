@@ -136,7 +136,7 @@ impl Store {
         if self.broken == Some(Broken::LostExpiry) {
             return;
         }
-        let swept = self.memory.sweep(64, now, &mut || Dice(rng.draw()));
+        let swept = self.memory.sweep((64, None), now, &mut || Dice(rng.draw()));
         if swept.repaired > 0 {
             self.fail(|| format!("the sweep repaired {} tasks of whole transactions", swept.repaired));
         }

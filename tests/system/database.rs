@@ -3,7 +3,7 @@
 
 use crate::{
     replicas::plain_http,
-    server::{ADMIN, Api, Octo, PATIENCE},
+    server::{ADMIN, Api, Octo, PATIENCE, wait_until},
 };
 use octollm_testkit::postgres::{Server, shared};
 use serde_json::{Value, json};
@@ -211,4 +211,21 @@ fn a_password_is_shown_nowhere() {
     let failed = run(&["db", "migrate"]);
     assert!(failed.contains("cannot be reached"), "{failed}");
     assert!(!shown.contains("hunter2") && !failed.contains("hunter2"), "{shown}{failed}");
+}
+
+/// P2: the database is away for longer than a lease, the server and its worker are not: no evidence against the
+/// step.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_away_is_no_crash_of_what_is_under_way() {
+    let mut database = Server::start(&[]).unwrap();
+    let octo = over(&database.url(&database.database().unwrap()));
+    let key = crate::cancel::key_with_commands(&octo, &["sleep"]).await;
+    let api = octo.client().with_key(&key);
+    let slept = api.submit(&json!({"goal": "run `sleep 6543`"})).await;
+    wait_until("the step is being done", || crate::poison::holds(octo.pid(), "6543").then_some(()));
+    database.stop();
+    let stopped = Instant::now();
+    wait_until("the lease has run out", || (stopped.elapsed() > Duration::from_secs(5)).then_some(()));
+    database.run().unwrap();
+    crate::full_disk::came_back_unblamed(&api, &slept).await;
 }

@@ -1,7 +1,10 @@
 //! A data folder whose disk is full: accepts are refused, nothing is half done, and when there is
 //! space again the server goes on by itself.
 
-use crate::server::{Octo, PATIENCE};
+use crate::{
+    poison::holds,
+    server::{Api, Octo, PATIENCE, wait_until},
+};
 use serde_json::json;
 use std::{
     fs,
@@ -98,4 +101,45 @@ async fn a_full_disk_refuses_accepts_until_there_is_space() {
         assert_eq!(api.ended(&id).await["status"], "completed", "{id}");
     }
     assert_eq!(octo.terminate(), Some(0));
+}
+
+/// P2: a worker lives and beats; what it says cannot be written for longer than its lease. That is no evidence
+/// against its step.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_no_crash_of_what_is_under_way() {
+    let mut octo = Octo::start_with(&[], &[("OCTOLLM_LEASE_TTL", "3s")]);
+    octo.terminate();
+    let Some(disk) = SmallDisk::over(octo.data()) else {
+        println!("not tried: mounting a small disk takes root");
+        return;
+    };
+    octo.start_again();
+    let key = crate::cancel::key_with_commands(&octo, &["sleep"]).await;
+    let api = octo.client().with_key(&key);
+    let slept = api.submit(&json!({"goal": "run `sleep 7654`"})).await;
+    wait_until("the step is being done", || holds(octo.pid(), "7654").then_some(()));
+    let filler = disk.fill();
+    let (goal, began) = (json!({"goal": "List the files in /tmp"}), Instant::now());
+    // Beats go into what SQLite has in its files already; accepts use that up.
+    while !octo.log().contains("a sweep failed") {
+        let _accepted_or_not = api.post("/api/v1/tasks", &goal, None).await.expect("an answer");
+        assert!(began.elapsed() < PATIENCE, "the lease is still renewed: {}", octo.log());
+    }
+    fs::remove_file(filler).expect("a file");
+    came_back_unblamed(&api, &slept).await;
+}
+
+/// The step of the task was handed back at least once, and nothing else.
+pub(crate) async fn came_back_unblamed(api: &Api, task: &str) {
+    let began = Instant::now();
+    loop {
+        let (_, view) = api.get(&format!("/api/v1/tasks/{task}")).await.expect("an answer");
+        let deliveries = &view["steps"][0]["deliveries"];
+        assert_eq!(deliveries["crashes"], 0, "{view:#}");
+        if deliveries["releases"].as_u64() > Some(0) {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "its lease does not end: {view:#}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

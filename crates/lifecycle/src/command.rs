@@ -1,7 +1,9 @@
 //! What can be asked of a task, and why it may be refused.
 
 use crate::{NewStep, OverBudget, Spent};
-use octollm_contract::{CallId, ContentHash, Document, LeaseToken, Millis, WorkerId, model::WaitsFor};
+use octollm_contract::{
+    CallId, ContentHash, Document, LeaseToken, Millis, Timestamp, WorkerId, model::WaitsFor,
+};
 use std::collections::BTreeSet;
 
 /// A wish about an accepted task. The accept itself is [`crate::accept`].
@@ -133,7 +135,10 @@ pub enum Command {
     Input(Given),
     /// Time has passed: leases may have run out, the deadline may have come. Changes nothing
     /// when none has.
-    Expire,
+    Expire {
+        /// Leases that ran out in this time are no evidence against their steps.
+        unheard: Option<Unheard>,
+    },
     /// A worker is known to be gone: its leases need not be waited for.
     WorkerLost {
         /// Who.
@@ -145,6 +150,23 @@ pub enum Command {
     /// Whoever made these model calls is known to be gone: nobody will say what they used. Each that
     /// is under way counts as having used all that is held for it.
     CallerLost(LostCalls),
+}
+
+/// A time in which leases ran out whose workers could not be heard: what they said could not be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unheard {
+    /// Its first moment.
+    pub from: Timestamp,
+    /// Its last moment.
+    pub to: Timestamp,
+}
+
+impl Unheard {
+    /// Whether a lease that ran out `at` this moment did so unheard.
+    #[must_use]
+    pub fn has(&self, at: Timestamp) -> bool {
+        self.from <= at && at <= self.to
+    }
 }
 
 /// Whose leases a lost server takes with it.

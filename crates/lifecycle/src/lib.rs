@@ -29,7 +29,7 @@ pub mod retry;
 mod task;
 
 pub use accept::{NewTask, accept};
-pub use command::{Command, Given, ItsWorkers, LostCalls, Refusal, Verdict, Wait};
+pub use command::{Command, Given, ItsWorkers, LostCalls, Refusal, Unheard, Verdict, Wait};
 pub use decide::{Changes, Kept, KeptAs, PLANNER_TIME_LIMIT, decide};
 pub use event::{Event, EventKind, Waits};
 pub use figures::{Figures, Subject, Tally};

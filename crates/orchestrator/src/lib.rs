@@ -14,6 +14,7 @@
 
 mod app;
 mod approval;
+mod hearing;
 pub mod http;
 mod leases;
 mod planning;

@@ -116,11 +116,17 @@ async fn sweep(app: Arc<App>, finds: Arc<Finds>, stop: CancellationToken) {
     let mut watch = store.hints().watch_expiry();
     loop {
         // Of several orchestrators one sweeps; when it is gone, another one does.
+        let (now, ttl) = (app.now(), app.settings.lease_ttl);
         let swept = match store.leads().await {
-            Ok(true) => store.sweep(BATCH).await.map(Some),
+            Ok(true) => store.sweep(BATCH, app.hearing.unheard(ttl)).await.map(Some),
             Ok(false) => Ok(None),
             Err(error) => Err(error),
         };
+        match &swept {
+            Ok(Some(swept)) if swept.tasks >= BATCH => {}
+            Ok(_) => app.hearing.is_sound(now, ttl),
+            Err(_) => app.hearing.failed(app.now()),
+        }
         let (pause, wait) = match swept {
             Ok(None) => (ASK_AGAIN + jitter(&app), ASK_AGAIN),
             Ok(Some(swept)) => {

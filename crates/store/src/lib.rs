@@ -34,7 +34,7 @@ use octollm_contract::{
     ArmName, CallId, ContentHash, Document, Edition, IdempotencyKey, KeyId, LeaseToken, Millis, Priority,
     SessionId, StepId, TaskId, TenantId, Timestamp, WorkerId, api::TaskStatus,
 };
-use octollm_lifecycle::{Changes, Command, Event, Failure, ItsWorkers, NewTask, Task};
+use octollm_lifecycle::{Changes, Command, Event, Failure, ItsWorkers, NewTask, Task, Unheard};
 use std::collections::BTreeSet;
 
 /// Every trait that the orchestrator needs of one store.
@@ -58,8 +58,8 @@ pub trait Tasks: Send + Sync + 'static {
 
     /// Sends [`Command::Expire`] to at most `most` tasks in which a lease has run out, a
     /// deadline has passed or a model call was not settled for too long, and to tasks that a crash
-    /// may have left between states.
-    async fn sweep(&self, most: usize) -> Result<Swept, StoreError>;
+    /// may have left between states. What ran out `unheard` counts as handed back. An error may have ended some.
+    async fn sweep(&self, most: usize, unheard: Option<Unheard>) -> Result<Swept, StoreError>;
 
     /// Sends [`Command::WorkerLost`] or [`Command::ServerLost`] to every task with a lease of those that are
     /// lost, and when everyone is, [`Command::CallerLost`] to every task with a model call under way.

@@ -36,7 +36,7 @@ use octollm_contract::{
 };
 use octollm_lifecycle::{
     Changes, Command, Dice, Event, EventKind, FailureReason, Lease, LostCalls, StepState, Tally, Task,
-    TaskState, accept, decide,
+    TaskState, Unheard, accept, decide,
     fair::{Candidate, choose},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -181,7 +181,12 @@ impl Memory {
     }
 
     /// See [`crate::Tasks::sweep`].
-    pub fn sweep(&mut self, most: usize, now: Timestamp, dice: &mut dyn FnMut() -> Dice) -> Swept {
+    pub fn sweep(
+        &mut self,
+        (most, unheard): (usize, Option<Unheard>),
+        now: Timestamp,
+        dice: &mut dyn FnMut() -> Dice,
+    ) -> Swept {
         let mut due: Vec<(Timestamp, TaskId)> = self
             .tasks
             .iter()
@@ -195,7 +200,8 @@ impl Memory {
             let task = &self.tasks[&id].record.task;
             let lapsed = leases(task).filter(|lease| lease.expires_at <= now).count();
             let overdue = is_overdue(task, now);
-            let Ok(changes) = self.one(id, &TenantScope::System, &Command::Expire, now, dice()) else {
+            let expire = Command::Expire { unheard };
+            let Ok(changes) = self.one(id, &TenantScope::System, &expire, now, dice()) else {
                 continue;
             };
             swept.tasks += usize::from(!changes.is_empty());

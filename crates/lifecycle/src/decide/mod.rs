@@ -119,7 +119,7 @@ pub fn decide(task: &Task, command: &Command, now: Timestamp, dice: Dice) -> Res
         Command::Release { place, token, wait } => draft.release(*place, *token, wait.as_ref(), dice)?,
         Command::Cancel => draft.cancel()?,
         Command::Input(given) => draft.input(given)?,
-        Command::Expire => draft.expire(dice),
+        Command::Expire { unheard } => draft.expire(unheard.as_ref(), dice),
         Command::WorkerLost { worker } => draft.worker_lost(worker, dice),
         Command::ServerLost(workers) => draft.server_lost(workers),
         Command::CallerLost(LostCalls::All) => draft.presume(|_any| true),

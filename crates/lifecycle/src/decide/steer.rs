@@ -3,7 +3,7 @@
 use super::{Draft, KeptAs};
 use crate::{
     Awaits, CRASHES_MAX, Deliveries, Dice, EventKind, Failure, FailureReason, Given, HOLD_GRACE, ItsWorkers,
-    Lease, RELEASES_MAX, Refusal, StepState, StopInto, TaskState, retry,
+    Lease, RELEASES_MAX, Refusal, StepState, StopInto, TaskState, Unheard, retry,
 };
 use octollm_contract::WorkerId;
 
@@ -54,19 +54,20 @@ impl Draft {
         self.tell(EventKind::TaskResumed { place });
     }
 
-    /// Leases that ran out are crashes; a deadline that passed ends the task. Before that,
+    /// Leases that ran out are crashes, but for those whose workers could not be heard; a deadline that passed ends the task. Before that,
     /// whatever a broken transaction left behind is settled, and counted as a repair. What
     /// has been held for longer than a call lasts counts as spent.
-    pub(super) fn expire(&mut self, dice: Dice) {
+    pub(super) fn expire(&mut self, unheard: Option<&Unheard>, dice: Dice) {
         let found = self.task.state.clone();
         self.follow();
         self.repaired = !self.touched.is_empty() || !self.events.is_empty() || self.task.state != found;
         let now = self.now;
-        self.lapse(
-            |lease| lease.expires_at <= now,
-            "its lease ran out: the worker vanished or stood still",
-            dice,
+        let is_out = |lease: &Lease| lease.expires_at <= now;
+        self.come_back(
+            |lease| is_out(lease) && unheard.is_some_and(|time| time.has(lease.expires_at)),
+            "its lease ran out while nothing could be written",
         );
+        self.lapse(is_out, "its lease ran out: the worker vanished or stood still", dice);
         if let Some(deadline) = self.task.terms.deadline.filter(|deadline| *deadline <= now)
             && !self.ended()
         {
@@ -81,10 +82,14 @@ impl Draft {
         self.lapse(|lease| lease.worker == *worker, "its worker died", dice);
     }
 
-    /// A step goes back as if its worker had handed it back: whoever stops servers, or a machine that
-    /// fails, would otherwise poison whatever was under way.
     pub(super) fn server_lost(&mut self, workers: &ItsWorkers) {
-        for place in self.leased(|lease| workers.has(&lease.worker)) {
+        self.come_back(|lease| workers.has(&lease.worker), "its server died");
+    }
+
+    /// Steps go back as if their workers had handed them back: whoever stops servers, a machine that
+    /// fails or a disk that is full would otherwise poison whatever was under way.
+    fn come_back(&mut self, which: impl Fn(&Lease) -> bool, why: &str) {
+        for place in self.leased(which) {
             let deliveries = &mut self.task.steps[usize::from(place)].deliveries;
             deliveries.releases = deliveries.releases.saturating_add(1);
             let Deliveries { attempts, releases, .. } = *deliveries;
@@ -95,7 +100,7 @@ impl Draft {
                 self.tell(EventKind::StepReleased { place, waits: None });
             } else {
                 let message = format!(
-                    "the step was begun {attempts} times and came back {releases} times; the last time its server died"
+                    "the step was begun {attempts} times and came back {releases} times; the last time {why}"
                 );
                 self.fail_step(place, FailureReason::Released, message);
             }

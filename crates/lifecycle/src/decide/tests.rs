@@ -9,7 +9,7 @@ mod table;
 
 use crate::{
     Awaits, Budget, Changes, Command, Dice, Given, ItsWorkers, NewStep, NewTask, Refusal, Replans, Spent,
-    StepState, Tally, Task, TaskState, Terms, Verdict, Wait, accept, decide, invariants,
+    StepState, Tally, Task, TaskState, Terms, Unheard, Verdict, Wait, accept, decide, invariants,
 };
 use octollm_contract::{
     ArmName, CallId, Cost, Document, LeaseToken, MicroUsd, Millis, Priority, TaskId, Timestamp, WorkerId,
@@ -134,7 +134,7 @@ impl Driver {
             self.task.apply(changes);
             figures::check(self);
             if self.task.next_expiry().is_none_or(|at| at > self.now) {
-                let again = decide(&self.task, &Command::Expire, self.now, dice).unwrap();
+                let again = decide(&self.task, &Command::Expire { unheard: None }, self.now, dice).unwrap();
                 assert!(again.is_empty(), "settled twice: {again:#?}");
             }
         }
@@ -164,7 +164,7 @@ impl Driver {
                 return;
             }
             self.pass(61_000);
-            self.ask(&Command::Expire).unwrap();
+            self.ask(&Command::Expire { unheard: None }).unwrap();
             if let TaskState::Waiting { place } = self.task.state {
                 let given = match self.task.steps[usize::from(place)].awaits {
                     Awaits::Answer => Given::Answer(document()),

@@ -26,7 +26,7 @@ pub use observe::NotReady;
 pub(crate) use observe::{oldest_seconds, per_second};
 pub(crate) use read::PAGE_MAX;
 
-use crate::workers::Workers;
+use crate::{hearing::Hearing, workers::Workers};
 use octollm_access::RingKey;
 use octollm_artefacts::Artefacts;
 use octollm_contract::Millis;
@@ -90,6 +90,7 @@ pub struct App {
     accepts: Semaphore,
     key_cache: keys::Cache,
     sights: sights::Sights,
+    pub(crate) hearing: Hearing,
 }
 
 impl App {
@@ -107,6 +108,7 @@ impl App {
             accepts,
             key_cache: keys::Cache::default(),
             sights: sights::Sights::new(parts.store.reached()),
+            hearing: Hearing::new(parts.clock.now()),
             parts,
             settings,
         })

@@ -68,9 +68,17 @@ impl LocalLeases {
         match self.app.parts.store.decide(vec![directed]).await.pop() {
             Some(Ok(_)) => Ok(()),
             Some(Err(DecideError::Refused(refusal))) => Err(refused(refusal)),
-            Some(Err(DecideError::Store(error))) => Err(store_failed(error)),
+            Some(Err(DecideError::Store(error))) => Err(self.unwritten(error)),
             Some(Err(DecideError::NotFound)) | None => Err(LeaseError::Lost),
         }
+    }
+
+    /// What a worker says cannot be written.
+    fn unwritten(&self, error: StoreError) -> LeaseError {
+        if !matches!(error, StoreError::Corrupt(_)) {
+            self.app.hearing.failed(self.app.now());
+        }
+        store_failed(error)
     }
 
     /// Only what the task refers to or this lease has put: else a report would make another
@@ -174,7 +182,7 @@ impl Leases for LocalLeases {
                 Some(Ok(changes)) if changes.after.must_stop(claims.step.place, now) => Ok(Some(Beat::Stop)),
                 Some(Ok(_)) => Ok(Some(Beat::Alive)),
                 Some(Err(DecideError::Refused(_) | DecideError::NotFound)) | None => Ok(Some(Beat::Lost)),
-                Some(Err(DecideError::Store(error))) => Err(store_failed(error)),
+                Some(Err(DecideError::Store(error))) => Err(self.unwritten(error)),
             }
         });
         beats.collect()

@@ -2,18 +2,25 @@
 
 use crate::harness::{Octo, ask, request, wish, within};
 use bytes::Bytes;
+use octollm_access::{Policy, TenantScope};
+use octollm_artefacts::Artefacts;
 use octollm_client::{
     Beat, Completion, LeaseError, Leases as _, PROTOCOL_OLDEST, PROTOCOL_VERSION,
     wire::{PROTOCOL_HEADER, UNKNOWN_ARTEFACTS},
 };
 use octollm_contract::{
-    ArmName, ContentHash, Document, Millis,
+    ArmName, ContentHash, Document, Millis, Timestamp,
     api::{ArtefactView, TaskStatus},
 };
-use octollm_orchestrator::LocalLeases;
+use octollm_lifecycle::StepState;
+use octollm_orchestrator::{App, Caller, LocalLeases, Parts, Settings, Sweeper};
 use octollm_plan::StepOutput;
+use octollm_store::{Clock, MemoryStore, OsEntropy, TaskReads as _};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
 
 fn says(text: &str) -> Completion {
     Completion::of(StepOutput { text: text.into(), ..StepOutput::default() })
@@ -274,4 +281,60 @@ async fn a_file_that_leads_out_of_the_workspace_is_refused() {
         json!({ "output": { "text": "x", "artefacts": [{ "path": "a/b", "sha256": sha256, "bytes": 5 }] } });
     leases.complete(&token, serde_json::from_value(done).unwrap()).await.unwrap();
     octo.stop().await;
+}
+
+/// A clock that stands still until it is told to go on.
+#[derive(Default)]
+struct Hands(AtomicI64);
+
+impl Hands {
+    fn pass(&self, time: Millis) {
+        self.0.fetch_add(i64::try_from(time.get()).unwrap(), Ordering::Relaxed);
+    }
+}
+
+impl Clock for Hands {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// P2: who beats, and is not heard because the store does not write, has not crashed.
+#[tokio::test]
+async fn a_beat_that_cannot_be_written_makes_no_crash() {
+    let clock = Arc::new(Hands::default());
+    let store = Arc::new(MemoryStore::new(clock.clone(), Arc::new(OsEntropy)));
+    let folder = tempfile::tempdir().unwrap();
+    let parts = Parts {
+        store: store.clone(),
+        artefacts: Artefacts::in_folder(folder.path(), 64 << 20).unwrap(),
+        clock: clock.clone(),
+        entropy: Arc::new(OsEntropy),
+    };
+    let app = App::new(parts, Settings::default());
+    let caller = Caller::local(Policy::default_admin());
+    let task = app.submit(&caller, wish("List the files in /tmp directory"), None).await.unwrap().task;
+    let leases = LocalLeases::new(Arc::clone(&app));
+    for (heard, counted) in [(true, (1, 0)), (false, (1, 1))] {
+        let grant = leases.lease(ask(Millis::from_secs(10))).await.unwrap().remove(0);
+        store.leave_unconfirmed(u32::from(!heard));
+        let beaten = leases.heartbeat(&"worker-1".parse().unwrap(), &[grant.token]).await;
+        assert_eq!(beaten.is_ok(), heard, "{beaten:?}");
+        clock.pass(Settings::default().lease_ttl);
+        let sweeper = Sweeper::start(Arc::clone(&app));
+        let deliveries = within(async {
+            loop {
+                let step =
+                    store.task(task, &TenantScope::System).await.unwrap().unwrap().task.steps.remove(0);
+                if !matches!(step.state, StepState::Leased(_)) {
+                    return step.deliveries;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        sweeper.stop().await;
+        assert_eq!((deliveries.crashes, deliveries.releases), counted);
+        clock.pass(Millis::from_secs(60));
+    }
 }

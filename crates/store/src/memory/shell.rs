@@ -12,7 +12,7 @@ use octollm_contract::{
     ArmName, ContentHash, Document, Edition, IdempotencyKey, KeyId, LeaseToken, SessionId, StepId, TaskId,
     TenantId, Timestamp,
 };
-use octollm_lifecycle::{Changes, Dice, Event, StepState};
+use octollm_lifecycle::{Changes, Dice, Event, StepState, Unheard};
 use std::{
     collections::BTreeSet,
     sync::{
@@ -116,9 +116,9 @@ impl Tasks for MemoryStore {
         answers
     }
 
-    async fn sweep(&self, most: usize) -> Result<Swept, StoreError> {
+    async fn sweep(&self, most: usize, unheard: Option<Unheard>) -> Result<Swept, StoreError> {
         let before = self.open();
-        let swept = self.memory().sweep(most, self.clock.now(), &mut || self.dice());
+        let swept = self.memory().sweep((most, unheard), self.clock.now(), &mut || self.dice());
         if swept.tasks > 0 {
             self.announce(before);
         }

@@ -66,7 +66,7 @@ use lane::{Lane, Shared};
 use link::{Ear, Link};
 use octollm_access::{KeyRecord, Revocation, RingKey, TenantScope};
 use octollm_contract::{Edition, KeyId, Timestamp};
-use octollm_lifecycle::Changes;
+use octollm_lifecycle::{Changes, Unheard};
 use readers::{Pool, READERS, Readers};
 use replicas::Replicas;
 use std::sync::Arc;
@@ -379,8 +379,8 @@ impl Tasks for PostgresStore {
         }
     }
 
-    async fn sweep(&self, most: usize) -> Result<Swept, StoreError> {
-        self.swept(Chore::Sweep { most }).await
+    async fn sweep(&self, most: usize, unheard: Option<Unheard>) -> Result<Swept, StoreError> {
+        self.swept(Chore::Sweep { most, unheard }).await
     }
 
     async fn lose(&self, lost: Lost) -> Result<Swept, StoreError> {

@@ -20,7 +20,7 @@ use crate::{
 };
 use octollm_access::{KeyRecord, Revocation, RingKey, TenantScope};
 use octollm_contract::{KeyId, Millis, TaskId, Timestamp};
-use octollm_lifecycle::{Command, StepState, Task};
+use octollm_lifecycle::{Command, StepState, Task, Unheard};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
@@ -75,7 +75,7 @@ const RENEW_HOLD: &str = renew!("hold");
 #[derive(Debug)]
 pub(super) enum Chore {
     /// [`crate::Tasks::sweep`].
-    Sweep { most: usize },
+    Sweep { most: usize, unheard: Option<Unheard> },
     /// [`crate::Tasks::bury`].
     Bury,
     /// [`crate::Tasks::lose`].
@@ -154,7 +154,9 @@ impl Work for Upkeep {
         let mut news = News::default();
         for chore in chores {
             let outcome = match chore {
-                Chore::Sweep { most } => Outcome::Swept(self.sweep(link, *most, &mut news).await?),
+                Chore::Sweep { most, unheard } => {
+                    Outcome::Swept(self.sweep(link, (*most, *unheard), &mut news).await?)
+                }
                 Chore::Bury => {
                     Outcome::Swept(gone::bury(link, &self.callers, &self.shared, &mut news).await?)
                 }
@@ -195,7 +197,12 @@ pub(super) fn done<T>(link: &Link, outcome: Result<T, tokio_postgres::Error>) ->
 }
 
 impl Upkeep {
-    async fn sweep(&self, link: &Link, most: usize, news: &mut News) -> Result<Swept, Fault> {
+    async fn sweep(
+        &self,
+        link: &Link,
+        (most, unheard): (usize, Option<Unheard>),
+        news: &mut News,
+    ) -> Result<Swept, Fault> {
         let most = most.min(SWEEP_MAX);
         let (client, sql) = (&link.client, &link.sql);
         let told = client.query_one(&sql.moment, &[]).await.map_err(Fault::before)?;
@@ -217,7 +224,7 @@ impl Upkeep {
         let due: Vec<TaskId> = due.into_iter().take(most).map(|(_, id)| id).collect();
         if !due.is_empty() {
             let (now, mut drafts) = load(link, &due, Busy::Wait, Leases::AtOnce, true).await?;
-            let unreadable = self.expire(&due, &mut drafts, now, &mut swept);
+            let unreadable = self.expire(&due, &mut drafts, (now, unheard), &mut swept);
             news.add(self.commit(link, &drafts, &unreadable, now).await?);
         }
         if most > 0 {
@@ -295,11 +302,17 @@ impl Upkeep {
     }
 
     /// Tells the due tasks that time has passed. Those that cannot be read are given back.
-    fn expire(&self, due: &[TaskId], drafts: &mut Drafts, now: Timestamp, swept: &mut Swept) -> Vec<TaskId> {
+    fn expire(
+        &self,
+        due: &[TaskId],
+        drafts: &mut Drafts,
+        (now, unheard): (Timestamp, Option<Unheard>),
+        swept: &mut Swept,
+    ) -> Vec<TaskId> {
         let mut unreadable = Vec::new();
         for id in due {
             match drafts.get(*id) {
-                Some(Ok(draft)) => self.expire_one(draft, now, swept),
+                Some(Ok(draft)) => self.expire_one(draft, (now, unheard), swept),
                 Some(Err(fault)) => {
                     tracing::error!(task = %id, ?fault, "a task cannot be swept; it is put off");
                     unreadable.push(*id);
@@ -310,9 +323,10 @@ impl Upkeep {
         unreadable
     }
 
-    fn expire_one(&self, draft: &mut Draft, now: Timestamp, swept: &mut Swept) {
+    fn expire_one(&self, draft: &mut Draft, (now, unheard): (Timestamp, Option<Unheard>), swept: &mut Swept) {
         let overdue = draft.before.next_deadline().is_some_and(|deadline| deadline <= now);
-        let Ok(changes) = draft.decide(&Command::Expire, now, self.shared.dice()) else { return };
+        let expire = Command::Expire { unheard };
+        let Ok(changes) = draft.decide(&expire, now, self.shared.dice()) else { return };
         if changes.is_empty() {
             return;
         }
@@ -392,7 +406,7 @@ impl Upkeep {
             match found {
                 // What is due is swept as such, and counts against what a sweep may do.
                 Ok(draft) if draft.before.next_expiry().is_some_and(|at| at <= now) => {}
-                Ok(draft) => self.expire_one(draft, now, swept),
+                Ok(draft) => self.expire_one(draft, (now, None), swept),
                 Err(fault) => tracing::error!(task = %id, ?fault, "a task cannot be audited"),
             }
         }

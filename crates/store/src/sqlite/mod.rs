@@ -46,7 +46,7 @@ use octollm_contract::{
     ArmName, ContentHash, Document, Edition, IdempotencyKey, KeyId, LeaseToken, SessionId, StepId, TaskId,
     TenantId, Timestamp,
 };
-use octollm_lifecycle::{Changes, Event};
+use octollm_lifecycle::{Changes, Event, Unheard};
 use reads::Readers;
 use requests::{AddToRing, Lose, LoseCallers, Prune, PutKey, RevokeKey, Sweep};
 use space::Space;
@@ -192,8 +192,8 @@ impl Tasks for SqliteStore {
         }
     }
 
-    async fn sweep(&self, most: usize) -> Result<Swept, StoreError> {
-        self.ask(Sweep { most }).await?
+    async fn sweep(&self, most: usize, unheard: Option<Unheard>) -> Result<Swept, StoreError> {
+        self.ask(Sweep { most, unheard }).await?
     }
 
     async fn lose(&self, lost: Lost) -> Result<Swept, StoreError> {

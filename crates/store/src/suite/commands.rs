@@ -7,7 +7,9 @@ use octollm_contract::{
     ArmName, ContentHash, Document, KeyId, LeaseToken, Millis, Priority, SessionId, StepId, TaskId, TenantId,
     Timestamp, WorkerId, model::WaitsFor,
 };
-use octollm_lifecycle::{Awaits, Changes, Command, Given, NewStep, NewTask, Replans, Terms, Verdict, Wait};
+use octollm_lifecycle::{
+    Awaits, Changes, Command, Given, NewStep, NewTask, Replans, Terms, Unheard, Verdict, Wait,
+};
 
 /// One is the home tenant, whose last admin key stays.
 pub(super) const TENANTS: [&str; 3] = ["ant", "bee", HOME_TENANT];
@@ -246,10 +248,14 @@ impl<S: Store> Pair<'_, S> {
     }
 
     async fn sweep(&mut self) -> Result<(), Divergence> {
-        self.last = "a sweep".to_owned();
         let now = self.now();
-        let model = self.model.sweep(1_000, now, &mut || DICE);
-        let store = plain::<Swept, StoreError>(self.store.sweep(1_000).await);
+        let unheard = match self.chance.below(3) {
+            0 => Some(Unheard { from: Timestamp::from_millis(now.as_millis() - 20_000), to: now }),
+            _ => None,
+        };
+        self.last = format!("a sweep, and {unheard:?}");
+        let model = self.model.sweep((1_000, unheard), now, &mut || DICE);
+        let store = plain::<Swept, StoreError>(self.store.sweep(1_000, unheard).await);
         self.same(
             "a sweep",
             &Ok(Swept { next: None, notes: false, ..model }),

@@ -173,7 +173,7 @@ fn what_a_task_that_goes_on_holds_for_longer_than_a_call_lasts_counts_as_spent()
     let due = START + HOLD_GRACE;
     assert_eq!(driver.task.next_expiry(), Some(due));
     driver.now = due;
-    let changes = driver.ask(&Command::Expire).unwrap();
+    let changes = driver.ask(&Command::Expire { unheard: None }).unwrap();
     assert_eq!((changes.kept.len(), changes.events.len(), used(&driver)), (1, 0, [(0, 80), (0, 80)]));
     assert_eq!(driver.task.next_expiry(), None);
     let token = driver.claim(0);
@@ -211,10 +211,10 @@ fn what_an_ended_task_holds_for_long_counts_as_spent() {
     let due = START + HOLD_GRACE;
     assert_eq!(driver.task.next_expiry(), Some(due));
     driver.now = due;
-    driver.ask(&Command::Expire).unwrap();
+    driver.ask(&Command::Expire { unheard: None }).unwrap();
     assert_eq!(used(&driver), [(20, 50), (20, 50)]);
     driver.pass(1000);
-    driver.ask(&Command::Expire).unwrap();
+    driver.ask(&Command::Expire { unheard: None }).unwrap();
     assert_eq!(used(&driver), [(0, 70), (0, 70)]);
     assert_eq!(driver.task.next_expiry(), None);
 }

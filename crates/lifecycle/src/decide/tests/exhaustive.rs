@@ -13,7 +13,7 @@ fn asks(driver: &Driver) -> Vec<Option<Command>> {
         Some(Command::Input(Given::Approve)),
         Some(Command::Input(Given::Refuse)),
         Some(Command::Input(Given::Answer(document()))),
-        Some(Command::Expire),
+        Some(Command::Expire { unheard: None }),
         Some(Command::WorkerLost { worker: worker() }),
         Some(server_lost()),
     ];
@@ -70,7 +70,7 @@ fn calls(driver: &Driver) -> Vec<Option<Command>> {
         Some(server_lost()),
         Some(complete(0, token, None)),
         Some(Command::Cancel),
-        Some(Command::Expire),
+        Some(Command::Expire { unheard: None }),
     ]
 }
 

@@ -17,6 +17,11 @@ fn plan(drawn: &[(u8, u8, bool)]) -> Vec<NewStep> {
         .collect()
 }
 
+/// For some, all that has run out lately did so unheard.
+fn unheard(now: Timestamp, flag: bool) -> Option<Unheard> {
+    flag.then(|| Unheard { from: Timestamp::from_millis(now.as_millis() - 60_000), to: now })
+}
+
 fn command(driver: &Driver, kind: u8, place: u8, flag: bool) -> Command {
     let place = u16::from(place) % u16::try_from(driver.task.steps.len()).unwrap();
     let last = driver.last_token(place);
@@ -48,7 +53,7 @@ fn command(driver: &Driver, kind: u8, place: u8, flag: bool) -> Command {
         13 if flag => server_lost(),
         13 => Command::WorkerLost { worker: worker() },
         14 if flag && kind & 32 == 0 => Command::Cancel,
-        _ => Command::Expire,
+        _ => Command::Expire { unheard: unheard(driver.now, flag) },
     }
 }
 
@@ -95,7 +100,7 @@ fn act(driver: &Driver, what: u8, n: u8, micros: u64, tokens: u64) -> Command {
         }
         14 if micros < 6 => Command::Cancel,
         14 if micros < 12 => complete(0, driver.last_token(0), None),
-        _ => Command::Expire,
+        _ => Command::Expire { unheard: unheard(driver.now, micros.is_multiple_of(2)) },
     }
 }
 

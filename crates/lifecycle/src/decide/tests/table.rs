@@ -1,7 +1,7 @@
 //! Every state × every command, and cases that were wrong once.
 
 use super::*;
-use crate::{ATTEMPTS_MAX, FailureReason, LostCalls, RELEASES_MAX, StopInto};
+use crate::{ATTEMPTS_MAX, CRASHES_MAX, Event, EventKind, FailureReason, LostCalls, RELEASES_MAX, StopInto};
 
 /// The commands of the table, for a task whose step at `place` is or was leased under `token`:
 /// first the claim, then what the lease's token fences, then the rest.
@@ -15,7 +15,7 @@ fn commands(place: u16, token: LeaseToken) -> Vec<Command> {
         Command::Input(Given::Approve),
         Command::Input(Given::Refuse),
         Command::Input(Given::Answer(document())),
-        Command::Expire,
+        Command::Expire { unheard: None },
         Command::WorkerLost { worker: "nobody".parse().unwrap() },
         server_lost(),
         settle(1, spent(3, 4)),
@@ -50,7 +50,7 @@ fn kind(command: &Command) -> usize {
         Command::Release { .. } => 6,
         Command::Cancel => 7,
         Command::Input(_) => 8,
-        Command::Expire => 9,
+        Command::Expire { .. } => 9,
         Command::WorkerLost { .. } => 10,
         Command::Ask { .. } => 11,
         Command::Hold { .. } => 12,
@@ -161,7 +161,7 @@ fn a_deadline_with_a_live_lease_is_written_and_stops_the_worker() {
     let mut driver = Driver::new(new);
     driver.claim(0);
     driver.pass(5);
-    assert!(!driver.ask(&Command::Expire).unwrap().is_empty());
+    assert!(!driver.ask(&Command::Expire { unheard: None }).unwrap().is_empty());
     let TaskState::Stopping { into: StopInto::Failed(failure), .. } = &driver.task.state else {
         panic!("{:?}", driver.task.state)
     };
@@ -325,6 +325,27 @@ fn a_lost_server_is_no_crash_of_the_step() {
     driver.ask(&server_lost()).unwrap();
     let TaskState::Failed { failure, .. } = &driver.task.state else { panic!("{:?}", driver.task.state) };
     assert_eq!(failure.reason, FailureReason::Released);
+}
+
+/// P2: that a worker could not be heard is no evidence against its step.
+#[test]
+fn a_lease_that_ran_out_unheard_is_no_crash_of_the_step() {
+    let mut driver = Driver::new(order(vec![step(ArmName::Executor, &[])], Replans::No));
+    for time in 1..=CRASHES_MAX {
+        driver.claim(0);
+        let out = driver.now + TTL;
+        driver.pass(40_000);
+        let changes = driver.ask(&Command::Expire { unheard: Some(Unheard { from: out, to: out }) }).unwrap();
+        assert!(matches!(changes.events[..], [Event { kind: EventKind::StepReleased { .. }, .. }]));
+        let deliveries = driver.task.steps[0].deliveries;
+        assert_eq!((deliveries.crashes, deliveries.releases), (0, time));
+    }
+    driver.claim(0);
+    let (before, out) = (driver.now, driver.now + TTL);
+    driver.pass(40_000);
+    let earlier = Unheard { from: before, to: Timestamp::from_millis(out.as_millis() - 1) };
+    driver.ask(&Command::Expire { unheard: Some(earlier) }).unwrap();
+    assert_eq!(driver.task.steps[0].deliveries.crashes, 1, "it could be heard again before it ran out");
 }
 
 /// P2: crash, handled failure and release are counted apart; a drain burns no attempt.

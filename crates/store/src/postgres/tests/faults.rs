@@ -80,7 +80,7 @@ async fn a_cut_network_is_told_and_recovered_from() {
     until_accepted(&store, &keyed(1)).await;
     assert_eq!(store.claim(wanted(1)).await.unwrap().granted.len(), 1);
     assert_eq!(store.open_tasks().await.unwrap(), 1);
-    assert!(store.sweep(10).await.is_ok());
+    assert!(store.sweep(10, None).await.is_ok());
 }
 
 /// A server with a synchronous standby that is not there.

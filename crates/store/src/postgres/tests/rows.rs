@@ -64,7 +64,7 @@ async fn a_corrupt_row_is_told_and_passed_by() {
     let cancel = Directed { task: broken, scope: TenantScope::System, command: Command::Cancel };
     let answers = store.decide(vec![cancel]).await;
     assert!(matches!(&answers[0], Err(DecideError::Store(StoreError::Corrupt(_)))));
-    let swept = store.sweep(10).await.unwrap();
+    let swept = store.sweep(10, None).await.unwrap();
     assert!(swept.next.unwrap() > Timestamp::from_millis(10_000), "it is not met at once");
 }
 
@@ -78,7 +78,7 @@ async fn the_audit_puts_back_what_the_queue_lost() {
     let sweep_all = async |store: &crate::postgres::PostgresStore| {
         let mut repaired = 0;
         loop {
-            let swept = store.sweep(100).await.unwrap();
+            let swept = store.sweep(100, None).await.unwrap();
             repaired += swept.repaired;
             if swept.next.is_none() {
                 return repaired;
@@ -140,7 +140,7 @@ async fn worn_hot_tables_are_written_anew_while_all_work() {
             }
         }
     });
-    store.sweep(10).await.unwrap();
+    store.sweep(10, None).await.unwrap();
     let after: i64 = database.sql(size).parse().unwrap();
     assert!(after * 4 < before, "{before} bytes became {after}");
     assert_eq!(claiming.await.unwrap().len() + held.len(), 500);

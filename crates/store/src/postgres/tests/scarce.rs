@@ -50,7 +50,7 @@ async fn connections_that_others_exhaust_are_told_and_recovered_from() {
     let refused = store.accept(keyed(2)).await;
     assert!(is_unreachable(&refused), "{refused:?}");
     assert!(store.claim(wanted(1)).await.is_err());
-    assert!(store.sweep(1).await.is_err());
+    assert!(store.sweep(1, None).await.is_err());
     assert!(store.open_tasks().await.is_err());
     let tasks: i64 = others[0].query_one("SELECT count(*) FROM octollm.task", &[]).await.unwrap().get(0);
     assert_eq!(tasks, 1, "a refused accept has stored nothing");
@@ -60,7 +60,7 @@ async fn connections_that_others_exhaust_are_told_and_recovered_from() {
     assert_eq!(claimed.len(), 2);
     let ends = claimed.iter().map(|claimed| complete(claimed.step, claimed.token)).collect();
     assert!(store.decide(ends).await.iter().all(Result::is_ok));
-    assert!(store.sweep(10).await.is_ok());
+    assert!(store.sweep(10, None).await.is_ok());
     assert_eq!(store.open_tasks().await.unwrap(), 0);
 }
 

@@ -88,9 +88,9 @@ async fn a_join_that_two_orchestrators_finish_at_once_goes_on() {
     let commands = last.iter().map(|claimed| complete(claimed.step, claimed.token)).collect();
     assert!(other.decide(commands).await.iter().all(Result::is_ok));
     assert_eq!(one.open_tasks().await.unwrap(), 0);
-    let mut swept = one.sweep(256).await.unwrap();
+    let mut swept = one.sweep(256, None).await.unwrap();
     assert_eq!((swept.tasks, swept.repaired), (0, 0));
-    swept = other.sweep(256).await.unwrap();
+    swept = other.sweep(256, None).await.unwrap();
     assert_eq!((swept.tasks, swept.repaired), (0, 0));
 }
 
@@ -117,7 +117,8 @@ async fn three_sweepers_at_once_take_each_lease_back_once() {
     }
     let (mut lapsed, mut overdue, began) = (0, 0, Instant::now());
     while lapsed < leased || overdue < OVERDUE as usize {
-        let swept = tokio::join!(stores[0].sweep(50), stores[1].sweep(50), stores[2].sweep(50));
+        let swept =
+            tokio::join!(stores[0].sweep(50, None), stores[1].sweep(50, None), stores[2].sweep(50, None));
         for swept in [swept.0, swept.1, swept.2] {
             let swept = swept.unwrap();
             (lapsed, overdue) = (lapsed + swept.lapsed, overdue + swept.overdue);

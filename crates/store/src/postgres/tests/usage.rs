@@ -262,13 +262,13 @@ async fn a_sweep_says_whether_there_are_notes() {
     let store = database.store().await;
     accept(&store, 0..2).await;
     store.decide(vec![cancel(0)]).await.remove(0).unwrap();
-    assert!(store.sweep(10).await.unwrap().notes);
-    assert!(store.sweep(10).await.unwrap().notes, "nobody has summed them");
+    assert!(store.sweep(10, None).await.unwrap().notes);
+    assert!(store.sweep(10, None).await.unwrap().notes, "nobody has summed them");
     assert_eq!(store.roll_up(1).await.unwrap(), 1);
-    assert!(store.sweep(10).await.unwrap().notes, "the slice was full: there may be more");
+    assert!(store.sweep(10, None).await.unwrap().notes, "the slice was full: there may be more");
     assert_eq!(store.roll_up(10).await.unwrap(), 1);
     store.decide(vec![cancel(1)]).await.remove(0).unwrap();
-    assert!(!store.sweep(10).await.unwrap().notes, "it does not look again at once");
+    assert!(!store.sweep(10, None).await.unwrap().notes, "it does not look again at once");
 }
 
 /// What cannot be summed up now is not tried with each sweep: a sweep is asked many times a second. Reads
@@ -280,12 +280,12 @@ async fn a_slice_that_fails_is_not_tried_again_at_once() {
     accept(&store, 0..1).await;
     store.decide(vec![cancel(0)]).await.remove(0).unwrap();
     let before = days(&store).await;
-    assert!(store.sweep(10).await.unwrap().notes);
+    assert!(store.sweep(10, None).await.unwrap().notes);
     database.sql("ALTER TABLE octollm.usage_day RENAME TO gone");
     let began = Instant::now();
     assert!(store.roll_up(10).await.is_err());
     database.sql("ALTER TABLE octollm.gone RENAME TO usage_day");
-    let notes = store.sweep(10).await.unwrap().notes;
+    let notes = store.sweep(10, None).await.unwrap().notes;
     // A machine that took longer than the rest has looked again, and may.
     assert!(!notes || began.elapsed() >= Duration::from_secs(5), "each sweep would fail");
     assert_eq!(days(&store).await, before);

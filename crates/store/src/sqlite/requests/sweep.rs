@@ -13,7 +13,7 @@ use crate::{
     },
 };
 use octollm_contract::{Millis, TaskId, Timestamp};
-use octollm_lifecycle::{Changes, Command, LostCalls, StepState, Task};
+use octollm_lifecycle::{Changes, Command, LostCalls, StepState, Task, Unheard};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A sweep looks at so many open tasks of an audit.
@@ -28,6 +28,7 @@ const SWEEP_MAX: usize = 256;
 /// [`crate::Tasks::sweep`].
 pub(crate) struct Sweep {
     pub(crate) most: usize,
+    pub(crate) unheard: Option<Unheard>,
 }
 
 /// Ends every model call that is under way.
@@ -61,8 +62,13 @@ impl Request for Sweep {
         earliest(writer.sql.overdue.query(asked)?, &mut due)?;
         let due: BTreeSet<_> = due.into_iter().map(|(id, at)| (at, id)).collect();
         for (_, id) in due.into_iter().take(most) {
-            let done = writer.unit(|writer| expire(writer, id, now, &mut swept))?;
+            let ran_out = writer.shared.space.ran_out_so_often();
+            let done = writer.unit(|writer| expire(writer, id, (now, self.unheard), &mut swept))?;
             if let Err(error) = done {
+                if writer.shared.space.ran_out_so_often() > ran_out {
+                    // It is not the task's fault, and the others would fare no better.
+                    return Ok(Err(error));
+                }
                 tracing::error!(task = %id, error = &error as &dyn std::error::Error, "a task cannot be swept; it is put off");
                 // When this fails too, the next sweep meets the task again.
                 let _met_again = writer.unit(|writer| put_off(writer, id, now))?;
@@ -184,8 +190,13 @@ fn earliest(mut found: rusqlite::Rows<'_>, due: &mut BTreeMap<TaskId, Timestamp>
     Ok(())
 }
 
-fn expire(writer: &mut Writer<'_>, id: TaskId, now: Timestamp, swept: &mut Swept) -> Result<(), Fault> {
-    let Some((before, changes)) = writer.command(id, &Command::Expire)? else { return Ok(()) };
+fn expire(
+    writer: &mut Writer<'_>,
+    id: TaskId,
+    (now, unheard): (Timestamp, Option<Unheard>),
+    swept: &mut Swept,
+) -> Result<(), Fault> {
+    let Some((before, changes)) = writer.command(id, &Command::Expire { unheard })? else { return Ok(()) };
     let overdue = before.next_deadline().is_some_and(|deadline| deadline <= now);
     swept.overdue += usize::from(overdue);
     swept.repaired += usize::from(changes.repaired);
@@ -255,7 +266,7 @@ fn inspect(writer: &mut Writer<'_>, id: TaskId, now: Timestamp, swept: &mut Swep
     if writer.view(id)?.is_none_or(|task| task.next_expiry().is_some_and(|at| at <= now)) {
         return Ok(());
     }
-    expire(writer, id, now, swept)?;
+    expire(writer, id, (now, None), swept)?;
     let Some(task) = writer.view(id)? else { return Ok(()) };
     if writer.restore_queue(&task)? > 0 {
         tracing::error!(task = %id, "a ready step was missing in the queue; it is put back");

@@ -1,6 +1,7 @@
 use super::{Bench, complete, samples, wanted};
 use crate::{DecideError, StoreError, TaskReads, Tasks};
 use octollm_access::TenantScope;
+use octollm_contract::Millis;
 use std::sync::Arc;
 
 /// P1: a bad row in a shared transaction fails alone, for accepts and for commands.
@@ -80,6 +81,25 @@ async fn a_full_disk_is_told_and_recovered_from() {
     assert!(path.exists());
 }
 
+/// A sweep that finds no space says so: a lease is not put off for it, and ends with the next that finds some.
+#[tokio::test]
+async fn a_sweep_that_finds_no_space_is_done_again() {
+    let bench = Bench::new();
+    bench.store.accept(samples::order(samples::new(0))).await.unwrap();
+    assert_eq!(bench.claim(1).await.len(), 1);
+    let large = "CREATE TABLE ballast (bytes BLOB);
+         CREATE TRIGGER large BEFORE INSERT ON event
+             BEGIN INSERT INTO ballast VALUES (zeroblob(1000000)); END;";
+    bench.side().execute_batch(large).unwrap();
+    let bench = bench.reopen();
+    bench.advance(Millis::from_secs(31));
+    bench.store.limit_pages(100).await;
+    let swept = bench.store.sweep(10, None).await;
+    assert!(matches!(swept, Err(StoreError::Unreachable(_))), "{swept:?}");
+    bench.store.limit_pages(1 << 20).await;
+    assert_eq!(bench.store.sweep(10, None).await.unwrap().lapsed, 1);
+}
+
 /// A panic inside the writer's thread reaches its caller as a lost answer, nobody else.
 #[tokio::test]
 async fn a_panic_of_the_writer_hangs_nobody() {
@@ -113,6 +133,6 @@ async fn a_corrupt_row_is_told_and_passed_by() {
     };
     let answers = bench.store.decide(vec![cancel]).await;
     assert!(matches!(&answers[0], Err(DecideError::Store(StoreError::Corrupt(_)))));
-    let swept = bench.store.sweep(10).await.unwrap();
+    let swept = bench.store.sweep(10, None).await.unwrap();
     assert!(swept.next.unwrap() > octollm_contract::Timestamp::from_millis(10_000), "it is not met at once");
 }

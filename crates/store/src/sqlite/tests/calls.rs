@@ -147,9 +147,9 @@ async fn the_sweep_settles_what_a_task_that_goes_on_has_held_for_long() {
     bench.store.lose(crate::Lost::Worker("w1".parse().unwrap())).await.unwrap();
     let bench = bench.reopen();
     let due = Timestamp::from_millis(10_000) + HOLD_GRACE;
-    assert_eq!(bench.store.sweep(10).await.unwrap().next, Some(due));
+    assert_eq!(bench.store.sweep(10, None).await.unwrap().next, Some(due));
     bench.advance(HOLD_GRACE);
-    let swept = bench.store.sweep(10).await.unwrap();
+    let swept = bench.store.sweep(10, None).await.unwrap();
     assert_eq!((swept.tasks, swept.presumed, swept.overdue, swept.repaired), (1, 1, 0, 0));
     assert_eq!((swept.next, bench.ledger(id).await), (None, [0, 30, 0, 300]));
 }
@@ -163,13 +163,13 @@ async fn the_sweep_settles_what_an_ended_task_has_held_for_long() {
     bench.tell(super::complete(claimed.step, claimed.token)).await.unwrap();
     let bench = bench.reopen();
     let due = Timestamp::from_millis(10_000) + HOLD_GRACE;
-    let swept = bench.store.sweep(10).await.unwrap();
+    let swept = bench.store.sweep(10, None).await.unwrap();
     assert_eq!((swept.tasks, swept.next), (0, Some(due)));
     bench.advance(HOLD_GRACE);
-    let swept = bench.store.sweep(10).await.unwrap();
+    let swept = bench.store.sweep(10, None).await.unwrap();
     assert_eq!((swept.tasks, swept.presumed, swept.overdue, swept.repaired), (1, 1, 0, 0));
     assert_eq!((swept.next, bench.ledger(id).await), (None, [0, 30, 0, 300]));
-    assert_eq!(bench.store.sweep(10).await.unwrap(), crate::Swept::default());
+    assert_eq!(bench.store.sweep(10, None).await.unwrap(), crate::Swept::default());
 }
 
 /// P7: a session is its tenant's own, and shows what has ended, newest first.

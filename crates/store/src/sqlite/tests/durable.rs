@@ -83,7 +83,7 @@ async fn a_failpoint_ends_the_process_where_it_says() {
         assert!(!died.status.success(), "{point} did not end the process");
         let store = open(folder.path(), Failpoints::default());
         assert_eq!(store.open_tasks().await.unwrap(), stored, "{point}");
-        assert_eq!(store.sweep(10).await.unwrap().repaired, 0, "{point}");
+        assert_eq!(store.sweep(10, None).await.unwrap().repaired, 0, "{point}");
     }
 }
 

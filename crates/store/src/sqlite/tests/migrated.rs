@@ -45,6 +45,6 @@ async fn rows_of_version_1_are_read_and_worked_on() {
     let claimed = bench.store.claim(wanted(5)).await.unwrap().granted;
     assert_eq!(claimed.len(), 1);
     assert!(matches!(read(1).await.task.steps[0].state, StepState::Leased(_)));
-    assert_eq!(bench.store.sweep(10).await.unwrap().repaired, 0);
+    assert_eq!(bench.store.sweep(10, None).await.unwrap().repaired, 0);
     assert_eq!(bench.store.prune(Timestamp::from_millis(9000), 10).await.unwrap(), 1);
 }

@@ -156,10 +156,10 @@ async fn the_audit_puts_back_what_the_queue_lost() {
     for n in 0..600 {
         bench.store.accept(samples::order(samples::new(n))).await.unwrap();
     }
-    let mut swept = bench.store.sweep(100).await.unwrap();
+    let mut swept = bench.store.sweep(100, None).await.unwrap();
     assert_eq!((swept.repaired, swept.next.is_some()), (0, true), "more is to be looked at");
     while swept.next.is_some() {
-        swept = bench.store.sweep(100).await.unwrap();
+        swept = bench.store.sweep(100, None).await.unwrap();
         assert_eq!(swept.repaired, 0);
     }
     let side = bench.side();
@@ -173,7 +173,7 @@ async fn the_audit_puts_back_what_the_queue_lost() {
     let bench = bench.reopen();
     let mut repaired = 0;
     loop {
-        let swept = bench.store.sweep(100).await.unwrap();
+        let swept = bench.store.sweep(100, None).await.unwrap();
         repaired += swept.repaired;
         if swept.next.is_none() {
             break;

@@ -39,7 +39,7 @@ async fn a_task_goes_its_way_and_every_read_shows_it() {
     bench.advance(Millis::from_secs(60));
     let late = bench.store.decide(vec![complete(second.step, second.token)]).await.remove(0);
     assert!(matches!(late, Err(DecideError::Refused(Refusal::LeaseLost))));
-    let swept = bench.store.sweep(10).await.unwrap();
+    let swept = bench.store.sweep(10, None).await.unwrap();
     assert_eq!((swept.tasks, swept.lapsed, swept.repaired), (1, 1, 0));
     bench.advance(Millis::from_secs(60));
     let again = bench.claim(5).await.remove(0);
@@ -178,12 +178,12 @@ async fn a_deadline_ends_a_task_once() {
     let mut new = samples::new(1);
     new.terms.deadline = Some(Timestamp::from_millis(20_000));
     bench.store.accept(samples::order(new)).await.unwrap();
-    let swept = bench.store.sweep(10).await.unwrap();
+    let swept = bench.store.sweep(10, None).await.unwrap();
     assert_eq!((swept.tasks, swept.next), (0, Some(Timestamp::from_millis(20_000))));
     bench.advance(Millis::from_secs(10));
-    let swept = bench.store.sweep(10).await.unwrap();
+    let swept = bench.store.sweep(10, None).await.unwrap();
     assert_eq!((swept.tasks, swept.overdue, swept.repaired, swept.next), (1, 1, 0, None));
-    assert_eq!(bench.store.sweep(10).await.unwrap(), crate::Swept::default());
+    assert_eq!(bench.store.sweep(10, None).await.unwrap(), crate::Swept::default());
 }
 
 #[tokio::test]
