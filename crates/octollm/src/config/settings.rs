@@ -188,7 +188,7 @@ impl Config {
         let orchestrators = orchestrators(sources)?;
         Ok(Config {
             data: optional(sources, "data").map(PathBuf::from),
-            artefacts: kept::kept(sources)?,
+            artefacts: kept::kept(sources, &role)?,
             role,
             database: given(sources, "database_url")?,
             replicas: replicas(sources)?,
