@@ -12,7 +12,7 @@ mod pem;
 mod server;
 
 pub use client::{Fault, NoTrust, Trust, fault, http_client, postgres_client};
-pub use pem::{Authorities, BadIdentity, BadPem, Identity};
+pub use pem::{Authorities, BadIdentity, BadPem, Identity, OutOfDate};
 pub use server::{BadClients, http_server};
 
 use rustls::crypto::CryptoProvider;

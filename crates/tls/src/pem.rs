@@ -1,12 +1,15 @@
 //! Certificates and keys as PEM texts hold them.
 
 use crate::provider;
-use rustls::{InconsistentKeys, RootCertStore, sign::CertifiedKey};
+use rustls::{
+    CertificateError, InconsistentKeys, RootCertStore, client::verify_server_cert_signed_by_trust_anchor,
+    server::ParsedCertificate, sign::CertifiedKey,
+};
 use rustls_pki_types::{
-    CertificateDer, PrivateKeyDer,
+    CertificateDer, PrivateKeyDer, UnixTime,
     pem::{Error, PemObject as _},
 };
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// What is wrong with a PEM text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,6 +89,31 @@ impl Identity {
         }
     }
 
+    /// Whether the certificate is valid `at` this time since 1970. Those that signed it are not looked at.
+    ///
+    /// # Errors
+    /// When it is not, since or until when.
+    pub fn is_valid(&self, at: Duration) -> Result<(), OutOfDate> {
+        let Some(certificate) =
+            self.0.end_entity_cert().ok().and_then(|der| ParsedCertificate::try_from(der).ok())
+        else {
+            return Ok(());
+        };
+        // Nobody has signed it for nobody: the dates are what is looked at before that.
+        let (nobody, at) = (RootCertStore::empty(), UnixTime::since_unix_epoch(at));
+        let known = provider().signature_verification_algorithms.all;
+        match verify_server_cert_signed_by_trust_anchor(&certificate, &nobody, &[], at, known) {
+            Err(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext {
+                not_after, ..
+            })) => Err(OutOfDate::Since(Duration::from_secs(not_after.as_secs()))),
+            Err(rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext {
+                not_before,
+                ..
+            })) => Err(OutOfDate::Until(Duration::from_secs(not_before.as_secs()))),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     pub(crate) fn certified(&self) -> Arc<CertifiedKey> {
         Arc::clone(&self.0)
     }
@@ -95,6 +123,15 @@ impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Identity(…)")
     }
+}
+
+/// A certificate is not valid at some time; all times since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutOfDate {
+    /// It ended then.
+    Since(Duration),
+    /// It begins then.
+    Until(Duration),
 }
 
 /// Which of an identity's two texts is wrong.
@@ -158,6 +195,21 @@ mod tests {
             // Neither as it is nor as numbers.
             assert!(!error.to_string().contains("secret") && !error.to_string().contains('['), "{error}");
         }
+    }
+
+    #[test]
+    fn a_certificate_is_valid_between_its_dates() {
+        let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        let (begin, end) = (1_577_836_800, 1_609_459_200);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap().pem();
+        let identity = Identity::from_pem(certificate.as_bytes(), key.serialize_pem().as_bytes()).unwrap();
+        let at = |seconds: u64| identity.is_valid(Duration::from_secs(seconds));
+        assert_eq!(at(begin - 1), Err(OutOfDate::Until(Duration::from_secs(begin))));
+        assert_eq!((at(begin), at(end)), (Ok(()), Ok(())));
+        assert_eq!(at(end + 1), Err(OutOfDate::Since(Duration::from_secs(end))));
     }
 
     #[test]

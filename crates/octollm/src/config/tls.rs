@@ -8,10 +8,13 @@ use super::{
     settings::{invalid, missing, optional},
 };
 use octollm_client::http::Tls;
-use octollm_tls::{Authorities, BadIdentity, Identity, Trust};
-use std::{fmt, fs::File, io::Read as _, path::Path};
+use octollm_contract::{Millis, Timestamp};
+use octollm_tls::{Authorities, BadIdentity, Identity, OutOfDate, Trust};
+use std::{fmt, fs::File, io::Read as _, path::Path, time::Duration};
 use tokio_rustls::rustls::ServerConfig;
 
+/// Whoever renews certificates does so earlier before their end.
+const RENEWED_BEFORE: Millis = Millis::from_secs(7 * 86_400);
 /// No file of certificates is larger; a device may be endless.
 const BYTES_MAX: u64 = 4 << 20;
 
@@ -151,6 +154,22 @@ impl PortTls {
         Ok(TlsFiles { shown, clients: self.clients.as_ref().map(Named::read).transpose()? })
     }
 
+    /// What a person should know of the dates of the certificate that is shown, if anything.
+    pub(crate) fn out_of_date(&self, files: &TlsFiles, now: Timestamp) -> Result<Option<BadFile>, BadFile> {
+        let shown = self.shown.identity(&files.shown)?;
+        let why = match (dates(&shown, now), dates(&shown, now + RENEWED_BEFORE)) {
+            (Some((OutOfDate::Since(_), at)), _) => {
+                format!("the certificate ended at {at}: clients that check it turn away; renew it")
+            }
+            (Some((OutOfDate::Until(_), at)), _) => {
+                format!("the certificate is valid from {at} on: clients that check it turn away until then")
+            }
+            (None, Some((_, at))) => format!("the certificate ends at {at}: renew it before"),
+            (None, None) => return Ok(None),
+        };
+        Ok(Some(self.shown.certificate.bad(why)))
+    }
+
     /// What is made of the files.
     pub(crate) fn config(&self, files: &TlsFiles) -> Result<ServerConfig, BadFile> {
         let shown = self.shown.identity(&files.shown)?;
@@ -159,6 +178,14 @@ impl PortTls {
         octollm_tls::http_server(&shown, clients.as_ref())
             .map_err(|error| self.clients.as_ref().unwrap_or(&self.shown.certificate).bad(error))
     }
+}
+
+/// Why it is not valid at this moment, and the moment that this ends or began.
+fn dates(shown: &Identity, at: Timestamp) -> Option<(OutOfDate, Timestamp)> {
+    let since_1970 = Duration::from_millis(u64::try_from(at.as_millis()).unwrap_or(0));
+    let why = shown.is_valid(since_1970).err()?;
+    let (OutOfDate::Since(turn) | OutOfDate::Until(turn)) = why;
+    Some((why, Timestamp::from_millis(i64::try_from(turn.as_millis()).unwrap_or(i64::MAX))))
 }
 
 /// The certificate is named.
@@ -240,6 +267,33 @@ mod tests {
             assert!(error.contains("orchestrators") && error.contains("http://b:2"), "{error}");
         }
         assert!(ArmTls::of(&sources(&[]), &["http://b:2".to_owned()]).is_ok());
+    }
+
+    /// A server whose certificate ends goes on; whoever runs it is told in time, with the file and the moment.
+    #[test]
+    fn a_certificate_that_is_out_of_date_is_told_with_its_file_and_the_moment() {
+        let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap().pem();
+        let port = PortTls::public(&sources(&[("tls_certificate", "/c.pem"), ("tls_key", "/k.pem")]));
+        let port = port.unwrap().unwrap();
+        let files = TlsFiles { shown: (certificate.into(), key.serialize_pem().into()), clients: None };
+        let told = |at: &str| {
+            let told = port.out_of_date(&files, at.parse().unwrap()).unwrap();
+            told.map(|told| told.to_string()).unwrap_or_default()
+        };
+        for (at, wanted) in [
+            ("2019-12-31T00:00:00Z", "is valid from 2020-01-01T00:00:00.000Z on"),
+            ("2020-12-25T00:00:01Z", "ends at 2021-01-01T00:00:00.000Z: renew it before"),
+            ("2021-01-01T00:00:01Z", "ended at 2021-01-01T00:00:00.000Z"),
+        ] {
+            let told = told(at);
+            assert!(told.starts_with("the setting tls_certificate names /c.pem: the certificate "), "{told}");
+            assert!(told.contains(wanted), "{told}");
+        }
+        assert_eq!(told("2020-12-24T23:59:00Z"), "");
     }
 
     #[test]

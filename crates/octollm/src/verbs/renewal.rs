@@ -5,6 +5,7 @@
 //! Files that cannot be used, or of which only one is the new one yet, change nothing and are told once.
 
 use crate::config::{BadFile, PortTls, TlsFiles};
+use octollm_store::{Clock as _, SystemClock};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 use tokio_rustls::rustls::ServerConfig;
@@ -16,6 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 pub(super) fn watched(port: PortTls) -> Result<watch::Receiver<Arc<ServerConfig>>, BadFile> {
     let mut held = port.read()?;
     let (tell, shown) = watch::channel(Arc::new(port.config(&held)?));
+    tell_dates(&port, &held)?;
     tokio::spawn(async move {
         let mut told = None;
         while tokio::time::timeout(LOOK_EVERY, tell.closed()).await.is_err() {
@@ -28,6 +30,7 @@ pub(super) fn watched(port: PortTls) -> Result<watch::Receiver<Arc<ServerConfig>
                     (held, told) = (files, None);
                     tell.send_replace(Arc::new(config));
                     tracing::info!("{port} is renewed: connections from now on are shown it");
+                    let _it_was_read_just_now = tell_dates(&port, &held);
                 }
                 Err(error) => {
                     let error = error.to_string();
@@ -40,6 +43,14 @@ pub(super) fn watched(port: PortTls) -> Result<watch::Receiver<Arc<ServerConfig>
         }
     });
     Ok(shown)
+}
+
+/// Warns of a certificate that is not valid, or will not be for long.
+fn tell_dates(port: &PortTls, held: &TlsFiles) -> Result<(), BadFile> {
+    if let Some(out_of_date) = port.out_of_date(held, SystemClock.now())? {
+        tracing::warn!("{out_of_date}");
+    }
+    Ok(())
 }
 
 /// What the files hold, if it is not what they held before.
