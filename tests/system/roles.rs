@@ -155,7 +155,7 @@ fn an_arm_without_its_settings_says_what_it_needs() {
     for (variables, role, said) in [
         (vec![key], "arm:executor", "OCTOLLM_ORCHESTRATORS"),
         (vec![at], "arm:executor", "OCTOLLM_ARM_KEY"),
-        (vec![key, at], "arm:guardian", "no code for the arm guardian"),
+        (vec![key, at], "arm:guardian", "\"guardian\" is not one of planner, executor, coder, judge"),
         (vec![key, at], "arm:boss", "\"boss\" is not one of"),
         (vec![key, ("OCTOLLM_ORCHESTRATORS", "10.0.0.1:8412")], "arm:executor", "orchestrators"),
     ] {

@@ -176,22 +176,29 @@ impl fmt::Debug for Millis {
 
 /// A text that is not a length of time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a length of time such as 500ms, 30s, 5m or 2h")]
-pub struct ParseMillisError(String);
+pub enum ParseMillisError {
+    /// It is none.
+    #[error("{0:?} is not a length of time such as 500ms, 30s, 5m or 2h")]
+    NoLength(String),
+    /// It is a number: it may mean anything.
+    #[error("{0} has no unit; write {0}s, {0}m or {0}h")]
+    NoUnit(u64),
+}
 
 impl FromStr for Millis {
     type Err = ParseMillisError;
 
-    /// A whole number with its unit (`ms`, `s`, `m`, `h`); a bare number means seconds.
+    /// A whole number with its unit (`ms`, `s`, `m`, `h`).
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refusal = || ParseMillisError(text.chars().take(80).collect());
+        let refusal = || ParseMillisError::NoLength(text.chars().take(80).collect());
         let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (number, unit) = text.split_at(digits);
         let each: u64 = match unit {
             "ms" => 1,
-            "" | "s" => 1000,
+            "s" => 1000,
             "m" => 60_000,
             "h" => 3_600_000,
+            "" => return Err(number.parse().map_or_else(|_| refusal(), ParseMillisError::NoUnit)),
             _ => return Err(refusal()),
         };
         let number: u64 = number.parse().map_err(|_| refusal())?;
@@ -220,6 +227,16 @@ mod tests {
         fn adding_never_wraps(at: i64, length: u64) {
             let at = Timestamp::from_millis(at);
             prop_assert!(at + Millis(length) >= at);
+        }
+    }
+
+    /// P8: whoever leaves out the unit is told to add it.
+    #[test]
+    fn a_length_has_its_unit() {
+        let told = |text: &str| text.parse::<Millis>().unwrap_err().to_string();
+        assert_eq!(told("5"), "5 has no unit; write 5s, 5m or 5h");
+        for none in ["", "s", "5 s", "-5s", "1.5s", "5d", "99999999999999999999", "99999999999999999h"] {
+            assert!(told(none).ends_with("is not a length of time such as 500ms, 30s, 5m or 2h"), "{none}");
         }
     }
 

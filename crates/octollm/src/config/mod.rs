@@ -17,6 +17,8 @@ mod tls;
 pub(crate) use error::ConfigError;
 pub(crate) use kept::Kept;
 pub(crate) use models::{ModelServer, ServerKey, shown_url};
+#[cfg(test)]
+pub(crate) use role::BUILT;
 pub(crate) use role::Role;
 pub(crate) use settings::{Config, SETTINGS, WorkerGroup};
 pub(crate) use shown::Shown;

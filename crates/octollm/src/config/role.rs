@@ -14,6 +14,20 @@ pub(crate) enum Role {
     Arms(BTreeSet<ArmName>),
 }
 
+/// The arms that this version has code for.
+pub(crate) const BUILT: &[ArmName] = &[ArmName::Planner, ArmName::Executor, ArmName::Coder, ArmName::Judge];
+
+/// The arm of this name, of those that are built.
+pub(super) fn built(name: &str) -> Result<ArmName, NotBuilt> {
+    let found = BUILT.iter().copied().find(|arm| arm.as_str() == name);
+    found.ok_or_else(|| NotBuilt(name.chars().take(80).collect()))
+}
+
+/// No arm of this version has the name.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not one of {names}", names = BUILT.iter().map(|arm| arm.as_str()).collect::<Vec<_>>().join(", "))]
+pub(super) struct NotBuilt(String);
+
 /// What is taken for a role, and why a text is none.
 #[derive(Debug, thiserror::Error)]
 #[error("it must be all, orchestrator, or arms such as arm:executor,arm:judge; {0}")]
@@ -32,7 +46,7 @@ impl FromStr for Role {
             let part = part.trim();
             let name =
                 part.strip_prefix("arm:").ok_or_else(|| NotARole(format!("{part:?} is none of them")))?;
-            name.parse().map_err(|error: octollm_contract::UnknownName| NotARole(error.to_string()))
+            built(name).map_err(|error| NotARole(error.to_string()))
         };
         text.split(',').map(arm).collect::<Result<_, _>>().map(Role::Arms)
     }
@@ -50,7 +64,16 @@ mod tests {
         assert_eq!("arm:coder".parse::<Role>().unwrap(), arms(&[ArmName::Coder]));
         let two = "arm:judge, arm:executor".parse::<Role>().unwrap();
         assert_eq!(two, arms(&[ArmName::Executor, ArmName::Judge]));
-        for wrong in ["", "arm:", "arm:boss", "executor", "arm:executor,", "orchestrator,arm:judge", "All"] {
+        for wrong in [
+            "",
+            "arm:",
+            "arm:boss",
+            "arm:guardian",
+            "executor",
+            "arm:executor,",
+            "orchestrator,arm:judge",
+            "All",
+        ] {
             assert!(wrong.parse::<Role>().is_err(), "{wrong}");
         }
     }

@@ -1,6 +1,9 @@
 //! The table of settings, and the configuration that is read from it.
 
-use super::{ArmTls, ConfigError, Kept, ModelServer, Origin, PortTls, Role, Sources, kept, models};
+use super::{
+    ArmTls, ConfigError, Kept, ModelServer, Origin, PortTls, Role, Sources, kept, models,
+    role::{self, BUILT},
+};
 use octollm_access::ApiKey;
 use octollm_arms::LOANS_MAX;
 use octollm_client::http::BadBase;
@@ -158,11 +161,7 @@ pub(crate) struct WorkerGroup {
 
 /// The arms that can do something: without a model nobody plans or writes code.
 const fn built_arms(with_models: bool) -> &'static [ArmName] {
-    if with_models {
-        &[ArmName::Planner, ArmName::Executor, ArmName::Coder, ArmName::Judge]
-    } else {
-        &[ArmName::Executor, ArmName::Judge]
-    }
+    if with_models { BUILT } else { &[ArmName::Executor, ArmName::Judge] }
 }
 
 /// A machine does not get more worker processes.
@@ -338,8 +337,7 @@ fn worker_groups(sources: &Sources, built: &[ArmName]) -> Result<Vec<WorkerGroup
     for entry in optional(sources, "workers").into_iter().flat_map(|text| text.split(',')) {
         let (arm, count) =
             entry.trim().split_once('=').ok_or_else(|| bad("it must look like executor=2,judge=1".into()))?;
-        let arm: ArmName =
-            arm.trim().parse().map_err(|error: octollm_contract::UnknownName| bad(error.to_string()))?;
+        let arm = role::built(arm.trim()).map_err(|error| bad(error.to_string()))?;
         let count: usize =
             count.trim().parse().map_err(|_| bad(format!("{count:?} is not a number of processes")))?;
         if !named.insert(arm) {
@@ -421,7 +419,12 @@ mod tests {
             (
                 "workers",
                 "boss=1",
-                "flag --workers: workers = \"boss=1\": \"boss\" is not one of planner, executor, coder, judge, guardian, retriever",
+                "flag --workers: workers = \"boss=1\": \"boss\" is not one of planner, executor, coder, judge",
+            ),
+            (
+                "workers",
+                "guardian=1",
+                "flag --workers: workers = \"guardian=1\": \"guardian\" is not one of planner, executor, coder, judge",
             ),
             (
                 "workers",

@@ -157,7 +157,10 @@ fn read_file(path: &Path) -> Result<(Settings, Vec<ProviderTable>), ConfigError>
 }
 
 fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    let close = known.map(|k| (strsim::jaro_winkler(name, k), k)).filter(|(score, _)| *score > 0.8);
+    // What all variables begin with makes none of them like another.
+    let own = |name: &'a str| name.strip_prefix("OCTOLLM_").unwrap_or(name);
+    let name = name.strip_prefix("OCTOLLM_").unwrap_or(name);
+    let close = known.map(|k| (strsim::jaro_winkler(name, own(k)), k)).filter(|(score, _)| *score > 0.8);
     close.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, k)| k.to_owned())
 }
 
@@ -228,6 +231,11 @@ mod tests {
         let wrong = environment(&[("OCTOLLM_LISTN", "x")]);
         let error = Sources::gather(None, &wrong, &[], &[]).err().unwrap().to_string();
         assert_eq!(error, "environment: there is no setting OCTOLLM_LISTN; did you mean OCTOLLM_LISTEN?");
+        for far in ["OCTOLLM_BOGUS", "OCTOLLM_BOGUS_SETTING", "OCTOLLM_X"] {
+            let error =
+                Sources::gather(None, &environment(&[(far, "x")]), &[], &[]).err().unwrap().to_string();
+            assert_eq!(error, format!("environment: there is no setting {far}"));
+        }
         let option = environment(&[("OCTOLLM_MAX_TIME", "5")]);
         assert!(Sources::gather(None, &option, &["OCTOLLM_MAX_TIME".into()], &[]).is_ok());
     }

@@ -7,7 +7,7 @@
 use super::{Usage, data, drawn, log, run, signals};
 use crate::{config::Config, show};
 use anyhow::Context;
-use octollm_arms::{Arm, Worker, WorkerSettings};
+use octollm_arms::{Worker, WorkerSettings};
 use octollm_client::http::HttpLeases;
 use octollm_contract::{ArmName, Millis, WorkerId, names::PRIVATE_FOLDER};
 use std::{
@@ -43,13 +43,8 @@ async fn serving(config: &Config, wanted: &BTreeSet<ArmName>) -> anyhow::Result<
     let folder = data::folder(config)?;
     let worker = worker_id();
     let place = Place::take(&folder, &worker)?;
-    let arms: Vec<Arc<dyn Arm>> = run::arms(&place.scratch, data::closed(&folder, config))
-        .into_iter()
-        .filter(|arm| wanted.contains(&arm.name()))
-        .collect();
-    if let Some(missing) = wanted.iter().find(|name| !arms.iter().any(|arm| arm.name() == **name)) {
-        return Err(usage(&format!("this version has no code for the arm {missing}")));
-    }
+    let mut arms = run::arms(&place.scratch, data::closed(&folder, config));
+    arms.retain(|arm| wanted.contains(&arm.name()));
     // Drawn, so that the workers of a fleet spread over the orchestrators.
     let first = usize::try_from(drawn() >> 32)?;
     let leases = HttpLeases::over(&config.orchestrators, key, first, &config.arm_tls.load()?)?;

@@ -477,6 +477,13 @@ mod tests {
         assert_eq!(result.text, "the beginning and the end");
     }
 
+    /// What a configuration may ask for is there.
+    #[test]
+    fn the_arms_that_can_be_asked_for_are_built() {
+        let arms = arms(Path::new("/nowhere"), Vec::new());
+        assert!(arms.iter().map(|arm| arm.name()).eq(crate::config::BUILT.iter().copied()));
+    }
+
     #[test]
     fn what_lies_in_a_folder_is_kept_and_nothing_is_put_outside() {
         let out = tempfile::tempdir().unwrap();

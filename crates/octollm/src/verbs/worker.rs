@@ -49,34 +49,13 @@ async fn working() -> anyhow::Result<ExitCode> {
     let order: Order = serde_json::from_str(&order).context("the order cannot be read")?;
     log::start(&order.log, order.log_json)?;
     let key: ApiKey = order.key.parse().context("the order's key cannot be read")?;
-    let arms = run::arms(&order.scratch, order.closed)
-        .into_iter()
-        .filter(|arm| order.arms.contains(&arm.name()))
-        .collect::<Vec<_>>();
-    let missing: Vec<&str> = order
-        .arms
-        .iter()
-        .filter(|name| !arms.iter().any(|arm| arm.name() == **name))
-        .map(|name| name.as_str())
-        .collect();
-    if !missing.is_empty() {
-        tracing::warn!(
-            arms = missing.join(","),
-            "this version has no code for these arms; no step is planned for them"
-        );
-    }
+    let mut arms = run::arms(&order.scratch, order.closed);
+    arms.retain(|arm| order.arms.contains(&arm.name()));
     let leased_from = format!("{}, the server that started this process", order.url);
     let leases = HttpLeases::new(&[order.url], key, 0)?;
     let (worker, slots, grace) = (order.worker, order.slots, order.grace);
     let settings = WorkerSettings { worker, leased_from, slots, poll: POLL, grace };
     let shutdown = signals::shutdown()?;
-    if arms.is_empty() {
-        // Nothing to ask for; the process is there until it is told to go.
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
-            () = lifeline.cut() => return Ok(ExitCode::from(1)),
-        }
-    }
     let worker = Worker::new(Arc::new(leases), arms, settings).run(shutdown);
     tokio::select! {
         () = worker => Ok(ExitCode::SUCCESS),
