@@ -4,6 +4,7 @@
 //! that an older client can talk to a newer server.
 
 mod criterion;
+mod limits;
 mod usage;
 
 pub use criterion::{Criterion, StructuredCriterion};
@@ -61,16 +62,25 @@ pub struct Budget {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_cost_usd: Option<MicroUsd>,
     /// Tokens of model calls, of questions and answers together. It takes a model.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "limits::tokens")]
     pub max_tokens: Option<u64>,
     /// Seconds from the accept (or from `not_before`) until the task must have ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "limits::seconds")]
     #[schema(minimum = 1, maximum = 604_800)]
     pub max_time_seconds: Option<u32>,
     /// Handled failures that each step may have and still be tried again. Default 2.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "limits::retries")]
     #[schema(maximum = 20)]
     pub max_retries: Option<u32>,
+}
+
+impl Budget {
+    /// More tokens cannot be counted.
+    pub const TOKENS_MAX: u64 = i64::MAX.unsigned_abs();
+    /// A task lasts a week at most.
+    pub const TIME_SECONDS_MAX: u32 = 604_800;
+    /// No step is tried again more often.
+    pub const RETRIES_MAX: u32 = 20;
 }
 
 /// Where a task stands, as clients see it.

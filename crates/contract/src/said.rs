@@ -18,6 +18,10 @@ pub fn in_words(said: &str, map: &str) -> String {
         return format!("a value is wanted{place}");
     }
     let (said, place) = said.split_at(place(said).unwrap_or(said.len()));
+    // The reader's own words are about the escapes of UTF-16.
+    if matches!(said, "lone leading surrogate in hex escape" | "unexpected end of hex escape") {
+        return format!("one of \\ud800 to \\udfff stands without its other half: it is no character{place}");
+    }
     let fault = ["invalid type: ", "invalid value: "].iter().find_map(|begin| said.strip_prefix(begin));
     if let Some((found, wanted)) = fault.and_then(|fault| fault.rsplit_once(", expected ")) {
         return format!("{} is wanted, not {}{place}", self::wanted(wanted, map), self::found(found, map));
@@ -134,6 +138,14 @@ mod tests {
                 "a whole number from 0 to 4294967295 is wanted, not true at line 1 column 23",
             ),
             (r#"{"_part":{"_kind":"large"}}"#, "unknown value `large`, expected `small` at line 1 column 25"),
+            (
+                r#"{"_part":"\ud800"}"#,
+                r"one of \ud800 to \udfff stands without its other half: it is no character at line 1 column 17",
+            ),
+            (
+                r#"{"_part":"\udc00 "}"#,
+                r"one of \ud800 to \udfff stands without its other half: it is no character at line 1 column 16",
+            ),
             ("x", "a value is wanted at line 1 column 1"),
             ("{}", "missing field `_part` at line 1 column 2"),
         ] {

@@ -248,7 +248,7 @@ async fn follow(
                     }
                     // An answer that cannot be taken is asked for again; a task that has ended is told above.
                     Err(SteerError::NoAnswer | SteerError::NotOneInput) => asked = None,
-                    Err(SteerError::Refused(_)) => {}
+                    Err(SteerError::Refused(_) | SteerError::OtherInput { .. }) => {}
                     Err(error) => return Err(error.into()),
                 },
                 None => {

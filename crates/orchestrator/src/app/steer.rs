@@ -20,6 +20,14 @@ pub enum SteerError {
     /// The task's state does not allow it.
     #[error(transparent)]
     Refused(Refusal),
+    /// Send the other field.
+    #[error("the task waits for {wanted}, not for {given}")]
+    OtherInput {
+        /// The field that was sent.
+        given: &'static str,
+        /// The field that it waits for.
+        wanted: &'static str,
+    },
     /// Send exactly one of `text` and `approve`.
     #[error("exactly one of text and approve must be given")]
     NotOneInput,
@@ -42,16 +50,21 @@ impl App {
 
     /// Gives what the task waits for.
     pub async fn input(&self, caller: &Caller, id: TaskId, input: TaskInput) -> Result<TaskView, SteerError> {
-        match (input.text, input.approve) {
-            (None, Some(true)) => self.steer(caller, id, Command::Input(Given::Approve)).await,
-            (None, Some(false)) => self.steer(caller, id, Command::Input(Given::Refuse)).await,
-            (Some(text), None) if !is_answer(&text) => Err(SteerError::NoAnswer),
+        let (given, [field, other]) = match (input.text, input.approve) {
+            (None, Some(true)) => (Given::Approve, ["approve", "text"]),
+            (None, Some(false)) => (Given::Refuse, ["approve", "text"]),
+            (Some(text), None) if !is_answer(&text) => return Err(SteerError::NoAnswer),
             (Some(text), None) => {
-                let answer = Document::of(&text).expect("a text is JSON");
-                self.steer(caller, id, Command::Input(Given::Answer(answer))).await
+                (Given::Answer(Document::of(&text).expect("a text is JSON")), ["text", "approve"])
             }
-            (Some(_), Some(_)) | (None, None) => Err(SteerError::NotOneInput),
-        }
+            (Some(_), Some(_)) | (None, None) => return Err(SteerError::NotOneInput),
+        };
+        self.steer(caller, id, Command::Input(given)).await.map_err(|error| match error {
+            SteerError::Refused(Refusal::OtherInput) => {
+                SteerError::OtherInput { given: field, wanted: other }
+            }
+            other => other,
+        })
     }
 
     async fn steer(&self, caller: &Caller, id: TaskId, command: Command) -> Result<TaskView, SteerError> {

@@ -9,7 +9,8 @@ use crate::{
 use octollm_access::Policy;
 use octollm_contract::{
     ArmName, ContentHash, Cost, Criterion, Document, Edition, IdempotencyKey, Millis, SessionId, TaskId,
-    Timestamp, api::SubmitTask,
+    Timestamp,
+    api::{self, SubmitTask},
 };
 use octollm_lifecycle::{
     Awaits, Budget, Limit, NewStep, NewTask, PLANNER_TIME_LIMIT, RETRIES_DEFAULT, Replans, Terms,
@@ -22,8 +23,6 @@ use octollm_store::{AcceptError, Accepted, Freshness, Order, StoreError};
 use std::borrow::Cow;
 
 const GOAL_CHARACTERS_MAX: usize = 20_000;
-const TIME_SECONDS_MAX: u32 = 604_800;
-const RETRIES_MAX: u32 = 20;
 
 /// Why a task was not accepted. Nothing was stored, unless the store says that it does not know.
 #[derive(Debug, thiserror::Error)]
@@ -142,6 +141,7 @@ impl App {
         let now = self.now();
         let terms = terms(request, now)?;
         check_goal(&request.goal)?;
+        check_constraints(&request.constraints)?;
         let session = self.session(request)?;
         let budget = self.budget(request)?;
         let document = Document::of(request)
@@ -347,6 +347,8 @@ impl Planned {
 }
 
 fn terms(request: &SubmitTask, now: Timestamp) -> Result<Terms, SubmitError> {
+    const TIME_SECONDS_MAX: u32 = api::Budget::TIME_SECONDS_MAX;
+    const RETRIES_MAX: u32 = api::Budget::RETRIES_MAX;
     let invalid = |field: &str, detail: String| Err(SubmitError::Invalid { field: field.to_owned(), detail });
     let start = request.not_before.map_or(now, |at| at.max(now));
     if let Some(deadline) = request.deadline {
@@ -391,6 +393,17 @@ fn check_goal(goal: &str) -> Result<(), SubmitError> {
     }
     match goal.chars().find(|c| !super::is_plain(*c)) {
         Some(control) => invalid(format!("U+{:04X} is a control character", u32::from(control))),
+        None => Ok(()),
+    }
+}
+
+/// One that says nothing would be kept to by everything.
+fn check_constraints(constraints: &[String]) -> Result<(), SubmitError> {
+    match constraints.iter().position(|constraint| constraint.trim().is_empty()) {
+        Some(at) => Err(SubmitError::Invalid {
+            field: format!("constraints[{at}]"),
+            detail: "the constraint is blank; say what to keep to, or leave it out".into(),
+        }),
         None => Ok(()),
     }
 }

@@ -8,7 +8,7 @@
 
 use super::{
     Serving,
-    extract::{Authed, Carried, Id, SeenBefore, TasksRead, Told},
+    extract::{Authed, Carried, Id, NoParams, SeenBefore, TasksRead, Told},
     refusal::Refused,
 };
 use crate::{App, Caller, ReadError};
@@ -50,6 +50,7 @@ pub(super) async fn stream(
     Authed(caller, _): Authed<TasksRead>,
     Id(id): Id<TaskId>,
     Told(seen): Told,
+    _: NoParams,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let app = Arc::clone(&serving.app);

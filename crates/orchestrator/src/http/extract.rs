@@ -304,6 +304,17 @@ impl Params {
     }
 }
 
+/// No query parameters: this route knows none.
+pub(super) struct NoParams;
+
+impl FromRequestParts<Serving> for NoParams {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, serving: &Serving) -> Result<Self, Refused> {
+        Params::from_request_parts(parts, serving).await?.none_left().map(|()| NoParams)
+    }
+}
+
 /// The `Idempotency-Key` header, if it is sent.
 pub(super) struct Idempotency(pub(super) Option<IdempotencyKey>);
 

@@ -2,7 +2,7 @@
 
 use super::{
     Serving,
-    extract::{Authed, Json, KeyInPath, KeysManage},
+    extract::{Authed, Json, KeyInPath, KeysManage, NoParams},
     refusal::Refused,
 };
 use crate::NewKey;
@@ -26,6 +26,7 @@ use octollm_contract::{KeyId, Problem};
 pub(super) async fn create(
     State(serving): State<Serving>,
     Authed(caller, _): Authed<KeysManage>,
+    _: NoParams,
     Json(ask): Json<KeyAsk>,
 ) -> Result<(StatusCode, Answer<KeyMade>), Refused> {
     let KeyAsk { role, tenant, scopes, policy, label } = ask;
@@ -47,6 +48,7 @@ pub(super) async fn create(
 pub(super) async fn list(
     State(serving): State<Serving>,
     Authed(caller, _): Authed<KeysManage>,
+    _: NoParams,
 ) -> Result<Answer<KeyList>, Refused> {
     let keys = serving.app.list_keys(&caller).await?;
     Ok(Answer(KeyList { keys: keys.into_iter().map(view).collect() }))
@@ -67,6 +69,7 @@ pub(super) async fn revoke(
     State(serving): State<Serving>,
     Authed(caller, _): Authed<KeysManage>,
     id: KeyInPath,
+    _: NoParams,
 ) -> Result<StatusCode, Refused> {
     serving.app.revoke_key(&caller, &id.0).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -2,7 +2,7 @@
 
 use super::{
     Serving,
-    extract::{ArmsRead, Authed, Id, ScalingRead},
+    extract::{ArmsRead, Authed, Id, NoParams, ScalingRead},
     refusal::Refused,
 };
 use axum::{Json as Answer, extract::State};
@@ -24,6 +24,7 @@ use octollm_contract::{
 pub(super) async fn arms(
     State(serving): State<Serving>,
     Authed(caller, _): Authed<ArmsRead>,
+    _: NoParams,
 ) -> Result<Answer<Vec<ArmView>>, Refused> {
     Ok(Answer(serving.app.arms(&caller).await?))
 }
@@ -43,6 +44,7 @@ pub(super) async fn scaling(
     State(serving): State<Serving>,
     _: Authed<ScalingRead>,
     Id(component): Id<Component>,
+    _: NoParams,
 ) -> Result<Answer<ScalingView>, Refused> {
     match component {
         Component::Reflex => Err(Refused::nothing_here()),

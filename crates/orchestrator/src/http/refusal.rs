@@ -212,6 +212,9 @@ impl From<SteerError> for Refused {
                 | Refusal::NoSuchHold
                 | Refusal::MoreThanHeld => Refused::new(ProblemKind::Conflict, refusal.to_string(), None),
             },
+            SteerError::OtherInput { given, .. } => {
+                Refused::new(ProblemKind::Conflict, error.to_string(), given)
+            }
             SteerError::NotOneInput => Refused::invalid("approve", error.to_string()),
             SteerError::NoAnswer => Refused::invalid("text", error.to_string()),
             SteerError::Store(error) => error.into(),

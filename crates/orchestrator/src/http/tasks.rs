@@ -3,8 +3,8 @@
 use super::{
     Serving,
     extract::{
-        Authed, Carried, FileOfTask, Id, Idempotency, Json, Params, SeenBefore, Shown, TasksRead, TasksWrite,
-        Told, still,
+        Authed, Carried, FileOfTask, Id, Idempotency, Json, NoParams, Params, SeenBefore, Shown, TasksRead,
+        TasksWrite, Told, still,
     },
     refusal::Refused,
 };
@@ -37,6 +37,7 @@ pub(super) async fn submit(
     State(serving): State<Serving>,
     Authed(caller, _): Authed<TasksWrite>,
     Idempotency(key): Idempotency,
+    _: NoParams,
     Json(request): Json<SubmitTask>,
 ) -> Result<Response, Shown> {
     let accepted =
@@ -137,6 +138,7 @@ pub(super) async fn cancel(
     State(serving): State<Serving>,
     Authed(caller, _): Authed<TasksWrite>,
     Id(id): Id<TaskId>,
+    _: NoParams,
 ) -> Result<(Carried, Answer<TaskView>), Shown> {
     let task = serving.app.cancel(&caller, id).await.map_err(|why| Shown::to(&serving, &caller, why))?;
     Ok((Carried::of(&serving, &caller), Answer(task)))
@@ -157,6 +159,7 @@ pub(super) async fn input(
     State(serving): State<Serving>,
     Authed(caller, _): Authed<TasksWrite>,
     Id(id): Id<TaskId>,
+    _: NoParams,
     Json(input): Json<TaskInput>,
 ) -> Result<(Carried, Answer<TaskView>), Shown> {
     let task =
@@ -183,6 +186,7 @@ pub(super) async fn artefact(
     Authed(caller, _): Authed<TasksRead>,
     FileOfTask { task, path }: FileOfTask,
     Told(seen): Told,
+    _: NoParams,
 ) -> Result<Response, Refused> {
     let bytes = serving.app.artefact(&caller, seen, task, &path).await?;
     let headers = [

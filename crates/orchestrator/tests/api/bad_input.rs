@@ -70,6 +70,14 @@ async fn bad_input_is_refused_with_its_field_and_nothing_is_stored() {
         ("tokens", with("budget.max_tokens", json!(10)), 422, "not-honoured", "budget.max_tokens"),
         ("session", with("session_id", json!("s")), 422, "not-honoured", "session_id"),
         ("constraints", with("constraints", json!(["be nice"])), 422, "not-honoured", "constraints"),
+        (
+            "blank constraint",
+            with("constraints", json!(["a", " "])),
+            400,
+            "invalid-request",
+            "constraints[1]",
+        ),
+        ("half a pair", br#"{"goal":"\ud800"}"#.to_vec(), 400, "invalid-request", "goal"),
         ("context", with("context", json!({ "a": 1 })), 422, "not-honoured", "context"),
         (
             "sentence",
@@ -195,6 +203,10 @@ async fn headers_and_parameters_are_refused_by_name() {
     for (path, status, field) in [
         (format!("/api/v1/tasks/{task}?wait=soon"), 400, "wait"),
         (format!("/api/v1/tasks/{task}?wiat=1s"), 400, "wiat"),
+        (format!("/api/v1/tasks/{task}?wait=5"), 400, "wait"),
+        (format!("/api/v1/tasks/{task}/events?after=5"), 400, "after"),
+        (format!("/api/v1/tasks/{task}/artefacts/a?version=5"), 400, "version"),
+        ("/api/v1/arms?name=judge".into(), 400, "name"),
         ("/api/v1/tasks?limit=0".into(), 400, "limit"),
         ("/api/v1/tasks?limit=few".into(), 400, "limit"),
         ("/api/v1/tasks?poison=yes".into(), 400, "poison"),

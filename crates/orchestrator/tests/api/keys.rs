@@ -235,6 +235,10 @@ async fn an_approval_shows_the_program_and_its_arguments() {
     let view = client.task(task).await.unwrap();
     let question = view.question.expect("it waits for an approval");
     assert!(question.contains(r#"calls shell {"argv":["uname","-a"]}"#), "{question}");
+    let path = format!("/api/v1/tasks/{task}/input");
+    let reply = octo.call("POST", &path, Some(&key.reveal()), br#"{"text":"yes"}"#).await;
+    assert_eq!((reply.status, reply.field().as_str()), (409, "text"), "{reply:?}");
+    assert!(reply.json()["detail"].as_str().unwrap().contains("waits for approve"), "{reply:?}");
     let mut events = client.events(task, 0).await.unwrap();
     let asked = loop {
         let event = within(events.next()).await.unwrap().unwrap();
