@@ -479,3 +479,4 @@ fn lease_error(error: ClientError) -> LeaseError {
 #[cfg(test)]
 #[path = "leases_tests.rs"]
 mod tests;
+        | ClientError::NoneShown(_)

@@ -45,6 +45,12 @@ pub enum ClientError {
          shown (setting arm_tls_certificate)"
     )]
     TurnedAway(#[source] reqwest::Error),
+    /// Nothing was asked: the server closed the connection to a client that shows no certificate.
+    #[error(
+        "the server closed the connection before it read anything; it may want a certificate, and none was shown \
+         (settings arm_tls_certificate and arm_tls_key)"
+    )]
+    NoneShown(#[source] reqwest::Error),
     /// An answer came that this version cannot read.
     #[error("the server's answer cannot be read ({status}): {body}")]
     Unreadable {
@@ -60,7 +66,7 @@ impl ClientError {
     pub(super) fn was_never_sent(&self) -> bool {
         match self {
             ClientError::Unreachable(error) => error.is_connect(),
-            ClientError::OtherScheme { .. } | ClientError::TurnedAway(_) => true,
+            ClientError::OtherScheme { .. } | ClientError::TurnedAway(_) | ClientError::NoneShown(_) => true,
             ClientError::Problem { .. } | ClientError::Unreadable { .. } => false,
         }
     }
@@ -80,6 +86,7 @@ pub(super) fn unanswered(source: reqwest::Error, shows: bool) -> ClientError {
     match fault(&source) {
         Some(Fault::NoTls) => ClientError::OtherScheme { scheme: "http", source },
         Some(Fault::TurnedAway) if shows => ClientError::TurnedAway(source),
+        Some(Fault::TurnedAway) => ClientError::NoneShown(source),
         _ if !over_tls && http.is_some_and(hyper::Error::is_parse) => {
             ClientError::OtherScheme { scheme: "https", source }
         }
@@ -87,7 +94,7 @@ pub(super) fn unanswered(source: reqwest::Error, shows: bool) -> ClientError {
         _ if over_tls && shows && http.is_some_and(|error| error.is_closed() || error.is_canceled()) => {
             ClientError::TurnedAway(source)
         }
-        Some(Fault::TurnedAway) | None => ClientError::Unreachable(source),
+        None => ClientError::Unreachable(source),
     }
 }
 

@@ -91,9 +91,12 @@ fn failed(error: &anyhow::Error) -> Value {
             }
             line
         }
-        Some(ClientError::Unreachable(_) | ClientError::OtherScheme { .. } | ClientError::TurnedAway(_)) => {
-            of(Reason::Unreachable, &message)
-        }
+        Some(
+            ClientError::Unreachable(_)
+            | ClientError::OtherScheme { .. }
+            | ClientError::TurnedAway(_)
+            | ClientError::NoneShown(_),
+        ) => of(Reason::Unreachable, &message),
         Some(ClientError::Unreadable { .. }) | None => of(Reason::Failed, &message),
     }
 }

@@ -148,9 +148,10 @@ fn passes(error: &ClientError) -> bool {
         ClientError::Problem { problem, .. } => {
             matches!(problem.known_kind(), Some(ProblemKind::Overloaded | ProblemKind::Unavailable))
         }
-        ClientError::OtherScheme { .. } | ClientError::TurnedAway(_) | ClientError::Unreadable { .. } => {
-            false
-        }
+        ClientError::OtherScheme { .. }
+        | ClientError::TurnedAway(_)
+        | ClientError::NoneShown(_)
+        | ClientError::Unreadable { .. } => false,
     }
 }
 

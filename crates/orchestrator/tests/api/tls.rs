@@ -101,6 +101,12 @@ async fn an_arm_that_is_turned_away_is_told_so_and_reports_elsewhere() {
         assert!(matches!(why.downcast_ref(), Some(ClientError::TurnedAway(_))), "{why:?}");
         assert!(why.to_string().contains("arm_tls_certificate"), "{why}");
     }
+    let bare = Tls { trust: Trust::Only(of(&servers)), shown: None };
+    for _ in 0..20 {
+        let arm = HttpLeases::over(std::slice::from_ref(&refusing), octo.arm.clone(), 0, &bare).unwrap();
+        let LeaseError::Unreachable(why) = arm.lease(ask(Millis::ZERO)).await.unwrap_err() else { panic!() };
+        assert!(matches!(why.downcast_ref(), Some(ClientError::NoneShown(_))), "{why:?}");
+    }
     let task = octo.submit().await;
     let both = [refusing, taking];
     let asking = arm(&both);
