@@ -47,6 +47,12 @@ pub trait Leases: Send + Sync + 'static {
     /// Waits up to `ask.wait` for ready steps; an empty answer means that none came.
     async fn lease(&self, ask: LeaseAsk) -> Result<Vec<Grant>, LeaseError>;
 
+    /// Says that the worker goes away: a wish for steps of it that waits is answered now. Where nobody knows the
+    /// word, as in a version before, it is answered in its time.
+    async fn leave(&self, _worker: &WorkerId) -> Result<(), LeaseError> {
+        Ok(())
+    }
+
     /// Says that these steps are being worked on. The answers stand in the order of the tokens; `None`
     /// where nobody answered, which may be so for some steps and not for others.
     async fn heartbeat(

@@ -34,6 +34,15 @@ pub struct HeartbeatAsk {
     pub tokens: Vec<StepToken>,
 }
 
+/// `POST /internal/v1/leave`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LeaveAsk {
+    /// Who goes away.
+    #[schema(value_type = String)]
+    pub worker: WorkerId,
+}
+
 /// `POST /internal/v1/step/checkpoint`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

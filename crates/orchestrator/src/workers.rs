@@ -6,6 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
 };
+use tokio_util::sync::CancellationToken;
 
 /// A worker that was not seen for so long is forgotten.
 const LATELY: Millis = Millis::from_secs(60);
@@ -25,11 +26,12 @@ struct Seen {
     arms: BTreeMap<ArmName, Vec<String>>,
     reads: Edition,
     at: Timestamp,
+    leaving: CancellationToken,
 }
 
 impl Workers {
-    /// A worker asked for steps of its arms, which have these tools.
-    pub(crate) fn asked(&self, ask: &LeaseAsk, now: Timestamp) {
+    /// A worker asked for steps of its arms, which have these tools. What is given back fires when it leaves.
+    pub(crate) fn asked(&self, ask: &LeaseAsk, now: Timestamp) -> CancellationToken {
         let LeaseAsk { worker, arms, tools, reads, most: _, wait: _ } = ask;
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.retain(|_, other| now.since(other.at) <= LATELY);
@@ -37,7 +39,18 @@ impl Workers {
             let cut = |tool: &String| tool.chars().take(TOOL_CHARACTERS_MAX).collect();
             let of = |arm| tools.get(arm).into_iter().flatten().take(TOOLS_MAX).map(cut).collect();
             let arms = arms.iter().map(|arm| (*arm, of(arm))).collect();
-            seen.insert(worker.clone(), Seen { arms, reads: *reads, at: now });
+            let leaving = seen.get(worker).map(|own| own.leaving.clone()).unwrap_or_default();
+            seen.insert(worker.clone(), Seen { arms, reads: *reads, at: now, leaving: leaving.clone() });
+            return leaving;
+        }
+        CancellationToken::new()
+    }
+
+    /// A worker goes away: it is forgotten, and its wishes for steps are answered.
+    pub(crate) fn left(&self, worker: &WorkerId) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = seen.remove(worker) {
+            own.leaving.cancel();
         }
     }
 

@@ -63,7 +63,7 @@ pub struct Settings {
     pub leased_from: String,
     /// How many steps it does at once; at least one. A step that waits for a model is none of them.
     pub slots: u16,
-    /// How long a long poll waits. A drain may have to wait this long for an answer, because
+    /// How long a long poll waits. A drain asks for its answer, and may have to wait this long for it, because
     /// dropping the call could lose the steps that it brings.
     pub poll: Millis,
     /// How long running steps may go on once the worker is told to go away.
@@ -288,6 +288,14 @@ impl Worker {
         let poll_over = Instant::now() + self.settings.poll.to_duration() + TOO_SOON;
         let mut give_up = None;
         tracing::info!(steps = running.held.len(), "draining");
+        if asking.is_some() {
+            let (leases, me) = (Arc::clone(&self.leases), self.settings.worker.clone());
+            running.tasks.spawn(async move {
+                if let Err(error) = leases.leave(&me).await {
+                    tracing::debug!("the wish for steps is answered in its time: {error}");
+                }
+            });
+        }
         while asking.is_some() || !running.tasks.is_empty() {
             if give_up.is_none() && grace_over <= Instant::now() {
                 running.tell_all(Cause::Drain);

@@ -369,6 +369,16 @@ async fn a_drain_finishes_what_it_can_and_hands_back_the_rest() {
     assert!(leases.counts().1 >= 10, "leases are kept alive in the grace");
 }
 
+/// An idle worker goes at once: the wish for steps that waits is answered when it says that it leaves.
+#[tokio::test(start_paused = true)]
+async fn an_idle_worker_does_not_wait_out_its_poll() {
+    let bench = Bench::start(1);
+    bench.leases.hear_leaving();
+    sleep(Duration::from_millis(10)).await;
+    let (_, took) = bench.stop().await;
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_a_long_poll_brings_after_the_shutdown_is_handed_back() {
     let bench = Bench::start(1);

@@ -22,6 +22,7 @@ use tokio::{
     sync::Notify,
     time::{sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 
 /// What a worker told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,12 +69,14 @@ struct State {
     lease_calls: usize,
     most_asked: u16,
     heartbeats: usize,
+    hears_leaving: bool,
 }
 
 #[derive(Default)]
 pub(crate) struct UnreliableLeases {
     state: Mutex<State>,
     changed: Notify,
+    left: CancellationToken,
 }
 
 /// A grant of the step at `place`.
@@ -119,6 +122,11 @@ impl UnreliableLeases {
     pub(crate) fn ready(&self, grant: Grant) {
         self.state().ready.push_back(grant);
         self.changed.notify_waiters();
+    }
+
+    /// A worker that says that it leaves is answered, as the version before did not.
+    pub(crate) fn hear_leaving(&self) {
+        self.state().hears_leaving = true;
     }
 
     pub(crate) fn next_lease(&self, fault: Fault) {
@@ -251,8 +259,13 @@ impl Leases for UnreliableLeases {
                 changed.await;
             }
         };
-        if timeout(ask.wait.to_duration(), some).await.is_err() {
-            return Ok(Vec::new());
+        tokio::select! {
+            waited = timeout(ask.wait.to_duration(), some) => {
+                if waited.is_err() {
+                    return Ok(Vec::new());
+                }
+            }
+            () = self.left.cancelled() => return Ok(Vec::new()),
         }
         let mut state = self.state();
         let most = match fault {
@@ -271,6 +284,13 @@ impl Leases for UnreliableLeases {
             }
             Some(Fault::Busy(_) | Fault::RequestLost | Fault::TooMany) | None => Ok(grants),
         }
+    }
+
+    async fn leave(&self, _: &WorkerId) -> Result<(), LeaseError> {
+        if self.state().hears_leaving {
+            self.left.cancel();
+        }
+        Ok(())
     }
 
     async fn heartbeat(&self, _: &WorkerId, tokens: &[StepToken]) -> Result<Vec<Option<Beat>>, LeaseError> {

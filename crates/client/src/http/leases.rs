@@ -16,7 +16,7 @@ use crate::{
     Beat, Completion, Grant, LeaseAsk, LeaseError, Leases, PROTOCOL_VERSION, ThinkAsk, ThinkError, Thinking,
     Wait,
     wire::{
-        ArtefactPut, CheckpointReport, EDITION_HEADER, FailReport, HeartbeatAsk, PROTOCOL_HEADER,
+        ArtefactPut, CheckpointReport, EDITION_HEADER, FailReport, HeartbeatAsk, LeaveAsk, PROTOCOL_HEADER,
         ReleaseReport,
     },
 };
@@ -330,6 +330,13 @@ impl Leases for HttpLeases {
         }
     }
 
+    /// Where it asks for steps.
+    async fn leave(&self, worker: &WorkerId) -> Result<(), LeaseError> {
+        let at = self.orchestrators.asking.load(Ordering::Relaxed);
+        let ask = LeaveAsk { worker: worker.clone() };
+        self.asked(at, "leave", BEAT_WITHIN, &ask).await.map(drop).map_err(lease_error)
+    }
+
     /// One call for each orchestrator that leased some of the steps, side by side.
     async fn heartbeat(
         &self,
@@ -472,6 +479,7 @@ fn lease_error(error: ClientError) -> LeaseError {
         ClientError::Unreachable(_)
         | ClientError::OtherScheme { .. }
         | ClientError::TurnedAway(_)
+        | ClientError::NoneShown(_)
         | ClientError::Unreadable { .. } => LeaseError::Unreachable(Box::new(error)),
     }
 }
@@ -479,4 +487,3 @@ fn lease_error(error: ClientError) -> LeaseError {
 #[cfg(test)]
 #[path = "leases_tests.rs"]
 mod tests;
-        | ClientError::NoneShown(_)

@@ -18,7 +18,7 @@ use octollm_client::{
     Beat, Completion, Grant, LeaseAsk, LeaseError, Leases as _, PROTOCOL_OLDEST, PROTOCOL_VERSION, ThinkAsk,
     ThinkError, ThinkLine,
     wire::{
-        ArtefactPut, CheckpointReport, CompletionV1, EDITION_HEADER, FailReport, HeartbeatAsk,
+        ArtefactPut, CheckpointReport, CompletionV1, EDITION_HEADER, FailReport, HeartbeatAsk, LeaveAsk,
         PROTOCOL_HEADER, ReleaseReport,
     },
 };
@@ -117,6 +117,26 @@ pub(super) async fn lease(
         return Err(revoked);
     }
     Ok(Answer(grants))
+}
+
+/// Say that a worker goes away: its wish for steps that waits is answered now.
+#[utoipa::path(
+    post, path = "/internal/v1/leave", tag = "leases",
+    request_body = LeaveAsk,
+    responses(
+        (status = 204, description = "It asks for nothing any more"),
+        Problems,
+    ),
+    security(("key" = ["lease"]))
+)]
+pub(super) async fn leave(
+    State(serving): State<Serving>,
+    _: Authed<Lease>,
+    _: Spoken,
+    Json(ask): Json<LeaveAsk>,
+) -> Result<StatusCode, Refused> {
+    serving.leases.leave(&ask.worker).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Say that steps are being worked on; what is to be done with each stands in the answer.

@@ -121,6 +121,7 @@ fn public() -> OpenApiRouter<Serving> {
 fn internal() -> OpenApiRouter<Serving> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(lease::lease))
+        .routes(routes!(lease::leave))
         .routes(routes!(lease::heartbeat))
         .routes(routes!(lease::checkpoint))
         .routes(routes!(lease::complete))

@@ -130,7 +130,7 @@ impl Leases for LocalLeases {
             if self.app.is_draining() {
                 return Err(LeaseError::Busy { retry_after: BUSY });
             }
-            self.app.workers.asked(&ask, self.app.now());
+            let leaving = self.app.workers.asked(&ask, self.app.now());
             let wanted = Wanted {
                 worker: ask.worker.clone(),
                 arms: ask.arms.clone(),
@@ -148,9 +148,15 @@ impl Leases for LocalLeases {
                 _ = ready => {}
                 () = tokio::time::sleep_until(next.unwrap_or(until)), if next.is_some_and(|at| at < until) => {}
                 () = tokio::time::sleep_until(until) => return Ok(Vec::new()),
+                () = leaving.cancelled() => return Ok(Vec::new()),
                 () = self.app.draining.cancelled() => {}
             }
         }
+    }
+
+    async fn leave(&self, worker: &WorkerId) -> Result<(), LeaseError> {
+        self.app.workers.left(worker);
+        Ok(())
     }
 
     async fn heartbeat(

@@ -283,6 +283,26 @@ async fn a_file_that_leads_out_of_the_workspace_is_refused() {
     octo.stop().await;
 }
 
+/// P2: an idle worker that goes away is answered at once, with nothing that it could lose.
+#[tokio::test]
+async fn a_worker_that_leaves_is_answered_at_once() {
+    let octo = Octo::start().await;
+    let (leases, asking) = (octo.leases(), octo.leases());
+    let asked = tokio::spawn(async move { asking.lease(ask(Millis::from_secs(60))).await });
+    let worker = "worker-1".parse().unwrap();
+    within(async {
+        while !asked.is_finished() {
+            // It may not have asked yet.
+            leases.leave(&worker).await.unwrap();
+        }
+    })
+    .await;
+    assert!(asked.await.unwrap().unwrap().is_empty());
+    octo.submit().await;
+    octo.lease().await;
+    octo.stop().await;
+}
+
 /// A clock that stands still until it is told to go on.
 #[derive(Default)]
 struct Hands(AtomicI64);

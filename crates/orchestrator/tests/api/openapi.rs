@@ -36,6 +36,7 @@ async fn the_documents_list_the_routes_of_each_port_with_their_scopes() {
     get /healthz open
     post /internal/v1/heartbeat lease
     post /internal/v1/lease lease
+    post /internal/v1/leave lease
     post /internal/v1/step/artefacts step
     get /internal/v1/step/artefacts/{hash} step
     post /internal/v1/step/checkpoint step
