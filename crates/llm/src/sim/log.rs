@@ -20,8 +20,8 @@ pub struct Call {
     pub id: String,
     /// The model that was asked for.
     pub model: String,
-    /// The rule that answered.
-    pub rule: String,
+    /// The rule that answered; `None`: there was none.
+    pub rule: Option<String>,
     /// Tokens read.
     pub input: u64,
     /// Tokens written so far.
@@ -41,8 +41,10 @@ pub enum Outcome {
     Open,
     /// The whole answer was sent; a provider bills it.
     Finished,
-    /// Answered with an error status; not billed.
+    /// Answered with an error status, as the script says; not billed.
     Failed,
+    /// Refused, for no rule of the script matches; not billed.
+    Unmatched,
     /// The answer was cut, broken or stalled on purpose; a provider bills what it wrote.
     Broken,
     /// The client went away before the end; a provider bills what it wrote.
@@ -81,7 +83,7 @@ impl Log {
         self: &Arc<Self>,
         id: &str,
         model: &str,
-        rule: &str,
+        rule: Option<&str>,
         input: u64,
         question: Option<String>,
     ) -> Ticket {
@@ -95,7 +97,7 @@ impl Log {
             number,
             id: id.to_owned(),
             model: model.to_owned(),
-            rule: rule.to_owned(),
+            rule: rule.map(str::to_owned),
             input,
             output: 0,
             outcome: Outcome::Open,

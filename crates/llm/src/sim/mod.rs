@@ -118,14 +118,16 @@ impl Sim {
             Err(why) => return refusal(api, StatusCode::BAD_REQUEST, "invalid_request_error", &why),
         };
         let mut roll = self.dice.roll(body);
+        let question = self.keeps_questions.then(|| asked.any.clone());
         let Some(part) = choose::choose(&self.script, &asked, roll.seen_before()) else {
+            let input = asked.tokens(&asked.any);
+            self.log.open(&roll.id(), &asked.model, None, input, question).is(Outcome::Unmatched);
             let begin: String = asked.user.chars().take(120).collect();
             let why = format!(
                 "no rule of the simulated model's script matches; the last user message begins {begin:?}"
             );
             return refusal(api, StatusCode::BAD_REQUEST, "invalid_request_error", &why);
         };
-        let question = self.keeps_questions.then(|| asked.any.clone());
         play::play(api, &asked, part, &self.script, &mut roll, &self.log, question)
     }
 }

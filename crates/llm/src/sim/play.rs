@@ -147,7 +147,7 @@ pub(super) fn play(
     let fault = reply.fault.or_else(|| drawn_fault(&script.faults, roll.share()));
     let (first, per_token) = pace(timing, roll);
     let content = Content::of(reply, asked, roll.id());
-    let mut ticket = log.open(&content.id, &asked.model, &rule, content.input, question);
+    let mut ticket = log.open(&content.id, &asked.model, Some(&rule), content.input, question);
     let ending = match fault {
         Some(Fault::Error) => {
             ticket.is(Outcome::Failed);

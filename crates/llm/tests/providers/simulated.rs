@@ -256,9 +256,14 @@ async fn raw_answers_carry_the_mark_in_head_and_body() {
         let body: serde_json::Value = response.json().await.unwrap();
         assert_eq!(body["simulated"], true, "{body}");
     }
+    let nobody = json!({"model": "any", "max_tokens": 100, "messages": [{"role": "user", "content": "?"}]});
+    let refused = http.post(format!("{}/v1/messages", running.url)).json(&nobody).send().await.unwrap();
+    assert_eq!(refused.status(), 400);
     let log: serde_json::Value =
         http.get(format!("{}/log", running.url)).send().await.unwrap().json().await.unwrap();
     assert_eq!((&log["calls"][1]["model"], &log["calls"][1]["outcome"]), (&json!("any"), &json!("finished")));
+    let unmatched = (&log["calls"][2]["rule"], &log["calls"][2]["outcome"]);
+    assert_eq!(unmatched, (&json!(null), &json!("unmatched")), "{log}");
     let bad = http.post(format!("{}/v1/messages", running.url)).body("{").send().await.unwrap();
     assert_eq!(bad.status(), 400);
 }
