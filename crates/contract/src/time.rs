@@ -176,29 +176,22 @@ impl fmt::Debug for Millis {
 
 /// A text that is not a length of time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ParseMillisError {
-    /// It is none.
-    #[error("{0:?} is not a length of time such as 500ms, 30s, 5m or 2h")]
-    NoLength(String),
-    /// It is a number: it may mean anything.
-    #[error("{0} has no unit; write {0}s, {0}m or {0}h")]
-    NoUnit(u64),
-}
+#[error("{0:?} is not a length of time such as 500ms, 30s, 5m or 2h (a bare number is seconds)")]
+pub struct ParseMillisError(String);
 
 impl FromStr for Millis {
     type Err = ParseMillisError;
 
-    /// A whole number with its unit (`ms`, `s`, `m`, `h`).
+    /// A whole number with its unit (`ms`, `s`, `m`, `h`); a bare number means seconds.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refusal = || ParseMillisError::NoLength(text.chars().take(80).collect());
+        let refusal = || ParseMillisError(text.chars().take(80).collect());
         let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (number, unit) = text.split_at(digits);
         let each: u64 = match unit {
             "ms" => 1,
-            "s" => 1000,
+            "" | "s" => 1000,
             "m" => 60_000,
             "h" => 3_600_000,
-            "" => return Err(number.parse().map_or_else(|_| refusal(), ParseMillisError::NoUnit)),
             _ => return Err(refusal()),
         };
         let number: u64 = number.parse().map_err(|_| refusal())?;
@@ -230,13 +223,13 @@ mod tests {
         }
     }
 
-    /// P8: whoever leaves out the unit is told to add it.
+    /// P8: what is no length is refused with what is one.
     #[test]
-    fn a_length_has_its_unit() {
-        let told = |text: &str| text.parse::<Millis>().unwrap_err().to_string();
-        assert_eq!(told("5"), "5 has no unit; write 5s, 5m or 5h");
+    fn a_length_is_a_number_and_its_unit_or_seconds() {
+        assert_eq!("5".parse(), Ok(Millis::from_secs(5)));
         for none in ["", "s", "5 s", "-5s", "1.5s", "5d", "99999999999999999999", "99999999999999999h"] {
-            assert!(told(none).ends_with("is not a length of time such as 500ms, 30s, 5m or 2h"), "{none}");
+            let told = none.parse::<Millis>().map_err(|error| error.to_string());
+            assert!(told.is_err_and(|told| told.contains("such as 500ms, 30s, 5m or 2h")), "{none}");
         }
     }
 

@@ -414,7 +414,7 @@ mod tests {
             (
                 "lease_ttl",
                 "1 s",
-                "flag --lease-ttl: lease_ttl = \"1 s\": \"1 s\" is not a length of time such as 500ms, 30s, 5m or 2h",
+                "flag --lease-ttl: lease_ttl = \"1 s\": \"1 s\" is not a length of time such as 500ms, 30s, 5m or 2h (a bare number is seconds)",
             ),
             (
                 "workers",

@@ -55,7 +55,7 @@ pub(super) async fn submit(
     params(
         ("id" = TaskId, Path),
         SeenBefore,
-        ("wait" = Option<String>, Query, description = "Such as 30s; at most 60s count"),
+        ("wait" = Option<String>, Query, description = "Such as 30s, or a number of seconds; at most 60s count"),
     ),
     responses(
         (status = 200, body = TaskView, headers(("Octollm-Seen" = String, description = "Send it with the next reads: they are no older than this answer. Absent where the store has no positions"))),
