@@ -10,7 +10,10 @@ use crate::{
     shelf::Shelf,
 };
 use bytes::Bytes;
-use octollm_contract::{ContentHash, names::PRIVATE_FOLDER};
+use octollm_contract::{
+    ContentHash,
+    names::{OUTPUTS_FOLDER, PRIVATE_FOLDER},
+};
 use rustix::{
     fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, openat, statat},
     io::Errno,
@@ -73,6 +76,8 @@ pub enum Why {
     Name,
     /// It marks a folder that no tool goes into ([`PRIVATE_FOLDER`]): whoever took it home would close his own.
     Mark,
+    /// It has the name under which whole outputs lie among the artefacts ([`OUTPUTS_FOLDER`]).
+    Outputs,
     /// Its permissions don't let this process read it.
     Unreadable,
 }
@@ -234,6 +239,10 @@ impl Walk {
         };
         if name.to_bytes() == PRIVATE_FOLDER.as_bytes() {
             self.skip(shown, Why::Mark);
+            return Ok(());
+        }
+        if path.as_str() == OUTPUTS_FOLDER {
+            self.skip(shown, Why::Outputs);
             return Ok(());
         }
         // The look decides what may be opened at all: opening some devices has effects.

@@ -16,6 +16,9 @@ pub const DATA_FOLDER_WITHOUT_DATABASE: &str = "tasks.elsewhere";
 /// Marks any other folder of that kind, wherever it lies: artefacts, workspaces of steps that are at work.
 pub const PRIVATE_FOLDER: &str = ".octollm-private";
 
+/// The folder among a task's artefacts that holds what was cut in an output's text. No file of a step may take its name.
+pub const OUTPUTS_FOLDER: &str = "octollm-output";
+
 /// All names by which [`marks_a_private_folder`] may tell one.
 pub const MARKS: [&str; 4] =
     [PRIVATE_FOLDER, DATA_FOLDER_LOCK, DATA_FOLDER_DATABASE, DATA_FOLDER_WITHOUT_DATABASE];

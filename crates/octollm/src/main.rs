@@ -11,7 +11,7 @@ mod verbs;
 
 use clap::{CommandFactory, Parser};
 use cli::{Cli, ConfigVerb, Verb};
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{collections::BTreeMap, ffi::OsString, process::ExitCode};
 
 // The default allocator keeps freed pages for itself; a server that idles should not.
 #[global_allocator]
@@ -19,6 +19,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     few_pages();
+    if let Err(error) = texts(std::env::vars_os()) {
+        let json = cli::named_json(std::env::args_os(), std::env::var_os("OCTOLLM_JSON"));
+        show::failure(&error.into(), json);
+        return ExitCode::from(2);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(said) => {
@@ -57,6 +62,18 @@ fn main() -> ExitCode {
     }
 }
 
+/// Whether the variables that are ours, or a setting's, are texts.
+fn texts(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<(), config::ConfigError> {
+    for (name, value) in variables {
+        let shown = name.to_string_lossy();
+        let is_ours = shown.starts_with("OCTOLLM_") || config::is_variable(&shown);
+        if is_ours && (name.to_str().is_none() || value.to_str().is_none()) {
+            return Err(config::ConfigError::NotText { variable: shown.into_owned() });
+        }
+    }
+    Ok(())
+}
+
 /// The allocator asks for pages of 2 MiB, and a process that has little to remember would fill some
 /// twenty with a tenth of it. A kernel without such pages has nothing to turn off.
 fn few_pages() {
@@ -85,6 +102,21 @@ fn option_variables(command: &clap::Command) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::ffi::OsStringExt as _;
+
+    /// P8: a value that cannot be read is never taken for one that is not there.
+    #[test]
+    fn a_variable_that_is_no_text_is_named() {
+        let odd = OsString::from_vec(vec![b'/', 0xff]);
+        let said = |name: &str, value: &OsString| {
+            texts([(name.into(), value.clone())].into_iter()).map_err(|error| error.to_string())
+        };
+        for name in ["OCTOLLM_DATA", "OCTOLLM_KEY", "OCTOLLM_TYPO"] {
+            assert_eq!(said(name, &odd), Err(format!("the environment's {name} is not UTF-8")));
+            assert_eq!(said(name, &"/srv".into()), Ok(()));
+        }
+        assert_eq!(said("LESSOPEN", &odd), Ok(()));
+    }
 
     /// Options without a variable, and why.
     const WITHOUT_VARIABLE: &[(&str, &[&str])] = &[

@@ -4,7 +4,7 @@ use super::{diff, tools::MayRun};
 use crate::{
     Undone,
     executor::{
-        outcome::{Found, WHOLE_OUTPUTS, finish},
+        outcome::{Found, finish, whole_output},
         workspace::Workspace,
     },
     think::{Run, Talk},
@@ -56,7 +56,7 @@ pub(super) async fn report(
     let mut output = finish(found, &talk.made_by("coder"), Some(committed), work).await?;
     for (kind, whole) in [("diff", diff), ("run.txt", tail)] {
         if !whole.is_empty() {
-            let path = format!("{WHOLE_OUTPUTS}{}.{kind}", work.grant.spec.name);
+            let path = whole_output(&format!("{}.{kind}", work.grant.spec.name));
             let (bytes, whole) = (whole.len() as u64, Bytes::from(whole));
             output.artefacts.push(ArtefactView { path, bytes, sha256: work.link.put(whole).await? });
         }

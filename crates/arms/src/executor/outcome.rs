@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{Undone, Work};
 use bytes::Bytes;
-use octollm_contract::api::ArtefactView;
+use octollm_contract::{api::ArtefactView, names::OUTPUTS_FOLDER};
 use octollm_plan::{Body, StepOutput};
 use serde_json::Value;
 
@@ -16,8 +16,10 @@ pub(crate) const TEXT_BYTES: usize = 64 << 10;
 /// only some of them would give a wrong answer.
 const PATHS_MAX: usize = 100_000;
 const PATHS_BYTES: usize = 4 << 20;
-/// Where whole outputs lie among a task's artefacts.
-pub(crate) const WHOLE_OUTPUTS: &str = "octollm-output/";
+/// The artefact that holds what `file` names of a step's output, whole.
+pub(crate) fn whole_output(file: &str) -> String {
+    format!("{OUTPUTS_FOLDER}/{file}")
+}
 
 /// What a tool found.
 #[derive(Debug, Default)]
@@ -81,7 +83,7 @@ pub(crate) async fn finish(
         Content::Only(body) if body == text => None,
         Content::Only(body) if body.len() > TEXT_BYTES => {
             let whole = Bytes::from(body);
-            let path = format!("{WHOLE_OUTPUTS}{}.body.txt", work.grant.spec.name);
+            let path = whole_output(&format!("{}.body.txt", work.grant.spec.name));
             let (bytes, sha256) = (whole.len() as u64, work.link.put(whole).await?);
             artefacts.push(ArtefactView { path, bytes, sha256 });
             Some(Body::Whole(sha256))
@@ -93,7 +95,7 @@ pub(crate) async fn finish(
     if text.len() > TEXT_BYTES {
         let whole = Bytes::from(std::mem::take(&mut text));
         text = beginning(&whole);
-        let path = format!("{WHOLE_OUTPUTS}{}.txt", work.grant.spec.name);
+        let path = whole_output(&format!("{}.txt", work.grant.spec.name));
         let kept = size(whole.len() as u64);
         let told = if matches!(body, Some(Body::Partial)) {
             format!(

@@ -2,7 +2,6 @@
 //! is made of it again.
 
 use super::{
-    outcome::WHOLE_OUTPUTS,
     reach::Reach,
     text::{counted, shown, shown_path, size},
 };
@@ -123,6 +122,7 @@ fn reason(why: Why) -> &'static str {
             "its name cannot be kept: it has control characters, is not UTF-8, or is too long or too deep"
         }
         Why::Mark => "its name marks the folders of servers and arms",
+        Why::Outputs => "its name is that of the folder of whole outputs",
         Why::Unreadable => "it cannot be read",
     }
 }
@@ -287,12 +287,10 @@ impl Workspace {
         };
         let put = work.link.put(Bytes::from(collected.manifest.to_bytes())).await;
         let manifest = put.map_err(|error| NotStored::Undone(error.into()))?;
-        // Whole outputs have names of their own, which no file may take.
-        let files = collected.manifest.files().filter(|(path, _)| !path.as_str().starts_with(WHOLE_OUTPUTS));
         let view = |(path, entry): (&octollm_artefacts::WorkspacePath, &octollm_artefacts::Entry)| {
             ArtefactView { path: path.as_str().to_owned(), bytes: entry.bytes, sha256: entry.sha256 }
         };
-        let files = files.map(view).collect();
+        let files = collected.manifest.files().map(view).collect();
         self.left_out = LeftOut::of(&collected.skipped).and(&self.gone, &collected.manifest);
         self.from = collected.manifest;
         Ok(Committed { manifest, files, left_out: self.left_out.clone() })

@@ -89,7 +89,10 @@ async fn a_coder_s_hostile_call_is_refused_with_its_reason() {
         (calls(&[("write", json!({ "path": "/etc/cron.d/x", "content": "" }))]), "is absolute"),
         (calls(&[("write", json!({ "path": "a/../../x", "content": "" }))]), "\"..\""),
         (calls(&[("write", json!({ "path": "a\u{0}b", "content": "" }))]), "control character"),
-        (calls(&[("write", json!({ "path": "octollm-output/x", "content": "" }))]), "not a path inside"),
+        (
+            calls(&[("write", json!({ "path": "octollm-output/x", "content": "" }))]),
+            "the folder of whole outputs",
+        ),
         (calls(&[("write", json!({ "path": "a/.octollm-private", "content": "" }))]), "marks the folders"),
         (calls(&[("write", json!({ "path": 7, "content": "" }))]), "invalid type"),
         (calls(&[("write", json!({ "path": "a" }))]), "missing field `content`"),

@@ -100,6 +100,8 @@ async fn a_hostile_workspace_gives_only_its_own_files_and_says_what_it_left_out(
     let _socket = UnixListener::bind(root.join("socket")).unwrap();
     here.write("line\nbreak", "");
     here.write(".octollm-private", "");
+    fs::create_dir(root.join("octollm-output")).unwrap();
+    here.write("octollm-output/1-run.txt", "not what the step said");
     fs::write(root.join(std::ffi::OsStr::from_bytes(b"not-utf8-\xff")), "").unwrap();
     let deep = (0..70).fold(root.join("deep"), |path, _| path.join("d"));
     fs::create_dir_all(&deep).unwrap();
@@ -119,6 +121,7 @@ async fn a_hostile_workspace_gives_only_its_own_files_and_says_what_it_left_out(
         ("line\nbreak", Why::Name),
         ("loop", Why::Link),
         ("not-utf8-\u{fffd}", Why::Name),
+        ("octollm-output", Why::Outputs),
         ("passwd", Why::Link),
         ("socket", Why::Special),
         ("up", Why::Link),

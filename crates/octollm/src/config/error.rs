@@ -30,6 +30,12 @@ pub(crate) enum ConfigError {
         /// Line, column and reason.
         message: String,
     },
+    /// A variable is no text. Passed over, it would be taken for unset.
+    #[error("the environment's {variable} is not UTF-8")]
+    NotText {
+        /// Which.
+        variable: String,
+    },
     /// No setting has this name.
     #[error("{origin}: there is no setting {name}{}", nearest.as_ref().map_or(String::new(), |n| format!("; did you mean {n}?")))]
     Unknown {

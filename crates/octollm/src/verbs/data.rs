@@ -75,7 +75,10 @@ pub(super) async fn open(
             };
             let options = Options { durability, failpoints };
             // It takes the folder itself.
-            let store = SqliteStore::open(folder, Arc::clone(&clock), Arc::clone(&entropy), options)?;
+            let store = SqliteStore::open(folder, Arc::clone(&clock), Arc::clone(&entropy), options);
+            let store = store.with_context(|| {
+                format!("the tasks in the data folder {} cannot be opened (setting data)", folder.display())
+            })?;
             (Arc::new(store), clock, None)
         }
         Storage::Database(target, replicas) => {

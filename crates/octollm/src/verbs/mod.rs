@@ -39,8 +39,9 @@ pub(crate) fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         return worker::work();
     }
     if let Verb::Completions { shell } = cli.verb {
-        let mut command = Cli::command();
-        clap_complete::generate(shell, &mut command, "octollm", &mut std::io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "octollm", &mut script);
+        show::text(&String::from_utf8_lossy(&script));
         return Ok(ExitCode::SUCCESS);
     }
     if let Verb::LlmSim(sim) = cli.verb {

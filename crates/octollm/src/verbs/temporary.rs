@@ -12,6 +12,8 @@ use std::{
 const PREFIX: &str = ".octollm-run-";
 /// Whoever runs holds a lock on this file in the folder.
 const LOCK: &str = "lock";
+/// Where less is free, a run may not even begin.
+const FREE_BYTES: u64 = 16 << 20;
 /// A younger folder may not be locked yet.
 const YOUNG: Duration = Duration::from_secs(60);
 
@@ -40,12 +42,31 @@ pub(super) fn folder() -> anyhow::Result<Temporary> {
     let cached = cache.and_then(|cache| fs::create_dir_all(&cache).and_then(|()| make(&cache)).ok());
     match cached {
         Some(made) => Ok(made),
-        None => make(&std::env::temp_dir()).context("no temporary folder can be made"),
+        None => {
+            let temporary = std::env::temp_dir();
+            make(&temporary).with_context(|| {
+                format!(
+                    "no folder for the run can be made in {}: make room there, name another one in TMPDIR, or keep \
+                     the run's data with --data",
+                    temporary.display()
+                )
+            })
+        }
     }
+}
+
+/// Whether a disk with so much free is as good as full.
+fn is_full(free: u64) -> bool {
+    free < FREE_BYTES
 }
 
 fn make(among: &Path) -> std::io::Result<Temporary> {
     clear(among, YOUNG);
+    // What is not known is tried.
+    let free = rustix::fs::statvfs(among).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+    if free.is_ok_and(is_full) {
+        return Err(std::io::ErrorKind::StorageFull.into());
+    }
     let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(among)?;
     let lock = File::create_new(folder.path().join(LOCK))?;
     // No step of a server that may read all of a home folder goes into it.
@@ -75,6 +96,13 @@ fn is_left(folder: &Path, young: Duration) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A home on a full disk is passed by.
+    #[test]
+    fn a_disk_with_no_room_for_a_run_is_full() {
+        assert!(is_full(0) && is_full(FREE_BYTES - 1));
+        assert!(!is_full(FREE_BYTES));
+    }
 
     #[test]
     fn what_a_killed_run_left_goes_and_what_another_uses_stays() {

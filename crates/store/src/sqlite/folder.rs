@@ -4,7 +4,9 @@ use super::schema;
 use octollm_contract::names::{DATA_FOLDER_DATABASE, DATA_FOLDER_LOCK, DATA_FOLDER_WITHOUT_DATABASE};
 use rusqlite::{Connection, OpenFlags};
 use std::{
-    fs::{File, TryLockError},
+    fs::{File, Permissions, TryLockError},
+    io,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -108,6 +110,7 @@ impl Folder {
         std::fs::create_dir_all(path).map_err(unusable)?;
         let owner = Owner::take(path)?;
         let folder = Folder { database: path.join(DATA_FOLDER_DATABASE), durability, _owner: owner };
+        folder.close_to_others().map_err(unusable)?;
         let connection = folder.writer()?;
         schema::migrate(&connection, &folder.database.display().to_string())?;
         if durability == Durability::Full {
@@ -117,6 +120,26 @@ impl Folder {
             }
         }
         Ok(folder)
+    }
+
+    /// The database is its owner's alone, in a folder that others may enter, too: it has the keys that step tokens are
+    /// signed with. SQLite gives its log the database's mode; one that a version before has left keeps its own.
+    fn close_to_others(&self) -> io::Result<()> {
+        const OWN: u32 = 0o600;
+        let database = File::options().append(true).create(true).mode(OWN).open(&self.database)?;
+        let left = ["-wal", "-shm"].map(|end| {
+            let mut name = self.database.clone().into_os_string();
+            name.push(end);
+            File::options().append(true).open(name)
+        });
+        for file in [database].into_iter().chain(left.into_iter().flatten()) {
+            match file.set_permissions(Permissions::from_mode(OWN)) {
+                // Another user's, who lets this one write: it is for him to say.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                done => done?,
+            }
+        }
+        Ok(())
     }
 
     /// The connection that writes. There is one at a time.

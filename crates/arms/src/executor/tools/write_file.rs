@@ -4,12 +4,12 @@ use super::Site;
 use crate::{
     Undone,
     executor::{
-        outcome::{Found, WHOLE_OUTPUTS},
+        outcome::Found,
         reach::plain_parts,
         text::{shown, size},
     },
 };
-use octollm_contract::names::PRIVATE_FOLDER;
+use octollm_contract::names::{OUTPUTS_FOLDER, PRIVATE_FOLDER};
 use rustix::{
     fs::{AtFlags, CWD, FileType, Mode, OFlags},
     io::Errno,
@@ -24,12 +24,14 @@ pub(super) fn write_file(site: &Site, path: &str, content: &str) -> Result<Found
     let named = shown(OsStr::new(path));
     let workspace = site.workspace.as_deref().ok_or_else(|| Undone::for_good("the step has no workspace"))?;
     let mut parts = plain_parts(path)
-        .filter(|_| !path.starts_with(WHOLE_OUTPUTS))
         .ok_or_else(|| Undone::for_good(format!("{named} is not a path inside the workspace")))?;
     if parts.iter().any(|part| part.as_encoded_bytes() == PRIVATE_FOLDER.as_bytes()) {
         return Err(Undone::for_good(format!(
             "{named} is a name that marks the folders of servers and arms"
         )));
+    }
+    if parts.first().is_some_and(|first| first.as_encoded_bytes() == OUTPUTS_FOLDER.as_bytes()) {
+        return Err(Undone::for_good(format!("{named} has the name of the folder of whole outputs")));
     }
     if content.len() > FILE_BYTES {
         return Err(Undone::for_good(format!("a file may have {} at most", size(FILE_BYTES as u64))));

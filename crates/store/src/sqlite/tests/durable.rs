@@ -4,7 +4,7 @@ use crate::{
     sqlite::{Durability, Failpoints, OpenError, Options, SqliteStore},
 };
 use octollm_access::TenantScope;
-use std::{process::Command, sync::Arc};
+use std::{fs::Permissions, os::unix::fs::PermissionsExt as _, process::Command, sync::Arc};
 
 #[tokio::test]
 async fn a_folder_has_one_owner() {
@@ -18,6 +18,22 @@ async fn a_folder_has_one_owner() {
     let Err(OpenError::InUse { folder }) = second else { panic!("a second owner was let in") };
     assert_eq!(folder, bench.folder.path());
     bench.reopen();
+}
+
+/// The keys of step tokens are in it: a folder that others may enter does not open it to them, nor what a version
+/// before has left there.
+#[tokio::test]
+async fn the_database_is_its_owner_s_alone() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), Arc::new(Hands::default()));
+    let open = |mode| Permissions::from_mode(mode);
+    std::fs::set_permissions(folder.path(), open(0o755)).unwrap();
+    std::fs::write(folder.path().join("tasks.sqlite3"), "").unwrap();
+    std::fs::set_permissions(folder.path().join("tasks.sqlite3"), open(0o644)).unwrap();
+    let _store = SqliteStore::open(folder.path(), clock, Arc::new(OsEntropy), Options::default()).unwrap();
+    for name in ["tasks.sqlite3", "tasks.sqlite3-wal", "tasks.sqlite3-shm"] {
+        let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
 }
 
 #[tokio::test]
