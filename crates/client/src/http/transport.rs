@@ -115,6 +115,9 @@ pub enum BadBase {
     /// The text, or its beginning, is none.
     #[error("{0:?} is not an address such as http://127.0.0.1:8410")]
     NotAnAddress(String),
+    /// A user or a password stands in it. It is not repeated.
+    #[error("an address has no user and no password in it, only a scheme, a host and a port")]
+    NamesAUser,
     /// There is no text at all where at least one address is needed.
     #[error("no address is given; at least one is needed, such as http://127.0.0.1:8410")]
     NoneGiven,
@@ -150,6 +153,9 @@ impl BadBase {
 }
 
 fn url(base: &str) -> Result<Url, BadBase> {
+    if base.contains('@') {
+        return Err(BadBase::NamesAUser);
+    }
     let url = Url::parse(base).ok();
     let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && !url.cannot_be_a_base());
     url.ok_or_else(|| BadBase::NotAnAddress(base.chars().take(200).collect()))

@@ -204,11 +204,13 @@ fn prefer(sources: &Sources, servers: &mut [ModelServer], model: &str) -> Result
     Ok(())
 }
 
-/// An address without the user and the password that stand in it by mistake.
+/// An address without what may be a secret that stands in it by mistake: user and password, and what is asked.
 pub(crate) fn shown_url(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if at > scheme => format!("{}…{}", &url[..scheme + 3], &url[at..]),
-        _ => url.to_owned(),
+    let Some(scheme) = url.find("://") else { return url.to_owned() };
+    let (place, asked) = url.split_once('?').map_or((url, ""), |(place, _)| (place, "?…"));
+    match place.rfind('@') {
+        Some(at) if at > scheme => format!("{}…{}{asked}", &place[..scheme + 3], &place[at..]),
+        _ => format!("{place}{asked}"),
     }
 }
 
@@ -303,6 +305,8 @@ mod tests {
         assert!(names(&[("OCTOLLM_MODEL", "z")], listed).unwrap_err().contains("lists this model"));
         assert_eq!(shown_url("http://u:pw@h/v1"), "http://…@h/v1");
         assert_eq!(shown_url("http://h/v1"), "http://h/v1");
+        assert_eq!(shown_url("http://u:p@h/v1?key=sk-1@x"), "http://…@h/v1?…");
+        assert_eq!(shown_url("http://u:p?w@h/v1"), "http://u:p?…");
     }
 
     /// It is wrong before a model is needed.

@@ -235,7 +235,7 @@ fn nothing_ignored(sources: &Sources, role: &Role) -> Result<(), ConfigError> {
 pub(super) fn invalid(sources: &Sources, key: &'static str, why: String) -> ConfigError {
     let (value, origin) = sources.get(key);
     let secret = SETTINGS.iter().any(|s| s.key == key && s.secret);
-    let value = if secret { "…".to_owned() } else { value.to_owned() };
+    let value = if secret { "…".to_owned() } else { models::shown_url(value) };
     ConfigError::Invalid { origin: origin.clone(), key, value, why }
 }
 
@@ -445,6 +445,17 @@ mod tests {
 
     #[test]
     fn a_secret_is_not_in_an_error() {
+        for (key, value) in [
+            ("s3_endpoint", "http://u:hunter2@host:1"),
+            ("s3_endpoint", "http://host:1/?token=hunter2"),
+            ("orchestrators", "http://u:hunter2@host:1"),
+        ] {
+            let arm = [("role", "arm:executor"), ("arm_key", "octo_a_b"), (key, value)];
+            let stored =
+                [("artefacts", "s3://abc"), ("s3_access_key", "a"), ("s3_secret_key", "b"), (key, value)];
+            let error = with(if key == "orchestrators" { &arm } else { &stored }).unwrap_err();
+            assert!(error.contains(key) && !error.contains("hunter2"), "{error}");
+        }
         let stored = [("artefacts", "s3://abc"), ("s3_access_key", "hunter2")];
         assert!(!with(&stored).unwrap_err().contains("hunter2"));
         for (key, value) in [

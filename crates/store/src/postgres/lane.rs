@@ -104,6 +104,29 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// What `run` gives, unless the host that it asks answers nobody any more.
+    pub(super) async fn unless_silent<T>(
+        &self,
+        host: usize,
+        run: impl Future<Output = T>,
+    ) -> Result<T, TooLate> {
+        let (mut run, began) = (std::pin::pin!(run), Instant::now());
+        loop {
+            if let Ok(ran) = tokio::time::timeout(SILENT_AFTER, &mut run).await {
+                return Ok(ran);
+            }
+            tokio::select! {
+                biased;
+                ran = &mut run => return Ok(ran),
+                answers = self.target.answers(host) => {
+                    if !answers {
+                        return Err(TooLate(began.elapsed()));
+                    }
+                }
+            }
+        }
+    }
+
     /// Between half of `most` and all of it.
     pub(super) fn jitter(&self, most: Duration) -> Duration {
         let mut byte = [0; 1];
@@ -307,28 +330,14 @@ impl<W: Work> Owner<W> {
 
     /// What `run` gives, unless the server is stuck with it or answers nobody any more.
     async fn watched<T>(&self, link: &Link, run: impl Future<Output = T>) -> Result<T, TooLate> {
-        let (mut run, began) = (std::pin::pin!(run), Instant::now());
-        loop {
-            let left = self.shared.stuck_after.saturating_sub(began.elapsed());
-            if let Ok(ran) = tokio::time::timeout(left.min(SILENT_AFTER), &mut run).await {
-                return Ok(ran);
-            }
-            if began.elapsed() >= self.shared.stuck_after {
-                // A commit that waits for a standby would keep its session at the server for ever.
-                link.cancel().await;
-                let ran = tokio::time::timeout(CANCELLED_WITHIN, run).await;
-                return ran.map_err(|_elapsed| TooLate(self.shared.stuck_after));
-            }
-            tokio::select! {
-                biased;
-                ran = &mut run => return Ok(ran),
-                answers = self.shared.target.answers(link.host()) => {
-                    if !answers {
-                        return Err(TooLate(began.elapsed()));
-                    }
-                }
-            }
+        let mut run = std::pin::pin!(self.shared.unless_silent(link.host(), run));
+        if let Ok(ran) = tokio::time::timeout(self.shared.stuck_after, &mut run).await {
+            return ran;
         }
+        // A commit that waits for a standby would keep its session at the server for ever.
+        link.cancel().await;
+        let ran = tokio::time::timeout(CANCELLED_WITHIN, run).await;
+        ran.unwrap_or(Err(TooLate(self.shared.stuck_after)))
     }
 
     /// The connection, or another one.

@@ -50,6 +50,15 @@ pub(super) const SESSION: &str = "
     SET enable_mergejoin = off;
     SET jit = off;";
 
+/// A server gives up a client that the network has swallowed after some 15 seconds. Left to the system it would
+/// take two hours, and the sessions of every partition would count against `max_connections` until then. It says
+/// nothing over a Unix socket.
+const SWALLOWED: &str = "
+    SET tcp_keepalives_idle = 5;
+    SET tcp_keepalives_interval = 3;
+    SET tcp_keepalives_count = 3;
+    SET tcp_user_timeout = '15s';";
+
 /// How long a link may take to forget a transaction that failed.
 const ROLLBACK_WITHIN: Duration = Duration::from_secs(2);
 
@@ -169,6 +178,7 @@ impl<S: Prepared> Link<S> {
     async fn connected(shared: &Shared, target: &Target, host: usize, name: &str) -> Result<Self, Fault> {
         let (client, notices, driver, host) = connect(target, host, name, Box::new(|_| {})).await?;
         let sql = within(Target::within() * 2, Stage::Before, async {
+            client.batch_execute(SWALLOWED).await?;
             client.batch_execute(SESSION).await?;
             S::prepare(&client).await
         })
@@ -329,7 +339,8 @@ impl Ear {
         let line = Line { driver, reached: Arc::clone(&shared.reached), timeline: 0, host };
         let mut ear = Ear { client, line };
         let session = format!(
-            "SET synchronous_commit = off; SET statement_timeout = '5s'; SET client_min_messages = warning; LISTEN {channel}"
+            "{SWALLOWED} SET synchronous_commit = off; SET statement_timeout = '5s'; SET client_min_messages = warning;
+             LISTEN {channel}"
         );
         let said = within(Target::within(), Stage::Before, async {
             let pid: i32 = ear.client.query_one("SELECT pg_backend_pid()", &[]).await?.try_get(0)?;

@@ -124,8 +124,25 @@ pub(super) async fn arrive(client: &Client, reached: &Reached) -> Result<u32, Er
         client.batch_execute(&mark).await?;
         (place, _) = stand(client).await?;
     }
+    let before = reached.get();
+    if lacks(before, place) {
+        // Whoever promoted it decides, and cannot be told otherwise: it may be the only one that is left.
+        tracing::warn!(
+            timeline,
+            at = place.position,
+            seen = before.position,
+            "the primary is now one that was promoted before it had all of the log that was seen here: what was \
+             committed since, and not waited for by a synchronous standby, is lost"
+        );
+    }
     reached.arrived(cluster(client).await?, place);
     Ok(timeline)
+}
+
+/// Whether a primary on a later timeline, that stands at `now` when it is met, lacks what was seen before: its history
+/// parted from the other one's at or before where it stands.
+fn lacks(before: Seen, now: Seen) -> bool {
+    before.timeline < now.timeline && now.position < before.position
 }
 
 /// A position from a column; none is negative.
@@ -164,6 +181,15 @@ mod tests {
             reached.learn(Seen { timeline, position });
         }
         assert_eq!(reached.get(), Seen { timeline: 2, position: 5 });
+    }
+
+    #[test]
+    fn a_primary_that_parted_earlier_lacks_what_came_later() {
+        let at = |timeline, position| Seen { timeline, position };
+        assert!(lacks(at(1, 90), at(2, 50)));
+        assert!(
+            !lacks(at(1, 90), at(2, 90)) && !lacks(at(2, 90), at(2, 50)) && !lacks(Seen::NOTHING, at(2, 50))
+        );
     }
 
     #[test]

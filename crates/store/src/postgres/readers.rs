@@ -18,7 +18,10 @@ use super::{
 use crate::{Backend, Freshness, Seen, StoreError};
 use futures_util::future::BoxFuture;
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use tokio::sync::Semaphore;
@@ -46,18 +49,22 @@ pub(super) struct Pool {
     replica: Option<Target>,
     idle: Mutex<Vec<Reader>>,
     free: Semaphore,
+    /// The host that worked last.
+    host: AtomicUsize,
 }
 
 impl Pool {
     pub(super) fn of_primary(shared: Arc<Shared>, idle: Vec<Reader>) -> Self {
-        Pool { shared, replica: None, idle: Mutex::new(idle), free: Semaphore::new(READERS) }
+        let (idle, free) = (Mutex::new(idle), Semaphore::new(READERS));
+        Pool { shared, replica: None, idle, free, host: AtomicUsize::new(0) }
     }
 
     pub(super) fn of_replica(shared: Arc<Shared>, replica: Target) -> Self {
         Pool { replica: Some(replica), ..Pool::of_primary(shared, Vec::new()) }
     }
 
-    /// Runs `read` with a connection, and gives it back. One that hangs is dropped with what it hangs in.
+    /// Runs `read` with a connection, and gives it back. One that hangs is dropped with what it hangs in, and with
+    /// all others to a primary that answers nobody any more.
     pub(super) async fn once<T>(&self, read: &impl Read<T>, within: Duration) -> Result<T, Fault> {
         let _permit = self.free.acquire().await.map_err(|_| Fault::Lost(Arc::new(OwnerGone)))?;
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,8 +78,20 @@ impl Pool {
             Some(link) => link,
             None => self.connect().await?,
         };
-        let answer = match tokio::time::timeout(within, read(&link)).await {
-            Ok(answer) => answer,
+        let asked = async {
+            match &self.replica {
+                None => self.shared.unless_silent(link.host(), read(&link)).await,
+                // It is not waited for as long as that.
+                Some(_) => Ok(read(&link).await),
+            }
+        };
+        let answer = match tokio::time::timeout(within, asked).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(silent)) => {
+                self.host.store(link.host() + 1, Ordering::Relaxed);
+                idle().retain(|other| other.host() != link.host());
+                return Err(Fault::Lost(Arc::new(silent)));
+            }
             Err(_elapsed) => return Err(Fault::Lost(Arc::new(TooLate(within)))),
         };
         let usable = match &answer {
@@ -88,7 +107,12 @@ impl Pool {
 
     pub(super) async fn connect(&self) -> Result<Reader, Fault> {
         match &self.replica {
-            None => Link::open(&self.shared, 0, "octollm reads").await,
+            None => {
+                let link =
+                    Link::open(&self.shared, self.host.load(Ordering::Relaxed), "octollm reads").await?;
+                self.host.store(link.host(), Ordering::Relaxed);
+                Ok(link)
+            }
             Some(replica) => Link::open_replica(&self.shared, replica, "octollm reads").await,
         }
     }

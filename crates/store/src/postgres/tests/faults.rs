@@ -298,6 +298,9 @@ async fn a_primary_that_stands_still_is_left_for_another() {
     until_accepted(&store, &keyed(1)).await;
     let frozen = primary.freeze().unwrap();
     standby.promote().unwrap();
+    // Reads leave it in the same time: each request begins with one, of its key.
+    let read = tokio::time::timeout(Duration::from_secs(9), store.open_tasks()).await;
+    assert_eq!(read.expect("no read waits its longest").unwrap(), 1);
     until_accepted(&store, &keyed(2)).await;
     assert_eq!(standby.sql("postgres", "SELECT count(*) FROM octollm.task").unwrap(), "2");
     drop(frozen);
@@ -318,6 +321,25 @@ async fn a_commit_waits_whatever_the_database_was_told() {
         let link = link.await.unwrap();
         let row = link.client.query_one("SHOW synchronous_commit", &[]).await.unwrap();
         assert_eq!(row.get::<_, String>(0), wanted, "{told}");
+    }
+}
+
+/// Sessions of clients that a network has swallowed do not fill the server: it finds out within seconds.
+#[tokio::test]
+async fn a_server_gives_up_who_is_not_there_any_more() {
+    let server = Server::start(&[]).unwrap();
+    // Over a Unix socket nobody is swallowed.
+    let store = open(&format!("postgresql://octo@127.0.0.1:{}/postgres", server.port())).await;
+    let link = crate::postgres::link::<crate::postgres::statements::Statements>(&store.shared, "looks");
+    let link = link.await.unwrap();
+    for (setting, wanted) in [
+        ("tcp_keepalives_idle", "5"),
+        ("tcp_keepalives_interval", "3"),
+        ("tcp_keepalives_count", "3"),
+        ("tcp_user_timeout", "15000"),
+    ] {
+        let row = link.client.query_one(&format!("SHOW {setting}"), &[]).await.unwrap();
+        assert_eq!(row.get::<_, String>(0), wanted, "{setting}");
     }
 }
 
