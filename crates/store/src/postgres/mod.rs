@@ -23,6 +23,7 @@ mod link;
 mod news;
 mod notes;
 mod place;
+mod pooled;
 mod readers;
 mod reads;
 mod replicas;
@@ -106,6 +107,11 @@ pub enum OpenError {
         /// What this process needs.
         needed: usize,
     },
+    /// Put the pooler in session mode, or connect to the server itself.
+    #[error(
+        "a pooler stands between that gives each transaction another session; put it in session mode (PgBouncer: pool_mode = session), or name the server itself"
+    )]
+    Pooled,
     /// Make a database whose encoding is UTF8.
     #[error(
         "the database keeps its texts in {encoding}, which has not every character that a goal may have; make one with ENCODING 'UTF8' TEMPLATE template0"
@@ -221,6 +227,7 @@ impl PostgresStore {
         entropy: Arc<dyn Entropy>,
         stuck_after: std::time::Duration,
     ) -> Result<Self, OpenError> {
+        pooled::by_transaction(&target).await?;
         schema::migrate(&target).await?;
         let clock = Arc::new(DatabaseClock::new(moments));
         let told = Told::new(Arc::clone(&clock));
