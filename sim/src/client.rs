@@ -12,13 +12,14 @@ use octollm_lifecycle::{Awaits, Given};
 pub(crate) struct Client {
     task: Option<TaskId>,
     floor: Floor,
-    awaits: Awaits,
+    /// The step that waits, and for what.
+    awaits: (u16, Awaits),
     pub(crate) wants_cancel: bool,
 }
 
 impl Default for Client {
     fn default() -> Self {
-        Client { task: None, floor: Floor::default(), awaits: Awaits::Nothing, wants_cancel: false }
+        Client { task: None, floor: Floor::default(), awaits: (0, Awaits::Nothing), wants_cancel: false }
     }
 }
 
@@ -33,7 +34,7 @@ impl World<'_> {
     pub(crate) fn client_wakes(&mut self, order: usize) {
         let asker = Asker::Client(order);
         let client = &self.clients[order];
-        let (known, floor, awaits, wants_cancel) =
+        let (known, floor, (place, awaits), wants_cancel) =
             (client.task, client.floor, client.awaits, client.wants_cancel);
         let Some(task) = known else {
             self.send(Envelope { asker, ask: Ask::Submit { order, other: false } });
@@ -54,9 +55,9 @@ impl World<'_> {
         }
         let given = match awaits {
             Awaits::Nothing => None,
-            Awaits::Approval if self.rng.chance(85) => Some(Given::Approve),
-            Awaits::Approval => Some(Given::Refuse),
-            Awaits::Answer => Some(Given::Answer(self.names.empty.clone())),
+            Awaits::Approval if self.rng.chance(85) => Some(Given::Approve { place }),
+            Awaits::Approval => Some(Given::Refuse { place }),
+            Awaits::Answer => Some(Given::Answer { place: Some(place), answer: self.names.empty.clone() }),
         };
         if let Some(given) = given {
             self.send(Envelope { asker, ask: Ask::Input { task, tenant: tenant.clone(), given } });
@@ -93,7 +94,7 @@ impl World<'_> {
                 self.clients[order].wants_cancel = false;
                 self.saw(Seen::Cancelled { task, done });
             }
-            Answer::InputTaken => self.clients[order].awaits = Awaits::Nothing,
+            Answer::InputTaken => self.clients[order].awaits.1 = Awaits::Nothing,
             Answer::Granted(_) | Answer::Beat { .. } | Answer::Reported { .. } | Answer::Thought { .. } => {}
         }
     }

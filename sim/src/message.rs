@@ -123,16 +123,49 @@ pub enum Report {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
-    Accepted { task: TaskId, other: bool },
-    KeyReused { first: TaskId, other: bool },
-    View { task: TaskId, tenant: TenantId, floor: Floor, status: TaskStatus, events: u64, awaits: Awaits },
-    NoSuchTask { task: TaskId, tenant: TenantId },
-    Cancelled { task: TaskId, done: bool },
+    Accepted {
+        task: TaskId,
+        other: bool,
+    },
+    KeyReused {
+        first: TaskId,
+        other: bool,
+    },
+    View {
+        task: TaskId,
+        tenant: TenantId,
+        floor: Floor,
+        status: TaskStatus,
+        events: u64,
+        awaits: (u16, Awaits),
+    },
+    NoSuchTask {
+        task: TaskId,
+        tenant: TenantId,
+    },
+    Cancelled {
+        task: TaskId,
+        done: bool,
+    },
     InputTaken,
     Granted(Vec<Claimed>),
-    Beat { step: StepId, token: LeaseToken, beat: Beat },
-    Reported { step: StepId, token: LeaseToken, report: Report, taken: Taken },
-    Thought { step: StepId, token: LeaseToken, number: u32, thought: Thought },
+    Beat {
+        step: StepId,
+        token: LeaseToken,
+        beat: Beat,
+    },
+    Reported {
+        step: StepId,
+        token: LeaseToken,
+        report: Report,
+        taken: Taken,
+    },
+    Thought {
+        step: StepId,
+        token: LeaseToken,
+        number: u32,
+        thought: Thought,
+    },
 }
 
 /// What became of a model call.

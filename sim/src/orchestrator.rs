@@ -211,16 +211,16 @@ impl World<'_> {
     }
 }
 
-/// What a waiting task waits for.
-fn awaits(record: &TaskRecord) -> Awaits {
+/// Which step of a waiting task waits, and for what.
+fn awaits(record: &TaskRecord) -> (u16, Awaits) {
     match record.task.state {
-        TaskState::Waiting { place } => record.task.steps[usize::from(place)].awaits,
+        TaskState::Waiting { place } => (place, record.task.steps[usize::from(place)].awaits),
         TaskState::Queued
         | TaskState::Planning
         | TaskState::Running
         | TaskState::Stopping { .. }
         | TaskState::Completed { .. }
         | TaskState::Failed { .. }
-        | TaskState::Cancelled { .. } => Awaits::Nothing,
+        | TaskState::Cancelled { .. } => (0, Awaits::Nothing),
     }
 }

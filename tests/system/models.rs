@@ -173,7 +173,8 @@ json = '''{"kind": "question", "question": "How many balls?"}'''
     };
     assert_eq!((&waiting["question"], &waiting["awaits"]), (&json!("How many balls?"), &json!("answer")));
     let input = format!("/api/v1/tasks/{id}/input");
-    let (status, _) = api.post(&input, &json!({ "approve": true }), None).await.unwrap();
+    let approve = json!({ "approve": true, "step_id": waiting["awaits_step_id"] });
+    let (status, _) = api.post(&input, &approve, None).await.unwrap();
     assert_eq!(status, 409, "a question is not answered by an approval");
     let (status, answer) = api.post(&input, &json!({ "text": "three" }), None).await.unwrap();
     assert_eq!(status, 200, "{answer}");
@@ -182,7 +183,7 @@ json = '''{"kind": "question", "question": "How many balls?"}'''
     let events = api.events(&id).await;
     let asked = events.iter().find(|event| event["event"] == "task.waiting").expect("the question is told");
     assert_eq!(asked["data"], json!({ "awaits": "answer", "question": "How many balls?" }), "{asked:#}");
-    assert!(asked["step_id"].is_string());
+    assert!(asked["step_id"].is_string() && asked["step_id"] == waiting["awaits_step_id"]);
     let versions: Vec<u64> =
         task["steps"].as_array().unwrap().iter().filter_map(|step| step["plan_version"].as_u64()).collect();
     assert_eq!(versions.iter().max(), Some(&2), "{task:#}");

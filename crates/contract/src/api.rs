@@ -202,6 +202,9 @@ pub struct TaskView {
     /// What kind of input that wants; only while `waiting`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub awaits: Option<Awaited>,
+    /// Which step waits for it, for [`TaskInput::step_id`]; only while `waiting`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaits_step_id: Option<StepId>,
     /// What the judge found, for each acceptance criterion that it has looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub verdicts: Vec<VerdictView>,
@@ -392,7 +395,7 @@ pub struct TaskPage {
     pub next_cursor: Option<String>,
 }
 
-/// `POST /tasks/{id}/input`: exactly one of the two.
+/// `POST /tasks/{id}/input`: `text` or `approve`, and the step that it is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TaskInput {
@@ -402,6 +405,11 @@ pub struct TaskInput {
     /// Whether the step that waits may start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approve: Option<bool>,
+    /// Which step this is for: `awaits_step_id` of the task whose `question` was read, or `step_id` of its
+    /// `task.waiting`. With `approve` it must be there; with `text` it may be left out for a task's first question.
+    /// Where another step waits, nothing is changed (409).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_id: Option<StepId>,
 }
 
 /// The `data:` of an event on `GET /tasks/{id}/events`; its `event:` is `event`, its `id:` is `id`.

@@ -224,6 +224,8 @@ async fn decide(
             | Refusal::NotReady
             | Refusal::NotWaiting
             | Refusal::OtherInput
+            | Refusal::OtherStep { .. }
+            | Refusal::WhichQuestion { .. }
             | Refusal::BadPlan
             | Refusal::BadVerdict
             | Refusal::CallReused

@@ -212,12 +212,34 @@ pub struct Wait {
 /// What a person gives to a task that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Given {
-    /// The step may start.
-    Approve,
+    /// The step at this place may start.
+    Approve {
+        /// Whose question was read: a person approves nothing else.
+        place: u16,
+    },
     /// It may not.
-    Refuse,
-    /// The answer to the planner's question.
-    Answer(Document),
+    Refuse {
+        /// The same.
+        place: u16,
+    },
+    /// The answer to a planner's question.
+    Answer {
+        /// The planner that goes on with it. `None` where only one was ever asked.
+        place: Option<u16>,
+        /// The answer.
+        answer: Document,
+    },
+}
+
+impl Given {
+    /// The step it is meant for, where that is said.
+    #[must_use]
+    pub const fn place(&self) -> Option<u16> {
+        match self {
+            Given::Approve { place } | Given::Refuse { place } => Some(*place),
+            Given::Answer { place, .. } => *place,
+        }
+    }
 }
 
 /// What a judge says of a result.
@@ -251,6 +273,18 @@ pub enum Refusal {
     /// which, and send that.
     #[error("the task is waiting for an input of another kind")]
     OtherInput,
+    /// What was given is for a step that does not wait, or not any more. Read what the one that waits asks.
+    #[error("another step of the task is waiting")]
+    OtherStep {
+        /// The one that waits.
+        waits: u16,
+    },
+    /// An answer that names no step, of a task that has asked more than once. Name it.
+    #[error("the task has asked more than once, and the answer does not say to which question")]
+    WhichQuestion {
+        /// The step that waits.
+        waits: u16,
+    },
     /// The plan adds no step, too many, refers to steps that will never be done, lacks what a
     /// step is to do, asks too often, or does not come from a planner; or a planner gives a
     /// result without a plan. Send another.

@@ -5,7 +5,7 @@ use clap::{
     error::{ContextKind, ContextValue},
 };
 use octollm_access::HostPort;
-use octollm_contract::{Day, KeyId, MicroUsd, Priority, TaskId, api::TaskStatus};
+use octollm_contract::{Day, KeyId, MicroUsd, Priority, StepId, TaskId, api::TaskStatus};
 use octollm_operate::truth;
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
@@ -304,6 +304,10 @@ pub(crate) enum TaskVerb {
         /// It may not; the task fails.
         #[arg(long)]
         refuse: bool,
+        /// The step whose question this answers, as `task get` and `task watch` show it. An answer to a task's
+        /// first question does without.
+        #[arg(long, value_name = "STEP", required_unless_present = "text")]
+        step: Option<StepId>,
     },
 }
 

@@ -136,7 +136,7 @@ mod tests {
         ),
         (
             "it belongs to one call: left in the environment it would answer or repeat another",
-            &["idempotency-key", "cursor", "approve", "refuse"],
+            &["idempotency-key", "cursor", "approve", "refuse", "step"],
         ),
         (
             "what a key grants stands where it is made",

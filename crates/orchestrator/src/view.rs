@@ -37,6 +37,16 @@ pub(crate) fn task(record: &TaskRecord) -> Result<TaskView, Unreadable> {
         },
         question: asked(record, &outputs)?.map(|(_, question)| question),
         awaits: asked(record, &outputs)?.map(|(awaits, _)| awaits),
+        awaits_step_id: match task.state {
+            TaskState::Waiting { place } => Some(task.id.step(place)),
+            TaskState::Queued
+            | TaskState::Planning
+            | TaskState::Running
+            | TaskState::Stopping { .. }
+            | TaskState::Completed { .. }
+            | TaskState::Failed { .. }
+            | TaskState::Cancelled { .. } => None,
+        },
         verdicts: verdicts(record, &outputs),
         steps: steps(record, &outputs)?,
         usage: Usage {

@@ -20,13 +20,20 @@ impl Draft {
         let TaskState::Waiting { place } = self.task.state else {
             return Err(if self.ended() { Refusal::Ended } else { Refusal::NotWaiting });
         };
+        if given.place().is_some_and(|meant| meant != place) {
+            return Err(Refusal::OtherStep { waits: place });
+        }
         match (self.task.steps[usize::from(place)].awaits, given) {
-            (Awaits::Approval, Given::Approve) => self.resume(place),
-            (Awaits::Answer, Given::Answer(answer)) => {
+            (Awaits::Approval, Given::Approve { .. }) => self.resume(place),
+            // It may be a late one to the question before.
+            (Awaits::Answer, Given::Answer { place: None, .. }) if self.task.questions > 1 => {
+                return Err(Refusal::WhichQuestion { waits: place });
+            }
+            (Awaits::Answer, Given::Answer { answer, .. }) => {
                 self.keep(place, KeptAs::Answer, answer, &[]);
                 self.resume(place);
             }
-            (Awaits::Approval, Given::Refuse) => {
+            (Awaits::Approval, Given::Refuse { .. }) => {
                 self.task.state = self.at_work();
                 self.cancel_step(place);
                 let message = "the approval that the step needs was refused".into();
@@ -36,10 +43,11 @@ impl Draft {
                     place: Some(place),
                 }));
             }
-            (Awaits::Approval, Given::Answer(_)) | (Awaits::Answer, Given::Approve | Given::Refuse) => {
+            (Awaits::Approval, Given::Answer { .. })
+            | (Awaits::Answer, Given::Approve { .. } | Given::Refuse { .. }) => {
                 return Err(Refusal::OtherInput);
             }
-            (Awaits::Nothing, Given::Approve | Given::Refuse | Given::Answer(_)) => {
+            (Awaits::Nothing, Given::Approve { .. } | Given::Refuse { .. } | Given::Answer { .. }) => {
                 return Err(Refusal::NotWaiting);
             }
         }

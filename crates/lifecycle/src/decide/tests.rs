@@ -65,6 +65,11 @@ fn question(place: u16, token: LeaseToken) -> Command {
     Command::Ask { place, token, output: document(), next, spec: document() }
 }
 
+/// A person's answer to the planner at `place`.
+fn answer(place: u16) -> Given {
+    Given::Answer { place: Some(place), answer: document() }
+}
+
 fn waiting(waits_for: WaitsFor) -> Wait {
     Wait { at_least: Millis::from_secs(2), waits_for, why: "nobody is there".to_owned() }
 }
@@ -167,8 +172,8 @@ impl Driver {
             self.ask(&Command::Expire { unheard: None }).unwrap();
             if let TaskState::Waiting { place } = self.task.state {
                 let given = match self.task.steps[usize::from(place)].awaits {
-                    Awaits::Answer => Given::Answer(document()),
-                    Awaits::Approval | Awaits::Nothing => Given::Approve,
+                    Awaits::Answer => answer(place),
+                    Awaits::Approval | Awaits::Nothing => Given::Approve { place },
                 };
                 self.ask(&Command::Input(given)).unwrap();
             }

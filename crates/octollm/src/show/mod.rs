@@ -16,6 +16,7 @@ pub(crate) use progress::Progress;
 pub(crate) use tables::{Asked, closing, config, task, task_list};
 pub(crate) use usage::{usage_by_arm, usage_by_day};
 
+use octollm_contract::{StepId, TaskId, api::Awaited};
 use octollm_screen::text::neutralise;
 use std::{
     borrow::Cow,
@@ -43,6 +44,18 @@ pub(crate) fn unbroken(text: &str) -> String {
 /// A text of many lines behind our words: no line but the first, which ours begin, begins as ours do.
 pub(crate) fn indented(text: &str) -> String {
     neutralise(text.trim()).replace('\n', "\n  ")
+}
+
+/// The command that answers what `step` of the task waits for: it names what was shown, so that nothing else
+/// is answered.
+pub(crate) fn how_to_answer(task: TaskId, step: Option<StepId>, awaits: Awaited) -> String {
+    let input = match awaits {
+        Awaited::Approval => "--approve (or --refuse)",
+        Awaited::Answer => "\"your answer\"",
+    };
+    // A server of the version before names none.
+    let step = step.map(|step| format!(" --step {step}")).unwrap_or_default();
+    format!("octollm task input {task}{step} {input}")
 }
 
 /// A line for people, on standard error.

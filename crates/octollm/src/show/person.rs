@@ -6,7 +6,10 @@
 //! Must not know: tasks.
 
 use super::note;
-use octollm_contract::api::{Awaited, TaskInput};
+use octollm_contract::{
+    StepId,
+    api::{Awaited, TaskInput},
+};
 use rustix::termios::{QueueSelector, tcflush};
 use std::io::{BufRead as _, IsTerminal as _};
 use tokio::sync::mpsc;
@@ -43,14 +46,14 @@ impl Person {
         true
     }
 
-    /// The answer; none when there will be none. What is no answer is asked for again. The future may
-    /// be dropped.
-    pub(crate) async fn answer(&mut self, awaits: Awaited) -> Option<TaskInput> {
+    /// The answer to what `step` asks; none when there will be none. What is no answer is asked for again. The
+    /// future may be dropped.
+    pub(crate) async fn answer(&mut self, awaits: Awaited, step: Option<StepId>) -> Option<TaskInput> {
         let lines = self.lines.as_mut()?;
         loop {
             let line = lines.recv().await?;
             match input(line.trim(), awaits) {
-                Some(input) => return Some(input),
+                Some(input) => return Some(TaskInput { step_id: step, ..input }),
                 None if awaits == Awaited::Approval => note("Please answer yes or no."),
                 None => note("An empty line is no answer. Please answer in a line."),
             }
@@ -60,12 +63,12 @@ impl Person {
 
 /// What a line means as an answer.
 fn input(line: &str, awaits: Awaited) -> Option<TaskInput> {
-    let yes_or_no = |approve| Some(TaskInput { text: None, approve: Some(approve) });
+    let yes_or_no = |approve| Some(TaskInput { text: None, approve: Some(approve), step_id: None });
     match (awaits, line.to_ascii_lowercase().as_str()) {
         (Awaited::Approval, "y" | "yes") => yes_or_no(true),
         (Awaited::Approval, "n" | "no") => yes_or_no(false),
         (Awaited::Approval, _) | (Awaited::Answer, "") => None,
-        (Awaited::Answer, _) => Some(TaskInput { text: Some(line.to_owned()), approve: None }),
+        (Awaited::Answer, _) => Some(TaskInput { text: Some(line.to_owned()), approve: None, step_id: None }),
     }
 }
 

@@ -1,11 +1,11 @@
 //! Steps as they happen: a spinner and lines on a terminal, plain lines when piped, JSON lines
 //! for programs. Text goes to standard error, so that standard output is the result alone.
 
-use super::{LINE_CHARS, line, note, on_terminal, one_line, unbroken};
+use super::{LINE_CHARS, how_to_answer, line, note, on_terminal, one_line, unbroken};
 use indicatif::{ProgressBar, ProgressStyle};
 use octollm_contract::{
     StepId, Timestamp,
-    api::{EventView, StepView},
+    api::{Awaited, EventView, StepView},
 };
 use std::{collections::HashMap, time::Duration};
 
@@ -110,9 +110,8 @@ impl Progress {
             // Whoever asks the person puts the question.
             "task.waiting" if self.asks => return None,
             "task.waiting" => {
-                let input =
-                    if said("awaits") == "approval" { "--approve or --refuse" } else { "\"your answer\"" };
-                let how = format!("octollm task input {} {input}", event.task_id);
+                let awaits = if said("awaits") == "approval" { Awaited::Approval } else { Awaited::Answer };
+                let how = how_to_answer(event.task_id, event.step_id, awaits);
                 // Who approves reads all of it.
                 let question = unbroken(text("question"));
                 (Mark::Asks, format!("{question}\n  waits for a person: {how}"))
@@ -196,6 +195,7 @@ mod tests {
         let asked = told("task.waiting", json!({ "question": evil, "awaits": "answer" }), "i");
         let lines: Vec<&str> = asked.lines().collect();
         assert!(lines.len() == 2 && lines[1].starts_with("  waits for a person: "), "{asked:?}");
+        assert!(lines[1].contains(" --step step_"), "it answers what was shown: {asked:?}");
         let long = told("step.failed", json!({ "message": "x".repeat(100_000) }), "i");
         assert!(long.len() < 600, "{}", long.len());
     }

@@ -1,6 +1,6 @@
 //! Tasks, keys and settings as text.
 
-use super::{LINE_CHARS, indented, one_line, unbroken};
+use super::{LINE_CHARS, how_to_answer, indented, one_line, unbroken};
 use crate::config::{SETTINGS, Shown, Sources, shown_url};
 use octollm_contract::{
     Cost,
@@ -116,6 +116,10 @@ pub(crate) fn task(view: &TaskView) -> String {
     }
     if let Some(question) = &view.question {
         let _infallible = writeln!(text, "waits: {}", unbroken(question));
+        if let Some(awaits) = view.awaits {
+            let how = how_to_answer(view.task_id, view.awaits_step_id, awaits);
+            let _infallible = writeln!(text, "answer: {how}");
+        }
     }
     if let Some(error) = &view.error {
         let _infallible = writeln!(text, "failed ({}): {}", error.reason, indented(&error.message));

@@ -222,10 +222,13 @@ async fn follow(
             progress.finish();
             return Ok(unanswered);
         }
+        let step = view.awaits_step_id;
         let question = view.question.filter(|_| view.status == TaskStatus::Waiting && !cancelled);
+        // Two questions may have the same words.
+        let question = question.map(|question| (question, step));
         let awaits = view.awaits.unwrap_or(Awaited::Answer);
         if question != asked {
-            if let Some(question) = &question {
+            if let Some((question, _)) = &question {
                 progress.finish();
                 if !person.ask(question, awaits) {
                     (cancelled, unanswered) = (true, Some(question.clone()));
@@ -239,20 +242,24 @@ async fn follow(
         }
         tokio::select! {
             () = watch.changed() => {}
-            answer = person.answer(awaits), if asked.is_some() => match answer {
+            answer = person.answer(awaits, step), if asked.is_some() => match answer {
                 Some(answer) => match app.input(caller, task, answer).await {
-                    // The next question may have the same words.
                     Ok(_) => {
                         asked = None;
                         progress.resume();
                     }
                     // An answer that cannot be taken is asked for again; a task that has ended is told above.
                     Err(SteerError::NoAnswer | SteerError::NotOneInput) => asked = None,
-                    Err(SteerError::Refused(_) | SteerError::OtherInput { .. }) => {}
+                    Err(
+                        SteerError::Refused(_)
+                        | SteerError::OtherInput { .. }
+                        | SteerError::OtherStep { .. }
+                        | SteerError::WhichQuestion { .. },
+                    ) => {}
                     Err(error) => return Err(error.into()),
                 },
                 None => {
-                    (cancelled, unanswered) = (true, asked.take());
+                    (cancelled, unanswered) = (true, asked.take().map(|(question, _)| question));
                     app.cancel(caller, task).await?;
                 }
             },

@@ -67,9 +67,9 @@ pub(super) fn task(server: &Server, verb: TaskVerb) -> anyhow::Result<ExitCode> 
                 Ok(ExitCode::SUCCESS)
             }
             TaskVerb::Cancel { id } => shown(&client.cancel(id).await?, server.json),
-            TaskVerb::Input { id, text, approve, refuse: _ } => {
+            TaskVerb::Input { id, text, approve, refuse: _, step: step_id } => {
                 let approve = text.is_none().then_some(approve);
-                let input = TaskInput { text, approve };
+                let input = TaskInput { text, approve, step_id };
                 shown(&client.input(id, &input).await?, server.json)
             }
         }

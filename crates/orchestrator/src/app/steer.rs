@@ -2,7 +2,7 @@
 
 use super::{App, Caller, ReadError};
 use octollm_contract::{
-    Document, TaskId,
+    Document, StepId, TaskId,
     api::{TaskInput, TaskView},
 };
 use octollm_lifecycle::{Command, Given, Refusal};
@@ -28,6 +28,29 @@ pub enum SteerError {
         /// The field that it waits for.
         wanted: &'static str,
     },
+    /// Read what the step that waits asks, and name that one.
+    #[error("the task waits for an input to {waits}, not to {given}; read its `question` first")]
+    OtherStep {
+        /// The step that was named.
+        given: StepId,
+        /// The step that waits.
+        waits: StepId,
+    },
+    /// Name the step whose question was read.
+    #[error(
+        "the task has asked more than once; say by `step_id` which question this answers. {waits} waits now; \
+         read its `question` first"
+    )]
+    WhichQuestion {
+        /// The step that waits.
+        waits: StepId,
+    },
+    /// Name the step whose question was read.
+    #[error("`approve` needs `step_id`: the `awaits_step_id` of the task whose `question` was read")]
+    NoStep,
+    /// Name a step of this task.
+    #[error("{0} is no step of this task")]
+    NotItsStep(StepId),
     /// Send exactly one of `text` and `approve`.
     #[error("exactly one of text and approve must be given")]
     NotOneInput,
@@ -50,20 +73,33 @@ impl App {
 
     /// Gives what the task waits for.
     pub async fn input(&self, caller: &Caller, id: TaskId, input: TaskInput) -> Result<TaskView, SteerError> {
-        let (given, [field, other]) = match (input.text, input.approve) {
-            (None, Some(true)) => (Given::Approve, ["approve", "text"]),
-            (None, Some(false)) => (Given::Refuse, ["approve", "text"]),
-            (Some(text), None) if !is_answer(&text) => return Err(SteerError::NoAnswer),
-            (Some(text), None) => {
-                (Given::Answer(Document::of(&text).expect("a text is JSON")), ["text", "approve"])
+        let TaskInput { text, approve, step_id } = input;
+        if let Some(step) = step_id.filter(|step| step.task != id) {
+            return Err(SteerError::NotItsStep(step));
+        }
+        let place = step_id.map(|step| step.place);
+        let (given, [field, other]) = match (text, approve, place) {
+            (None, Some(_), None) => return Err(SteerError::NoStep),
+            (None, Some(true), Some(place)) => (Given::Approve { place }, ["approve", "text"]),
+            (None, Some(false), Some(place)) => (Given::Refuse { place }, ["approve", "text"]),
+            (Some(text), None, _) if !is_answer(&text) => return Err(SteerError::NoAnswer),
+            (Some(text), None, place) => {
+                let answer = Document::of(&text).expect("a text is JSON");
+                (Given::Answer { place, answer }, ["text", "approve"])
             }
-            (Some(_), Some(_)) | (None, None) => return Err(SteerError::NotOneInput),
+            (Some(_), Some(_), _) | (None, None, _) => return Err(SteerError::NotOneInput),
         };
-        self.steer(caller, id, Command::Input(given)).await.map_err(|error| match error {
-            SteerError::Refused(Refusal::OtherInput) => {
+        self.steer(caller, id, Command::Input(given)).await.map_err(|error| match (error, step_id) {
+            (SteerError::Refused(Refusal::OtherInput), _) => {
                 SteerError::OtherInput { given: field, wanted: other }
             }
-            other => other,
+            (SteerError::Refused(Refusal::OtherStep { waits }), Some(given)) => {
+                SteerError::OtherStep { given, waits: id.step(waits) }
+            }
+            (SteerError::Refused(Refusal::WhichQuestion { waits }), _) => {
+                SteerError::WhichQuestion { waits: id.step(waits) }
+            }
+            (error, _) => error,
         })
     }
 

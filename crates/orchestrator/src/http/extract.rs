@@ -315,6 +315,22 @@ impl FromRequestParts<Serving> for NoParams {
     }
 }
 
+/// No `Idempotency-Key`: this route does not keep what it has answered under one.
+pub(super) struct NoIdempotency;
+
+impl FromRequestParts<Serving> for NoIdempotency {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Serving) -> Result<Self, Refused> {
+        if parts.headers.contains_key("idempotency-key") {
+            let detail = "the header is not honoured here; `step_id` says what is answered, and a second sending \
+                          of it changes nothing (409)";
+            return Err(Refused::invalid("Idempotency-Key", detail));
+        }
+        Ok(NoIdempotency)
+    }
+}
+
 /// The `Idempotency-Key` header, if it is sent.
 pub(super) struct Idempotency(pub(super) Option<IdempotencyKey>);
 

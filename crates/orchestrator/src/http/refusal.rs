@@ -203,6 +203,8 @@ impl From<SteerError> for Refused {
                 | Refusal::BadPlan
                 | Refusal::BadVerdict
                 | Refusal::OtherInput
+                | Refusal::OtherStep { .. }
+                | Refusal::WhichQuestion { .. }
                 | Refusal::MustStop
                 | Refusal::OverBudget(_)
                 | Refusal::Unpriced
@@ -215,8 +217,16 @@ impl From<SteerError> for Refused {
             SteerError::OtherInput { given, .. } => {
                 Refused::new(ProblemKind::Conflict, error.to_string(), given)
             }
+            SteerError::OtherStep { .. } | SteerError::WhichQuestion { .. } => {
+                Refused::new(ProblemKind::Conflict, error.to_string(), "step_id")
+            }
+            SteerError::NoStep | SteerError::NotItsStep(_) => Refused::invalid("step_id", error.to_string()),
             SteerError::NotOneInput => Refused::invalid("approve", error.to_string()),
             SteerError::NoAnswer => Refused::invalid("text", error.to_string()),
+            SteerError::Store(error @ StoreError::Unconfirmed(_)) => {
+                let detail = "the commit was not confirmed; the task shows what was done";
+                Refused { problem: problem(ProblemKind::Unconfirmed, detail, None), ..error.into() }
+            }
             SteerError::Store(error) => error.into(),
             SteerError::Read(error) => error.into(),
         }

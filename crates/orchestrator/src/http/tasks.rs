@@ -3,8 +3,8 @@
 use super::{
     Serving,
     extract::{
-        Authed, Carried, FileOfTask, Id, Idempotency, Json, NoParams, Params, SeenBefore, Shown, TasksRead,
-        TasksWrite, Told, still,
+        Authed, Carried, FileOfTask, Id, Idempotency, Json, NoIdempotency, NoParams, Params, SeenBefore,
+        Shown, TasksRead, TasksWrite, Told, still,
     },
     refusal::Refused,
 };
@@ -145,13 +145,16 @@ pub(super) async fn cancel(
 }
 
 /// Give what a waiting task waits for.
+///
+/// `step_id` says what is answered, so that sending it again does nothing twice: 409. An `Idempotency-Key` is
+/// refused (400), for it would promise the first answer again.
 #[utoipa::path(
     post, path = "/api/v1/tasks/{id}/input", tag = "tasks",
     params(("id" = TaskId, Path)),
     request_body = TaskInput,
     responses(
         (status = 200, description = "The task as it is now", body = TaskView, headers(("Octollm-Seen" = String, description = "Send it with the next reads: they are no older than this answer. Absent where the store has no positions"))),
-        (status = "4XX", description = "409 when it is not waiting", body = Problem, content_type = "application/problem+json"),
+        (status = "4XX", description = "409 when it is not waiting, or waits for an input of another kind or to another step", body = Problem, content_type = "application/problem+json"),
     ),
     security(("key" = ["tasks:write"]))
 )]
@@ -160,6 +163,7 @@ pub(super) async fn input(
     Authed(caller, _): Authed<TasksWrite>,
     Id(id): Id<TaskId>,
     _: NoParams,
+    _: NoIdempotency,
     Json(input): Json<TaskInput>,
 ) -> Result<(Carried, Answer<TaskView>), Shown> {
     let task =

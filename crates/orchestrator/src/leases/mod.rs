@@ -323,6 +323,8 @@ fn refused(refusal: Refusal) -> LeaseError {
         | Refusal::Ended
         | Refusal::NotWaiting
         | Refusal::OtherInput
+        | Refusal::OtherStep { .. }
+        | Refusal::WhichQuestion { .. }
         | Refusal::MustStop => LeaseError::Lost,
         Refusal::OverBudget(_)
         | Refusal::Unpriced

@@ -189,7 +189,7 @@ async fn another_tenants_task_looks_like_none() {
         ("GET", "/events", ""),
         ("GET", "/artefacts/a", ""),
         ("POST", "/cancel", ""),
-        ("POST", "/input", r#"{"approve":true}"#),
+        ("POST", "/input", r#"{"text":"yes"}"#),
     ] {
         let of = async |id: &str| {
             octo.call(method, &format!("/api/v1/tasks/{id}{rest}"), Some(&key), body.as_bytes()).await

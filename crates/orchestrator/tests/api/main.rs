@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set its stage ends there")]
 
+mod approvals;
 mod authorization;
 mod bad_input;
 mod harness;

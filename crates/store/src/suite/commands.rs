@@ -8,7 +8,7 @@ use octollm_contract::{
     Timestamp, WorkerId, model::WaitsFor,
 };
 use octollm_lifecycle::{
-    Awaits, Changes, Command, Given, NewStep, NewTask, Replans, Terms, Unheard, Verdict, Wait,
+    Awaits, Changes, Command, Given, NewStep, NewTask, Replans, TaskState, Terms, Unheard, Verdict, Wait,
 };
 
 /// One is the home tenant, whose last admin key stays.
@@ -228,11 +228,21 @@ impl<S: Store> Pair<'_, S> {
         let scope = TenantScope::Only(tenant(self.chance.below(TENANTS.len())));
         let command = match self.chance.below(3) {
             0 => Command::Cancel,
-            _ => Command::Input(match self.chance.below(10) {
-                0..5 => Given::Approve,
-                5..9 => Given::Answer(Document::from_json(format!("{{\"text\":{}}}", self.command))),
-                _ => Given::Refuse,
-            }),
+            _ => {
+                // Mostly the step that waits, if one does.
+                let waits = match self.model.task(task, &scope).map(|record| &record.task.state) {
+                    Some(TaskState::Waiting { place }) if self.chance.percent(90) => *place,
+                    _ => 0,
+                };
+                Command::Input(match self.chance.below(10) {
+                    0..5 => Given::Approve { place: waits },
+                    5..9 => Given::Answer {
+                        place: self.chance.percent(50).then_some(waits),
+                        answer: Document::from_json(format!("{{\"text\":{}}}", self.command)),
+                    },
+                    _ => Given::Refuse { place: waits },
+                })
+            }
         };
         self.decide(vec![Directed { task, scope, command }]).await
     }

@@ -10,15 +10,16 @@ fn asks(driver: &Driver) -> Vec<Option<Command>> {
     let mut asks = vec![
         None,
         Some(Command::Cancel),
-        Some(Command::Input(Given::Approve)),
-        Some(Command::Input(Given::Refuse)),
-        Some(Command::Input(Given::Answer(document()))),
+        Some(Command::Input(Given::Answer { place: None, answer: document() })),
         Some(Command::Expire { unheard: None }),
         Some(Command::WorkerLost { worker: worker() }),
         Some(server_lost()),
     ];
     for (place, own) in driver.task.places() {
         let attempts = own.deliveries.attempts;
+        for given in [Given::Approve { place }, Given::Refuse { place }, answer(place)] {
+            asks.push(Some(Command::Input(given)));
+        }
         asks.push(Some(Command::Claim {
             place,
             worker: worker(),

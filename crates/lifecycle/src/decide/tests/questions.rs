@@ -22,14 +22,14 @@ fn a_question_waits_for_its_answer_and_the_next_planner_gets_it() {
     assert_eq!((driver.task.plan_version, driver.task.questions), (0, 1));
     let names: Vec<_> = changes.events.iter().map(|event| event.kind.name()).collect();
     assert_eq!(names, ["step.completed", "task.waiting"]);
-    for other in [Given::Approve, Given::Refuse] {
+    for other in [Given::Approve { place: 1 }, Given::Refuse { place: 1 }] {
         assert_eq!(driver.ask(&Command::Input(other)), Err(Refusal::OtherInput));
     }
-    let changes = driver.ask(&Command::Input(Given::Answer(document()))).unwrap();
+    let changes = driver.ask(&Command::Input(answer(1))).unwrap();
     assert_eq!(changes.kept, [kept(1, KeptAs::Answer)]);
     assert_eq!(driver.task.state, TaskState::Planning);
     assert_eq!(driver.task.steps[1].awaits, Awaits::Nothing);
-    assert_eq!(driver.ask(&Command::Input(Given::Answer(document()))), Err(Refusal::NotWaiting));
+    assert_eq!(driver.ask(&Command::Input(answer(1))), Err(Refusal::NotWaiting));
     driver.finish();
     assert!(matches!(driver.task.state, TaskState::Completed { .. }));
 }
@@ -38,9 +38,38 @@ fn a_question_waits_for_its_answer_and_the_next_planner_gets_it() {
 fn an_answer_is_no_approval() {
     let steps = vec![approved(step(ArmName::Executor, &[]))];
     let mut driver = Driver::new(order(steps, Replans::No));
-    let answer = Command::Input(Given::Answer(document()));
-    assert_eq!(driver.ask(&answer), Err(Refusal::OtherInput));
-    driver.ask(&Command::Input(Given::Approve)).unwrap();
+    assert_eq!(driver.ask(&Command::Input(answer(0))), Err(Refusal::OtherInput));
+    driver.ask(&Command::Input(Given::Approve { place: 0 })).unwrap();
+}
+
+/// P6: what is said twice, or late, is not taken for the next step that waits: nobody has read that one.
+#[test]
+fn an_approval_and_a_refusal_reach_the_step_they_name_and_no_other() {
+    let steps = vec![approved(step(ArmName::Executor, &[])), approved(step(ArmName::Executor, &[]))];
+    let mut driver = Driver::new(order(steps, Replans::No));
+    let approve = Command::Input(Given::Approve { place: 0 });
+    driver.ask(&approve).unwrap();
+    assert_eq!(driver.task.state, TaskState::Waiting { place: 1 });
+    let before = driver.task.clone();
+    for stale in [approve, Command::Input(Given::Refuse { place: 0 }), Command::Input(answer(0))] {
+        assert_eq!(driver.ask(&stale), Err(Refusal::OtherStep { waits: 1 }), "{stale:?}");
+    }
+    assert_eq!(driver.task, before);
+    driver.ask(&Command::Input(Given::Approve { place: 1 })).unwrap();
+}
+
+/// A late answer is not taken for one to the next question, whether it names its own or none.
+#[test]
+fn an_answer_that_names_no_question_is_taken_for_the_first_one_only() {
+    let (mut driver, token) = planning();
+    let nameless = Command::Input(Given::Answer { place: None, answer: document() });
+    driver.ask(&question(0, token)).unwrap();
+    driver.ask(&nameless).unwrap();
+    let token = driver.claim(1);
+    driver.ask(&question(1, token)).unwrap();
+    assert_eq!(driver.ask(&nameless), Err(Refusal::WhichQuestion { waits: 2 }));
+    assert_eq!(driver.ask(&Command::Input(answer(1))), Err(Refusal::OtherStep { waits: 2 }));
+    driver.ask(&Command::Input(answer(2))).unwrap();
 }
 
 #[test]
@@ -48,7 +77,7 @@ fn a_task_has_only_so_many_questions() {
     let (mut driver, mut token) = planning();
     for place in 0..u16::try_from(QUESTIONS_MAX).unwrap() {
         driver.ask(&question(place, token)).unwrap();
-        driver.ask(&Command::Input(Given::Answer(document()))).unwrap();
+        driver.ask(&Command::Input(answer(place + 1))).unwrap();
         token = driver.claim(place + 1);
     }
     let last = u16::try_from(QUESTIONS_MAX).unwrap();
@@ -117,7 +146,7 @@ fn a_step_that_fails_while_a_planner_waits_begins_no_second_revision() {
     driver.ask(&fail(0, executor, false)).unwrap();
     assert_eq!(driver.task.state, TaskState::Waiting { place: 2 });
     assert_eq!(driver.task.revisions, 0);
-    driver.ask(&Command::Input(Given::Answer(document()))).unwrap();
+    driver.ask(&Command::Input(answer(2))).unwrap();
     driver.finish();
     assert!(matches!(driver.task.state, TaskState::Completed { .. }));
 }

@@ -47,8 +47,10 @@ fn command(driver: &Driver, kind: u8, place: u8, flag: bool) -> Command {
         }
         10 => fail(place, token, flag),
         11 => Command::Release { place, token, wait: flag.then(|| waiting(turn)) },
-        12 if kind & 16 == 0 => Command::Input(Given::Answer(document())),
-        12 => Command::Input(if flag { Given::Approve } else { Given::Refuse }),
+        12 if kind & 16 == 0 => {
+            Command::Input(Given::Answer { place: flag.then_some(place), answer: document() })
+        }
+        12 => Command::Input(if flag { Given::Approve { place } } else { Given::Refuse { place } }),
         13 if kind & 16 == 0 => question(place, token),
         13 if flag => server_lost(),
         13 => Command::WorkerLost { worker: worker() },

@@ -3,18 +3,18 @@
 use super::*;
 use crate::{ATTEMPTS_MAX, CRASHES_MAX, Event, EventKind, FailureReason, LostCalls, RELEASES_MAX, StopInto};
 
-/// The commands of the table, for a task whose step at `place` is or was leased under `token`:
+/// The commands of the table, for a task whose step at `place` is or was leased under `token`, inputs for `waits`:
 /// first the claim, then what the lease's token fences, then the rest.
 /// A new command does not compile in [`kind`], and then is missing here.
-fn commands(place: u16, token: LeaseToken) -> Vec<Command> {
+fn commands(waits: u16, place: u16, token: LeaseToken) -> Vec<Command> {
     let mut commands =
         vec![Command::Claim { place, worker: worker(), token: super::token(place, 99), ttl: TTL }];
     commands.extend(fenced(place, token));
     commands.extend([
         Command::Cancel,
-        Command::Input(Given::Approve),
-        Command::Input(Given::Refuse),
-        Command::Input(Given::Answer(document())),
+        Command::Input(Given::Approve { place: waits }),
+        Command::Input(Given::Refuse { place: waits }),
+        Command::Input(answer(waits)),
         Command::Expire { unheard: None },
         Command::WorkerLost { worker: "nobody".parse().unwrap() },
         server_lost(),
@@ -70,6 +70,8 @@ fn letter(answer: &Result<Changes, Refusal>) -> char {
         Err(Refusal::Ended) => 'E',
         Err(Refusal::NotWaiting) => 'W',
         Err(Refusal::OtherInput) => 'O',
+        Err(Refusal::OtherStep { .. }) => 'A',
+        Err(Refusal::WhichQuestion { .. }) => 'Q',
         Err(Refusal::BadPlan) => 'P',
         Err(Refusal::BadVerdict) => 'V',
         Err(Refusal::MustStop) => 'M',
@@ -141,8 +143,11 @@ fn every_state_answers_every_command_as_the_table_says() {
     let mut states = std::collections::BTreeSet::new();
     for (driver, place, right) in samples() {
         states.insert(format!("{:?}", std::mem::discriminant(&driver.task.state)));
-        let answers: String =
-            commands(place, right).iter().map(|command| letter(&driver.clone().ask(command))).collect();
+        let waits = if let TaskState::Waiting { place } = driver.task.state { place } else { 0 };
+        let answers: String = commands(waits, place, right)
+            .iter()
+            .map(|command| letter(&driver.clone().ask(command)))
+            .collect();
         let wanted: String = row(&driver.task).split(' ').collect();
         assert_eq!(answers, wanted, "{:?}", driver.task.state);
         for command in &fenced(place, super::token(place, 77)) {
@@ -150,7 +155,7 @@ fn every_state_answers_every_command_as_the_table_says() {
         }
     }
     assert_eq!(states.len(), 8, "every state has a sample");
-    let kinds: Vec<usize> = commands(0, super::token(0, 1)).iter().map(kind).collect();
+    let kinds: Vec<usize> = commands(0, 0, super::token(0, 1)).iter().map(kind).collect();
     assert!((0..=15).all(|number| kinds.contains(&number)), "every command is asked: {kinds:?}");
 }
 

@@ -220,7 +220,10 @@ async fn an_answer_and_a_plan_reach_the_steps_that_need_them() {
     let tell = |command| Directed { task: id, scope: TenantScope::System, command };
     bench.tell(tell(command)).await.unwrap();
     let bench = bench.reopen();
-    bench.tell(tell(Command::Input(Given::Answer(json(r#""this""#))))).await.unwrap();
+    bench
+        .tell(tell(Command::Input(Given::Answer { place: Some(1), answer: json(r#""this""#) })))
+        .await
+        .unwrap();
     let bench = bench.reopen();
     let second = claim(&bench).await;
     assert_eq!((second.answer, second.spec), (Some(json(r#""this""#)), json(r#""go on""#)));

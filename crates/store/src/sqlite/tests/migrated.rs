@@ -39,7 +39,7 @@ async fn rows_of_version_1_are_read_and_worked_on() {
     let approve = crate::Directed {
         task: samples::id(1),
         scope: TenantScope::System,
-        command: Command::Input(Given::Approve),
+        command: Command::Input(Given::Approve { place: 0 }),
     };
     bench.store.decide(vec![approve]).await.remove(0).unwrap();
     let claimed = bench.store.claim(wanted(5)).await.unwrap().granted;
