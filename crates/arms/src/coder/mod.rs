@@ -11,6 +11,9 @@ mod diff;
 mod report;
 mod tools;
 
+#[cfg(test)]
+mod tests;
+
 use crate::{
     Arm, ExecutorSettings, Undone, Work,
     executor::{Executor, workspace::Workspace},

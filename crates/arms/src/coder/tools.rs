@@ -58,12 +58,11 @@ pub(super) struct Tools<'a> {
     executor: &'a Executor,
     workspace: &'a mut Workspace,
     may_run: MayRun,
-    nudges: u32,
 }
 
 impl<'a> Tools<'a> {
     pub(super) fn new(executor: &'a Executor, workspace: &'a mut Workspace, may_run: MayRun) -> Self {
-        Tools { executor, workspace, may_run, nudges: 0 }
+        Tools { executor, workspace, may_run }
     }
 }
 
@@ -361,10 +360,11 @@ impl Tools<'_> {
         }
     }
 
-    fn finish(&mut self, summary: String, talk: &Talk<'_>) -> Reply {
+    fn finish(&self, summary: String, talk: &mut Talk<'_>) -> Reply {
         match self.unfinished(talk) {
-            Some(why) if self.nudges < NUDGES_MAX => {
-                self.nudges += 1;
+            Some(why) if talk.journal.nudges < NUDGES_MAX => {
+                // A later attempt does not send it back again: the journal is saved with the answer.
+                talk.journal.nudges += 1;
                 Reply::Refused(why)
             }
             Some(_) | None => Reply::Finished(summary),

@@ -50,9 +50,17 @@ pub(crate) struct Journal {
     /// What the arm keeps for its report: programs that were run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) runs: Vec<Run>,
+    /// How often the model was sent back to look at what it left, in place of an end.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) nudges: u32,
     /// Who has answered, as it names itself; marked when it is a simulation.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) models: BTreeSet<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// How often and how long a step was handed back because no model could be asked. Only what a provider
@@ -162,6 +170,7 @@ impl Default for Journal {
             left_out: LeftOut::default(),
             files: Vec::new(),
             runs: Vec::new(),
+            nudges: 0,
             models: BTreeSet::new(),
         }
     }
@@ -268,7 +277,7 @@ mod tests {
     fn a_checkpoint_of_the_first_version_is_read_and_others_are_not() {
         let stored = r#"{"version":1,"asked":3,"messages":[],"useless":1,"effects":[]}"#;
         let journal = Journal::read(Some(&serde_json::from_str(stored).unwrap())).unwrap();
-        assert_eq!((journal.asked, journal.useless), (3, 1));
+        assert_eq!((journal.asked, journal.useless, journal.nudges), (3, 1, 0));
         for other in [r#"{"version":2,"asked":3,"messages":[]}"#, r#"{"n":1}"#, "null", "[]"] {
             assert_eq!(Journal::read(Some(&serde_json::from_str(other).unwrap())), None, "{other}");
         }
