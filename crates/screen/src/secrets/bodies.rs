@@ -187,8 +187,8 @@ pub(super) fn password_end(bytes: &[u8], from: usize) -> usize {
 }
 
 /// Whether what stands at `value`, behind a name that ends at `name`, is rather a password than a
-/// word, a number, a path or code: a letter and a digit close together, and twice so where neither
-/// quotes nor a bare `=` say that it is a literal.
+/// word, a number, a path or code: a letter and a digit close together, and twice so, or with a sign of those that
+/// passwords are asked to have, where neither quotes nor a bare `=` say that it is a literal.
 pub(super) fn is_password(bytes: &[u8], name: usize, value: usize) -> bool {
     const LEAST: usize = 8;
     const PIECE_LEAST: usize = 6;
@@ -208,9 +208,22 @@ pub(super) fn is_password(bytes: &[u8], name: usize, value: usize) -> bool {
     }
     let bare = || bytes[name..value] == *b"=" && !text.iter().any(|b| matches!(b, b'.' | b'_'));
     let groups = if quoted || bare() { 1 } else { 2 };
+    if has_a_sign(text) {
+        return true;
+    }
     text.split(|b| !b.is_ascii_alphanumeric()).any(|piece| {
         let digits = piece.chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit());
         let digits = digits.filter(|group| group[0].is_ascii_digit()).count();
         piece.len() >= PIECE_LEAST && digits >= groups && piece.iter().any(u8::is_ascii_alphabetic)
     })
+}
+
+/// Whether letters, a digit and a sign such as `!` stand together, as in no word, address or path. An `@` stands in
+/// addresses, too, which have no capitals.
+fn has_a_sign(text: &[u8]) -> bool {
+    let any = |is: fn(&u8) -> bool| text.iter().any(is);
+    let sign = any(|b| matches!(b, b'!' | b'#' | b'$' | b'%' | b'^' | b'&' | b'*'));
+    let at = || any(|b| *b == b'@') && any(u8::is_ascii_uppercase) && any(u8::is_ascii_lowercase);
+    let is_address = || text.windows(2).any(|two| two == b"//");
+    any(u8::is_ascii_digit) && any(u8::is_ascii_alphabetic) && (sign || at()) && !is_address()
 }

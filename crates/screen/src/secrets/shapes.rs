@@ -185,7 +185,13 @@ pub(super) const SHAPES: &[Shape] = &[
     run(Provider, "sq0atp-", Url, 22),
     run(Provider, "sq0csp-", Url, 43),
     wary(Provider, "fm2_", Token, 40),
+    password("secret_key"),
+    password("secret-key"),
+    password("secretkey"),
     exactly("secret_", Alnum, 43),
+    wary(Provider, "glsa_", Url, 32),
+    wary(Provider, "dp.pt.", Alnum, 40),
+    exactly("pul-", Hex, 40),
     wary(Provider, "ntn_", Alnum, 40),
     other(Provider, ":AA", false, Body::BehindDigits { least: 31 }),
     // octo_<id>_<secret>: an id of at least one, a secret of at least 32.
