@@ -121,8 +121,8 @@ pub enum NotUnderstood {
         /// The command, cut at 120 characters.
         command: String,
     },
-    /// A quote that is never closed.
-    #[error("the quote at {from:?} is never closed")]
+    /// A quote that is not closed where a quoted text ends.
+    #[error("the quote at {from:?} is not closed in front of a blank, a punctuation mark or the end")]
     UnclosedQuote {
         /// The goal from the quote on, cut at 40 characters.
         from: String,
@@ -159,6 +159,8 @@ impl NotUnderstood {
             | NotUnderstood::Unclear { .. }
             | NotUnderstood::BareName { .. }
             | NotUnderstood::ShellSyntax { .. }
+            // It may be a part of code that the goal is about.
+            | NotUnderstood::UnclosedQuote { .. }
             | NotUnderstood::TooLong { .. } => true,
             NotUnderstood::RelativePath { .. }
             | NotUnderstood::NoHome { .. }
@@ -169,7 +171,6 @@ impl NotUnderstood {
             | NotUnderstood::ChangesFiles { .. }
             | NotUnderstood::ChangesYours { .. }
             | NotUnderstood::NoNetwork { .. }
-            | NotUnderstood::UnclosedQuote { .. }
             | NotUnderstood::UnseenCharacter(_)
             | NotUnderstood::Empty
             | NotUnderstood::TooManySteps => false,
