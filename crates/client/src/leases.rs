@@ -25,10 +25,10 @@ use utoipa::ToSchema;
 /// ([`LeaseAsk::reads`]), and is handed nothing else.
 ///
 /// The bodies that a worker sends refuse fields that they do not know: a server is never older than its
-/// workers, so such a field is a mistake. The answers that it gets, a grant or a line of an answer, take
-/// what they do not know, for they may come from a newer server. So does what stands in a body and is stored as
-/// it came ([`StepOutput`], [`Plan`]): it is read again by every later version, and by the one before
-/// after a downgrade.
+/// workers, so such a field is a mistake. A [`Plan`] in them is as strict, for who leaves a condition out does
+/// something else. The answers that it gets, a grant or a line of an answer, take what they do not know, for they
+/// may come from a newer server. So does the [`StepOutput`] in a report: it is stored as it came, and read again by
+/// every later version, and by the one before after a downgrade.
 ///
 /// | version | what it brought |
 /// |---|---|
@@ -103,6 +103,7 @@ pub struct LeaseAsk {
     #[schema(value_type = BTreeMap<String, Vec<String>>)]
     pub tools: BTreeMap<ArmName, Vec<String>>,
     /// At most so many.
+    #[schema(minimum = 1, maximum = 65_535)]
     pub most: u16,
     /// How long to wait for the first, in milliseconds.
     #[schema(value_type = u64)]
@@ -114,17 +115,19 @@ pub struct LeaseAsk {
 }
 
 /// A leased step, with all that is needed to do it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Grant {
     /// The step.
     pub step: StepId,
     /// Which attempt this is, from 1.
     pub attempt: u32,
     /// What opens it.
+    #[schema(value_type = String)]
     pub token: StepToken,
     /// The public keys of the orchestrators, the one that signs now and those that will: with them anybody to
     /// whom the token is shown can check it, and one that is signed later, without asking.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
     pub token_keys: Vec<VerifyingKey>,
     /// What to do.
     pub spec: PlanStep,
@@ -141,6 +144,7 @@ pub struct Grant {
     pub models: Vec<ModelTerms>,
     /// What the client wants, for a step that thinks or judges by sentences.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub brief: Option<Box<Brief>>,
     /// When the lease lapses without a heartbeat, by the orchestrator's clock.
     pub expires_at: Timestamp,
@@ -151,7 +155,7 @@ pub struct Grant {
 }
 
 /// A model that may be asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ModelTerms {
     /// Its id, for [`octollm_contract::model::Ask::model`].
     pub model: String,
@@ -162,7 +166,7 @@ pub struct ModelTerms {
 }
 
 /// The answer to a heartbeat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Beat {
     /// Go on.
@@ -262,4 +266,23 @@ pub enum LeaseError {
     /// The answer did not come. What was asked may have happened.
     #[error("the orchestrator cannot be reached")]
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// P8: what a worker has misspelled is refused, but in an output, which other versions read again.
+    #[test]
+    fn a_report_refuses_fields_that_it_does_not_know_and_the_output_in_it_takes_them() {
+        let read = |report: Value| serde_json::from_value::<Completion>(report).is_ok();
+        let plan = |more: Value| json!({"output": {"text": ""}, "decision": {"plan": more}});
+        assert!(read(json!({"output": {"text": ""}})) && read(plan(json!({"steps": [], "result": []}))));
+        assert!(!read(json!({"output": {"text": ""}, "more": 1})));
+        assert!(!read(plan(json!({"steps": [], "result": [], "more": 1}))));
+        assert!(read(json!({"output": {"text": "", "more": 1, "artefacts": [
+            {"path": "a", "bytes": 1, "sha256": ContentHash::of(b"a"), "more": 1}
+        ]}})));
+    }
 }

@@ -83,7 +83,7 @@ pub async fn whole(mut thinking: Thinking) -> Result<Answer, ThinkError> {
 }
 
 /// A line of the answer to `POST /internal/v1/step/think`, which is one JSON value a line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ThinkLine {
     /// The next piece.

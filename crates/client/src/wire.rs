@@ -92,7 +92,7 @@ pub struct ReleaseReport {
 }
 
 /// The answer to `POST /internal/v1/step/artefacts`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ArtefactPut {
     /// The name of the bytes.
     pub sha256: ContentHash,
@@ -109,12 +109,14 @@ pub struct KeyAsk {
     pub tenant: Option<TenantId>,
     /// What it may do; all that its role and its maker may when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Scope>>)]
     pub scopes: Option<BTreeSet<Scope>>,
     /// What its tasks may do; the maker's policy when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyAsk>,
     /// A word for people: at most 100 characters.
     #[serde(default)]
+    #[schema(max_length = 100)]
     pub label: String,
 }
 

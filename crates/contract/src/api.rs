@@ -47,6 +47,7 @@ pub struct SubmitTask {
     /// The conversation that the task belongs to: a planner is told of the earlier tasks of the same
     /// id. It takes a model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 200)]
     pub session_id: Option<String>,
 }
 
@@ -60,6 +61,7 @@ const fn medium() -> Priority {
 pub struct Budget {
     /// Money for model calls, in US dollars. It takes a model with a known price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = MicroUsd::taken, required = false)]
     pub max_cost_usd: Option<MicroUsd>,
     /// Tokens of model calls, of questions and answers together. It takes a model.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "limits::tokens")]

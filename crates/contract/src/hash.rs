@@ -85,6 +85,7 @@ impl PartialSchema for ContentHash {
         ObjectBuilder::new()
             .schema_type(Type::String)
             .description(Some("SHA-256 in 64 lower-case hex digits"))
+            .pattern(Some("^[0-9a-f]{64}$"))
             .into()
     }
 }

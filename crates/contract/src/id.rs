@@ -204,7 +204,7 @@ name!(
 );
 
 macro_rules! as_text {
-    ($($name:ident: $about:literal),+ $(,)?) => {$(
+    ($($name:ident: $about:literal, $pattern:expr;)+ $(,)?) => {$(
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 fmt::Display::fmt(self, f)
@@ -226,7 +226,8 @@ macro_rules! as_text {
 
         impl PartialSchema for $name {
             fn schema() -> RefOr<Schema> {
-                ObjectBuilder::new().schema_type(Type::String).description(Some($about)).into()
+                let text = ObjectBuilder::new().schema_type(Type::String).description(Some($about));
+                text.pattern(Some($pattern)).into()
             }
         }
 
@@ -234,15 +235,21 @@ macro_rules! as_text {
     )+};
 }
 
+macro_rules! uuid {
+    ($before:literal, $behind:literal) => {
+        concat!("^", $before, "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", $behind, "$")
+    };
+}
+
 as_text! {
-    TaskId: "`task_` and a UUIDv7",
-    StepId: "`step_`, the UUID of its task, a dot and its place in the task",
-    TenantId: "1 to 64 of a-z, 0-9, '-' and '_'",
-    KeyId: "1 to 32 of a-z and 0-9",
-    WorkerId: "one run of one worker process",
-    IdempotencyKey: "1 to 255 visible ASCII characters",
-    SessionId: "1 to 200 characters without control characters",
-    CallId: "`call_` and a UUID",
+    TaskId: "`task_` and a UUIDv7", uuid!("task_", "");
+    StepId: "`step_`, the UUID of its task, a dot and its place in the task", uuid!("step_", r"\.(0|[1-9][0-9]{0,4})");
+    TenantId: "1 to 64 of a-z, 0-9, '-' and '_'", "^[a-z0-9_-]{1,64}$";
+    KeyId: "1 to 32 of a-z and 0-9", "^[a-z0-9]{1,32}$";
+    WorkerId: "one run of one worker process", "^[A-Za-z0-9_.:-]{1,96}$";
+    IdempotencyKey: "1 to 255 visible ASCII characters", "^[!-~]{1,255}$";
+    SessionId: "1 to 200 characters without control characters", r"^[^\x00-\x1f\x7f-\x9f]{1,200}$";
+    CallId: "`call_` and a UUID", uuid!("call_", "");
 }
 
 #[cfg(test)]

@@ -166,6 +166,18 @@ impl PartialSchema for MicroUsd {
 
 impl ToSchema for MicroUsd {}
 
+impl MicroUsd {
+    /// What is taken for an amount; it is always given as a text.
+    pub(crate) fn taken() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(SchemaType::from_iter([Type::String, Type::Number]))
+            .description(Some(
+                "US dollars, decimal, up to six digits after the point: 0.25 as a text or as a number",
+            ))
+            .into()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -88,7 +88,11 @@ impl FromStr for Timestamp {
                 Ok(_) | Err(_) => ParseTimestampError::NoTime(shown),
             }
         })?;
-        Ok(Timestamp::from_millis(at.as_millisecond()))
+        let millis = at.as_millisecond();
+        if !(FIRST..=LAST).contains(&millis) {
+            return Err(ParseTimestampError::TooFar(text.chars().take(80).collect()));
+        }
+        Ok(Timestamp(millis))
     }
 }
 
@@ -236,7 +240,12 @@ mod tests {
     /// P8: a moment beyond the calendar is not called no moment.
     #[test]
     fn a_moment_that_is_too_far_away_is_told_with_the_limits() {
-        for far in ["9999-12-31T23:59:59Z", "9999-12-30T23:00:00Z", "9999-12-31T23:59:59.999+00:00"] {
+        for far in [
+            "0000-01-01T00:00:00Z",
+            "9999-12-31T23:59:59Z",
+            "9999-12-30T23:00:00Z",
+            "9999-12-31T23:59:59.999+00:00",
+        ] {
             let told = far.parse::<Timestamp>().unwrap_err().to_string();
             let limits = "times from 0001-01-01T00:00:00.000Z to 9999-12-30T22:00:00.000Z are taken";
             assert_eq!(told, format!("{far:?} is too far away; {limits}"));

@@ -82,7 +82,7 @@ pub struct Provenance {
 }
 
 /// The value of one input of a step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InputValue {
     /// A text.
@@ -100,6 +100,16 @@ pub enum InputValue {
 }
 
 impl StepOutput {
+    /// Every artefact that it names, some perhaps twice.
+    pub fn named(&self) -> impl Iterator<Item = ContentHash> {
+        let body = match &self.body {
+            Some(Body::Whole(kept)) => Some(*kept),
+            Some(Body::Text(_) | Body::Partial) | None => None,
+        };
+        let files = self.artefacts.iter().map(|made| made.sha256);
+        files.chain(self.workspace).chain(self.whole_text).chain(body)
+    }
+
     /// The value of type `wanted`, if this output has one.
     #[must_use]
     pub fn value(&self, wanted: ValueType) -> Option<InputValue> {

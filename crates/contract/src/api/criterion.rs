@@ -2,16 +2,43 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{OneOfBuilder, RefOr, Schema, schema::AdditionalProperties},
+};
 
 /// One condition on a result: structured, or a sentence that a model judges.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Criterion {
     /// Checked by rule.
     Structured(StructuredCriterion),
     /// Judged by a model.
     FreeText(String),
+}
+
+impl ToSchema for Criterion {}
+
+impl PartialSchema for Criterion {
+    fn schema() -> RefOr<Schema> {
+        let sentence = String::schema();
+        OneOfBuilder::new()
+            .description(Some("One condition on a result: structured, or a sentence that a model judges"))
+            .item(closed(StructuredCriterion::schema()))
+            .item(sentence)
+            .into()
+    }
+}
+
+/// The same kinds without any other fields: what is derived does not say that none is taken.
+fn closed(schema: RefOr<Schema>) -> RefOr<Schema> {
+    let RefOr::T(Schema::OneOf(mut kinds)) = schema else { return schema };
+    for kind in &mut kinds.items {
+        if let RefOr::T(Schema::Object(kind)) = kind {
+            kind.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+        }
+    }
+    Schema::OneOf(kinds).into()
 }
 
 impl<'de> Deserialize<'de> for Criterion {

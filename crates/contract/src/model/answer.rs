@@ -3,11 +3,13 @@
 use super::ToolCall;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 /// One piece of an answer. The order is: `Begun` once, text, tool calls and usage as they come,
 /// `End` once.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schema(as = ModelChunk)]
 pub enum Chunk {
     /// The model has begun.
     Begun {
@@ -34,8 +36,9 @@ pub enum Chunk {
 }
 
 /// Why an answer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ModelFinish)]
 pub enum Finish {
     /// The model had said all.
     Stop,
@@ -48,7 +51,8 @@ pub enum Finish {
 }
 
 /// Tokens, each counted in exactly one of the four kinds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ModelUsage)]
 pub struct Usage {
     /// Read by the model at the full price.
     pub input: u64,
@@ -76,8 +80,9 @@ impl Usage {
 }
 
 /// How much a number of tokens can be trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ModelCounted)]
 pub enum Counted {
     /// The provider counted and said so at the end.
     Exact,

@@ -9,7 +9,7 @@
 use super::{
     Serving,
     extract::{Authed, Carried, Id, NoParams, SeenBefore, TasksRead, Told},
-    refusal::Refused,
+    refusal::{Problems, Refused},
 };
 use crate::{App, Caller, ReadError};
 use axum::{
@@ -21,7 +21,7 @@ use axum::{
     },
 };
 use futures_util::stream;
-use octollm_contract::{Problem, TaskId, api::EventView};
+use octollm_contract::{TaskId, api::EventView};
 use octollm_store::{Seen, Watch};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -41,7 +41,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
     responses(
         (status = 200, description = "`event:` says what happened, `id:` is its number, `data:` an EventView. With the last event of a task may come a comment, `: Octollm-Seen: …`, of the shape and use of the header", body = EventView, content_type = "text/event-stream", headers(("Octollm-Seen" = String, description = "Send it with the next reads: they are no older than the beginning of this stream. Absent where the store has no positions"))),
         (status = 204, description = "The task has ended and has no event after this one: do not come back"),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        Problems,
     ),
     security(("key" = ["tasks:read"]))
 )]

@@ -15,6 +15,7 @@ use octollm_contract::{IdempotencyKey, KeyId, ProblemKind, TaskId};
 use octollm_store::{NotSeen, Seen};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{convert::Infallible, marker::PhantomData, str::FromStr, sync::Arc, time::Duration};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, schema::Type};
 
 /// A JSON body has at most so many bytes.
 pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
@@ -144,6 +145,29 @@ async fn body(request: Request, most: usize, within: Duration) -> Result<Bytes, 
     tokio::time::timeout(within, whole).await.unwrap_or_else(|_| {
         Err(Refused::invalid("body", format!("the body did not arrive within {within:?}")))
     })
+}
+
+/// A JSON body of type `T`, read as strictly; or none, as no bytes at all or as `null`.
+pub(super) struct OrNothing<T, const MOST: usize>(pub(super) Option<T>);
+
+impl<T: DeserializeOwned + Serialize, const MOST: usize> FromRequest<Serving> for OrNothing<T, MOST> {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, serving: &Serving) -> Result<Self, Refused> {
+        let bytes = body(request, MOST, serving.body_within).await?;
+        if bytes.is_empty() { Ok(OrNothing(None)) } else { Ok(OrNothing(strict::read(&bytes)?)) }
+    }
+}
+
+/// Bytes as they are, in the description of the API.
+pub(super) struct Octets;
+
+impl utoipa::ToSchema for Octets {}
+
+impl utoipa::PartialSchema for Octets {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().schema_type(Type::String).content_media_type("application/octet-stream").into()
+    }
 }
 
 /// Raw bytes, for artefacts.
@@ -343,7 +367,8 @@ impl FromRequestParts<Serving> for Idempotency {
         match (values.next(), values.next()) {
             (None, _) => Ok(Idempotency(None)),
             (Some(value), None) => {
-                let text = value.to_str().map_err(|error| refused(error.to_string()))?;
+                // What is no ASCII is as little a key as no text at all.
+                let text = value.to_str().unwrap_or("");
                 let key = text
                     .parse()
                     .map_err(|error: octollm_contract::InvalidName| refused(error.to_string()))?;

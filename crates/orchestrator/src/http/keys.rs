@@ -3,13 +3,13 @@
 use super::{
     Serving,
     extract::{Authed, Json, KeyInPath, KeysManage, NoParams},
-    refusal::Refused,
+    refusal::{Problems, Refused},
 };
 use crate::NewKey;
 use axum::{Json as Answer, extract::State, http::StatusCode};
 use octollm_access::{KeyRecord, PolicyAsk};
 use octollm_client::wire::{KeyAsk, KeyList, KeyMade, KeyView};
-use octollm_contract::{KeyId, Problem};
+use octollm_contract::KeyId;
 
 /// Make a key. Its secret is in this answer and nowhere else. A key grants no more than its
 /// maker has, and belongs to the maker's tenant; only admins of the tenant `default` grant any
@@ -19,7 +19,7 @@ use octollm_contract::{KeyId, Problem};
     request_body = KeyAsk,
     responses(
         (status = 201, body = KeyMade),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        Problems,
     ),
     security(("key" = ["keys:manage"]))
 )]
@@ -41,7 +41,7 @@ pub(super) async fn create(
     get, path = "/api/v1/keys", tag = "keys",
     responses(
         (status = 200, body = KeyList),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        Problems,
     ),
     security(("key" = ["keys:manage"]))
 )]
@@ -61,7 +61,7 @@ pub(super) async fn list(
     params(("id" = KeyId, Path)),
     responses(
         (status = 204, description = "Revoked"),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        Problems,
     ),
     security(("key" = ["keys:manage"]))
 )]

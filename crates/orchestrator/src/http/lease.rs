@@ -3,7 +3,7 @@
 
 use super::{
     Serving,
-    extract::{Authed, Id, Json, Lease, OfStep, Raw, still},
+    extract::{Authed, Id, Json, Lease, Octets, OfStep, OrNothing, Raw, still},
     refusal::{Problems, Refused},
 };
 use axum::{
@@ -25,6 +25,14 @@ use octollm_client::{
 use octollm_contract::{ContentHash, Document, Edition, ProblemKind};
 use std::{convert::Infallible, time::Duration};
 use tokio::time::Instant;
+use utoipa::{
+    IntoParams,
+    openapi::{
+        ObjectBuilder, Required,
+        path::{Parameter, ParameterBuilder, ParameterIn},
+        schema::Type,
+    },
+};
 
 /// A report has at most so many bytes; what is larger is an artefact.
 const REPORT_BYTES_MAX: usize = 8 << 20;
@@ -48,6 +56,20 @@ impl FromRequestParts<Serving> for Spoken {
     }
 }
 
+impl IntoParams for Spoken {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let what = "The version of the lease protocol that is spoken";
+        vec![number_header(PROTOCOL_HEADER, what, Required::True, PROTOCOL_OLDEST, Some(PROTOCOL_VERSION))]
+    }
+}
+
+/// The description of a header that holds a whole number.
+fn number_header(name: &str, what: &str, required: Required, least: u32, most: Option<u32>) -> Parameter {
+    let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(least)).maximum(most);
+    let header = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Header);
+    header.required(required).description(Some(what)).schema(Some(number)).build()
+}
+
 /// What the worker reads of plans.
 pub(super) struct Reads(Edition);
 
@@ -59,6 +81,13 @@ impl FromRequestParts<Serving> for Reads {
         let number: Option<u32> = said.to_str().ok().and_then(|text| text.parse().ok());
         let wrong = || Refused::invalid(EDITION_HEADER, format!("{said:?} is no number of an edition"));
         Ok(Reads(number.ok_or_else(wrong)?.into()))
+    }
+}
+
+impl IntoParams for Reads {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let what = "The newest edition of plans that the worker reads; 1 when absent";
+        vec![number_header(EDITION_HEADER, what, Required::False, 0, Some(u32::MAX))]
     }
 }
 
@@ -94,9 +123,10 @@ impl FromRequest<Serving> for Done {
 /// Ask for steps; the answer comes when there is one, or after the wait.
 #[utoipa::path(
     post, path = "/internal/v1/lease", tag = "leases",
+    params(Spoken, Reads),
     request_body = LeaseAsk,
     responses(
-        (status = 200, description = "Steps, each with the token that opens it; none when none came"),
+        (status = 200, description = "Steps, each with the token that opens it; none when none came", body = Vec<Grant>),
         Problems,
     ),
     security(("key" = ["lease"]))
@@ -122,6 +152,7 @@ pub(super) async fn lease(
 /// Say that a worker goes away: its wish for steps that waits is answered now.
 #[utoipa::path(
     post, path = "/internal/v1/leave", tag = "leases",
+    params(Spoken),
     request_body = LeaveAsk,
     responses(
         (status = 204, description = "It asks for nothing any more"),
@@ -142,9 +173,10 @@ pub(super) async fn leave(
 /// Say that steps are being worked on; what is to be done with each stands in the answer.
 #[utoipa::path(
     post, path = "/internal/v1/heartbeat", tag = "leases",
+    params(Spoken),
     request_body = HeartbeatAsk,
     responses(
-        (status = 200, description = "One answer for each token, in their order"),
+        (status = 200, description = "One answer for each token, in their order", body = Vec<Beat>),
         Problems,
     ),
     security(("key" = ["lease"]))
@@ -167,6 +199,7 @@ pub(super) async fn heartbeat(
 /// Save where a step is.
 #[utoipa::path(
     post, path = "/internal/v1/step/checkpoint", tag = "leases",
+    params(Spoken),
     request_body = CheckpointReport,
     responses(
         (status = 204, description = "Saved"),
@@ -188,6 +221,7 @@ pub(super) async fn checkpoint(
 /// Report a result.
 #[utoipa::path(
     post, path = "/internal/v1/step/complete", tag = "leases",
+    params(Spoken),
     request_body = Completion,
     responses(
         (status = 204, description = "Recorded, once"),
@@ -207,6 +241,7 @@ pub(super) async fn complete(
 /// Report a failure.
 #[utoipa::path(
     post, path = "/internal/v1/step/fail", tag = "leases",
+    params(Spoken),
     request_body = FailReport,
     responses(
         (status = 204, description = "Recorded, once"),
@@ -227,7 +262,8 @@ pub(super) async fn fail(
 /// Hand a step back.
 #[utoipa::path(
     post, path = "/internal/v1/step/release", tag = "leases",
-    request_body(content = Option<ReleaseReport>, description = "None at all: it may be taken again at once"),
+    params(Spoken),
+    request_body(content = Option<ReleaseReport>, description = "None at all, or null: it may be taken again at once"),
     responses(
         (status = 204, description = "Somebody else may have it"),
         Problems,
@@ -238,22 +274,19 @@ pub(super) async fn release(
     State(serving): State<Serving>,
     OfStep(token): OfStep,
     _: Spoken,
-    Raw(body): Raw<RELEASE_BYTES_MAX>,
+    OrNothing(report): OrNothing<ReleaseReport, RELEASE_BYTES_MAX>,
 ) -> Result<StatusCode, Refused> {
-    let report = match body.as_ref() {
-        [] => ReleaseReport::default(),
-        body => serde_json::from_slice(body).map_err(|error| Refused::invalid("wait", error.to_string()))?,
-    };
-    serving.leases.release(&token, report.wait).await?;
+    serving.leases.release(&token, report.and_then(|report| report.wait)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// One JSON value a line, as it comes; an empty line every so often, so that silence means loss.
 #[utoipa::path(
     post, path = "/internal/v1/step/think", tag = "leases",
+    params(Spoken),
     request_body = ThinkAsk,
     responses(
-        (status = 200, description = "The answer as it comes"),
+        (status = 200, description = "The answer as it comes: one such object a line", body = ThinkLine, content_type = "application/x-ndjson"),
         Problems,
     ),
     security(("step" = []))
@@ -290,9 +323,10 @@ pub(super) async fn think(
 /// Keep bytes.
 #[utoipa::path(
     post, path = "/internal/v1/step/artefacts", tag = "leases",
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    params(Spoken),
+    request_body(content = inline(Octets), content_type = "application/octet-stream"),
     responses(
-        (status = 200, description = "Their name"),
+        (status = 200, description = "Their name", body = ArtefactPut),
         Problems,
     ),
     security(("step" = []))
@@ -309,9 +343,9 @@ pub(super) async fn put_artefact(
 /// Bytes that the step may read.
 #[utoipa::path(
     get, path = "/internal/v1/step/artefacts/{hash}", tag = "leases",
-    params(("hash" = String, Path)),
+    params(Spoken, ("hash" = ContentHash, Path)),
     responses(
-        (status = 200, description = "The bytes"),
+        (status = 200, description = "The bytes", body = inline(Octets), content_type = "application/octet-stream"),
         Problems,
     ),
     security(("step" = []))

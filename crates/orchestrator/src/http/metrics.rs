@@ -6,7 +6,7 @@
 use super::{
     Serving,
     extract::{Authed, MetricsRead},
-    refusal::Refused,
+    refusal::{Problems, Refused},
 };
 use crate::{
     Finds,
@@ -17,7 +17,7 @@ use axum::{
     http::{Method, header},
     response::{IntoResponse as _, Response},
 };
-use octollm_contract::{ArmName, Component, Problem, api::ScalingView};
+use octollm_contract::{ArmName, Component, api::ScalingView};
 use octollm_gateway::ModelFigures;
 use octollm_store::ReplicaView;
 use prometheus_client::{
@@ -414,7 +414,7 @@ impl LastMinute {
     get, path = "/metrics", tag = "observe",
     responses(
         (status = 200, body = String, content_type = "application/openmetrics-text"),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        Problems,
     ),
     security(("key" = ["metrics:read"]))
 )]

@@ -48,7 +48,7 @@ pub(crate) struct Serving {
 #[openapi(
     info(
         title = "OctoLLM",
-        description = "Goals in, results out. Every refusal is an RFC 9457 problem; each route names the scope that a key needs for it. What is no request of HTTP (a head that cannot be read: 400; a target or a head that is too long: 414, 431) is answered with its status alone, and its connection is closed."
+        description = "Goals in, results out. Every refusal is an RFC 9457 problem; each route names the scope that a key needs for it. What can be asked with GET can be asked with HEAD, which is answered with the head of the same answer alone. What is no request of HTTP (a head that cannot be read: 400; a target or a head that is too long: 414, 431) is answered with its status alone, and its connection is closed."
     ),
     modifiers(&KeyScheme)
 )]

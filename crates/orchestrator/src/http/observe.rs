@@ -3,11 +3,11 @@
 use super::{
     Serving,
     extract::{ArmsRead, Authed, Id, NoParams, ScalingRead},
-    refusal::Refused,
+    refusal::{Problems, Refused},
 };
 use axum::{Json as Answer, extract::State};
 use octollm_contract::{
-    Component, Problem,
+    Component,
     api::{ArmView, ScalingView},
 };
 
@@ -17,7 +17,7 @@ use octollm_contract::{
     get, path = "/api/v1/arms", tag = "observe",
     responses(
         (status = 200, body = Vec<ArmView>),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        Problems,
     ),
     security(("key" = ["arms:read"]))
 )]
@@ -36,7 +36,7 @@ pub(super) async fn arms(
     params(("component" = Component, Path)),
     responses(
         (status = 200, body = ScalingView),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        Problems,
     ),
     security(("key" = ["scaling:read"]))
 )]

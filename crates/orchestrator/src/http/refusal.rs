@@ -25,11 +25,14 @@ pub(super) struct Problems;
 
 impl IntoResponses for Problems {
     fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
-        let problem = || {
+        let problem = |what: &str| {
             let body = Content::new(Some(Ref::from_schema_name(Problem::name())));
-            openapi::ResponseBuilder::new().content("application/problem+json", body).build().into()
+            let response = openapi::ResponseBuilder::new().description(what);
+            response.content("application/problem+json", body).build().into()
         };
-        ["4XX", "5XX"].into_iter().map(|status| (status.to_owned(), problem())).collect()
+        let refused = "Refused: the problem says why and names the field";
+        let failed = "Not now, or it is not known whether: the problem says which; repeat after `Retry-After`, if it is there";
+        [("4XX", refused), ("5XX", failed)].map(|(status, what)| (status.to_owned(), problem(what))).into()
     }
 }
 

@@ -7,6 +7,7 @@
 use octollm_contract::{Problem, ProblemKind, in_words};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use serde_path_to_error::{Path, Segment};
 use std::{borrow::Cow, collections::HashSet, fmt::Write as _};
 
 use crate::problem::problem;
@@ -41,14 +42,41 @@ pub(super) fn read<T: DeserializeOwned + Serialize>(bytes: &[u8]) -> Result<T, P
 fn read_naming_the_field<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = error.path().to_string();
+        let (at, path) = (error.path().clone(), error.path().to_string());
         let inner = error.into_inner();
         let field = named(&inner).map_or_else(|| path.clone(), |name| joined(&path, &name));
         let field = if field == "." { "body" } else { &field };
-        invalid(told(&inner), field)
+        invalid(names_wanted::<T>(text, &at, &inner).unwrap_or_else(|| told(&inner)), field)
     })?;
     deserializer.end().map_err(|error| invalid(told(&error), "body"))?;
     Ok(value)
+}
+
+/// Which words are taken at the place where something stands that is no text: for that, serde has the words for
+/// what is no JSON at all, and tells them only who sends another text.
+fn names_wanted<T: DeserializeOwned>(text: &str, at: &Path, error: &serde_json::Error) -> Option<String> {
+    if !error.to_string().starts_with("expected value") {
+        return None;
+    }
+    let mut sent: Value = serde_json::from_str(text).ok()?;
+    let mut place = &mut sent;
+    for segment in at.iter() {
+        place = match segment {
+            Segment::Seq { index } => place.get_mut(*index)?,
+            Segment::Map { key: name } | Segment::Enum { variant: name } => place.get_mut(name)?,
+            Segment::Unknown => return None,
+        };
+    }
+    let found = match std::mem::replace(place, Value::String(String::new())) {
+        Value::Null => "null".to_owned(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(number) => format!("the number {number}"),
+        Value::Array(_) => "an array".to_owned(),
+        Value::String(_) | Value::Object(_) => return None,
+    };
+    let said = serde_json::from_value::<T>(sent).err()?.to_string();
+    let names = said.strip_prefix("unknown variant ``, expected ")?;
+    Some(format!("{names} is wanted, not {found} at line {} column {}", error.line(), error.column()))
 }
 
 fn told(error: &serde_json::Error) -> String {
@@ -267,6 +295,28 @@ mod tests {
             let detail = read::<SubmitTask>(json.as_bytes()).unwrap_err().detail;
             assert!(detail.starts_with("missing field") && detail.len() < 80, "{known}: {detail}");
         }
+    }
+
+    /// P8: who sends no text where one of some words is wanted is told them, as who sends another text is.
+    #[test]
+    fn the_words_that_are_taken_are_told_whatever_was_sent() {
+        let told = |problem: Problem| (problem.field.unwrap(), problem.detail);
+        for (found, shown) in [("null", "null"), ("5", "the number 5"), ("[]", "an array"), ("true", "true")]
+        {
+            let json = format!(r#"{{"priority":{found},"goal":"a"}}"#);
+            let (field, detail) = told(read::<SubmitTask>(json.as_bytes()).unwrap_err());
+            let words = "one of `low`, `medium`, `high`, `critical` is wanted, not";
+            assert!(
+                field == "priority" && detail.starts_with(&format!("{words} {shown} at line 1")),
+                "{detail}"
+            );
+        }
+        let json = br#"{"output":{"text":""},"decision":5}"#;
+        let (field, detail) = told(read::<octollm_client::Completion>(json).unwrap_err());
+        let words = "one of `verdict`, `plan`, `question` is wanted, not the number 5";
+        assert!(field == "decision" && detail.starts_with(words), "{field}: {detail}");
+        let (field, detail) = told(read::<octollm_client::wire::KeyAsk>(br#"{"role":null}"#).unwrap_err());
+        assert!(field == "role" && detail.contains("`operator`, `arm` is wanted, not null"), "{detail}");
     }
 
     /// P8: what is wrong is said in the words of JSON, not of this program.

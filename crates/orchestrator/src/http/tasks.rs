@@ -3,10 +3,10 @@
 use super::{
     Serving,
     extract::{
-        Authed, Carried, FileOfTask, Id, Idempotency, Json, NoIdempotency, NoParams, Params, SeenBefore,
-        Shown, TasksRead, TasksWrite, Told, still,
+        Authed, Carried, FileOfTask, Id, Idempotency, Json, NoIdempotency, NoParams, Octets, Params,
+        SeenBefore, Shown, TasksRead, TasksWrite, Told, still,
     },
-    refusal::Refused,
+    refusal::{Problems, Refused},
 };
 use crate::view;
 use axum::{
@@ -17,14 +17,14 @@ use axum::{
 };
 use octollm_contract::{
     Problem, TaskId,
-    api::{SubmitTask, TaskAccepted, TaskInput, TaskPage, TaskView},
+    api::{SubmitTask, TaskAccepted, TaskInput, TaskPage, TaskStatus, TaskView},
 };
 use octollm_store::Listing;
 
 /// Accept a task. It is durable before the answer is sent.
 #[utoipa::path(
     post, path = "/api/v1/tasks", tag = "tasks",
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body give the same task; 1 to 255 visible ASCII characters")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]*$", description = "The same key and body give the same task; 1 to 255 visible ASCII characters")),
     request_body = SubmitTask,
     responses(
         (status = 202, description = "Accepted; `Location` leads to the task", body = TaskAccepted, headers(("Octollm-Seen" = String, description = "Send it with the next reads: they are no older than this answer. Absent where the store has no positions"))),
@@ -59,7 +59,7 @@ pub(super) async fn submit(
     ),
     responses(
         (status = 200, body = TaskView, headers(("Octollm-Seen" = String, description = "Send it with the next reads: they are no older than this answer. Absent where the store has no positions"))),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        Problems,
     ),
     security(("key" = ["tasks:read"]))
 )]
@@ -84,14 +84,14 @@ pub(super) async fn get(
     get, path = "/api/v1/tasks", tag = "tasks",
     params(
         SeenBefore,
-        ("status" = Option<String>, Query, description = "Only tasks with this status"),
+        ("status" = Option<TaskStatus>, Query, description = "Only tasks with this status"),
         ("poison" = Option<bool>, Query, description = "Only tasks with a step that failed as poison"),
         ("cursor" = Option<String>, Query, description = "The `next_cursor` of the page before"),
         ("limit" = Option<u16>, Query, minimum = 1, maximum = 200, description = "Tasks on a page; 50 when absent"),
     ),
     responses(
         (status = 200, body = TaskPage, headers(("Octollm-Seen" = String, description = "Send it with the next reads: they are no older than this answer. Absent where the store has no positions"))),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        Problems,
     ),
     security(("key" = ["tasks:read"]))
 )]
@@ -124,13 +124,13 @@ fn listing(params: &mut Params) -> Result<Listing, Refused> {
     })
 }
 
-/// Wish that a task ends. Its running step is told within two seconds.
+/// Wish that a task ends; 409 when it has ended. Its running step is told within two seconds.
 #[utoipa::path(
     post, path = "/api/v1/tasks/{id}/cancel", tag = "tasks",
     params(("id" = TaskId, Path)),
     responses(
         (status = 200, description = "The task as it is now: `cancelled`, or `cancelling` while a step is being stopped", body = TaskView, headers(("Octollm-Seen" = String, description = "Send it with the next reads: they are no older than this answer. Absent where the store has no positions"))),
-        (status = "4XX", description = "409 when it has ended", body = Problem, content_type = "application/problem+json"),
+        Problems,
     ),
     security(("key" = ["tasks:write"]))
 )]
@@ -144,7 +144,8 @@ pub(super) async fn cancel(
     Ok((Carried::of(&serving, &caller), Answer(task)))
 }
 
-/// Give what a waiting task waits for.
+/// Give what a waiting task waits for; 409 when it is not waiting, or waits for an input of another kind or to
+/// another step.
 ///
 /// `step_id` says what is answered, so that sending it again does nothing twice: 409. An `Idempotency-Key` is
 /// refused (400), for it would promise the first answer again.
@@ -154,7 +155,7 @@ pub(super) async fn cancel(
     request_body = TaskInput,
     responses(
         (status = 200, description = "The task as it is now", body = TaskView, headers(("Octollm-Seen" = String, description = "Send it with the next reads: they are no older than this answer. Absent where the store has no positions"))),
-        (status = "4XX", description = "409 when it is not waiting, or waits for an input of another kind or to another step", body = Problem, content_type = "application/problem+json"),
+        Problems,
     ),
     security(("key" = ["tasks:write"]))
 )]
@@ -180,8 +181,8 @@ pub(super) async fn input(
         SeenBefore,
     ),
     responses(
-        (status = 200, body = Vec<u8>, content_type = "application/octet-stream", headers(("Octollm-Seen" = String, description = "Send it with the next reads: they are no older than this answer. Absent where the store has no positions"))),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = 200, body = inline(Octets), content_type = "application/octet-stream", headers(("Octollm-Seen" = String, description = "Send it with the next reads: they are no older than this answer. Absent where the store has no positions"))),
+        Problems,
     ),
     security(("key" = ["tasks:read"]))
 )]

@@ -3,12 +3,12 @@
 use super::{
     Serving,
     extract::{ArmsRead, Authed, Carried, Params, SeenBefore, TasksRead, Told},
-    refusal::Refused,
+    refusal::{Problems, Refused},
 };
 use crate::{UsageAsk, app::DAYS_MAX};
 use axum::{Json as Answer, extract::State};
 use octollm_contract::{
-    Day, Problem, TenantId,
+    Day, TenantId,
     api::{ArmsUsage, UsagePage},
 };
 
@@ -26,7 +26,7 @@ use octollm_contract::{
     ),
     responses(
         (status = 200, body = UsagePage, headers(("Octollm-Seen" = String, description = "Send it with the next reads: they are no older than this answer. Absent where the store has no positions"))),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        Problems,
     ),
     security(("key" = ["tasks:read"]))
 )]
@@ -59,7 +59,7 @@ pub(super) async fn by_day(
     ),
     responses(
         (status = 200, body = ArmsUsage, headers(("Octollm-Seen" = String, description = "Send it with the next reads: they are no older than this answer. Absent where the store has no positions"))),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        Problems,
     ),
     security(("key" = ["arms:read"]))
 )]

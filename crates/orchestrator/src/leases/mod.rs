@@ -120,9 +120,10 @@ impl LocalLeases {
 impl Leases for LocalLeases {
     async fn lease(&self, ask: LeaseAsk) -> Result<Vec<Grant>, LeaseError> {
         let until = Instant::now() + ask.wait.min(WAIT_MAX).to_duration();
-        if ask.arms.is_empty() || ask.most == 0 {
-            let detail = "at least one arm and one step must be asked for".to_owned();
-            return Err(LeaseError::Refused(problem(ProblemKind::InvalidRequest, detail, "arms")));
+        let too_few = [("arms", ask.arms.is_empty(), "arm"), ("most", ask.most == 0, "step")];
+        if let Some((field, _, what)) = too_few.into_iter().find(|(_, none, _)| *none) {
+            let detail = format!("at least one {what} must be asked for");
+            return Err(LeaseError::Refused(problem(ProblemKind::InvalidRequest, detail, field)));
         }
         let hints = self.app.parts.store.hints();
         let mut watches: Vec<_> = ask.arms.iter().map(|arm| hints.watch_arm(*arm)).collect();
@@ -217,8 +218,7 @@ impl Leases for LocalLeases {
             gateway.settled(claims.step.task).await;
         }
         well_named(&done.output.artefacts)?;
-        let files = done.output.artefacts.iter().map(|made| made.sha256);
-        let named: BTreeSet<ContentHash> = files.chain(done.output.workspace).collect();
+        let named: BTreeSet<ContentHash> = done.output.named().collect();
         let artefacts: Vec<ContentHash> = named.into_iter().collect();
         self.own_artefacts(&claims, &artefacts).await?;
         if let Some(Decision::Plan(_) | Decision::Question) = done.decision {

@@ -200,6 +200,8 @@ async fn headers_and_parameters_are_refused_by_name() {
         let reply = octo.raw(&post(headers)).await;
         assert_eq!((reply.status, reply.field().as_str()), (status, field), "{headers}");
     }
+    let reply = octo.raw(&post(&format!("{json}Idempotency-Key: ä\r\n"))).await;
+    assert_eq!(reply.json()["detail"], "an idempotency key must be 1 to 255 visible ASCII characters");
     for (path, status, field) in [
         (format!("/api/v1/tasks/{task}?wait=soon"), 400, "wait"),
         (format!("/api/v1/tasks/{task}?wiat=1s"), 400, "wiat"),

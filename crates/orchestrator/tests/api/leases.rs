@@ -111,6 +111,45 @@ async fn a_foreign_artefact_is_neither_read_nor_adopted() {
     octo.stop().await;
 }
 
+/// P10: a result that names bytes which nobody has is refused, wherever in it they stand.
+#[tokio::test]
+async fn an_artefact_that_was_never_put_is_refused_in_every_place_of_a_result() {
+    let octo = Octo::start().await;
+    octo.submit().await;
+    let (leases, token) = (octo.leases(), octo.lease().await.token);
+    let none = ContentHash::of(b"never put");
+    for named in [
+        json!({"text": "", "whole_text": none}),
+        json!({"text": "", "body": {"whole": none}}),
+        json!({"text": "", "workspace": none}),
+        json!({"text": "", "artefacts": [{"path": "a", "bytes": 1, "sha256": none}]}),
+    ] {
+        let done = serde_json::from_value(json!({"output": named})).unwrap();
+        match leases.complete(&token, done).await.unwrap_err() {
+            LeaseError::Refused(problem) => assert_eq!(problem.field.as_deref(), Some(UNKNOWN_ARTEFACTS)),
+            other => panic!("{named}: {other:?}"),
+        }
+    }
+    leases.complete(&token, says("")).await.unwrap();
+    octo.stop().await;
+}
+
+/// P8: the field that is at fault is the one that is named.
+#[tokio::test]
+async fn a_wish_for_no_step_names_its_field() {
+    let octo = Octo::start().await;
+    for (wish, at_fault) in [
+        (octollm_client::LeaseAsk { most: 0, ..ask(Millis::ZERO) }, "most"),
+        (octollm_client::LeaseAsk { arms: Vec::new(), ..ask(Millis::ZERO) }, "arms"),
+    ] {
+        match octo.leases().lease(wish).await.unwrap_err() {
+            LeaseError::Refused(problem) => assert_eq!(problem.field.as_deref(), Some(at_fault)),
+            other => panic!("{other:?}"),
+        }
+    }
+    octo.stop().await;
+}
+
 /// P1: what a dead orchestrator alone knew is refused so that the worker can tell, and taken under the same
 /// lease once it was put again: it costs no attempt.
 #[tokio::test]
