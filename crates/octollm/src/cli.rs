@@ -1,11 +1,15 @@
 //! The command line: what can be said, and how it is explained.
 
+use crate::taken::{address, whole};
 use clap::{
     Args, CommandFactory, Parser, Subcommand, ValueEnum,
     error::{ContextKind, ContextValue},
 };
 use octollm_access::HostPort;
-use octollm_contract::{Day, KeyId, MicroUsd, Priority, StepId, TaskId, api::TaskStatus};
+use octollm_contract::{
+    Day, KeyId, MicroUsd, Priority, StepId, TaskId,
+    api::{Budget, TaskStatus},
+};
 use octollm_operate::truth;
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
@@ -168,7 +172,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "ID")]
     pub(crate) model_name: Option<String>,
     /// Fail if the goal is not reached within so many seconds.
-    #[arg(long, env = "OCTOLLM_MAX_TIME", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=604_800))]
+    #[arg(long, env = "OCTOLLM_MAX_TIME", value_name = "SECONDS", value_parser = whole(1, Budget::TIME_SECONDS_MAX))]
     pub(crate) max_time: Option<u32>,
     /// What model calls may cost at most, in US dollars. It takes a model with a known price.
     #[arg(long, env = "OCTOLLM_MAX_COST", value_name = "USD")]
@@ -196,10 +200,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "ROLE")]
     pub(crate) role: Vec<String>,
     /// The address to listen on.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) listen: Option<SocketAddr>,
     /// The address for arms and metrics. Default: the same.
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) internal_listen: Option<SocketAddr>,
     /// Worker processes, such as executor=2,judge=1. Default: one for all arms.
     #[arg(long, value_name = "ARM=N,…")]
@@ -215,13 +219,13 @@ pub(crate) struct Serve {
 #[derive(Debug, Args)]
 pub(crate) struct LlmSim {
     /// The address to listen on; port 0 takes a free one.
-    #[arg(long, env = "OCTOLLM_SIM_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8411")]
+    #[arg(long, env = "OCTOLLM_SIM_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8411", value_parser = address)]
     pub(crate) listen: SocketAddr,
     /// The script (TOML): rules, delays, faults. Default: the three goals.
     #[arg(long, env = "OCTOLLM_SIM_SCRIPT", value_name = "FILE")]
     pub(crate) script: Option<PathBuf>,
     /// What everything random comes from.
-    #[arg(long, env = "OCTOLLM_SIM_SEED", value_name = "N", default_value_t = 0)]
+    #[arg(long, env = "OCTOLLM_SIM_SEED", value_name = "N", default_value_t = 0, value_parser = whole(0, u64::MAX))]
     pub(crate) seed: u64,
     /// Write every call to this file as it ends, one JSON object a line; a file that is there grows.
     #[arg(long, env = "OCTOLLM_SIM_LOG", value_name = "FILE")]
@@ -280,7 +284,7 @@ pub(crate) enum TaskVerb {
         #[arg(long, env = "OCTOLLM_LIST_POISON", value_parser = truth("OCTOLLM_LIST_POISON"))]
         poison: bool,
         /// At most so many.
-        #[arg(long, env = "OCTOLLM_LIST_LIMIT", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=200))]
+        #[arg(long, env = "OCTOLLM_LIST_LIMIT", default_value_t = 50, value_parser = whole(1_u16, 200))]
         limit: u16,
         /// Where the page before ended.
         #[arg(long)]
@@ -319,13 +323,13 @@ pub(crate) struct Submit {
     #[arg(long, env = "OCTOLLM_PRIORITY", default_value_t = Priority::Medium)]
     pub(crate) priority: Priority,
     /// Fail if it has not ended within so many seconds.
-    #[arg(long, env = "OCTOLLM_MAX_TIME", value_name = "SECONDS")]
+    #[arg(long, env = "OCTOLLM_MAX_TIME", value_name = "SECONDS", value_parser = whole(1, Budget::TIME_SECONDS_MAX))]
     pub(crate) max_time: Option<u32>,
     /// What model calls may cost at most, in US dollars. It takes a model with a known price.
     #[arg(long, env = "OCTOLLM_MAX_COST", value_name = "USD")]
     pub(crate) max_cost: Option<MicroUsd>,
     /// Handled failures that each step may have and still be tried again.
-    #[arg(long, env = "OCTOLLM_MAX_RETRIES", value_name = "N")]
+    #[arg(long, env = "OCTOLLM_MAX_RETRIES", value_name = "N", value_parser = whole(0, Budget::RETRIES_MAX))]
     pub(crate) max_retries: Option<u32>,
     /// Repeat with the same key to get the same task.
     #[arg(long, value_name = "KEY")]

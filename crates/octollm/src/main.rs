@@ -7,6 +7,7 @@
 mod cli;
 mod config;
 mod show;
+mod taken;
 mod verbs;
 
 use clap::{CommandFactory, Parser};

@@ -4,6 +4,7 @@ use super::{
     ArmTls, ConfigError, Kept, ModelServer, Origin, PortTls, Role, Sources, kept, models,
     role::{self, BUILT},
 };
+use crate::taken;
 use octollm_access::ApiKey;
 use octollm_arms::LOANS_MAX;
 use octollm_client::http::BadBase;
@@ -191,8 +192,8 @@ impl Config {
             role,
             database: given(sources, "database_url")?,
             replicas: replicas(sources)?,
-            listen: parsed(sources, "listen")?,
-            internal_listen: given(sources, "internal_listen")?,
+            listen: listening(sources, "listen")?.map_or_else(|| parsed(sources, "listen"), Ok)?,
+            internal_listen: listening(sources, "internal_listen")?,
             tls: PortTls::public(sources)?,
             internal_tls: PortTls::internal(sources)?,
             arm_tls: ArmTls::of(sources, &orchestrators)?,
@@ -298,6 +299,12 @@ pub(super) fn parsed<T: FromStr<Err: Display>>(
     text.parse().map_err(|error: T::Err| invalid(sources, key, error.to_string()))
 }
 
+/// An address to listen on.
+fn listening(sources: &Sources, key: &'static str) -> Result<Option<SocketAddr>, ConfigError> {
+    let address = optional(sources, key).map(taken::address);
+    address.transpose().map_err(|why| invalid(sources, key, why))
+}
+
 /// The filter as it stands, once it can be read.
 fn log_filter(sources: &Sources) -> Result<String, ConfigError> {
     let text = sources.get("log").0;
@@ -307,18 +314,13 @@ fn log_filter(sources: &Sources) -> Result<String, ConfigError> {
     }
 }
 
-fn bounded<T: FromStr<Err: Display> + PartialOrd + Display>(
-    sources: &Sources,
-    key: &'static str,
-    least: T,
-    most: T,
-) -> Result<T, ConfigError> {
-    let value: T = parsed(sources, key)?;
-    let fits = (&least..=&most).contains(&&value);
-    if fits {
-        Ok(value)
-    } else {
-        Err(invalid(sources, key, format!("it must lie between {least} and {most}")))
+fn bounded<T>(sources: &Sources, key: &'static str, least: T, most: T) -> Result<T, ConfigError>
+where
+    T: FromStr<Err: Display> + PartialOrd + Display + Clone + Send + Sync + 'static,
+{
+    match optional(sources, key).map(taken::whole(least, most)) {
+        Some(number) => number.map_err(|why| invalid(sources, key, why)),
+        None => parsed(sources, key),
     }
 }
 
@@ -403,14 +405,19 @@ mod tests {
     #[test]
     fn a_value_that_cannot_be_read_names_its_place() {
         let cases = [
-            ("listen", "here", "flag --listen: listen = \"here\": invalid socket address syntax"),
+            (
+                "listen",
+                "here",
+                "flag --listen: listen = \"here\": an IP address and a port are taken, such as 127.0.0.1:8410 or [::1]:8410",
+            ),
             ("slots", "", "flag --slots: slots = \"\": it is empty; leave it out to have 16"),
             (
                 "log",
                 "octollm=loud",
                 "flag --log: log = \"octollm=loud\": it is no filter: error parsing level filter: expected one of \"off\", \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5",
             ),
-            ("slots", "0", "flag --slots: slots = \"0\": it must lie between 1 and 256"),
+            ("slots", "0", "flag --slots: slots = \"0\": a whole number from 1 to 256 is taken"),
+            ("slots", "abc", "flag --slots: slots = \"abc\": a whole number from 1 to 256 is taken"),
             (
                 "lease_ttl",
                 "1 s",
@@ -434,7 +441,7 @@ mod tests {
             (
                 "artefact_bytes_max",
                 "67108865",
-                "flag --artefact-bytes-max: artefact_bytes_max = \"67108865\": it must lie between 1024 and 67108864",
+                "flag --artefact-bytes-max: artefact_bytes_max = \"67108865\": a whole number from 1024 to 67108864 is taken",
             ),
             ("log_format", "xml", "flag --log-format: log_format = \"xml\": it must be one of text, json"),
         ];

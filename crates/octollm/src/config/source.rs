@@ -160,7 +160,13 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<Strin
     // What all variables begin with makes none of them like another.
     let own = |name: &'a str| name.strip_prefix("OCTOLLM_").unwrap_or(name);
     let name = name.strip_prefix("OCTOLLM_").unwrap_or(name);
-    let close = known.map(|k| (strsim::jaro_winkler(name, own(k)), k)).filter(|(score, _)| *score > 0.8);
+    let known: Vec<&str> = known.collect();
+    // Who has written another case has written no other name.
+    if let Some(same) = known.iter().find(|k| own(k).eq_ignore_ascii_case(name)) {
+        return Some((*same).to_owned());
+    }
+    let close =
+        known.into_iter().map(|k| (strsim::jaro_winkler(name, own(k)), k)).filter(|(score, _)| *score > 0.8);
     close.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, k)| k.to_owned())
 }
 
@@ -231,6 +237,13 @@ mod tests {
         let wrong = environment(&[("OCTOLLM_LISTN", "x")]);
         let error = Sources::gather(None, &wrong, &[], &[]).err().unwrap().to_string();
         assert_eq!(error, "environment: there is no setting OCTOLLM_LISTN; did you mean OCTOLLM_LISTEN?");
+        let case = environment(&[("OCTOLLM_slots", "3")]);
+        let options = ["OCTOLLM_CA".to_owned()];
+        let error = Sources::gather(None, &case, &options, &[]).err().unwrap().to_string();
+        assert!(error.ends_with("did you mean OCTOLLM_SLOTS?"), "{error}");
+        fs::write(&file, "SLOTS = 3\n").unwrap();
+        let error = Sources::gather(Some(&file), &BTreeMap::new(), &[], &[]).err().unwrap().to_string();
+        assert!(error.ends_with("did you mean slots?"), "{error}");
         for far in ["OCTOLLM_BOGUS", "OCTOLLM_BOGUS_SETTING", "OCTOLLM_X"] {
             let error =
                 Sources::gather(None, &environment(&[(far, "x")]), &[], &[]).err().unwrap().to_string();

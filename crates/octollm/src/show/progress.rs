@@ -69,7 +69,7 @@ impl Progress {
                 if event.event == "step.started" {
                     bar.set_message(text);
                 } else {
-                    bar.println(format!("{} {text}", mark.drawn()));
+                    bar.println(format!("{} {text}", mark.drawn(coloured())));
                 }
             }
         }
@@ -106,7 +106,7 @@ impl Progress {
             }
             "step.lapsed" => (Mark::Again, format!("{what}: its worker was lost; it is tried again")),
             "step.failed" => (Mark::Failed, format!("{what}: {}", said("message"))),
-            "step.cancelled" => (Mark::Failed, format!("{what}: cancelled")),
+            "step.cancelled" => (Mark::Cancelled, what),
             // Whoever asks the person puts the question.
             "task.waiting" if self.asks => return None,
             "task.waiting" => {
@@ -125,13 +125,19 @@ impl Progress {
     }
 }
 
-#[derive(Clone, Copy)]
+/// Nobody has asked for none (<https://no-color.org>).
+fn coloured() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|said| said.is_empty())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mark {
     Begin,
     Done,
     Again,
     Asks,
     Failed,
+    Cancelled,
 }
 
 impl Mark {
@@ -142,17 +148,21 @@ impl Mark {
             Mark::Again => "again:",
             Mark::Asks => "asks:",
             Mark::Failed => "failed:",
+            Mark::Cancelled => "cancelled:",
         }
     }
 
-    fn drawn(self) -> &'static str {
-        match self {
-            Mark::Begin => "\u{1b}[36m·\u{1b}[0m",
-            Mark::Done => "\u{1b}[32m✓\u{1b}[0m",
-            Mark::Again => "\u{1b}[33m↻\u{1b}[0m",
-            Mark::Asks => "\u{1b}[33m?\u{1b}[0m",
-            Mark::Failed => "\u{1b}[31m✗\u{1b}[0m",
-        }
+    fn drawn(self, coloured: bool) -> String {
+        let (colour, sign) = match self {
+            Mark::Begin => (36, "·"),
+            Mark::Done => (32, "✓"),
+            Mark::Again => (33, "↻"),
+            Mark::Asks => (33, "?"),
+            Mark::Failed => (31, "✗"),
+            // No colour says it.
+            Mark::Cancelled => return "cancelled:".to_owned(),
+        };
+        if coloured { format!("\u{1b}[{colour}m{sign}\u{1b}[0m") } else { sign.to_owned() }
     }
 }
 
@@ -164,6 +174,10 @@ mod tests {
     const STEP: &str = "step_00000000-0000-7000-8000-000000000000.0";
 
     fn told(event: &str, data: Value, instruction: &str) -> String {
+        marked(event, data, instruction).1
+    }
+
+    fn marked(event: &str, data: Value, instruction: &str) -> (Mark, String) {
         let event = json!({
             "id": 1, "event": event, "task_id": "task_00000000-0000-7000-8000-000000000000",
             "step_id": STEP, "at": "2026-01-01T00:00:00Z", "data": data,
@@ -175,7 +189,17 @@ mod tests {
         let mut progress = Progress { how: How::Plain, started: HashMap::new(), asks: false };
         let event = serde_json::from_value(event).expect("an event");
         let steps = [serde_json::from_value(step).expect("a step")];
-        progress.describe(&event, &steps).expect("something to tell").1
+        progress.describe(&event, &steps).expect("something to tell")
+    }
+
+    #[test]
+    fn who_wants_no_colours_gets_none_and_a_cancelled_step_has_not_failed() {
+        let (mark, text) = marked("step.cancelled", json!({}), "look");
+        assert_eq!((mark.plain(), text.as_str()), ("cancelled:", "look (coder)"));
+        for mark in [Mark::Begin, Mark::Done, Mark::Again, Mark::Asks, Mark::Failed, Mark::Cancelled] {
+            assert!(!mark.drawn(false).contains('\u{1b}'), "{mark:?}");
+        }
+        assert_eq!(Mark::Done.drawn(true), "\u{1b}[32m✓\u{1b}[0m");
     }
 
     /// P10: what a model wrote is not taken for our word of what happened.

@@ -7,7 +7,7 @@ use crate::{
     show::{self, Asked, Progress},
 };
 use anyhow::Context;
-use octollm_client::http::{Client, ClientError, Tls};
+use octollm_client::http::{BadBase, Client, ClientError, Tls};
 use octollm_contract::{
     Millis, ProblemKind, TaskId,
     api::{Budget, StepView, SubmitTask, TaskInput, TaskStatus, TaskView},
@@ -43,7 +43,12 @@ pub(super) fn client(server: &Server) -> anyhow::Result<Client> {
         }
         None => Tls::default(),
     };
-    Ok(Client::over(&server.url, key, &tls)?)
+    Client::over(&server.url, key, &tls).map_err(|error| match error {
+        BadBase::NotAnAddress(_) | BadBase::NamesAUser | BadBase::NoneGiven => {
+            Usage(format!("--url (OCTOLLM_URL): {error}")).into()
+        }
+        BadBase::NoTrust(..) | BadBase::Client(_) => error.into(),
+    })
 }
 
 pub(super) fn task(server: &Server, verb: TaskVerb) -> anyhow::Result<ExitCode> {

@@ -141,6 +141,10 @@ impl FromStr for Target {
     type Err = InvalidTarget;
 
     fn from_str(url: &str) -> Result<Self, InvalidTarget> {
+        let begins = |scheme: &str| url.starts_with(scheme);
+        if !begins("postgresql://") && !begins("postgres://") && (url.contains("://") || !url.contains('=')) {
+            return Err(InvalidTarget::NotAUrl("it does not begin with postgresql://".to_owned()));
+        }
         let (encryption, url) = Encryption::taken_from(url)?;
         let config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
             let cause = std::error::Error::source(&error).map_or(String::new(), |cause| format!(": {cause}"));
@@ -267,6 +271,15 @@ impl fmt::Debug for Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_url_of_postgresql_is_told_how_one_begins() {
+        for other in ["mysql://octo@host/tasks", "mysql://octo@host/tasks?a=b", "host:5432", "tasks"] {
+            let told = other.parse::<Target>().unwrap_err().to_string();
+            assert!(told.ends_with("/database: it does not begin with postgresql://"), "{told}");
+        }
+        assert!("host=one user=octo".parse::<Target>().is_ok());
+    }
 
     #[test]
     fn each_host_keeps_its_port_and_nothing_shows_the_password() {
