@@ -205,7 +205,7 @@ async fn headers_and_parameters_are_refused_by_name() {
     for (path, status, field) in [
         (format!("/api/v1/tasks/{task}?wait=soon"), 400, "wait"),
         (format!("/api/v1/tasks/{task}?wiat=1s"), 400, "wiat"),
-        (format!("/api/v1/tasks/{task}?wait=5"), 400, "wait"),
+        (format!("/api/v1/tasks/{task}?wait=5d"), 400, "wait"),
         (format!("/api/v1/tasks/{task}/events?after=5"), 400, "after"),
         (format!("/api/v1/tasks/{task}/artefacts/a?version=5"), 400, "version"),
         ("/api/v1/arms?name=judge".into(), 400, "name"),
