@@ -307,6 +307,11 @@ const ASKING: &[(&str, Asked)] = &[
     ("how old is notes.txt", Asked::Details),
     ("when was notes.txt modified?", Asked::Details),
     ("count visible .txt files in /srv", Asked::Hidden),
+    ("find *.csv *.json in docs", Asked::Names),
+    ("ls *.txt *.md", Asked::Names),
+    ("list *.csv *.json in docs", Asked::Names),
+    ("show *.csv *.md", Asked::Names),
+    ("count *.csv *.json *.md in docs", Asked::Names),
 ];
 
 /// A call of the second edition in the words of the first: what the goal asks for stays as it is. `sought`: a text

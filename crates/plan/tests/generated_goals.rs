@@ -108,7 +108,8 @@ fn any_clause() -> impl Strategy<Value = String> {
         (file.clone(), file).prop_map(|(a, b)| format!("compare {a} with {b}")),
         Just("fetch https://example.org:8443/x and search for 'y' in it".to_owned()),
         Just("run `git log -1` and count the lines in the output".to_owned()),
-        Just("find .rs files in /src and count their lines, then hash them".to_owned()),
+        // Behind another search "their" might be of both.
+        Just("read notes.txt, find .rs files in /src and count their lines, then hash them".to_owned()),
     ]
 }
 

@@ -77,6 +77,65 @@ pub(super) fn name_the_folder_of_find(argv: &mut Vec<String>) {
     }
 }
 
+/// What a program works on that is given no path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pathless {
+    /// Its own folder: `du -sh`, `ls -i`, `grep -rl TODO`.
+    Folder,
+    /// What it is sent, which is nothing: `wc -l`, `grep -c TODO`.
+    Nothing,
+}
+
+/// What a program works on because no path is given; none where one is, or where it needs none.
+pub(super) fn pathless(argv: &[String]) -> Option<Pathless> {
+    let told =
+        |word: &String| matches!(word.as_str(), "--help" | "--version") || word.starts_with("--files0-from");
+    if argv.iter().any(told) {
+        return None;
+    }
+    let program = name(&argv[0]);
+    if matches!(program, "grep" | "egrep") {
+        let letters =
+            |word: &str| word.starts_with('-') && !word.starts_with("--") && word.contains(['r', 'R']);
+        let below = |word: &String| {
+            letters(word) || matches!(word.as_str(), "--recursive" | "--dereference-recursive")
+        };
+        let operands = argv.iter().skip(1).filter(|word| !word.starts_with('-')).count();
+        let files = (1..argv.len()).any(|at| takes(argv, at) == Takes::File);
+        return match argv.iter().any(below) {
+            _ if files || operands == 0 => None,
+            true => Some(Pathless::Folder),
+            false => Some(Pathless::Nothing),
+        };
+    }
+    let (letters, names, works_on): (&str, &[&str], _) = match program {
+        "ls" => ("wIT", &["--width", "--ignore", "--hide", "--sort", "--time", "--format"], Pathless::Folder),
+        "du" => ("dBtX", &["--max-depth", "--exclude", "--threshold", "--exclude-from"], Pathless::Folder),
+        "tree" => ("LPIoHT", &[], Pathless::Folder),
+        "wc" | "cat" | "tac" | "nl" | "head" | "tail" | "sort" | "uniq" | "md5sum" | "sha1sum"
+        | "sha256sum" | "sha512sum" => ("", &[], Pathless::Nothing),
+        _ => return None,
+    };
+    (!has_operand(argv, letters, names)).then_some(works_on)
+}
+
+/// Whether an argument is no option and no value of one; `letters` and `names` are those of the options whose value is
+/// the next argument.
+fn has_operand(argv: &[String], letters: &str, names: &[&str]) -> bool {
+    let (mut value, mut end) = (false, false);
+    for word in argv.iter().skip(1) {
+        let option = word.starts_with('-') && word.len() > 1;
+        if end || !(value || option) {
+            return true;
+        }
+        end = !value && word == "--";
+        let short = word.strip_prefix('-').filter(|short| !short.starts_with('-'));
+        let valued = short.is_some_and(|short| short.ends_with(|c| letters.contains(c)));
+        value = !value && (valued || names.contains(&word.as_str()));
+    }
+    false
+}
+
 /// A pattern of a whole path that counts on the folder of `find` being called `.`: none fits.
 pub(super) fn pattern_of_here(argv: &[String]) -> Option<&str> {
     if name(&argv[0]) != "find" {
@@ -319,6 +378,33 @@ mod tests {
         assert_eq!([1, 2].map(|at| takes(&echo, at)), [Takes::NoFile; 2]);
         let cargo = ["cargo", "test"].map(str::to_owned);
         assert_eq!(takes(&cargo, 1), Takes::Perhaps);
+    }
+
+    /// P10: an empty folder and an empty input give no answer.
+    #[test]
+    fn a_program_without_a_path_is_told_what_it_works_on() {
+        for (command, works_on) in [
+            ("ls", Some(Pathless::Folder)),
+            ("ls -w 80 --sort size", Some(Pathless::Folder)),
+            ("ls -w 80 src", None),
+            ("ls -- -x", None),
+            ("du -hd 1", Some(Pathless::Folder)),
+            ("du --max-depth 1", Some(Pathless::Folder)),
+            ("du --max-depth=1 src", None),
+            ("du --files0-from=a", None),
+            ("tree --version", None),
+            ("grep -rl TODO", Some(Pathless::Folder)),
+            ("grep --recursive TODO", Some(Pathless::Folder)),
+            ("grep -rl TODO src", None),
+            ("grep -c TODO", Some(Pathless::Nothing)),
+            ("grep -V", None),
+            ("wc -l", Some(Pathless::Nothing)),
+            ("wc -l -", None),
+            ("stat", None),
+        ] {
+            let argv: Vec<String> = command.split(' ').map(str::to_owned).collect();
+            assert_eq!(pathless(&argv), works_on, "{command}");
+        }
     }
 
     #[test]

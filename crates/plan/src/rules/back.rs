@@ -5,7 +5,7 @@
 
 use super::NotUnderstood;
 use super::named::{Called, Named, looks};
-use super::search::Sought;
+use super::sought::Sought;
 use super::whom::{Earlier, Whom};
 use crate::{Arg, FindKind, InputName, Reference, StepName, ValueType};
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,6 +100,9 @@ impl Topic {
             (Earlier::Many, About::Named(paths)) if paths.len() > 1 => Ok(vec![named_target(paths)]),
             (Earlier::One, About::Found { by, single: true, .. }) if by.len() == 1 => Ok(found_targets(by)),
             (Earlier::Many, About::Found { by, single: false, .. }) => Ok(found_targets(by)),
+            (Earlier::One, About::Found { single: false, .. }) => unclear(
+                "a search or a listing may find several: say \"them\" or \"of each of them\", or name the file",
+            ),
             (Earlier::One, About::Named(_) | About::Found { .. }) => {
                 unclear("it points back to one thing, and there are several")
             }

@@ -1,7 +1,7 @@
 //! Which bare words may be a text that is looked for, without quotes.
 
 use super::named;
-use super::token::Token;
+use super::token::{Kind, Token};
 
 /// Words that name a judgement rather than a text. A plural does, too.
 const JUDGEMENTS: &[&str] = &[
@@ -214,7 +214,31 @@ pub(super) const CHARACTERS: &[&str] = &[
     "space",
     "bracket",
     "quote",
+    "capital",
+    "underscore",
+    "hyphen",
+    "dash",
+    "slash",
+    "whitespace",
+    "punctuation",
+    "parenthesis",
+    "umlaut",
+    "accent",
+    "emoji",
+    "symbol",
 ];
+
+/// Whether a bare word says which characters are meant: "spaces", "a digit".
+pub(super) fn is_character(token: &Token) -> bool {
+    let lower = token.lower.as_str();
+    let known = |word: &str| CHARACTERS.contains(&word);
+    let several = |end| lower.strip_suffix(end).is_some_and(known);
+    token.kind == Kind::Word && (known(lower) || several("s") || several("es"))
+}
+
+/// What to say instead of one.
+pub(super) const SAY_CHARACTERS: &str = "a kind of character is not looked for: put what is meant in quotes, such as ' ' for a \
+                                         space, '_' for an underscore, or the word itself";
 
 /// Whether a word names what is computed, also from a log.
 pub(super) fn is_computed(word: &str) -> bool {

@@ -15,7 +15,7 @@ use super::entries::{Entries, Noun};
 use super::named::{Called, Named, looks};
 use super::place::Place;
 use super::scope::{Depth, Use, Wanted, find_or_list, is_hidden_too, kind_of, search_call};
-use super::search::Sought;
+use super::sought::Sought;
 use super::summary::{summary, verb};
 use super::url;
 use super::whom::{Earlier, Whom};
@@ -38,6 +38,12 @@ pub(super) fn plan(clauses: &[Placed], place: &Place) -> Result<Plan, NotUnderst
         let used_later = clauses.get(at + 1).is_some_and(|next| next.clause.points_back());
         let before = std::mem::take(&mut build.last);
         let first_new = build.plan.steps.len();
+        if let Some([earlier, latest]) = at.checked_sub(2).and_then(|from| clauses.get(from..at))
+            && placed.clause.points_back()
+            && are_twins(&earlier.clause, &latest.clause)
+        {
+            return Err(NotUnderstood::unclear(&placed.words, OF_TWO));
+        }
         build.clause(&first_of_all(placed, at), used_later)?;
         if placed.after_previous {
             for step in &mut build.plan.steps[first_new..] {
@@ -51,6 +57,26 @@ pub(super) fn plan(clauses: &[Placed], place: &Place) -> Result<Plan, NotUnderst
     }
     order_writers(&mut build.plan);
     Ok(build.plan)
+}
+
+const OF_TWO: &str =
+    "it may be of one or of both of the two before it: name what it is of, or say it behind each";
+
+/// Whether of two clauses neither is more likely to be pointed back to than the other: "fetch A and fetch B, then …".
+fn are_twins(earlier: &Clause, latest: &Clause) -> bool {
+    match (earlier, latest) {
+        (Clause::List(_) | Clause::Find(_), Clause::List(_) | Clause::Find(_))
+        | (Clause::Fetch(_), Clause::Fetch(_))
+        | (Clause::Run(_), Clause::Run(_)) => true,
+        // "count the lines in a.txt and the words in a.txt" speak of one.
+        (Clause::Read { of: one, .. }, Clause::Read { of: two, .. })
+        | (Clause::Count { of: one, .. }, Clause::Count { of: two, .. })
+        | (Clause::Hash { of: one, .. }, Clause::Hash { of: two, .. })
+        | (Clause::DiskUse { of: one }, Clause::DiskUse { of: two }) => {
+            one != two && !one.points_back() && !two.points_back()
+        }
+        (_, _) => false,
+    }
 }
 
 /// "All files" points back, and as a goal's first words it means those that lie here.

@@ -8,7 +8,7 @@ use super::entries::Entries;
 use super::named::{self, Named};
 use super::place::Place;
 use super::run::Command;
-use super::search::Sought;
+use super::sought::Sought;
 use super::token::{Kind, Token};
 use super::whom::Whom;
 use super::words::{self, POLITE};
@@ -121,21 +121,28 @@ impl Clause {
         }
     }
 
+    /// The description of what is listed, found or counted.
+    fn entries(&self) -> Option<&Entries> {
+        if let Clause::List(e) | Clause::Find(e) | Clause::CountEntries(e) = self { Some(e) } else { None }
+    }
+
+    fn entries_mut(&mut self) -> Option<&mut Entries> {
+        if let Clause::List(e) | Clause::Find(e) | Clause::CountEntries(e) = self { Some(e) } else { None }
+    }
+
     /// What to say instead, where the words leave something open.
     pub(super) fn unclear(&self) -> Option<&'static str> {
         match self {
             Clause::Unclear(why) => Some(why),
-            Clause::List(e) | Clause::Find(e) | Clause::CountEntries(e) => e.unclear,
+            Clause::List(e) | Clause::Find(e) | Clause::CountEntries(e) => e.left_open(),
+            Clause::Search { sought, of } | Clause::CountHolding { sought, of } => {
+                sought.left_open().or_else(|| of.left_open())
+            }
             Clause::Read { of, .. }
             | Clause::Count { of, .. }
             | Clause::CountFound(of)
-            | Clause::Search { of, .. }
-            | Clause::CountHolding { of, .. }
             | Clause::Hash { of, .. }
-            | Clause::DiskUse { of } => match of {
-                Whom::Entries(e) => e.unclear,
-                Whom::Named(_) | Whom::Literal(_) | Whom::Earlier(..) => None,
-            },
+            | Clause::DiskUse { of } => of.left_open(),
             Clause::Show(_)
             | Clause::Compare(..)
             | Clause::Fetch(_)
@@ -258,7 +265,7 @@ pub(super) fn clauses(goal: &str, tokens: &[Token], place: &Place) -> Result<Vec
         let mut end = c.clone();
         words::closing(&mut end);
         if end.is_done() {
-            return Ok(found);
+            return with_shared_places(found);
         }
         match joint(&mut c) {
             Some(joint) => after_previous = joint == Joint::Then,
@@ -282,6 +289,29 @@ pub(super) fn clauses(goal: &str, tokens: &[Token], place: &Place) -> Result<Vec
         }
     }
 }
+
+/// "Find csv files and json files in data": the place behind the last is meant for those before it, too.
+fn with_shared_places(mut clauses: Vec<Placed>) -> Result<Vec<Placed>, NotUnderstood> {
+    for at in (1..clauses.len()).rev() {
+        let (before, behind) = clauses.split_at_mut(at);
+        let (Some(first), Some(second)) = (before.last_mut(), behind.first()) else { continue };
+        let alike = std::mem::discriminant(&first.clause) == std::mem::discriminant(&second.clause);
+        let (Some(e), Some(placed)) = (first.clause.entries_mut(), second.clause.entries()) else { continue };
+        if second.after_previous || e.is_placed() || !placed.is_placed() {
+            continue;
+        }
+        // What stands behind the place may be said of both or of one.
+        if !alike || placed.trailing || e.recursive != placed.recursive {
+            return Err(NotUnderstood::unclear(&first.words, SAY_BOTH_PLACES));
+        }
+        e.places.clone_from(&placed.places);
+        e.there.clone_from(&placed.there);
+    }
+    Ok(clauses)
+}
+
+const SAY_BOTH_PLACES: &str = "the folder of what follows may be meant for it, too, or not: say the folder in each part, as in \
+                               \"find .csv files in data and find .json files in data\"";
 
 /// The words that are left over, or that a name without a slash is no path.
 fn not_understood(c: &Cursor<'_>) -> NotUnderstood {

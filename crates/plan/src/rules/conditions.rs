@@ -2,10 +2,11 @@
 //!
 //! Promises: those of [`super::entries`], whose descriptions these are parts of.
 
+use super::bare;
 use super::cursor::{Cursor, Table};
 use super::entries::{Entries, WHICH_ARE, set};
 use super::search;
-use super::token::Kind;
+use super::token::{Kind, Token};
 use super::words::{self, IN, duration, last_duration, number, size};
 use crate::{ChangedOn, SizeBound};
 use octollm_contract::Millis;
@@ -25,8 +26,14 @@ pub(super) fn quality(c: &mut Cursor<'_>, e: &mut Entries) -> Option<()> {
         e.size = Some(both(e.size, bound)?);
         return Some(());
     }
+    if c.attempt(of_characters).is_some() {
+        return set(&mut e.unclear, bare::SAY_CHARACTERS);
+    }
     if let Some(glob) = c.attempt(name) {
-        return set(&mut e.name, glob);
+        return match glob {
+            Ok(glob) => set(&mut e.name, glob),
+            Err(why) => set(&mut e.unclear, why),
+        };
     }
     if let Some(why) = c.attempt(no_size) {
         return set(&mut e.unclear, why);
@@ -65,13 +72,10 @@ fn no_size(c: &mut Cursor<'_>) -> Option<&'static str> {
     let number = c.word(|t| t.lower.starts_with(|f: char| f.is_ascii_digit()))?;
     let at = number.lower.find(|f: char| !f.is_ascii_digit() && f != '.').unwrap_or(number.lower.len());
     let (digits, unit) = number.lower.split_at(at);
-    let known = words::SIZE_UNITS.iter().any(|(name, _)| *name == unit);
-    if unit.is_empty() {
-        c.choose(words::SIZE_UNITS).map(|_| ())?
-    } else {
-        known.then_some(())?
-    }
+    let glued = || words::SIZE_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, bytes)| *bytes);
+    let unit = if unit.is_empty() { c.choose(words::SIZE_UNITS)? } else { glued()? };
     Some(match digits.contains('.') {
+        true if unit == 1 => "bytes are whole: write 1000 or 1,000 for a thousand",
         true => "say the size with at most three digits behind the point, or in a smaller unit",
         false => "no file is as large as that, or as small",
     })
@@ -184,7 +188,37 @@ fn size_or_number_of(c: &mut Cursor<'_>) -> Option<u64> {
     count.checked_mul(ahead.choose(words::SIZE_UNITS)?)
 }
 
-fn name(c: &mut Cursor<'_>) -> Option<String> {
+/// "with spaces in their names", "starting with a digit".
+fn of_characters(c: &mut Cursor<'_>) -> Option<()> {
+    c.accept(&["that are", "which are", "that is", "are"]);
+    let relation = c.choose(NAMES);
+    match relation {
+        Some(Name::Beginning | Name::Holding | Name::Ending) => {
+            c.accept(&["a", "an", "any"]);
+            c.word(bare::is_character)?;
+        }
+        Some(Name::Whole | Name::Glob | Name::Extension) => return None,
+        None => {
+            c.need(&["with", "with a", "with an", "having", "having a", "with any"])?;
+            c.word(bare::is_character)?;
+            c.need(IN_THE_NAME)?;
+        }
+    }
+    Some(())
+}
+
+const IN_THE_NAME: &[&str] = &[
+    "in the name",
+    "in the names",
+    "in their name",
+    "in their names",
+    "in its name",
+    "in the filename",
+    "in the file name",
+];
+
+/// The pattern of the names, or what to say instead.
+fn name(c: &mut Cursor<'_>) -> Option<Result<String, &'static str>> {
     c.accept(&["that are", "which are", "that is", "are"]);
     let relation = match c.choose(NAMES) {
         Some(relation) => relation,
@@ -195,17 +229,10 @@ fn name(c: &mut Cursor<'_>) -> Option<String> {
             if is_ending(&token.text)
                 && c.accept(&["extension", "extensions", "ending", "file extension", "suffix"])
             {
-                return Some(format!("*{}", token.text));
+                return Some(Ok(format!("*{}", token.text)));
             }
-            c.need(&[
-                "in the name",
-                "in their name",
-                "in their names",
-                "in its name",
-                "in the filename",
-                "in the file name",
-            ])?;
-            return literal(&token.text).map(|text| format!("*{text}*"));
+            c.need(IN_THE_NAME)?;
+            return literal(&token.text).map(|text| Ok(format!("*{text}*")));
         }
     };
     let token = c.take(|t| matches!(t.kind, Kind::Word | Kind::Quoted) && !t.text.is_empty())?;
@@ -213,7 +240,10 @@ fn name(c: &mut Cursor<'_>) -> Option<String> {
     if text.contains(['/', '\n']) || text.len() > 255 {
         return None;
     }
-    match relation {
+    if matches!(relation, Name::Whole) && is_quoted_pattern(token) {
+        return Some(Err("in quotes * and ? are characters of the name: leave out the quotes for a pattern"));
+    }
+    let glob = match relation {
         Name::Whole if !matches!(token.lower.as_str(), "after" | "by" | "for" | "like") => Some(whole(text)),
         Name::Whole => None,
         Name::Glob => text.contains(['*', '?', '[']).then(|| text.to_owned()),
@@ -231,7 +261,14 @@ fn name(c: &mut Cursor<'_>) -> Option<String> {
             let ending = text.trim_start_matches('*').trim_start_matches('.');
             is_ending(&format!(".{ending}")).then(|| format!("*.{ending}"))
         }
-    }
+    };
+    glob.map(Ok)
+}
+
+/// `"star*.txt"` may be the name of a file; nobody calls one `*.txt`.
+fn is_quoted_pattern(token: &Token) -> bool {
+    let ending = token.text.strip_prefix('*').is_some_and(is_ending);
+    token.kind == Kind::Quoted && token.text.contains(['*', '?']) && !ending
 }
 
 /// A word of a name and not an article or a pronoun: "starting with the letter a" is no name.

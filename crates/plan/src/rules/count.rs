@@ -1,5 +1,6 @@
 //! "Count the lines in FILE", "how many files are in FOLDER?", `wc -l FILE`.
 
+use super::bare;
 use super::clause::Clause;
 use super::cursor::{Cursor, Table};
 use super::entries;
@@ -92,8 +93,8 @@ pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
     if !c.has_ahead(TELLING) {
         return None;
     }
-    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 8] =
-        [things, owned, named_count, wc, matches, found, described, times];
+    let forms: [fn(&mut Cursor<'_>) -> Option<Clause>; 9] =
+        [things, owned, named_count, wc, matches, found, described, times, text];
     let readings = forms.into_iter().filter_map(|form| c.attempt_from(form));
     let (after, clause) =
         readings.reduce(|best, next| if next.0.at() > best.0.at() { next } else { best })?;
@@ -286,6 +287,17 @@ fn times(c: &mut Cursor<'_>) -> Option<Clause> {
     Some(Clause::Unclear(
         "lines are counted and not the times in a line: say \"count the lines containing '…' in …\"",
     ))
+}
+
+/// "count 404 in FILE"
+fn text(c: &mut Cursor<'_>) -> Option<Clause> {
+    c.last_resort(|c| {
+        c.need(COUNT)?;
+        c.take(|t| t.kind == Kind::Quoted || (t.kind == Kind::Word && bare::is_text(t)))?;
+        c.need(&["in"])?;
+        whom::files(c).filter(|of| matches!(of, Whom::Named(_)))
+    })?;
+    Some(Clause::Unclear("say \"count the lines containing '…' in …\", with the text in quotes"))
 }
 
 /// "count the matches", "how many lines match", behind a search.

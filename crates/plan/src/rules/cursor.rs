@@ -41,7 +41,7 @@ impl<'t> Cursor<'t> {
         [Some(furthest), furthest.checked_sub(1)].into_iter().flatten().find_map(|at| {
             let token = self.tokens.get(at)?;
             let last = self.tokens.get(at + 1).is_none_or(|t| !matches!(t.kind, Kind::Word | Kind::Quoted));
-            (last && self.place.is_folder(&token.text) == Some(true)).then_some((at, token.text.as_str()))
+            (last && named::is_folder(&token.text, self.place)).then_some((at, token.text.as_str()))
         })
     }
 

@@ -2,7 +2,10 @@
 
 use super::clause::Clause;
 use super::cursor::Cursor;
-use super::whom;
+use super::entries::Entries;
+use super::named;
+use super::place::Place;
+use super::whom::{self, Whom};
 use super::words::{COMPUTE, SHOW};
 
 pub(super) const NOUNS: &[&str] = &[
@@ -88,11 +91,26 @@ fn noun(c: &mut Cursor<'_>) -> Option<Clause> {
         c.accept(COMPUTE);
     }
     c.accept(&["the", "a"]);
+    let noun = c.at();
     c.need(NOUNS)?;
-    if !c.accept(&["of", "for", "by", "in", "used by"]) {
+    let each =
+        matches!(c.since(noun).to_ascii_lowercase().as_str(), "file sizes" | "sizes" | "sizes on disk");
+    let inside = c.accept(&["in"]);
+    if !inside && !c.accept(&["of", "for", "by", "used by"]) {
         return None;
     }
-    whom::anything(c).map(|of| Clause::DiskUse { of })
+    let of = whom::anything(c)?;
+    Some(Clause::DiskUse { of: if each { of_each_file(of, inside, c.place()) } else { of } })
+}
+
+/// "the file sizes in FOLDER" are those of the files in it.
+fn of_each_file(of: Whom, inside: bool, place: &Place) -> Whom {
+    match of {
+        Whom::Named(places) if inside || places.iter().all(|one| named::is_folder(&one.path, place)) => {
+            Whom::Entries(Box::new(Entries { places, ..Entries::default() }))
+        }
+        Whom::Named(_) | Whom::Entries(_) | Whom::Literal(_) | Whom::Earlier(..) => of,
+    }
 }
 
 /// "show their sizes"

@@ -9,7 +9,7 @@ use super::extent::{DETAILS, HIDDEN, ONLY, RECURSION};
 use super::kinds;
 use super::named::{self, Named};
 use super::orders::{self, ORDERS, Order};
-use super::search::Sought;
+use super::sought::Sought;
 use super::token::{Kind, Token};
 use super::words::{IN, number};
 use crate::{ChangedOn, FindKind, SizeBound, SortBy};
@@ -67,14 +67,31 @@ pub(super) struct Entries {
     pub(super) count: bool,
     /// The folder need not be there: "does src/main.rs exist?"
     pub(super) if_there: bool,
+    /// Their names are asked for, or a list of them.
+    pub(super) names: bool,
+    /// A condition stands behind the place.
+    pub(super) trailing: bool,
     /// What to say instead of a condition that may mean two things.
     pub(super) unclear: Option<&'static str>,
 }
+
+const NAMES_HOLDING: &str =
+    "say \"the files with '…' in the name\", or \"the files containing '…'\" for the text in them";
+/// What works on files works on what is in them.
+pub(super) const OF_NAMES: &str = "it would be done with what is in the files, not with their names: leave out the names or \
+                                   the list if that is meant, or say \"list the files in …\"";
 
 impl Entries {
     /// Whether the goal says where they are.
     pub(super) fn is_placed(&self) -> bool {
         !self.places.is_empty() || self.there.is_some()
+    }
+
+    /// What to say instead, where the words leave something open.
+    pub(super) fn left_open(&self) -> Option<&'static str> {
+        let held = self.containing.as_ref();
+        let named = || held.filter(|_| self.names).map(|_| NAMES_HOLDING);
+        self.unclear.or_else(named).or_else(|| held.and_then(Sought::left_open))
     }
 
     /// Whether there is a condition on the time of the last change.
@@ -196,6 +213,8 @@ const LYING: &[&str] = &[
     "exist",
 ];
 
+const BOTH_KINDS: &str = "the ending is one of files: ask for the files and for the folders, each with its place, as in \
+                          \"find .rs files in src and find folders in src\"";
 const ONE_OR_ALL: &str = "say \"the … file\" for one, or \"the … files\" for all of them in that order";
 
 /// Reads a description. Its places may be empty; the caller knows whether one is needed.
@@ -203,7 +222,7 @@ pub(super) fn entries(c: &mut Cursor<'_>) -> Option<Entries> {
     c.attempt(|c| {
         let mut e = Entries::default();
         let begins = c.at();
-        c.accept(LIST_OF);
+        e.names = c.accept(LIST_OF) && c.since(begins).contains(' ');
         // "a list of file" is one of all.
         let mut listed =
             ["list of", "names of"].iter().any(|of| c.since(begins).to_ascii_lowercase().ends_with(of));
@@ -213,7 +232,7 @@ pub(super) fn entries(c: &mut Cursor<'_>) -> Option<Entries> {
             listed &= !c.accept(DETERMINER);
         }
         e.every = each;
-        while before_noun(c, &mut e).is_some() {}
+        while c.attempt(|c| before_noun(c, &mut e)).is_some() {}
         let ending = if each && e.name.is_none() { c.attempt(ending_in_place) } else { None };
         let ended = ending.is_some();
         e.name = e.name.or(ending);
@@ -223,6 +242,10 @@ pub(super) fn entries(c: &mut Cursor<'_>) -> Option<Entries> {
             Some(noun) => {
                 e.noun = noun;
                 e.every |= c.since(noun_from).eq_ignore_ascii_case("everything");
+                // "rs files and folders": all folders, or those whose names end so?
+                if noun == Noun::Any && e.name.as_ref().is_some_and(|name| name.starts_with('*')) {
+                    e.unclear = Some(BOTH_KINDS);
+                }
                 if e.name.is_none() {
                     // "the file Cargo.toml"
                     e.name = c.word(named::is_bare_file).map(|t| whole(&t.text));
@@ -246,6 +269,7 @@ pub(super) fn entries(c: &mut Cursor<'_>) -> Option<Entries> {
         }
         let noun = c.since(noun_from).to_ascii_lowercase();
         e.vague = matches!(noun.as_str(), "everything" | "anything" | "items" | "entries");
+        e.names |= matches!(noun.as_str(), "filenames" | "file names");
         let one = matches!(noun.as_str(), "file" | "folder" | "directory");
         e.one = one;
         // "the largest file" is one, "the largest files" are all of them in that order.
@@ -272,13 +296,17 @@ fn ending_in_place(c: &mut Cursor<'_>) -> Option<String> {
 
 /// Reads the conditions that may follow a noun or a place, as many as there are.
 pub(super) fn after_noun(c: &mut Cursor<'_>, e: &mut Entries) {
-    while c
-        .attempt(|c| {
+    loop {
+        let placed = e.is_placed();
+        let found = c.attempt(|c| {
             c.punctuation(Kind::Comma);
             condition(c, e)
-        })
-        .is_some()
-    {}
+        });
+        if found.is_none() {
+            return;
+        }
+        e.trailing |= placed;
+    }
 }
 
 /// Puts `value` where nothing is yet; a second condition of one kind is not understood.

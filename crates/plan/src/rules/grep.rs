@@ -7,7 +7,8 @@ use super::bare::is_article;
 use super::clause::Clause;
 use super::cursor::Cursor;
 use super::pattern;
-use super::search::{self, Sought};
+use super::search;
+use super::sought::Sought;
 use super::token::{Kind, Token};
 
 /// How a pattern is written.
@@ -55,7 +56,8 @@ pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
                 unclear = Some(why);
                 (token.text.clone(), false)
             });
-            Sought { regex, ..search::sought(&pattern, false)? }
+            // What `grep` takes is no matter of doubt.
+            Sought { regex, told: !spoken, ..search::sought(&pattern, false)? }
         }
     };
     sought.ignore_case = ignore_case;

@@ -59,7 +59,7 @@ fn before_files(c: &Cursor<'_>) -> bool {
     c.peek().is_some_and(|t| matches!(t.lower.as_str(), "file" | "files"))
 }
 
-/// ".py or .rs files", "python and rust files", "*.py and *.rs".
+/// ".py or .rs files", "python and rust files", "*.py and *.rs", `*.py *.rs`.
 fn several_endings(c: &mut Cursor<'_>) -> Option<Vec<String>> {
     let mut all: Vec<String> = Vec::new();
     let mut patterns = true;
@@ -77,8 +77,14 @@ fn several_endings(c: &mut Cursor<'_>) -> Option<Vec<String>> {
         };
         all.push(ending);
         let comma = c.punctuation(Kind::Comma);
-        if !c.accept(&["or", "and", "and/or", "and all"]) && !comma {
+        // `*.csv *.json`, as on a command line.
+        let beside =
+            || patterns && c.peek().is_some_and(|t| t.kind == Kind::Word && t.text.starts_with("*."));
+        if !comma && !beside() && !c.accept(&["or", "and", "and/or", "and all"]) {
             break;
+        }
+        if comma {
+            c.accept(&["or", "and", "and/or", "and all"]);
         }
     }
     (all.len() > 1 && (before_files(c) || patterns)).then_some(all)

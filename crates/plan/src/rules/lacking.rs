@@ -71,7 +71,9 @@ pub(super) fn clause(c: &mut Cursor<'_>) -> Option<Clause> {
         Some(of) => of,
         None => {
             c.need(&["in", "from", "of", "inside", "within"])?;
-            named::file(c)?
+            let place = c.place();
+            let folder = |c: &mut Cursor<'_>| named::folder(c).filter(|of| named::is_folder(&of.path, place));
+            named::file(c).or_else(|| c.attempt(folder))?
         }
     };
     search::case(c, &mut sought);

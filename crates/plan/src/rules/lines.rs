@@ -70,7 +70,7 @@ fn range(c: &mut Cursor<'_>) -> Option<Clause> {
     }
     c.need(&["line", "lines", "line number", "lines number", "line numbers"])?;
     let between = c.accept(&["between"]);
-    c.accept(&["from"]);
+    let onward = c.accept(&["from"]);
     let from = c.at();
     let (first, last) = match c.attempt(glued) {
         Some((first, last)) => (first, Some(last)),
@@ -86,7 +86,8 @@ fn range(c: &mut Cursor<'_>) -> Option<Clause> {
                     number(c).map(Some)
                 }
             });
-            (first, last.unwrap_or(Some(first)))
+            // "lines from 98 of FILE" has no end but that of the file.
+            (first, last.unwrap_or(if onward { None } else { Some(first) }))
         }
     };
     // "lines 1,200" may be a number, or two as `sed` has them.

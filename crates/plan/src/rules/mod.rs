@@ -43,6 +43,7 @@ mod refusal;
 mod run;
 mod scope;
 mod search;
+mod sought;
 mod state;
 mod summary;
 mod token;

@@ -4,6 +4,7 @@
 //! Rust and Go" names no files; "read README.md" does.
 
 use super::cursor::Cursor;
+use super::place::Place;
 use super::token::{Kind, Token, is_url};
 use super::{run, whom, words};
 
@@ -174,6 +175,16 @@ fn has_path_form(token: &Token) -> bool {
     formed && !numbers && !is_url(text) && !is_pattern(token)
 }
 
+/// Whether a path is known to be a folder: by its end (`src/`), as one of every machine, or because one lies there.
+pub(super) fn is_folder(path: &str, place: &Place) -> bool {
+    let named = Named { path: path.to_owned(), called: Called::Nothing };
+    let within = path.strip_prefix("./").unwrap_or(path);
+    match place.is_folder(path).or_else(|| place.is_folder(within)) {
+        Some(folder) => folder,
+        None => !path.is_empty() && looks(&named) == Some(Called::Folder),
+    }
+}
+
 /// `*.log`: in quotes its characters stand for themselves.
 fn is_pattern(token: &Token) -> bool {
     token.kind != Kind::Quoted && token.text.contains(['*', '?'])
@@ -221,8 +232,9 @@ pub(super) fn file(c: &mut Cursor<'_>) -> Option<Named> {
             Kind::Word | Kind::Quoted => {
                 let certain = is_certain(&t.text) || place.knows(&t.text);
                 // "notes" is one where it lies.
-                let lies_here = place.is_folder(&t.text) == Some(false) && !is_grammar(t);
+                let lies_here = place.is_folder(&t.text) == Some(false) && !is_grammar(t) && !is_pattern(t);
                 !t.text.contains('\n')
+                    && !is_folder(&t.text, place)
                     && ((has_path_form(t) && certain) || is_bare_file(t) || is_quoted_file(t) || lies_here)
             }
             Kind::Comma | Kind::Semicolon | Kind::Stop | Kind::Newline => false,

@@ -23,7 +23,8 @@ const KINDS: &[Kind] = &[
                whatever lies in the folder, as with `ls`; \"only files\" leaves folders out, and so does a condition, an order, \
                a number, or a later step that works on the files. Hidden entries are shown only when asked for: with \"all files\", \
                \"every folder\" or \"everything\", with the words below, with `ls -a`, or by a name that begins with a dot; a pattern \
-               or an ending (`*.log`, \"all .log files\") fits no hidden name, as in a shell. Without a folder the current one of \
+               or an ending (`*.log`, \"all .log files\") fits no hidden name, as in a shell. A folder behind the last of several \
+               (\"find .csv files and .json files in data\") is meant for all of them. Without a folder the current one of \
                `octollm run` is meant, here and for counts and searches by name, age and size, unless the goal has spoken of another \
                before; `ls -l` and the words for details tell the permissions, the size and the last change of each. A listing of the files that hold a text is a \
                search, which looks into folders below and hidden files, too. Folders alone \
@@ -44,7 +45,9 @@ const KINDS: &[Kind] = &[
         title: "Find files",
         says: "Searches the folder and all folders below it, by name, age, size and text; hidden files too, \
                unless it says \"without hidden files\". `find FOLDER` with `-name` and `-type` finds the folder itself, too, \
-               where it fits; with other conditions (`-size +1k -mtime -2`) the program itself is run.",
+               where it fits; with other conditions (`-size +1k -mtime -2`) the program itself is run. Names are known by their \
+               text and by patterns (`*.csv *.json`), and not by kinds of characters (\"with spaces in their names\"): what is meant \
+               stands in quotes. A pattern in quotes is refused where it may be a name (`'star*.txt'`).",
         begins: &[list::FIND],
         examples: &[
             "find all .log files in /var/log bigger than 10 MB",
@@ -84,7 +87,8 @@ const KINDS: &[Kind] = &[
                spaces that break no line part them, too, and what cannot be seen makes none. A file that is named twice counts \
                twice. How many lines or files hold a text is told as numbers, with the files that could not be searched. \
                Files in the folders below count when it says \"recursively\", \"under\" or \"below\"; else those of the folder \
-               itself, and a number of files says that there are such folders.",
+               itself, and a number of files says that there are such folders. Links are in no number: of \"items\", \"entries\" and \
+               \"everything\" none is told.",
         begins: &[&["count", "how many", "the number of", "wc -l", "wc -w", "wc -c", "wc -m"]],
         examples: &[
             "count the lines in /etc/passwd",
@@ -100,7 +104,8 @@ const KINDS: &[Kind] = &[
         title: "Search in text",
         says: "Shows the lines that hold a text; in a folder, those of all files below it. The text stands in quotes or after \"the \
                word\"; a single plain word may stand bare after \"search for\" and, of files, after \"find\", \"mention\", \"containing\" and \
-               the like; elsewhere only one that is written as in a program (`TODO`, `max_retries`). Of a long line the part around the match is shown. The pattern of \
+               the like; elsewhere only one that is written as in a program (`TODO`, `max_retries`). A quoted text that looks like a regular expression (`'^GET'`, \
+               `'404|500'`) is called \"the text\" or \"the regex\". Of a long line the part around the match is shown. The pattern of \
                `grep` is a basic regular expression, with `-E` an extended one, and means what it means there, with \
                `\\b`, `\\<`, `\\>`, `\\w`, `\\s`, `[[:alpha:]]` and the like; what points back (`\\1`) is refused. A line that \
                \"ends with\" a text may have a carriage return behind it, as in files from Windows. \"Count the matches\" behind \
@@ -152,7 +157,8 @@ const KINDS: &[Kind] = &[
     Kind {
         title: "Disk use",
         says: "How many bytes lie in files and below folders, and how many these take on the disk, as `du` has it. In the sum of \
-               several what has two names, or lies in two of them, counts once.",
+               several what has two names, or lies in two of them, counts once. \"The file sizes in\" a folder are those of each of \
+               its files.",
         begins: &[disk::NOUNS, &["how big", "how large", "how much space", "du"]],
         examples: &[
             "show the disk usage of /var/log",
@@ -193,8 +199,10 @@ const KINDS: &[Kind] = &[
                backticks; bare, it must begin with a program that is known by name, or a path. Characters that only a shell \
                understands (`| > < ; & $ * ?` and the like) are refused outside quotes. The command runs in the task's own folder, \
                which is empty at first, and sees nothing of the folder in which `octollm run` was started unless an argument names \
-               it; a program that looks at its folder (`ls`, `du`, `git`, …) or fails is followed by a line that says so. The files \
-               that it leaves there are the task's. An \
+               it. Until an earlier command may have left something there, `ls`, `du`, `tree` and `grep -r` without a path look into the \
+               folder in which `octollm run` was started, and `find` always does; another program that looks at its folder (`git`, …) or fails is followed by a \
+               line that says so. A last word that says how it is run (\"quietly\", \"here\") is refused outside quotes. The files \
+               that a command leaves there are the task's. An \
                argument that begins with `../`, or with the name of something in the folder in which `octollm run` was \
                started, means the file there and may be read, not changed; a word without a dot or slash, and that folder \
                itself (`ls .`), do so only for the programs below whose arguments are files, for the files of `grep` and for the \
@@ -209,7 +217,8 @@ const KINDS: &[Kind] = &[
     Kind {
         title: "Several steps",
         says: "Clauses are joined by words, punctuation, lines or numbers. \"It\", \"them\" and \"the output\" point back to what the \
-               clause before names, finds or gives, when that is one thing without doubt.",
+               clause before names, finds or gives, when that is one thing without doubt: behind two searches, two readings or two \
+               fetches they are refused.",
         begins: &[clause::THEN, clause::AND],
         examples: &[
             "find all .log files in /var/log and count their lines",

@@ -248,6 +248,42 @@ pub(super) const SENTENCE: &[&str] = &[
     "don't",
 ];
 
+/// Say how or where something is run, as the last word of a command; in quotes they are its arguments.
+const MANNERS: &[&str] = &[
+    "quietly",
+    "silently",
+    "verbosely",
+    "normally",
+    "locally",
+    "remotely",
+    "globally",
+    "manually",
+    "automatically",
+    "properly",
+    "correctly",
+    "safely",
+    "securely",
+    "gently",
+    "briefly",
+    "simply",
+    "repeatedly",
+    "regularly",
+    "periodically",
+    "continuously",
+    "constantly",
+    "forever",
+    "indefinitely",
+    "here",
+    "there",
+    "yourself",
+    "myself",
+    "first",
+    "last",
+    "instead",
+    "anyway",
+    "thrice",
+];
+
 /// "show the output of `date -u`": what stands in quotes there is a command.
 fn output_of(c: &mut Cursor<'_>) -> Option<Clause> {
     c.need(SHOW)?;
@@ -364,6 +400,11 @@ fn told_by_its_name(c: &mut Cursor<'_>) -> Option<Clause> {
         return None;
     }
     let arguments = all.at() > from + 1;
+    // `pwd -P`
+    if program == "pwd" && arguments {
+        *c = all;
+        return Some(Clause::Unclear("say \"pwd\": a command's own folder is one of the task's"));
+    }
     let telling = match program {
         // With options that are known here it is no command.
         "grep" | "egrep" => {
@@ -454,7 +495,7 @@ fn bare(c: &mut Cursor<'_>, called: bool) -> Option<String> {
     let from = c.at();
     let program = c.word(|t| is_program(&t.text) || is_path(&t.text))?;
     let english = ENGLISH_PROGRAMS.contains(&program.text.as_str()) && !called;
-    let mut first = true;
+    let (mut first, mut adverb) = (true, None);
     let (mut pattern, mut optional) = (matches!(program.text.as_str(), "grep" | "egrep"), false);
     loop {
         let mut ahead = c.clone();
@@ -471,10 +512,17 @@ fn bare(c: &mut Cursor<'_>, called: bool) -> Option<String> {
         let place = c.place();
         // What `grep` looks for may be any word: `grep -c a notes.txt`.
         let looked_for = |t: &Token| pattern && optional && t.kind == Kind::Word;
+        let before = c.clone();
         let Some(token) = c.take(|t| is_argument(t, english && first, place) || looked_for(t)) else { break };
+        // "run ./build.sh quietly": how it is run, and no argument.
+        let manner = token.kind == Kind::Word && MANNERS.contains(&token.lower.as_str());
+        adverb = (manner && place.is_folder(&token.text).is_none()).then_some(before);
         let option = token.text.starts_with('-');
         first = first && option;
         (pattern, optional) = (pattern && option, optional || option);
+    }
+    if let Some(before) = adverb {
+        *c = before;
     }
     let line = c.since(from).trim().to_owned();
     (!line.is_empty()).then_some(line)

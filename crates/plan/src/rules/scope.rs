@@ -2,7 +2,7 @@
 
 use super::NotUnderstood;
 use super::entries::{Entries, Noun};
-use super::search::Sought;
+use super::sought::Sought;
 use crate::{Arg, FindKind, SortBy, ToolCall};
 use octollm_contract::Edition;
 

@@ -12,17 +12,10 @@ use super::grep;
 use super::lacking;
 use super::named::{self, Called, Named};
 use super::pattern;
+use super::sought::Sought;
 use super::token::{Kind, Token};
 use super::whom::{self, Whom};
 use super::words::SHOW;
-
-/// What is looked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Sought {
-    pub(super) pattern: String,
-    pub(super) regex: bool,
-    pub(super) ignore_case: bool,
-}
 
 pub(super) const SEARCH: &[&str] =
     &["search", "look", "grep", "scan", "search through", "look through", "scan through"];
@@ -198,10 +191,14 @@ fn text_first(c: &mut Cursor<'_>) -> Option<Clause> {
     c.need(SEARCH)?;
     let how = c.choose(&[("case-insensitively", true), ("case insensitively", true), ("recursively", false)]);
     let announced = c.accept(&["for", "up"]);
+    let mut matching = false;
     if announced {
         c.accept(LINES);
-        if c.choose(HOLDING).is_none() {
-            c.accept(&["of"]);
+        match c.choose(HOLDING) {
+            Some(held) => matching = held == Holding::Pattern && c.clone().choose(TEXT).is_none(),
+            None => {
+                c.accept(&["of"]);
+            }
         }
     }
     let mut sought = marked(c).or_else(|| if announced { bare(c, is_text) } else { None })?;
@@ -214,6 +211,9 @@ fn text_first(c: &mut Cursor<'_>) -> Option<Clause> {
     }
     c.need(INSIDE)?;
     let of = place(c)?;
+    if matching && sought.pattern.contains(SIGNS) {
+        return Some(Clause::Unclear(MATCHING));
+    }
     // "search 'x' in FOLDER" may look for a name.
     let in_files = || match &of {
         Whom::Named(places) => places.iter().all(|place| named::looks(place) == Some(Called::File)),
@@ -294,11 +294,29 @@ fn held_in(c: &mut Cursor<'_>, said: bool) -> Option<Result<(Sought, Whom), &'st
     let told = c.clone().choose(TEXT).is_some();
     let marked = marked(c);
     let plain = marked.is_none();
-    let mut sought = marked.or_else(|| {
+    // "lines starting with uppercase", "lines containing digits"
+    if matches!(held, Some(Holding::Text)) && plain {
+        let mut ahead = c.clone();
+        ahead.accept(&["a", "an", "any"]);
+        if ahead.word(bare::is_character).is_some() {
+            while c.take(|t| matches!(t.kind, Kind::Word | Kind::Quoted)).is_some() {}
+            return Some(Err(bare::SAY_CHARACTERS));
+        }
+    }
+    let found = marked.or_else(|| {
         // Lines "with beta" hold the word, and those "with comments" what it says.
         let fits = if held? == Holding::Either { lacking::is_held } else { fitting(held?) };
         bare(c, fits)
-    })?;
+    });
+    let Some(mut sought) = found else {
+        // "lines with error in FILE" may ask for the word or for what it says.
+        c.word(|t| !is_article(t))?;
+        if place_before.is_none() {
+            c.need(&["in", "from", "of", "inside", "within", "under"])?;
+            place(c)?;
+        }
+        return Some(Err(SAY_QUOTES));
+    };
     case(c, &mut sought);
     let of = match place_before {
         Some(of) => of,
@@ -318,7 +336,7 @@ fn held_in(c: &mut Cursor<'_>, said: bool) -> Option<Result<(Sought, Whom), &'st
     }
     // "lines matching '^x'" may mean the text as it stands.
     let matching = held == Some(Holding::Pattern) && !told;
-    if matching && sought.pattern.contains(['^', '$', '*', '+', '?', '|', '\\', '[', '(', '{']) {
+    if matching && sought.pattern.contains(SIGNS) {
         return Some(Err(MATCHING));
     }
     if let Some(edge) = edge {
@@ -402,7 +420,7 @@ fn asked(c: &mut Cursor<'_>) -> Option<Clause> {
     // "does notes.txt mention milk" asks for the word; "does letter.txt contain profanity" for a judgement.
     let sought = marked(c).or_else(|| bare(c, if mentioned { is_text } else { is_code }));
     if sought.is_none() && c.word(|t| !is_article(t)).is_some() {
-        return Some(Clause::Unclear("put the text that is looked for in quotes"));
+        return Some(Clause::Unclear(SAY_QUOTES));
     }
     finish(c, sought?, of)
 }
@@ -456,10 +474,19 @@ pub(super) fn containing(c: &mut Cursor<'_>) -> Option<Result<Sought, &'static s
         return None;
     }
     case(c, &mut sought);
+    // "files matching the regex '…'" are those whose names do.
+    if held == Holding::Pattern && sought.regex {
+        return Some(Err(REGEX_OF_NAMES));
+    }
     Some(if of_text || told { Ok(sought) } else { Err(NAME_OR_TEXT) })
 }
 
+/// What a regular expression gives a meaning, where a text is said to match.
+const SIGNS: [char; 11] = ['^', '$', '*', '+', '?', '|', '\\', '[', '(', '{', '.'];
 const MATCHING: &str = "say \"matching the regex '…'\" or \"containing the text '…'\"";
+const SAY_QUOTES: &str = "put the text that is looked for in quotes";
+const REGEX_OF_NAMES: &str = "names match a pattern such as '*.csv' and no regex: say \"named *.csv\", or \"containing the \
+                              regex '…'\" for the text in files";
 const NAME_OR_TEXT: &str = "say \"named '…'\", \"with '…' in the name\" or \"containing the text '…'\"";
 
 /// A text in quotes, or a word that is called a text.
@@ -471,7 +498,7 @@ pub(super) fn marked(c: &mut Cursor<'_>) -> Option<Sought> {
             Kind::Word => kind.is_some() && !is_article(t),
             Kind::Comma | Kind::Semicolon | Kind::Stop | Kind::Newline => false,
         })?;
-        sought(&token.text, kind == Some(true))
+        sought(&token.text, kind == Some(true)).map(|sought| Sought { told: kind.is_some(), ..sought })
     })
 }
 
@@ -494,5 +521,6 @@ pub(super) fn sought(text: &str, regex: bool) -> Option<Sought> {
         pattern: text.to_owned(),
         regex,
         ignore_case: false,
+        told: false,
     })
 }

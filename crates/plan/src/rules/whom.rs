@@ -24,6 +24,14 @@ impl Whom {
     pub(super) fn points_back(&self) -> bool {
         matches!(self, Whom::Earlier(..))
     }
+
+    /// What to say instead, where the words leave something open.
+    pub(super) fn left_open(&self) -> Option<&'static str> {
+        match self {
+            Whom::Entries(e) => e.left_open().or_else(|| e.names.then_some(entries::OF_NAMES)),
+            Whom::Named(_) | Whom::Literal(_) | Whom::Earlier(..) => None,
+        }
+    }
 }
 
 /// How a goal points back.

@@ -336,7 +336,9 @@ pub(super) fn size(c: &mut Cursor<'_>) -> Option<u64> {
         let (digits, glued) = word.split_at(at);
         let unit = if glued.is_empty() { c.choose(SIZE_UNITS)? } else { unit(SIZE_UNITS, glued)? };
         let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
-        if part.contains('.') || part.len() > 3 || whole.len() > 12 {
+        // A byte has no parts: the point of "1.000 bytes" parts thousands.
+        let parted = unit == 1 && digits.contains('.');
+        if parted || part.contains('.') || part.len() > 3 || whole.len() > 12 {
             return None;
         }
         let scale = 10u64.pow(u32::try_from(part.len()).ok()?);

@@ -20,6 +20,18 @@ impl Build<'_> {
             return Err(NotUnderstood::NoNetwork { command: cut(line, 120) });
         }
         argv::name_the_folder_of_find(&mut argv);
+        let written = self.plan.steps.iter().any(|step| step.capability.writes_workspace);
+        match argv::pathless(&argv) {
+            // Its own folder is the task's, which is empty unless an earlier command has written there.
+            Some(argv::Pathless::Folder) if !written && self.place.cwd.is_some() => argv.push(".".to_owned()),
+            Some(argv::Pathless::Nothing) => {
+                return Err(NotUnderstood::unclear(
+                    line,
+                    "it is given no file to work on: name one behind it",
+                ));
+            }
+            Some(argv::Pathless::Folder) | None => {}
+        }
         if let Some(pattern) = argv::pattern_of_here(&argv) {
             return Err(NotUnderstood::unclear(
                 pattern,
@@ -56,7 +68,6 @@ impl Build<'_> {
             }
         }
         // Else it would be told to have worked, in a folder where there is nothing to change.
-        let written = self.plan.steps.iter().any(|step| step.capability.writes_workspace);
         if argv::changes_files(&argv) {
             let (command, program) = (cut(line, 120), argv[0].clone());
             match outside {

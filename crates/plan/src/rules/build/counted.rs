@@ -95,6 +95,12 @@ impl Build<'_> {
         if paths.len() > 1 && !simple {
             return Err(NotUnderstood::unclear(words, ONE_FOLDER));
         }
+        if simple && e.vague {
+            return Err(NotUnderstood::unclear(
+                words,
+                "files and folders are counted, and links are neither: say \"how many files and folders are in …\"",
+            ));
+        }
         let kind = kind_of(e, Depth::Own, Use::Later, words)?;
         let what: &[CountWhat] = match kind {
             FindKind::File => &[CountWhat::Files],
@@ -145,6 +151,12 @@ impl Build<'_> {
                 return self.count_entries(&Entries::default(), words);
             }
             About::Found { kind: FindKind::File, .. } => {}
+            About::Found { .. } if self.topic.folder.is_some() => {
+                return Err(NotUnderstood::unclear(
+                    words,
+                    "there may be folders among them: say \"count the files in it\", or \"count the files and folders in it\"",
+                ));
+            }
             About::Found { .. } | About::Named(_) | About::Nothing => {
                 return Err(NotUnderstood::unclear(
                     words,

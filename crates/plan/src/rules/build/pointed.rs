@@ -5,7 +5,7 @@ use super::{
         NotUnderstood,
         back::{About, From, Target, Topic, name},
         scope::{Depth, Use, Wanted},
-        search::Sought,
+        sought::Sought,
         whom::{Earlier, Whom},
     },
     Build, reads,
