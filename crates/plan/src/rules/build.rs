@@ -39,7 +39,7 @@ pub(super) fn plan(clauses: &[Placed], place: &Place) -> Result<Plan, NotUnderst
         let before = std::mem::take(&mut build.last);
         let first_new = build.plan.steps.len();
         if let Some([earlier, latest]) = at.checked_sub(2).and_then(|from| clauses.get(from..at))
-            && placed.clause.points_back()
+            && (placed.clause.points_back() || placed.clause.entries().is_some_and(|e| e.there.is_some()))
             && are_twins(&earlier.clause, &latest.clause)
         {
             return Err(NotUnderstood::unclear(&placed.words, OF_TWO));

@@ -122,7 +122,7 @@ impl Clause {
     }
 
     /// The description of what is listed, found or counted.
-    fn entries(&self) -> Option<&Entries> {
+    pub(super) fn entries(&self) -> Option<&Entries> {
         if let Clause::List(e) | Clause::Find(e) | Clause::CountEntries(e) = self { Some(e) } else { None }
     }
 

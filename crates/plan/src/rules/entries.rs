@@ -277,6 +277,11 @@ pub(super) fn entries(c: &mut Cursor<'_>) -> Option<Entries> {
             e.limit = Some(1);
         }
         after_noun(c, &mut e);
+        // "folders and files ending in .rs"
+        let folders_first = ["folders and", "directories and"].iter().any(|both| noun.starts_with(both));
+        if folders_first && e.name.as_ref().is_some_and(|name| name.starts_with('*')) {
+            e.unclear.get_or_insert(BOTH_KINDS);
+        }
         // "a file in /tmp" is one of many, and nobody said which.
         let told = e.name.is_some() || e.limit.is_some() || e.containing.is_some();
         let told = told || e.size.is_some() || e.is_aged();
