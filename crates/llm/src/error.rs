@@ -153,8 +153,9 @@ impl CallError {
             429 => CallError::RateLimited { retry_after, said },
             // The server itself says that it did not do it.
             408 | 409 | 425 | 500 | 503 | 529 => CallError::Overloaded { status, retry_after, said },
+            // 501 is neither: what is not implemented was not done, and waiting does not bring it.
             // Somebody between here and the server lost the answer; the server may have written it.
-            501..=599 => CallError::Unknown { why: format!("status {status}: {said}") },
+            502..=599 => CallError::Unknown { why: format!("status {status}: {said}") },
             _ => CallError::Refused { status, said },
         }
     }

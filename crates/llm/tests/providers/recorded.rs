@@ -410,7 +410,13 @@ async fn a_form_is_asked_for_in_the_way_that_the_server_knows() {
 
 #[tokio::test]
 async fn what_a_server_refuses_by_name_is_left_out_and_remembered() {
-    let no = |said: &str| status("400 Bad Request", "", &json!({"error": {"message": said}}).to_string());
+    for code in ["400 Bad Request", "422 Unprocessable Content", "501 Not Implemented"] {
+        leaves_out_what_is_refused_with(code).await;
+    }
+}
+
+async fn leaves_out_what_is_refused_with(code: &str) {
+    let no = |said: &str| status(code, "", &json!({"error": {"message": said}}).to_string());
     let answers = vec![
         no("Unrecognized request argument supplied: stream_options"),
         no("'response_format' is not supported with this model"),
@@ -429,7 +435,8 @@ async fn what_a_server_refuses_by_name_is_left_out_and_remembered() {
         .collect();
     assert_eq!(
         told,
-        [(true, "json_schema"), (false, "json_schema"), (false, "json_object"), (false, "json_object")]
+        [(true, "json_schema"), (false, "json_schema"), (false, "json_object"), (false, "json_object")],
+        "{code}"
     );
 }
 
