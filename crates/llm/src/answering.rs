@@ -3,7 +3,8 @@
 //! Promises: [`Answering::next`] gives every chunk once, or one error and then nothing; it may be
 //! dropped while it waits without losing anything; dropping [`Answering`] closes the connection
 //! (HTTP/1.1) or the stream (HTTP/2), so that the server stops. An answer is whole only if its end
-//! came: a stream that closes before it is cut, whatever text had come.
+//! came, which is the word why it ended: a stream that closes or stalls before it is cut, whatever text had
+//! come.
 
 use crate::{
     Bounds, CallError, Phase, anthropic,
@@ -34,6 +35,9 @@ pub struct Times {
     pub first_token: Millis,
     /// From one piece to the next. Comments and pings are no pieces.
     pub between_tokens: Millis,
+    /// From the word that the answer ends (`finish_reason`) to the usage and the end of the stream. What does
+    /// not come in it is not waited for: the answer is whole.
+    pub end: Millis,
     /// For the whole call.
     pub total: Millis,
 }
@@ -44,6 +48,7 @@ impl Default for Times {
             connect: Millis::from_secs(10),
             first_token: Millis::from_secs(120),
             between_tokens: Millis::from_secs(60),
+            end: Millis::from_secs(3),
             total: Millis::from_secs(600),
         }
     }
@@ -57,6 +62,7 @@ impl Times {
             total: started + self.total.to_duration(),
             piece: sent + self.first_token.to_duration(),
             begun: false,
+            end: None,
         }
     }
 }
@@ -67,6 +73,8 @@ pub(crate) struct Deadlines {
     total: Instant,
     piece: Instant,
     begun: bool,
+    /// The answer is over but for its last words.
+    end: Option<Instant>,
 }
 
 impl Deadlines {
@@ -79,6 +87,17 @@ impl Deadlines {
         } else {
             (self.piece, Phase::FirstToken, self.times.first_token)
         }
+    }
+
+    /// Until when the next bytes are waited for.
+    fn next(&self) -> (Instant, Phase, Millis) {
+        let (until, phase, limit) = self.first();
+        (self.end.map_or(until, |end| end.min(until)), phase, limit)
+    }
+
+    /// Once: whatever a server goes on to send, its last words are waited for no longer.
+    fn answer_finished(&mut self) {
+        self.end.get_or_insert_with(|| Instant::now() + self.times.end.to_duration());
     }
 
     fn piece_came(&mut self) {
@@ -154,9 +173,13 @@ impl Answering {
                 return Some(Ok(chunk));
             }
             let response = self.response.as_mut()?;
-            let (until, phase, limit) = self.deadlines.first();
+            let (until, phase, limit) = self.deadlines.next();
             let read = timeout_at(until, response.chunk()).await;
             let outcome = match read {
+                // Some servers keep the connection and leave [DONE] out.
+                Err(_) if self.draft.has_finished() => {
+                    self.draft.end().map_err(|wrong| self.draft.error(wrong))
+                }
                 Err(_) => {
                     let usage = self.draft.has_begun().then(|| self.draft.usage());
                     Err(CallError::TimedOut { phase, limit, usage })
@@ -235,6 +258,9 @@ impl Answering {
             }
             self.reader.event(&event.data, &mut self.draft)?;
             self.deadlines.piece_came();
+            if self.draft.has_finished() {
+                self.deadlines.answer_finished();
+            }
         }
         Ok(())
     }

@@ -268,7 +268,7 @@ async fn anthropics_wrong_streams_have_an_end_too() {
 async fn a_stall_ends_in_its_own_time() {
     let long = Millis::from_secs(60);
     let short = Millis::new(100);
-    let all = Times { connect: long, first_token: long, between_tokens: long, total: long };
+    let all = Times { connect: long, first_token: long, between_tokens: long, end: long, total: long };
     let begun = [Step::Send(head("200 OK", "")), Step::Send(piece("Hi").into_bytes()), Step::Stall];
     let pinging = [Step::Send(head("200 OK", "")), Step::Send(b": ping\n\n".to_vec()), Step::Stall];
     for (times, steps, phase, charge) in [
@@ -284,6 +284,23 @@ async fn a_stall_ends_in_its_own_time() {
             matches!(&error, CallError::TimedOut { phase: ran_out, usage, .. } if *ran_out == phase && usage.is_some() == charge),
             "{error:?}"
         );
+        server.client_gone().await;
+    }
+}
+
+/// P5: what was paid for and has come is not thrown away because its server does not let go of the connection.
+#[tokio::test]
+async fn an_answer_that_is_over_is_whole_though_its_stream_stays_open() {
+    let end = Millis::new(100);
+    let reported = usage("{\"prompt_tokens\":2,\"completion_tokens\":1}");
+    for (last, counted) in [(reported.as_str(), Counted::Exact), ("", Counted::Estimated)] {
+        let body = [piece("Hi").as_str(), STOP, last].concat();
+        let steps = vec![Step::Send(head("200 OK", "")), Step::Send(body.into_bytes()), Step::Stall];
+        let mut server = Server::start(vec![steps]).await;
+        let times = Times { end, ..Times::default() };
+        let provider = Provider::new(ProviderSettings { times, ..settings(&server, Kind::OpenAi) }).unwrap();
+        let answer = provider.answer(&ask()).await.unwrap();
+        assert_eq!((answer.text.as_str(), answer.usage.counted), ("Hi", counted));
         server.client_gone().await;
     }
 }
