@@ -156,7 +156,7 @@ name = "ask"
 system = 'You plan how a goal is reached'
 user = 'juggle'
 [[rule.answer]]
-json = '''{"kind": "question", "question": "How many balls?"}'''
+json = '''{"kind": "question", "question": "How many balls? The key is sk-proj-0123456789abcdefghijklmnopqrstuvwxyzABCD."}'''
 
 [[rule]]"#;
     let sim = Sim::start(&[("[[rule]]", script)], folder.path());
@@ -171,7 +171,9 @@ json = '''{"kind": "question", "question": "How many balls?"}'''
         }
         assert!(!matches!(task["status"].as_str(), Some("failed" | "completed")), "{task:#}");
     };
-    assert_eq!((&waiting["question"], &waiting["awaits"]), (&json!("How many balls?"), &json!("answer")));
+    let question = waiting["question"].as_str().expect("a question");
+    assert!(question.starts_with("How many balls? The key is [masked "), "P7: {question}");
+    assert_eq!(waiting["awaits"], "answer");
     let input = format!("/api/v1/tasks/{id}/input");
     let approve = json!({ "approve": true, "step_id": waiting["awaits_step_id"] });
     let (status, _) = api.post(&input, &approve, None).await.unwrap();
@@ -182,7 +184,7 @@ json = '''{"kind": "question", "question": "How many balls?"}'''
     assert_eq!(task["status"], "completed", "{task:#}");
     let events = api.events(&id).await;
     let asked = events.iter().find(|event| event["event"] == "task.waiting").expect("the question is told");
-    assert_eq!(asked["data"], json!({ "awaits": "answer", "question": "How many balls?" }), "{asked:#}");
+    assert_eq!(asked["data"], json!({ "awaits": "answer", "question": question }), "{asked:#}");
     assert!(asked["step_id"].is_string() && asked["step_id"] == waiting["awaits_step_id"]);
     let versions: Vec<u64> =
         task["steps"].as_array().unwrap().iter().filter_map(|step| step["plan_version"].as_u64()).collect();

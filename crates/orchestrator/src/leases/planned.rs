@@ -1,6 +1,6 @@
 //! What a planner's decision does to its task.
 
-use super::{LocalLeases, refused, store_failed};
+use super::{LocalLeases, masked, refused, store_failed};
 use crate::{
     planning::{self, NotPlanned, Revision},
     problem::problem,
@@ -56,7 +56,15 @@ impl LocalLeases {
         let (place, token) = (claims.step.place, claims.lease);
         let record = self.app.parts.store.task(claims.step.task, &TenantScope::System).await;
         let record = record.map_err(store_failed)?.ok_or(LeaseError::Lost)?;
-        let output = Document::of(&done.output).map_err(|error| {
+        let mut output = done.output;
+        if let Some(Decision::Question) = done.decision {
+            // It goes to people and into events, as what an arm says of a failure does.
+            output.text = masked(output.text);
+            if let Some(serde_json::Value::String(question)) = output.data.get_mut("question") {
+                *question = masked(std::mem::take(question));
+            }
+        }
+        let output = Document::of(&output).map_err(|error| {
             LeaseError::Refused(problem(ProblemKind::InvalidRequest, error.to_string(), "output"))
         })?;
         let unreadable = |error: serde_json::Error| LeaseError::Unreachable(Box::new(error));
