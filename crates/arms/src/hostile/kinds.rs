@@ -18,8 +18,9 @@ async fn no_form_of_an_answer_is_too_much() {
     let deep = format!("{{\"path\":{}}}", nested("[", "]", 100_000));
     let cases: Vec<(Pieces, &str)> = vec![
         (raw_calls(&[("read", deep.as_str())]), "recursion limit"),
-        (raw_calls(&[("read", "{\"path\":\"a\",\"path\":\"/etc/passwd\"}")]), "is absolute"),
-        (raw_calls(&[("run", "{\"argv\":[\"python3\"],\"argv\":[\"sh\"]}")]), "no capability to run"),
+        (raw_calls(&[("read", "{\"path\":\"a\",\"path\":\"/etc/passwd\"}")]), "is there twice"),
+        (raw_calls(&[("run", "{\"argv\":[\"python3\"],\"argv\":[\"sh\"]}")]), "is there twice"),
+        (raw_calls(&[("run", "{\"argv\":[\"sh\"]}")]), "no capability to run"),
         (raw_calls(&[("list", "{}"); 10_000]), "You called 10000 tools at once"),
         (raw_calls(&[("read", "{\"path\":null}")]), "invalid type: null"),
         (raw_calls(&[("read", "{\"path\":\"a\",\"from_line\":-1}")]), "invalid value"),

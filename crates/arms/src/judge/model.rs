@@ -257,6 +257,21 @@ fn schema() -> Value {
 mod tests {
     use super::*;
 
+    /// Whoever writes both of two words has said neither.
+    #[test]
+    fn a_verdict_that_is_there_twice_is_none() {
+        let verdict = r#"{"criterion":1,"holds":true,"confidence":90,"quote":"q","reason":"r"}"#;
+        assert_eq!(read(&format!("{{\"verdicts\":[{verdict}]}}")).map(|read| read.len()), Ok(1));
+        for twice in [
+            format!("{{\"verdicts\":[{}]}}", verdict.replace("true", "false,\"holds\":true")),
+            format!("{{\"verdicts\":[],\"verdicts\":[{verdict}]}}"),
+            format!("```json\n{{\"verdicts\":[],\"verdicts\":[{verdict}]}}\n```"),
+        ] {
+            let why = read(&twice).map(|read| read.len()).unwrap_err();
+            assert!(why.contains("is there twice"), "{twice}: {why}");
+        }
+    }
+
     /// A share is told from a percentage by its point.
     #[test]
     fn a_confidence_is_percent_or_a_share_with_a_point() {

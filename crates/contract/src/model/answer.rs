@@ -1,6 +1,6 @@
 //! The answer: in pieces while it comes, whole when it has come.
 
-use super::ToolCall;
+use super::{ToolCall, once::Once};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -135,14 +135,18 @@ impl Answer {
     }
 }
 
-/// The JSON document in a model's text: see [`Answer::json`].
+/// The JSON document in a model's text: see [`Answer::json`]. One with a key that is there twice is none.
 pub fn json_in(text: &str) -> Result<Value, NotJson> {
     let text = text.trim();
-    let whole = match serde_json::from_str(text) {
-        Ok(value) => return Ok(value),
-        Err(error) => NotJson { why: error.to_string() },
+    let not_json = |error: serde_json::Error| NotJson { why: error.to_string() };
+    let document = match serde_json::from_str::<Value>(text) {
+        Ok(_) => text,
+        Err(error) => fenced(text)
+            .and_then(first_document)
+            .or_else(|| first_document(text))
+            .ok_or_else(|| not_json(error))?,
     };
-    fenced(text).and_then(first_document).or_else(|| first_document(text)).ok_or(whole)
+    serde_json::from_str(document).map(|Once(value)| value).map_err(not_json)
 }
 
 /// What stands between the first pair of code fences.
@@ -155,10 +159,12 @@ fn fenced(text: &str) -> Option<&str> {
 /// So many places at which a document may begin are tried: each costs a parse.
 const BEGINNINGS_MAX: usize = 16;
 
-fn first_document(text: &str) -> Option<Value> {
-    text.match_indices(['{', '['])
-        .take(BEGINNINGS_MAX)
-        .find_map(|(at, _)| serde_json::Deserializer::from_str(&text[at..]).into_iter::<Value>().next()?.ok())
+fn first_document(text: &str) -> Option<&str> {
+    text.match_indices(['{', '[']).take(BEGINNINGS_MAX).find_map(|(at, _)| {
+        let mut documents = serde_json::Deserializer::from_str(&text[at..]).into_iter::<Value>();
+        documents.next()?.ok()?;
+        Some(&text[at..at + documents.byte_offset()])
+    })
 }
 
 /// What stands around reasoning that a model writes into its text, as those do whose server has no
@@ -304,6 +310,9 @@ mod tests {
         ] {
             assert_eq!(saying(text).json(), Ok(json!({"a": [1]})), "{text}");
         }
+        // What could be read in two ways is not looked for in a part of it.
+        let twice = "Here: {\"verdicts\":[{\"a\":[1]}],\"verdicts\":[]}";
+        assert!(saying(twice).json().is_err_and(|error| error.why.contains("is there twice")));
         for text in ["", "no", "{\"a\":", "```json\n{\"a\"\n```"] {
             assert!(saying(text).json().is_err(), "{text}");
         }

@@ -1,6 +1,6 @@
 //! The question: messages, tools, and the form that the answer shall have.
 
-use super::NotAnObject;
+use super::{NotAnObject, once::Once};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -146,14 +146,14 @@ pub struct ToolCall {
 }
 
 impl ToolCall {
-    /// The arguments as a JSON object. Nothing at all counts as no arguments.
+    /// The arguments as a JSON object in which each key is there once. Nothing at all counts as no arguments.
     pub fn object(&self) -> Result<Map<String, Value>, NotAnObject> {
         if self.arguments.trim().is_empty() {
             return Ok(Map::new());
         }
         match serde_json::from_str(&self.arguments) {
-            Ok(Value::Object(object)) => Ok(object),
-            Ok(_) => Err(NotAnObject { why: "they are JSON, but not an object".to_owned() }),
+            Ok(Once(Value::Object(object))) => Ok(object),
+            Ok(Once(_)) => Err(NotAnObject { why: "they are JSON, but not an object".to_owned() }),
             Err(error) => Err(NotAnObject { why: error.to_string() }),
         }
     }

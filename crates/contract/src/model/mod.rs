@@ -11,6 +11,7 @@
 
 mod answer;
 mod ask;
+mod once;
 mod waits;
 
 pub use answer::{Answer, Chunk, Counted, Finish, Gathering, NotAnObject, NotJson, Usage, json_in};
