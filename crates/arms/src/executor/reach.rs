@@ -61,6 +61,8 @@ pub(super) enum NoAccess {
     Folder(String),
     #[error("{0} is not a folder")]
     NotFolder(String),
+    #[error("{0} lies behind {1}, which is a link; links are not followed there")]
+    BehindLink(String, String),
     #[error("{0} changed while it was being opened")]
     Changed(String),
     #[error("{0} cannot be read: {1}")]
@@ -79,6 +81,7 @@ impl NoAccess {
             | NoAccess::Denied(_)
             | NoAccess::Special(..)
             | NoAccess::Folder(_)
+            | NoAccess::BehindLink(..)
             | NoAccess::Changed(_) => false,
         }
     }
@@ -245,7 +248,17 @@ fn open_below(root: &Path, named: &Path, below: &Path) -> Result<Opened, NoAcces
     let mut folder = rustix::fs::openat(CWD, "/", flags, Mode::empty()).map_err(told)?;
     let last = parts.pop();
     for part in parts {
-        folder = rustix::fs::openat(&folder, part, flags, Mode::empty()).map_err(told)?;
+        folder = rustix::fs::openat(&folder, part, flags, Mode::empty()).map_err(|errno| {
+            let entry = rustix::fs::statat(&folder, part, AtFlags::SYMLINK_NOFOLLOW);
+            let part = || shown_path(Path::new(part));
+            match (errno, entry.map(|stat| kind(&stat))) {
+                (Errno::LOOP | Errno::NOTDIR | Errno::MLINK, Ok(Kind::Link)) => {
+                    NoAccess::BehindLink(shown_path(named), part())
+                }
+                (Errno::NOTDIR, Ok(Kind::File | Kind::Special(_))) => NoAccess::NotFolder(part()),
+                (errno, _) => told(errno),
+            }
+        })?;
     }
     let last = last.unwrap_or(OsStr::new("."));
     open_entry(folder.as_fd(), last, named)

@@ -1,7 +1,8 @@
 //! What becomes of paths that are missing, cannot be read, or are not text.
 
 use super::{Site, find, list, read};
-use crate::Undone;
+use crate::{Undone, executor::reach::Reach};
+use octollm_access::Capability;
 use octollm_plan::{Arg, CountWhat, FindKind, HashKind, InputValue, ToolCall};
 use std::{fs, os::unix::ffi::OsStrExt as _};
 
@@ -91,6 +92,23 @@ async fn a_pattern_takes_links_to_files_for_files() {
         *required = false;
     }
     assert_eq!(names(site.run(call).await.paths), ["a.txt"]);
+}
+
+/// In a task's files no link is followed, and the refusal says which it was.
+#[test]
+fn what_lies_behind_a_link_is_refused_with_the_link() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("d")).unwrap();
+    fs::write(folder.path().join("d/a.txt"), "1\n").unwrap();
+    std::os::unix::fs::symlink("d", folder.path().join("linked")).unwrap();
+    let reach = Reach::new(&Capability::default(), Some(folder.path()));
+    assert!(reach.file("d/a.txt").is_ok());
+    for (path, why) in [
+        ("linked/a.txt", "linked/a.txt lies behind linked, which is a link; links are not followed there"),
+        ("d/a.txt/b", "a.txt is not a folder"),
+    ] {
+        assert_eq!(reach.file(path).map(drop).unwrap_err().to_string(), why);
+    }
 }
 
 #[tokio::test]
