@@ -408,8 +408,8 @@ pub struct TaskInput {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approve: Option<bool>,
     /// Which step this is for: `awaits_step_id` of the task whose `question` was read, or `step_id` of its
-    /// `task.waiting`. With `approve` it must be there; with `text` it may be left out for a task's first question.
-    /// Where another step waits, nothing is changed (409).
+    /// `task.waiting`. With `approve` it must be there where the task has several steps; with `text` it may be
+    /// left out for a task's first question. Where another step waits, nothing is changed (409).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step_id: Option<StepId>,
 }

@@ -62,9 +62,9 @@ impl Draft {
         self.tell(EventKind::TaskResumed { place });
     }
 
-    /// Leases that ran out are crashes, but for those whose workers could not be heard; a deadline that passed ends the task. Before that,
-    /// whatever a broken transaction left behind is settled, and counted as a repair. What
-    /// has been held for longer than a call lasts counts as spent.
+    /// Leases that ran out are crashes, but for those whose workers could not be heard; a deadline that passed
+    /// ends the task. Before that, whatever a broken transaction left behind is settled, and counted as a repair.
+    /// What has been held for longer than a call lasts counts as spent.
     pub(super) fn expire(&mut self, unheard: Option<&Unheard>, dice: Dice) {
         let found = self.task.state.clone();
         self.follow();

@@ -45,7 +45,7 @@ pub enum SteerError {
         /// The step that waits.
         waits: StepId,
     },
-    /// Name the step whose question was read.
+    /// Name the step whose question was read: the task has several.
     #[error("`approve` needs `step_id`: the `awaits_step_id` of the task whose `question` was read")]
     NoStep,
     /// Name a step of this task.
@@ -77,7 +77,11 @@ impl App {
         if let Some(step) = step_id.filter(|step| step.task != id) {
             return Err(SteerError::NotItsStep(step));
         }
-        let place = step_id.map(|step| step.place);
+        let place = match (step_id, approve) {
+            (Some(step), _) => Some(step.place),
+            (None, Some(_)) => self.only_place(caller, id).await?,
+            (None, None) => None,
+        };
         let (given, [field, other]) = match (text, approve, place) {
             (None, Some(_), None) => return Err(SteerError::NoStep),
             (None, Some(true), Some(place)) => (Given::Approve { place }, ["approve", "text"]),
@@ -93,14 +97,20 @@ impl App {
             (SteerError::Refused(Refusal::OtherInput), _) => {
                 SteerError::OtherInput { given: field, wanted: other }
             }
-            (SteerError::Refused(Refusal::OtherStep { waits }), Some(given)) => {
-                SteerError::OtherStep { given, waits: id.step(waits) }
+            (SteerError::Refused(Refusal::OtherStep { waits }), given) => {
+                SteerError::OtherStep { given: given.unwrap_or(id.step(0)), waits: id.step(waits) }
             }
             (SteerError::Refused(Refusal::WhichQuestion { waits }), _) => {
                 SteerError::WhichQuestion { waits: id.step(waits) }
             }
             (error, _) => error,
         })
+    }
+
+    /// The place of a task's step that has no other: nothing else can have been read. A plan that grows later does
+    /// not change what was meant.
+    async fn only_place(&self, caller: &Caller, id: TaskId) -> Result<Option<u16>, ReadError> {
+        Ok((self.task(caller, id).await?.steps.len() == 1).then_some(0))
     }
 
     async fn steer(&self, caller: &Caller, id: TaskId, command: Command) -> Result<TaskView, SteerError> {

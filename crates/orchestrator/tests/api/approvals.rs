@@ -69,6 +69,23 @@ async fn an_approval_names_its_step_and_approves_no_other() {
     octo.stop().await;
 }
 
+/// Where there is one step, there is nothing else to approve; a second click finds it approved.
+#[tokio::test]
+async fn an_approval_of_the_only_step_need_not_name_it() {
+    let octo = Octo::start().await;
+    let (key, client) = careful(&octo).await;
+    let task = client.submit(&wish("run `uname -a`"), None).await.unwrap().task_id;
+    let path = format!("/api/v1/tasks/{task}/input");
+    for status in [200, 409] {
+        let reply = octo.call("POST", &path, Some(&key.reveal()), br#"{"approve":true}"#).await;
+        assert_eq!(reply.status, status, "{reply:?}");
+    }
+    let missing = "/api/v1/tasks/task_00000000-0000-7000-8000-000000000000/input";
+    let reply = octo.call("POST", missing, Some(&key.reveal()), br#"{"approve":true}"#).await;
+    assert_eq!(reply.status, 404, "{reply:?}");
+    octo.stop().await;
+}
+
 /// A promise that is not kept is not made: the header would promise the first answer again.
 #[tokio::test]
 async fn an_idempotency_key_of_an_input_is_refused() {
