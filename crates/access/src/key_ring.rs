@@ -79,10 +79,12 @@ impl KeyRing {
         Some(self.keys.get(self.due(now))?.1.sign(claims))
     }
 
-    /// The public halves of the key that signs at `now` and of those that will, in the order of their time.
+    /// The public halves of the key that signed `token` and of those that sign later, in the order of their time; none
+    /// where the ring has not that key.
     #[must_use]
-    pub fn current_and_next(&self, now: Timestamp) -> Vec<VerifyingKey> {
-        self.keys.iter().skip(self.due(now)).map(|(_, key)| key.verifying_key()).collect()
+    pub fn from_signer_on(&self, token: &StepToken) -> Vec<VerifyingKey> {
+        let later = self.keys.iter().skip_while(|(_, key)| token.key_id() != Some(key.id()));
+        later.map(|(_, key)| key.verifying_key()).collect()
     }
 
     /// The place of the key whose time it is, or of the first where a clock is behind.
@@ -168,14 +170,14 @@ mod tests {
     /// Whoever was handed the keys before a rotation opens what is signed after it.
     #[test]
     fn the_keys_that_are_handed_out_sign_now_or_next() {
-        assert_eq!(KeyRing::default().current_and_next(at(0)), []);
         let keys = [1, 2, 3].map(|n| RingKey::new([n; 32], at(u64::from(n) * 1000)));
         let public = keys.clone().map(|key| SigningKey::from_seed(key.seed).verifying_key());
         let ring = KeyRing::of(keys.into());
         for (now, from) in [(0, 0), (1000, 0), (1999, 0), (2000, 1), (2999, 1), (3000, 2), (9000, 2)] {
-            let handed = ring.current_and_next(at(now));
-            assert_eq!(handed, public[from..], "at {now}");
             let token = ring.sign(&claims(at(9_001)), at(now)).unwrap();
+            let handed = ring.from_signer_on(&token);
+            assert_eq!(handed, public[from..], "at {now}");
+            assert_eq!(KeyRing::default().from_signer_on(&token), []);
             assert_eq!(handed[0].open(&token, at(now)), Ok(claims(at(9_001))), "at {now}");
         }
     }

@@ -4,7 +4,7 @@
 use crate::{ThinkAsk, ThinkError, Thinking};
 use async_trait::async_trait;
 use bytes::Bytes;
-use octollm_access::{StepToken, VerifyingKey};
+use octollm_access::StepToken;
 use octollm_contract::{
     ArmName, ContentHash, Document, Edition, Millis, Problem, StepId, Timestamp, WorkerId, model::WaitsFor,
 };
@@ -125,10 +125,11 @@ pub struct Grant {
     #[schema(value_type = String)]
     pub token: StepToken,
     /// The public keys of the orchestrators, the one that signs now and those that will: with them anybody to
-    /// whom the token is shown can check it, and one that is signed later, without asking.
+    /// whom the token is shown can check it, and one that is signed later, without asking. Each is the text of an
+    /// [`octollm_access::VerifyingKey`]; of a later form it may be one that this version cannot read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
-    pub token_keys: Vec<VerifyingKey>,
+    pub token_keys: Vec<String>,
     /// What to do.
     pub spec: PlanStep,
     /// The values of its inputs.

@@ -206,11 +206,15 @@ fn prefer(sources: &Sources, servers: &mut [ModelServer], model: &str) -> Result
 
 /// An address without what may be a secret that stands in it by mistake: user and password, and what is asked.
 pub(crate) fn shown_url(url: &str) -> String {
-    let Some(scheme) = url.find("://") else { return url.to_owned() };
-    let (place, asked) = url.split_once('?').map_or((url, ""), |(place, _)| (place, "?…"));
-    match place.rfind('@') {
-        Some(at) if at > scheme => format!("{}…{}{asked}", &place[..scheme + 3], &place[at..]),
-        _ => format!("{place}{asked}"),
+    let begin = url.find("://").map_or(0, |scheme| scheme + 3);
+    // A password may have any sign in it, and what is asked an `@`: what stands in doubt is left out.
+    let (scheme, user, place) = match url[begin..].rfind('@') {
+        Some(at) => (&url[..begin], "…", &url[begin + at..]),
+        None => ("", "", url),
+    };
+    match place.split_once('?') {
+        Some((place, _)) if begin > 0 => format!("{scheme}{user}{place}?…"),
+        _ => format!("{scheme}{user}{place}"),
     }
 }
 
@@ -305,8 +309,11 @@ mod tests {
         assert!(names(&[("OCTOLLM_MODEL", "z")], listed).unwrap_err().contains("lists this model"));
         assert_eq!(shown_url("http://u:pw@h/v1"), "http://…@h/v1");
         assert_eq!(shown_url("http://h/v1"), "http://h/v1");
-        assert_eq!(shown_url("http://u:p@h/v1?key=sk-1@x"), "http://…@h/v1?…");
-        assert_eq!(shown_url("http://u:p?w@h/v1"), "http://u:p?…");
+        assert_eq!(shown_url("http://h/v1?key=sk-1"), "http://h/v1?…");
+        assert_eq!(shown_url("http://u:p@h/v1?key=sk-1@x"), "http://…@x");
+        assert_eq!(shown_url("http://u:p?w@h/v1"), "http://…@h/v1");
+        assert_eq!(shown_url("u:pw@h:1"), "…@h:1");
+        assert_eq!(shown_url("a?b"), "a?b");
     }
 
     /// It is wrong before a model is needed.

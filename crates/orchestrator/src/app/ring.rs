@@ -6,7 +6,7 @@
 //! presented. What could not be looked for is not refused, but answered later.
 
 use super::App;
-use octollm_access::{InvalidToken, KeyRing, RingKey, StepClaims, StepToken, VerifyingKey};
+use octollm_access::{InvalidToken, KeyRing, RingKey, StepClaims, StepToken};
 use octollm_contract::Timestamp;
 use octollm_store::StoreError;
 use std::{
@@ -144,9 +144,9 @@ impl App {
         self.ring.keys().ring.sign(claims, self.now()).expect("the ring has a key")
     }
 
-    /// The public keys of the tokens that are signed now and next.
-    pub(crate) fn token_keys(&self) -> Vec<VerifyingKey> {
-        self.ring.keys().ring.current_and_next(self.now())
+    /// The public keys of `token` and of those that are signed next, as texts.
+    pub(crate) fn token_keys(&self, token: &StepToken) -> Vec<String> {
+        self.ring.keys().ring.from_signer_on(token).into_iter().map(String::from).collect()
     }
 
     /// Opens a token with the keys at hand.

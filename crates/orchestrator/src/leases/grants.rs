@@ -150,8 +150,8 @@ impl LocalLeases {
         Ok(Grant {
             step: claimed.step,
             attempt: claimed.attempt,
+            token_keys: self.app.token_keys(&token),
             token,
-            token_keys: self.app.token_keys(),
             spec: spec.step,
             inputs,
             workspace,

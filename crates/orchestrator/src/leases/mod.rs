@@ -146,10 +146,11 @@ impl Leases for LocalLeases {
             let next = next.map(|at| Instant::now() + at.since(self.app.now()).max(ASK_AGAIN).to_duration());
             let ready = select_all(watches.iter_mut().map(|watch| Box::pin(watch.changed())));
             tokio::select! {
+                biased;
+                () = leaving.cancelled() => return Ok(Vec::new()),
                 _ = ready => {}
                 () = tokio::time::sleep_until(next.unwrap_or(until)), if next.is_some_and(|at| at < until) => {}
                 () = tokio::time::sleep_until(until) => return Ok(Vec::new()),
-                () = leaving.cancelled() => return Ok(Vec::new()),
                 () = self.app.draining.cancelled() => {}
             }
         }

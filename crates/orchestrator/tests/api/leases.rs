@@ -2,7 +2,7 @@
 
 use crate::harness::{Octo, ask, request, wish, within};
 use bytes::Bytes;
-use octollm_access::{Policy, TenantScope};
+use octollm_access::{Policy, TenantScope, VerifyingKey};
 use octollm_artefacts::Artefacts;
 use octollm_client::{
     Beat, Completion, LeaseError, Leases as _, PROTOCOL_OLDEST, PROTOCOL_VERSION,
@@ -32,7 +32,8 @@ async fn a_task_is_done_through_leases_and_its_result_is_read() {
     let task = octo.submit().await;
     let (leases, grant) = (octo.leases(), octo.lease().await);
     // Whoever the token is shown to can check it with what came with it.
-    let opened = grant.token_keys.iter().find_map(|key| key.open(&grant.token, grant.expires_at).ok());
+    let keys = grant.token_keys.iter().map(|key| VerifyingKey::try_from(key.clone()).unwrap());
+    let opened = keys.into_iter().find_map(|key| key.open(&grant.token, grant.expires_at).ok());
     assert_eq!(opened.map(|claims| claims.step), Some(grant.step));
     assert_eq!((grant.step.task, grant.attempt), (task, 1));
     let worker = "worker-1".parse().unwrap();

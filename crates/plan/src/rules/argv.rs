@@ -112,8 +112,14 @@ pub(super) fn pathless(argv: &[String]) -> Option<Pathless> {
         "ls" => ("wIT", &["--width", "--ignore", "--hide", "--sort", "--time", "--format"], Pathless::Folder),
         "du" => ("dBtX", &["--max-depth", "--exclude", "--threshold", "--exclude-from"], Pathless::Folder),
         "tree" => ("LPIoHT", &[], Pathless::Folder),
-        "wc" | "cat" | "tac" | "nl" | "head" | "tail" | "sort" | "uniq" | "md5sum" | "sha1sum"
-        | "sha256sum" | "sha512sum" => ("", &[], Pathless::Nothing),
+        "head" => ("nc", &["--lines", "--bytes"], Pathless::Nothing),
+        "tail" => ("ncs", &["--lines", "--bytes", "--pid", "--sleep-interval"], Pathless::Nothing),
+        "sort" => ("ktoST", &["--key", "--field-separator", "--output"], Pathless::Nothing),
+        "uniq" => ("fsw", &["--skip-fields", "--skip-chars", "--check-chars"], Pathless::Nothing),
+        "nl" => ("bdfhilnsvw", &[], Pathless::Nothing),
+        "wc" | "cat" | "tac" | "md5sum" | "sha1sum" | "sha256sum" | "sha512sum" => {
+            ("", &[], Pathless::Nothing)
+        }
         _ => return None,
     };
     (!has_operand(argv, letters, names)).then_some(works_on)

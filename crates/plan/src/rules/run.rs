@@ -515,7 +515,9 @@ fn bare(c: &mut Cursor<'_>, called: bool) -> Option<String> {
         let before = c.clone();
         let Some(token) = c.take(|t| is_argument(t, english && first, place) || looked_for(t)) else { break };
         // "run ./build.sh quietly": how it is run, and no argument.
-        let manner = token.kind == Kind::Word && MANNERS.contains(&token.lower.as_str());
+        // "run echo hello there" says it.
+        let said = argv::TEXT_PROGRAMS.contains(&program.text.as_str()) && !token.lower.ends_with("ly");
+        let manner = token.kind == Kind::Word && MANNERS.contains(&token.lower.as_str()) && !said;
         adverb = (manner && place.is_folder(&token.text).is_none()).then_some(before);
         let option = token.text.starts_with('-');
         first = first && option;

@@ -207,10 +207,10 @@ pub(super) fn is_password(bytes: &[u8], name: usize, value: usize) -> bool {
         return false;
     }
     let bare = || bytes[name..value] == *b"=" && !text.iter().any(|b| matches!(b, b'.' | b'_'));
-    let groups = if quoted || bare() { 1 } else { 2 };
     if has_a_sign(text) {
         return true;
     }
+    let groups = if quoted || bare() { 1 } else { 2 };
     text.split(|b| !b.is_ascii_alphanumeric()).any(|piece| {
         let digits = piece.chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit());
         let digits = digits.filter(|group| group[0].is_ascii_digit()).count();
@@ -219,8 +219,13 @@ pub(super) fn is_password(bytes: &[u8], name: usize, value: usize) -> bool {
 }
 
 /// Whether letters, a digit and a sign such as `!` stand together, as in no word, address or path. An `@` stands in
-/// addresses, too, which have no capitals.
+/// addresses, too, which have no capitals; in front, `&` and `*` are code, and `&name=` goes on with what is asked.
 fn has_a_sign(text: &[u8]) -> bool {
+    let asked = text.iter().position(|b| *b == b'&').filter(|at| text[*at..].contains(&b'='));
+    let text = &text[..asked.unwrap_or(text.len())];
+    if matches!(text, [b'&' | b'*', ..]) {
+        return false;
+    }
     let any = |is: fn(&u8) -> bool| text.iter().any(is);
     let sign = any(|b| matches!(b, b'!' | b'#' | b'$' | b'%' | b'^' | b'&' | b'*'));
     let at = || any(|b| *b == b'@') && any(u8::is_ascii_uppercase) && any(u8::is_ascii_lowercase);

@@ -144,6 +144,7 @@ fn what_is_no_secret_stays() {
         "Cookie: theme=dark; cookie = name=\"x\"; Set-Cookie: sid=${SESSION_COOKIE_VALUE_1}",
         "passphrase: correct horse battery staple",
         "token: ada.lovelace1@example.org, secret: see https://example.org/a?b=1&c=2, password: required!",
+        "token: &token_1 token: &self.tokens.v1 password: *default_password_1 ?token=required&page=2&x=1",
         "secret_key = settings.SECRET_KEY_1, pul-0123, glsa_short, dp.pt.short",
         "",
     ] {

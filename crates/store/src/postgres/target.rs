@@ -142,7 +142,10 @@ impl FromStr for Target {
 
     fn from_str(url: &str) -> Result<Self, InvalidTarget> {
         let begins = |scheme: &str| url.starts_with(scheme);
-        if !begins("postgresql://") && !begins("postgres://") && (url.contains("://") || !url.contains('=')) {
+        if !begins("postgresql://")
+            && !begins("postgres://")
+            && !url.split_once('=').is_some_and(|(name, _)| !name.contains("://"))
+        {
             return Err(InvalidTarget::NotAUrl("it does not begin with postgresql://".to_owned()));
         }
         let (encryption, url) = Encryption::taken_from(url)?;
