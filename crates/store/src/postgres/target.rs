@@ -144,7 +144,7 @@ impl FromStr for Target {
         let begins = |scheme: &str| url.starts_with(scheme);
         if !begins("postgresql://")
             && !begins("postgres://")
-            && !url.split_once('=').is_some_and(|(name, _)| !name.contains("://"))
+            && url.split_once('=').is_none_or(|(name, _)| name.contains("://"))
         {
             return Err(InvalidTarget::NotAUrl("it does not begin with postgresql://".to_owned()));
         }
