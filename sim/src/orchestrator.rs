@@ -10,7 +10,7 @@ use crate::{
 };
 use octollm_access::TenantScope;
 use octollm_contract::{ArmName, ContentHash, LeaseToken, Millis, StepId, Timestamp};
-use octollm_lifecycle::{Awaits, Command, Refusal, TaskState};
+use octollm_lifecycle::{Awaits, Command, Refusal};
 use octollm_store::{AcceptError, DecideError, TaskRecord, Wanted};
 
 /// How long a lease lasts without a heartbeat.
@@ -213,14 +213,6 @@ impl World<'_> {
 
 /// Which step of a waiting task waits, and for what.
 fn awaits(record: &TaskRecord) -> (u16, Awaits) {
-    match record.task.state {
-        TaskState::Waiting { place } => (place, record.task.steps[usize::from(place)].awaits),
-        TaskState::Queued
-        | TaskState::Planning
-        | TaskState::Running
-        | TaskState::Stopping { .. }
-        | TaskState::Completed { .. }
-        | TaskState::Failed { .. }
-        | TaskState::Cancelled { .. } => (0, Awaits::Nothing),
-    }
+    let waits = record.task.state.waits_at();
+    waits.map_or((0, Awaits::Nothing), |place| (place, record.task.steps[usize::from(place)].awaits))
 }

@@ -59,8 +59,7 @@ pub struct SigningKey {
 }
 
 /// The public key that checks them. It travels as its 32 bytes in base64url, from which its id follows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyingKey {
     id: String,
     key: ed25519_dalek::VerifyingKey,

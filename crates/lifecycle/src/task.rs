@@ -408,6 +408,21 @@ impl TaskState {
         }
     }
 
+    /// The place of the step that waits for a person, if one does.
+    #[must_use]
+    pub const fn waits_at(&self) -> Option<u16> {
+        match self {
+            TaskState::Waiting { place } => Some(*place),
+            TaskState::Queued
+            | TaskState::Planning
+            | TaskState::Running
+            | TaskState::Stopping { .. }
+            | TaskState::Completed { .. }
+            | TaskState::Failed { .. }
+            | TaskState::Cancelled { .. } => None,
+        }
+    }
+
     /// When the task ended, if it has.
     #[must_use]
     pub const fn ended_at(&self) -> Option<Timestamp> {

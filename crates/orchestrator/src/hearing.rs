@@ -1,5 +1,6 @@
 //! Whether what workers say could be written. Where it could not, a lease that runs out tells nothing of its
-//! worker. Kept in memory, by the store's clock: whoever sweeps has seen the store fail, too.
+//! worker. Kept in memory, by the store's clock: of several orchestrators the one that sweeps has mostly seen the
+//! store fail, too (decision 0024 says when not).
 
 use octollm_contract::{Millis, Timestamp};
 use octollm_lifecycle::Unheard;

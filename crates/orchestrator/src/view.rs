@@ -37,16 +37,7 @@ pub(crate) fn task(record: &TaskRecord) -> Result<TaskView, Unreadable> {
         },
         question: asked(record, &outputs)?.map(|(_, question)| question),
         awaits: asked(record, &outputs)?.map(|(awaits, _)| awaits),
-        awaits_step_id: match task.state {
-            TaskState::Waiting { place } => Some(task.id.step(place)),
-            TaskState::Queued
-            | TaskState::Planning
-            | TaskState::Running
-            | TaskState::Stopping { .. }
-            | TaskState::Completed { .. }
-            | TaskState::Failed { .. }
-            | TaskState::Cancelled { .. } => None,
-        },
+        awaits_step_id: task.state.waits_at().map(|place| task.id.step(place)),
         verdicts: verdicts(record, &outputs),
         steps: steps(record, &outputs)?,
         usage: Usage {
@@ -115,16 +106,7 @@ fn asked(
     record: &TaskRecord,
     outputs: &[Option<StepOutput>],
 ) -> Result<Option<(Awaited, String)>, Unreadable> {
-    match record.task.state {
-        TaskState::Waiting { place } => asked_at(record, outputs, place),
-        TaskState::Queued
-        | TaskState::Planning
-        | TaskState::Running
-        | TaskState::Stopping { .. }
-        | TaskState::Completed { .. }
-        | TaskState::Failed { .. }
-        | TaskState::Cancelled { .. } => Ok(None),
-    }
+    record.task.state.waits_at().map_or(Ok(None), |place| asked_at(record, outputs, place))
 }
 
 /// What the step at `place` waits for, or has waited for.

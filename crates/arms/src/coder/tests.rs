@@ -18,7 +18,9 @@ async fn a_coder_that_resumes_knows_that_it_has_sent_its_model_back() {
     let settings =
         ExecutorSettings { scratch: scratch.path().to_owned(), closed: Vec::new(), kernel: Kernel::probe() };
     if settings.kernel.can_lock().is_err() {
-        return; // no room on this machine, nothing can be run, and nobody is sent back to run it
+        // Nothing can be run, and nobody is sent back to run it.
+        eprintln!("not tried: no room can be locked on this machine");
+        return;
     }
     let write = calls(&[("write", json!({ "path": "a.py", "content": "print(1)\n" }))]);
     let finish = || calls(&[("finish", json!({ "summary": "all done" }))]);
